@@ -1,0 +1,251 @@
+"""The one contract of all predictors: scikit-learn's construction, probabilistic prediction.
+
+A subclass writes ``__init__`` (keyword-only, assigns only), ``_fit``, ``_predict_quantiles`` and, where
+it can do better than integrating its quantiles, ``_predict_mean``. Validation, the fitted check,
+non-crossing quantiles, the index and the column names happen here, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from predictors.errors import DatasetError, InvalidInputError, NotFittedError
+
+__all__ = ["EVALUATION_LEVELS", "LEVELS", "BasePredictor", "check_levels", "load_predictor"]
+
+LEVELS: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of a forecast for people: the median with its 50 % and 90 % intervals."""
+
+EVALUATION_LEVELS: tuple[float, ...] = tuple(
+    float(level) for level in np.unique(np.round(np.r_[(np.arange(100) + 0.5) / 100, LEVELS], 6))
+)
+"""Levels at which a forecast is evaluated: a distribution of 100 equally likely steps, and `LEVELS`."""
+
+MANIFEST = "predictor.json"
+
+
+def check_levels(levels: Sequence[float]) -> NDArray[np.float64]:
+    """Return `levels` as an array.
+
+    Raises
+    ------
+    InvalidInputError
+        If `levels` is empty or not strictly increasing in (0, 1).
+    """
+    array = np.asarray(levels, dtype=np.float64)
+    inside = array.ndim == 1 and array.size > 0 and bool(np.all((array > 0) & (array < 1)))
+    if not inside or np.any(np.diff(array) <= 0):
+        raise InvalidInputError(f"`levels` must be strictly increasing in (0, 1), got {list(levels)}")
+    return array
+
+
+class BasePredictor(BaseEstimator):
+    """Base class of all predictors.
+
+    One row of `X` is one forecast to make. Learned attributes end in ``_``; `fit` twice equals `fit`
+    once on the second data. Predictions keep ``X.index``.
+    """
+
+    family: ClassVar[str]
+    input_schema: ClassVar[type[pa.DataFrameModel]]
+
+    def fit(
+        self,
+        X: pd.DataFrame,
+        y: pd.Series,
+        *,
+        groups: pd.Series | None = None,
+        is_censored: pd.Series | None = None,
+    ) -> Self:
+        """Learn from past runs.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_samples, n_columns)
+            One row per run, valid under `input_schema`.
+        y : Series of shape (n_samples,)
+            Observed values in the unit of the target, same index as `X`.
+        groups : Series of shape (n_samples,), optional
+            What must not straddle the split into training and calibration, such as the query.
+            By default every row is a group of its own.
+        is_censored : Series of bool of shape (n_samples,), optional
+            True where `y` is a lower bound (the run was cut off). By default nothing is censored.
+
+        Raises
+        ------
+        InvalidInputError
+            If `X` breaks its schema, lengths or indexes disagree, or `y` is not finite.
+        """
+        X = self._validate(X)
+        y = self._aligned(y, X, "y").astype("float64")
+        if not np.isfinite(y.to_numpy()).all():
+            raise InvalidInputError(f"`y` must be finite, got {int((~np.isfinite(y)).sum())} NaN or infinite values")
+        if groups is None:
+            groups = pd.Series(np.arange(len(X)), index=X.index)
+        if is_censored is None:
+            is_censored = pd.Series(False, index=X.index)
+        groups = self._aligned(groups, X, "groups")
+        is_censored = self._aligned(is_censored, X, "is_censored").astype(bool)
+        if is_censored.all():
+            raise InvalidInputError("`is_censored` is True in every row: a lower bound alone cannot be learnt from")
+        self._fit(X, y, groups, is_censored)
+        self.n_samples_ = len(X)
+        return self
+
+    def predict_quantiles(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
+        """Forecast quantiles.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_levels)
+            Index of `X`, one column per level (the level as a float), in the unit of the target,
+            non-decreasing from left to right.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        InvalidInputError
+            If `X` breaks its schema or `levels` is not strictly increasing in (0, 1).
+        """
+        self._check_fitted()
+        checked = check_levels(levels)
+        X = self._validate(X)
+        values = self._predict_quantiles(X, checked) if len(X) else np.empty((0, checked.size))
+        values = np.sort(np.asarray(values, dtype=np.float64), axis=1)
+        if values.shape != (len(X), checked.size):
+            raise AssertionError(f"{type(self).__name__}._predict_quantiles returned shape {values.shape}")
+        return pd.DataFrame(values, index=X.index, columns=pd.Index([float(q) for q in checked], name="level"))
+
+    def predict_interval(self, X: pd.DataFrame, coverage: float = 0.9) -> pd.DataFrame:
+        """Central interval that holds the outcome with probability `coverage`: columns ``lower``, ``upper``."""
+        if not 0 < coverage < 1:
+            raise InvalidInputError(f"`coverage` must be in (0, 1), got {coverage}")
+        quantiles = self.predict_quantiles(X, levels=(0.5 - coverage / 2, 0.5 + coverage / 2))
+        return quantiles.set_axis(["lower", "upper"], axis=1)
+
+    def predict(self, X: pd.DataFrame) -> pd.Series:
+        """Forecast the median."""
+        return self.predict_quantiles(X, levels=(0.5,))[0.5].rename("median")
+
+    def predict_mean(self, X: pd.DataFrame) -> pd.Series:
+        """Forecast the mean, which is what a sum of many runs (a bill) needs."""
+        self._check_fitted()
+        X = self._validate(X)
+        values = self._predict_mean(X) if len(X) else np.empty(0)
+        return pd.Series(np.asarray(values, dtype=np.float64), index=X.index, name="mean")
+
+    # -- what a subclass writes ------------------------------------------------------------------
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        raise NotImplementedError
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def _predict_mean(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        levels = (np.arange(200) + 0.5) / 200
+        return np.asarray(self._predict_quantiles(X, levels).mean(axis=1))
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        """Write arrays and models beside the manifest; return what belongs into the manifest (JSON)."""
+        raise NotImplementedError
+
+    def _load(self, path: Path, state: dict[str, Any]) -> None:
+        """Restore what `_save` wrote."""
+        raise NotImplementedError
+
+    # -- persistence without pickle ----------------------------------------------------------------
+    def save(self, path: Path | str) -> Path:
+        """Write the fitted predictor to the folder `path`; no pickle, so loading runs no foreign code."""
+        self._check_fitted()
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = {
+            "class": f"{type(self).__module__}:{type(self).__qualname__}",
+            "params": self.get_params(deep=False),
+            "n_samples": self.n_samples_,
+            "state": self._save(folder),
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a predictor that `save` wrote.
+
+        Raises
+        ------
+        DatasetError
+            If the folder holds no predictor, or one of another class.
+        """
+        predictor = load_predictor(path)
+        if not isinstance(predictor, cls):
+            raise DatasetError(f"{path}: holds a {type(predictor).__name__}, not a {cls.__name__}")
+        return predictor
+
+    # -- checks -----------------------------------------------------------------------------------
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "n_samples_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call `fit` or `load` first")
+
+    def _validate(self, X: pd.DataFrame) -> pd.DataFrame:
+        if not isinstance(X, pd.DataFrame):
+            raise InvalidInputError(f"`X` must be a DataFrame, got {type(X).__name__}")
+        from pandera.errors import SchemaErrors
+
+        try:
+            return self.input_schema.validate(X, lazy=True)
+        except SchemaErrors as error:
+            cases = error.failure_cases
+            missing = sorted(set(cases.loc[cases["check"] == "column_in_dataframe", "failure_case"]))
+            if missing:
+                raise InvalidInputError(f"`X` lacks the columns {missing}") from None
+            first = cases.drop_duplicates(["column", "check"]).head(5)
+            found = "; ".join(f"{row.column}: {row.check} (saw {row.failure_case!r})" for row in first.itertuples())
+            raise InvalidInputError(f"`X` breaks {self.input_schema.__name__}: {found}") from None
+
+    @staticmethod
+    def _aligned(values: pd.Series, X: pd.DataFrame, name: str) -> pd.Series:
+        if not isinstance(values, pd.Series):
+            raise InvalidInputError(f"`{name}` must be a Series, got {type(values).__name__}")
+        if len(values) != len(X) or not values.index.equals(X.index):
+            raise InvalidInputError(f"`{name}` and `X` must have the same index, got {len(values)} and {len(X)} rows")
+        return values
+
+
+def load_predictor(path: Path | str) -> BasePredictor:
+    """Read any predictor that `BasePredictor.save` wrote.
+
+    Only classes of this package are built, so a folder cannot name code of its own.
+
+    Raises
+    ------
+    DatasetError
+        If the folder holds no manifest or names a class outside `predictors`.
+    """
+    folder = Path(path)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        module, _, name = manifest["class"].partition(":")
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(f"{folder}: no predictor here ({error})") from error
+    if not module.startswith("predictors."):
+        raise DatasetError(f"{folder}: names the class {module}:{name}, which is not one of this package")
+    cls = getattr(import_module(module), name, None)
+    if not (isinstance(cls, type) and issubclass(cls, BasePredictor)):
+        raise DatasetError(f"{folder}: {module}:{name} is not a predictor")
+    params = {key: tuple(v) if isinstance(v, list) else v for key, v in manifest["params"].items()}
+    predictor = cls(**params)
+    predictor._load(folder, manifest["state"])
+    predictor.n_samples_ = manifest["n_samples"]
+    return predictor

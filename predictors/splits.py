@@ -1,0 +1,54 @@
+"""One way to split: by a hash of what must stay together, never by row and never at random again.
+
+A query keeps its place for ever, whichever night it arrives and however many replicates it has, so
+a model can not be judged on a query that an earlier fit has seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from predictors.errors import InvalidInputError
+
+__all__ = ["SPLITS", "assign_split"]
+
+SPLITS: Mapping[str, float] = {"train": 0.6, "calibration": 0.2, "test": 0.2}
+
+
+def assign_split(groups: pd.Series, *, fractions: Mapping[str, float] = SPLITS, salt: str = "foretell") -> pd.Series:
+    """Name the split of every row from a hash of its group.
+
+    Parameters
+    ----------
+    groups : Series of str of shape (n_samples,)
+        What must not straddle a split: the query, the leak group, the curve's data set.
+    fractions : mapping of split name to share, optional
+        Shares of the groups, summing to 1. By default 60 % train, 20 % calibration, 20 % test.
+    salt : str, optional
+        Another salt gives another, independent split.
+
+    Returns
+    -------
+    Series of str of shape (n_samples,)
+        Index of `groups`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a group is null or the fractions do not sum to 1.
+    """
+    if groups.isna().any():
+        raise InvalidInputError(f"`groups` must not be null, got {int(groups.isna().sum())} null values")
+    shares = np.array(list(fractions.values()), dtype=np.float64)
+    if np.any(shares < 0) or not np.isclose(shares.sum(), 1):
+        raise InvalidInputError(f"`fractions` must be shares that sum to 1, got {dict(fractions)}")
+    codes, uniques = pd.factorize(groups.astype(str))
+    hashes = [int.from_bytes(hashlib.sha256(f"{salt}:{u}".encode()).digest()[:8], "big") for u in uniques]
+    position = np.array(hashes, dtype=np.float64) / 2**64
+    names = np.array(list(fractions), dtype=object)
+    place = np.minimum(np.searchsorted(np.cumsum(shares), position, side="right"), len(names) - 1)
+    return pd.Series(names[place[codes]], index=groups.index, name="split", dtype="str")
