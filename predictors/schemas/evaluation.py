@@ -13,6 +13,8 @@ class Evaluation(pa.DataFrameModel):
     `value` is the error (lower is better unless docs/metrics.md says otherwise), `noise_floor` the part
     of it that no predictor can remove, `excess_error` the rest, `skill` the share of the removable error
     of the `baseline` that was removed (1 = all of it, 0 = none). Each stands with its 95 % interval.
+    `skill_note` says why a skill is NaN although there is a baseline. `n_queries` counts independent
+    queries, `n_replicates` all their runs.
     `floor_source` is ``repeats``, ``ipw``, ``model``, ``upper_bound``, or ``none: <reason>`` where
     `noise_floor` is NaN.
     """
@@ -42,6 +44,7 @@ class Evaluation(pa.DataFrameModel):
     skill: Series[float] = pa.Field(nullable=True)
     skill_ci_lower: Series[float] = pa.Field(nullable=True)
     skill_ci_upper: Series[float] = pa.Field(nullable=True)
+    skill_note: Series[str] = pa.Field(nullable=True)
     n_queries: Series[int] = pa.Field(ge=0)
     n_replicates: Series[int] = pa.Field(ge=0)
 
@@ -52,11 +55,11 @@ class Evaluation(pa.DataFrameModel):
         unique = ["predictor", "family", "dataset", "split", "segment", "metric"]  # noqa: RUF012
 
     @pa.dataframe_check(error="a missing floor must say why in `floor_source`")
-    def floor_has_reason(cls, df: pd.DataFrame) -> Series[bool]:
+    def floor_has_reason(cls, df: pd.DataFrame) -> pd.Series:
         return df["noise_floor"].notna() == ~df["floor_source"].str.startswith("none:")
 
     @pa.dataframe_check(error="an interval must hold its estimate")
-    def interval_holds_value(cls, df: pd.DataFrame) -> Series[bool]:
+    def interval_holds_value(cls, df: pd.DataFrame) -> pd.Series:
         held = (df["ci_lower"] <= df["value"]) & (df["value"] <= df["ci_upper"])
         return held | df["value"].isna() | df["ci_lower"].isna()
 

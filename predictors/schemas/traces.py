@@ -59,14 +59,14 @@ class RequestTraces(pa.DataFrameModel):
         unique = ["source", "request_id"]  # noqa: RUF012
 
     @pa.dataframe_check(error="reasoning_tokens exceed output_tokens (output must include reasoning)")
-    def reasoning_within_output(cls, df: pd.DataFrame) -> Series[bool]:
+    def reasoning_within_output(cls, df: pd.DataFrame) -> pd.Series:
         return (df["reasoning_tokens"] <= df["output_tokens"]).fillna(True).astype(bool)
 
     @pa.dataframe_check(error="cache reads and writes exceed input_tokens (input must include the cache)")
-    def cache_within_input(cls, df: pd.DataFrame) -> Series[bool]:
+    def cache_within_input(cls, df: pd.DataFrame) -> pd.Series:
         cache = df["cache_read_tokens"].fillna(0) + df["cache_write_tokens"].fillna(0)
         return (cache <= df["input_tokens"]).fillna(True).astype(bool)
 
     @pa.dataframe_check(error="a request without any token (a failed call kept as zeros)")
-    def has_tokens(cls, df: pd.DataFrame) -> Series[bool]:
+    def has_tokens(cls, df: pd.DataFrame) -> pd.Series:
         return (df["input_tokens"].fillna(0) + df["output_tokens"] > 0).astype(bool)

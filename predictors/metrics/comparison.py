@@ -1,0 +1,154 @@
+"""Two predictors on the same runs: the paired difference, its tests and what it could have detected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from predictors.errors import InvalidInputError
+from predictors.metrics.cell_losses import cell_losses, parse_metric
+from predictors.metrics.clusters import Estimate, mean_estimate
+from predictors.metrics.replicates import Scale, group_replicates
+
+__all__ = ["Comparison", "compare", "detectable_effect", "sign_flip_p_value"]
+
+Floats = NDArray[np.float64]
+MAX_FLIP_UNITS = 2000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The paired difference of two predictors' errors, a - b, on the same runs.
+
+    Attributes
+    ----------
+    metric : str
+    difference : float
+        Mean loss of a minus mean loss of b; positive where b is better.
+    ci_lower, ci_upper : float
+        95 % t interval over queries; b is better where `ci_lower` > 0.
+    p_value, p_value_sign_flip : float
+        Two-sided, of the t test and of the sign-flip test over queries.
+    minimum_detectable_effect : float
+        Difference that a two-sided 5 % test finds with 80 % power at this size.
+    n_queries, n_replicates : int
+        Queries and runs.
+    """
+
+    metric: str
+    difference: float
+    ci_lower: float
+    ci_upper: float
+    p_value: float
+    p_value_sign_flip: float
+    minimum_detectable_effect: float
+    n_queries: int
+    n_replicates: int
+
+
+def compare(
+    outcomes: pd.DataFrame,
+    forecast_a: pd.DataFrame,
+    forecast_b: pd.DataFrame,
+    *,
+    metric: str = "crps",
+    scale: Scale = "identity",
+    random_state: int = 0,
+) -> Comparison:
+    """Compare two predictors on the same runs; the noise floor cancels in the difference.
+
+    Parameters
+    ----------
+    outcomes, forecast_a, forecast_b : DataFrame
+        As `outcomes` and `forecast` of `predictors.metrics.evaluate`.
+    metric : str, optional
+        A loss; coverage and width are refused, since less is not better there.
+    scale : {"identity", "log"}, optional
+    random_state : int, optional
+        Seed of the sign-flip test.
+
+    Returns
+    -------
+    Comparison
+        Intervals, p-values and the detectable effect are NaN for a single query.
+
+    Raises
+    ------
+    InvalidInputError
+        For malformed tables or a metric that is not a loss.
+    """
+    parsed = parse_metric(metric, scale)
+    if not parsed.is_loss:
+        raise InvalidInputError(f"`metric` must be a loss, less {parsed.kind} is not better: got {metric!r}")
+    runs = group_replicates(outcomes, parsed.scale)
+    a = cell_losses(runs, forecast_a, [parsed], "forecast_a")[metric]
+    b = cell_losses(runs, forecast_b, [parsed], "forecast_b")[metric]
+    n_queries = int(np.unique(runs.query).size)
+    difference = mean_estimate(a - b, runs.query, n_queries)
+    totals = np.bincount(runs.query, weights=a - b, minlength=n_queries).astype(np.float64)
+    lower, upper = difference.interval()
+    return Comparison(
+        metric, difference.value, lower, upper, _t_p_value(difference),
+        sign_flip_p_value(totals, random_state=random_state), detectable_effect(difference),
+        n_queries, int(runs.counts.sum()),
+    )  # fmt: skip
+
+
+def detectable_effect(difference: Estimate, power: float = 0.8, size: float = 0.05) -> float:
+    """Effect that a two-sided t test of `size` finds with probability `power`, in the unit of the estimate.
+
+    NaN for fewer than two queries.
+    """
+    if difference.n_clusters < 2:
+        return float("nan")
+    df = difference.n_clusters - 1
+    return float((stats.t.ppf(1 - size / 2, df) + stats.t.ppf(power, df)) * difference.standard_error)
+
+
+def sign_flip_p_value(differences: Floats, *, n_flips: int = 9999, random_state: int = 0) -> float:
+    """Two-sided p-value of the sign-flip (permutation) test that differences are symmetric about 0.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n_queries,)
+        Paired difference of each query.
+    n_flips : int, optional
+        Random flips; all of them where there are no more (up to 13 queries).
+    random_state : int, optional
+        Seed, really used. Above 2,000 queries random groups of queries flip together, which keeps the
+        test valid and the time bounded.
+
+    Returns
+    -------
+    float
+        In (0, 1]; NaN for fewer than two queries.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    if d.size < 2:
+        return float("nan")
+    rng = np.random.default_rng(random_state)
+    if d.size > MAX_FLIP_UNITS:
+        d = np.bincount(rng.permutation(d.size) % MAX_FLIP_UNITS, weights=d).astype(np.float64)
+    if 2**d.size <= n_flips + 1:
+        bits = (np.arange(2**d.size)[:, None] >> np.arange(d.size)) & 1
+        sums = np.abs((2.0 * bits - 1.0) @ d)
+        return float(np.mean(sums >= abs(d.sum()) * (1 - 1e-12)))
+    packed = rng.integers(0, 256, size=(n_flips, (d.size + 7) // 8), dtype=np.uint8)
+    at_least = 0
+    for rows in np.array_split(packed, max(1, n_flips * d.size // 4_000_000)):
+        signs = 2.0 * np.unpackbits(rows, axis=1, count=d.size) - 1.0
+        at_least += int(np.count_nonzero(np.abs(signs @ d) >= abs(d.sum()) * (1 - 1e-12)))
+    return (at_least + 1) / (n_flips + 1)
+
+
+def _t_p_value(estimate: Estimate) -> float:
+    error = estimate.standard_error
+    if np.isnan(error):
+        return float("nan")
+    if error == 0:
+        return 1.0 if estimate.value == 0 else 0.0
+    return float(2 * stats.t.sf(abs(estimate.value) / error, estimate.n_clusters - 1))
