@@ -1,0 +1,75 @@
+"""Every family of predictors: its predictor, its baselines and the name it is registered under.
+
+Nothing heavy is imported before a predictor is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+from predictors.base import BasePredictor
+
+__all__ = ["ALL_PREDICTORS", "FAMILIES", "Family"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family: classes are named ``module:class`` and imported when they are asked for.
+
+    Attributes
+    ----------
+    name : str
+        Folder of the family and name of its registered model.
+    predictor : str
+        The predictor that is registered.
+    baselines : mapping of str to str
+        Name of a baseline in the Evaluation table -> its class.
+    reference : str
+        The baseline that gain and skill are measured against.
+    unit : str
+        Unit of the target.
+    """
+
+    name: str
+    predictor: str
+    baselines: Mapping[str, str]
+    reference: str
+    unit: str
+
+    def new_predictor(self) -> BasePredictor:
+        """The family's predictor with its default parameters."""
+        return _build(self.predictor)
+
+    def new_baselines(self) -> dict[str, BasePredictor]:
+        """The family's baselines with their default parameters, by name."""
+        return {name: _build(path) for name, path in self.baselines.items()}
+
+
+def _build(path: str) -> BasePredictor:
+    module, _, name = path.partition(":")
+    predictor = getattr(import_module(module), name)()
+    assert isinstance(predictor, BasePredictor)
+    return predictor
+
+
+FAMILIES: Mapping[str, Family] = {
+    "thinking_tokens": Family(
+        name="thinking_tokens",
+        predictor="predictors.thinking_tokens.predictor:ThinkingTokensPredictor",
+        baselines={
+            "global": "predictors.thinking_tokens.baselines:GlobalBaseline",
+            "model": "predictors.thinking_tokens.baselines:ModelBaseline",
+            "model_x_benchmark": "predictors.thinking_tokens.baselines:ModelBenchmarkBaseline",
+        },
+        reference="model_x_benchmark",
+        unit="output tokens",
+    ),
+}
+"""Families by name."""
+
+ALL_PREDICTORS: tuple[str, ...] = tuple(
+    path for family in FAMILIES.values() for path in (family.predictor, *family.baselines.values())
+)
+"""Every predictor as ``module:class``: the contract test runs over these."""

@@ -1,0 +1,83 @@
+"""What a forecast must beat: the empirical distribution of log tokens by global, model, or model x benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.thinking_tokens.distribution import HEAD_LEVELS, PooledQuantiles, evaluate_curves
+from predictors.thinking_tokens.hierarchy import PooledLocation
+from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, complete_censored, save_arrays
+
+__all__ = ["GlobalBaseline", "ModelBaseline", "ModelBenchmarkBaseline"]
+
+
+class _EmpiricalBaseline(LogQuantilePredictor):
+    """Empirical log quantiles of a group, pulled towards its parent's where the group is small or unseen.
+
+    Parameters
+    ----------
+    pooling : float
+        Runs' worth of evidence for the parent's quantiles.
+    calibration_share : float
+        Share of the groups (queries) held out for conformal calibration.
+    random_state : int, optional
+        Seed of the draws that stand for censored runs.
+    """
+
+    levels: ClassVar[tuple[tuple[str, ...], ...]]
+
+    def __init__(self, *, pooling: float = 5.0, calibration_share: float = 0.2, random_state: int | None = 0) -> None:
+        self.pooling = pooling
+        self.calibration_share = calibration_share
+        self.random_state = random_state
+
+    def _fit_heads(
+        self, X: pd.DataFrame, z: Floats, is_censored: NDArray[np.bool_], weight: Floats, groups: pd.Series
+    ) -> None:
+        if is_censored.any():
+            self.location_ = PooledLocation().prepare(X, np.empty((len(X), 0)), weight)
+            _, self.residuals_, _ = complete_censored(z, is_censored, self.location_, weight)
+            self.location_.release()
+        whole = self._completed(X, z, is_censored, self.rng_draws_)
+        self.quantiles_ = PooledQuantiles(self.levels, penalty=self.pooling).fit(X, whole, weight)
+
+    def _location(self, X: pd.DataFrame) -> Floats:
+        return self.location_.intercept(X)
+
+    def _heads(self, X: pd.DataFrame) -> tuple[Floats, NDArray[np.intp], Floats]:
+        codes, curves = self.quantiles_.lookup(X)
+        return evaluate_curves(curves, np.array(HEAD_LEVELS))[codes], codes, curves
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        state, arrays = self.quantiles_.state()
+        save_arrays(path / "quantiles.safetensors", arrays)
+        return {"quantiles": state, **self._calibration_state()}
+
+    def _load(self, path: Path, state: dict[str, Any]) -> None:
+        from safetensors.numpy import load_file
+
+        self.quantiles_ = PooledQuantiles.from_state(state["quantiles"], load_file(path / "quantiles.safetensors"))
+        self._load_calibration(state)
+
+
+class GlobalBaseline(_EmpiricalBaseline):
+    """One distribution for every request."""
+
+    levels = ()
+
+
+class ModelBaseline(_EmpiricalBaseline):
+    """One distribution per model; an unseen model has the global one."""
+
+    levels = (("model",),)
+
+
+class ModelBenchmarkBaseline(_EmpiricalBaseline):
+    """One distribution per model, benchmark and effort; an unseen cell has its model's, or the global one."""
+
+    levels = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))

@@ -1,0 +1,172 @@
+"""Dollars: what requests have cost, and what a forecast of tokens will cost.
+
+Thinking is billed at the output price. A model without a known price costs null, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.thinking_tokens.prices import NEWEST, PriceFile, Rates, published_rates, read_price_file
+
+__all__ = ["RATES", "estimated_input_tokens", "price_forecast", "price_requests", "request_rates"]
+
+RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "output", "reasoning")
+"""Columns of `request_rates`: USD per request, then USD per token."""
+
+CHARACTERS_PER_TOKEN = 4.0
+
+
+def _text(frame: pd.DataFrame, name: str) -> pd.Series:
+    if name not in frame:
+        return pd.Series("", index=frame.index, dtype=object)
+    return frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+
+
+def _count(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Column `name` as floats, NaN where absent or null; shape (n_samples,)."""
+    if name not in frame:
+        return np.full(len(frame), np.nan)
+    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:
+    """Rates that apply to each request.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_samples, n_columns)
+        `model`, and where known `provider`, `service_tier`, `started_at` (UTC; without it the newest known
+        price) and `input_tokens` (long inputs can have a price of their own; null counts as short).
+    price_file : Path, optional
+        The user's own prices (`prices.read_price_file`), which come before the published ones.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 7)
+        Index of `frame`; columns `RATES` and `price_version`; null where no price is known.
+    """
+    own = None if price_file is None else read_price_file(price_file)
+    inputs = np.nan_to_num(_count(frame, "input_tokens"))
+    minutes = _minutes(frame)
+    keys = pd.DataFrame({name: _text(frame, name).to_numpy() for name in ("model", "provider", "service_tier")})
+    rates = np.full((len(frame), len(RATES)), np.nan)
+    versions = np.full(len(frame), None, dtype=object)
+    groups = keys.groupby(list(keys), sort=False).indices
+    for key, rows in groups.items():
+        model, provider, tier = (str(part) for part in tuple(key))  # type: ignore[arg-type]
+        codes, distinct = pd.factorize(minutes[rows])
+        times = [NEWEST if pd.isna(t) else t.to_pydatetime() for t in pd.DatetimeIndex(distinct)]
+        if (codes == -1).any():
+            codes = np.where(codes == -1, len(times), codes)
+            times.append(NEWEST)
+        for i, found in enumerate(_resolve(own, model, provider or None, tier or None, times)):
+            if found is not None:
+                here = rows[codes == i]
+                rates[here] = found.as_array(inputs[here])
+                versions[here] = found.version
+    table = pd.DataFrame(rates, index=frame.index, columns=list(RATES))
+    table["price_version"] = pd.Series(versions, index=frame.index, dtype="str")
+    return table
+
+
+def _minutes(frame: pd.DataFrame) -> pd.DatetimeIndex:
+    if "started_at" not in frame:
+        return pd.DatetimeIndex([pd.NaT] * len(frame), tz="UTC")
+    times = pd.to_datetime(frame["started_at"], utc=True)
+    return pd.DatetimeIndex(times).floor("min")
+
+
+def _resolve(
+    own: PriceFile | None, model: str, provider: str | None, tier: str | None, times: Sequence[datetime]
+) -> list[Rates | None]:
+    published = published_rates(model, provider, tier)
+    known: list[Rates | None] = [None] * len(times) if published is None else list(published(times))
+    if own is None:
+        return known
+    by_day: dict[date, Rates | None] = {}
+    for i, time in enumerate(times):
+        day = time.astimezone(UTC).date()
+        if day not in by_day:
+            by_day[day] = own.rates(model, provider, day, tier)
+        known[i] = by_day[day] or known[i]
+    return known
+
+
+def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:
+    """Price requests that were sent.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_samples, n_columns)
+        `model`, `input_tokens`, `output_tokens`; where known `provider`, `started_at`, `service_tier`,
+        `cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`. Input includes the cache, output
+        includes reasoning.
+    price_file : Path, optional
+        The user's own prices, see `prices`.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 2)
+        Index of `frame`. `cost_usd` (null where no price or no token count is known, never 0 for want of
+        a price) and `price_version`, which says where the price is from.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"model": ["gpt-5-mini"], "input_tokens": [1000], "output_tokens": [2000]})
+    >>> price_requests(frame)["cost_usd"].round(6).tolist()
+    [0.00425]
+    """
+    rates = request_rates(frame, price_file=price_file)
+    read = np.nan_to_num(_count(frame, "cache_read_tokens"))
+    write = np.nan_to_num(_count(frame, "cache_write_tokens"))
+    reasoning = np.nan_to_num(_count(frame, "reasoning_tokens"))
+    plain = np.maximum(_count(frame, "input_tokens") - read - write, 0.0)
+    answer = np.maximum(_count(frame, "output_tokens") - reasoning, 0.0)
+    counts = np.column_stack([np.ones(len(frame)), plain, read, write, answer, reasoning])
+    cost = (rates[list(RATES)].to_numpy() * counts).sum(axis=1)
+    version = rates["price_version"].where(~np.isnan(cost), None)
+    return pd.DataFrame({"cost_usd": cost, "price_version": version}, index=frame.index)
+
+
+def estimated_input_tokens(X: pd.DataFrame) -> NDArray[np.float64]:
+    """`input_tokens`, or where null a quarter of the characters of the text, or NaN; shape (n_samples,)."""
+    known = _count(X, "input_tokens")
+    if "prompt_text" not in X:
+        return known
+    lengths = X["prompt_text"].str.len().to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isnan(known), np.ceil(lengths / CHARACTERS_PER_TOKEN), known)
+
+
+def price_forecast(X: pd.DataFrame, tokens: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:
+    """Turn a forecast of output tokens into dollars.
+
+    The cost of a request rises with its tokens and nothing else about it is uncertain, so quantiles of
+    tokens become quantiles of dollars, and a mean a mean.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_samples, n_columns)
+        The requests; see `request_rates` for what is used. Input tokens that are not known are estimated
+        as a quarter of the characters.
+    tokens : DataFrame of shape (n_samples, n_columns)
+        Forecast of output tokens, index of `X`.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, n_columns + 1)
+        ``cost_<column>_usd`` for each column of `tokens`, and `price_version`; null where no price is known.
+    """
+    inputs = estimated_input_tokens(X)
+    rates = request_rates(X.assign(input_tokens=inputs), price_file=price_file)
+    fixed = rates["request"].to_numpy() + rates["input"].to_numpy() * inputs
+    dollars = fixed[:, None] + rates["output"].to_numpy()[:, None] * tokens.to_numpy(dtype=np.float64)
+    table = pd.DataFrame(dollars, index=X.index, columns=[f"cost_{name}_usd" for name in tokens.columns])
+    table["price_version"] = rates["price_version"]
+    return table

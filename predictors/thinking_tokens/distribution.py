@@ -1,0 +1,157 @@
+"""Quantile functions of log tokens: pooled shapes per cell, and heads joined to them without crossing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.thinking_tokens.hierarchy import cell_keys
+
+__all__ = ["GRID", "HEAD_LEVELS", "PooledQuantiles", "evaluate_curves", "join_heads", "weighted_quantiles"]
+
+GRID: NDArray[np.float64] = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
+"""Levels at which a pooled quantile function is kept."""
+
+HEAD_LEVELS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
+"""Levels at which a forecast depends on more than its cell."""
+
+MIN_TAIL = 0.05
+
+
+def weighted_quantiles(
+    values: NDArray[np.float64], weight: NDArray[np.float64], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Quantiles of weighted values, linear between the middles of the steps; shape (n_levels,)."""
+    order = np.argsort(values, kind="stable")
+    w = weight[order]
+    middle = (w.cumsum() - 0.5 * w) / w.sum()
+    return np.interp(levels, middle, values[order])
+
+
+def evaluate_curves(curves: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quantile functions kept at `GRID`, read at `levels`; shape (n_curves, n_levels).
+
+    Beyond the grid the tails go on exponentially on the log scale, which is Pareto in tokens.
+    """
+    inside = np.clip(levels, GRID[0], GRID[-1])
+    values = np.array([np.interp(inside, GRID, curve) for curve in curves]).reshape(len(curves), len(levels))
+    inner = int(np.searchsorted(GRID, 0.98))
+    span = np.log((1 - GRID[inner]) / (1 - GRID[-1]))
+    upper = np.maximum(curves[:, -1] - curves[:, inner], MIN_TAIL) / span
+    lower = np.maximum(curves[:, len(GRID) - 1 - inner] - curves[:, 0], MIN_TAIL) / span
+    values += upper[:, None] * np.log((1 - GRID[-1]) / np.minimum(1 - levels, 1 - GRID[-1]))
+    values -= lower[:, None] * np.log(GRID[0] / np.minimum(levels, GRID[0]))
+    return np.asarray(values)
+
+
+class PooledQuantiles:
+    """Empirical quantile functions per cell, each pulled towards its parent's.
+
+    A cell of weight n keeps n / (n + `penalty`) of its own quantiles; the rest is its parent's: the
+    cell's model, or all.
+
+    Parameters
+    ----------
+    levels : tuple of tuples of str
+        From coarse to fine, each refining the one before.
+    penalty : float
+        Runs' worth of evidence that the parent's shape holds.
+    """
+
+    def __init__(self, levels: tuple[tuple[str, ...], ...], *, penalty: float = 20.0) -> None:
+        self.levels = levels
+        self.penalty = penalty
+
+    def fit(self, X: pd.DataFrame, values: NDArray[np.float64], weight: NDArray[np.float64]) -> Self:
+        """Learn one curve at `GRID` per group of every level."""
+        self.curves_: list[dict[str, NDArray[np.float64]]] = [{"": weighted_quantiles(values, weight, GRID)}]
+        parents = np.full(len(X), "", dtype=object)
+        for level in self.levels:
+            keys = cell_keys(X, level)
+            codes, distinct = pd.factorize(keys)
+            order = np.argsort(codes, kind="stable")
+            bounds = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
+            found = {}
+            for i, key in enumerate(distinct):
+                rows = order[bounds[i] : bounds[i + 1]]
+                n = weight[rows].sum()
+                own = weighted_quantiles(values[rows], weight[rows], GRID)
+                parent = self.curves_[-1][parents[rows[0]]]
+                found[str(key)] = (n * own + self.penalty * parent) / (n + self.penalty)
+            self.curves_.append(found)
+            parents = keys
+        return self
+
+    def lookup(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Curve of each row: positions of shape (n_samples,) in curves of shape (n_curves, n_grid)."""
+        keys = [cell_keys(X, level) for level in self.levels]
+        finest = pd.MultiIndex.from_arrays(keys) if keys else pd.MultiIndex.from_arrays([np.full(len(X), "")])
+        codes, distinct = pd.factorize(finest)
+        curves = []
+        for key in distinct:
+            for found, part in zip(self.curves_[:0:-1], reversed(tuple(key)), strict=False):
+                if part in found:
+                    curves.append(found[part])
+                    break
+            else:
+                curves.append(self.curves_[0][""])
+        return np.asarray(codes, dtype=np.intp), np.array(curves).reshape(len(distinct), len(GRID))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+        """JSON and arrays from which `from_state` restores the curves."""
+        arrays = {f"curves.{i}": np.array(list(found.values())) for i, found in enumerate(self.curves_)}
+        return {"levels": self.levels, "keys": [list(found) for found in self.curves_]}, arrays
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Restore what `state` returned."""
+        pooled = cls(tuple(tuple(level) for level in state["levels"]))
+        pooled.curves_ = [dict(zip(keys, arrays[f"curves.{i}"], strict=True)) for i, keys in enumerate(state["keys"])]
+        return pooled
+
+
+def join_heads(
+    heads: NDArray[np.float64],
+    codes: NDArray[np.intp],
+    curves: NDArray[np.float64],
+    levels: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Quantiles at any levels from those at `HEAD_LEVELS`.
+
+    Between two heads the forecast has the shape of its cell's curve, stretched to meet both; beyond the
+    outer heads it has the curve's tails. Non-decreasing in the level, and the value at one level does not
+    depend on which others are asked for.
+
+    Parameters
+    ----------
+    heads : ndarray of shape (n_samples, n_heads)
+        Values at `HEAD_LEVELS`; crossings are sorted away.
+    codes, curves : arrays of shape (n_samples,) and (n_curves, n_grid)
+        The cell's curve of each row, as `PooledQuantiles.lookup` returns them.
+    levels : ndarray of shape (n_levels,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_levels)
+    """
+    heads = np.sort(heads, axis=1)
+    knots = np.array(HEAD_LEVELS)
+    shape_at_knots = evaluate_curves(curves, knots)
+    shape = evaluate_curves(curves, levels)
+    out = np.empty((len(heads), len(levels)))
+    for j, level in enumerate(levels):
+        if level <= knots[0]:
+            out[:, j] = heads[:, 0] + (shape[:, j] - shape_at_knots[:, 0])[codes]
+        elif level >= knots[-1]:
+            out[:, j] = heads[:, -1] + (shape[:, j] - shape_at_knots[:, -1])[codes]
+        else:
+            k = int(np.searchsorted(knots, level, side="right")) - 1
+            gap = shape_at_knots[:, k + 1] - shape_at_knots[:, k]
+            plain = (level - knots[k]) / (knots[k + 1] - knots[k])
+            share = np.where(gap > 1e-9, (shape[:, j] - shape_at_knots[:, k]) / np.maximum(gap, 1e-9), plain)[codes]
+            out[:, j] = heads[:, k] + share * (heads[:, k + 1] - heads[:, k])
+    return out
