@@ -1,0 +1,97 @@
+"""Load and check the entries of the catalogue."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from predictors.errors import InvalidInputError
+
+__all__ = ["CatalogEntry", "CatalogFile", "list_entries", "load_entry"]
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class CatalogFile(BaseModel):
+    """One file: its place below the entry's `base_url`, its SHA-256 and its size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _stays_below(self) -> Self:
+        if self.path.startswith("/") or ".." in self.path.split("/") or "\\" in self.path:
+            raise ValueError(f"path {self.path!r} leaves the cache")
+        return self
+
+
+class CatalogEntry(BaseModel):
+    """One public data set.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line.
+    title, homepage, licence, citation : str
+        What it is, where it lives, and what its authors ask for.
+    table : str
+        Canonical table that it fills.
+    reader : str or None
+        Name of the reader in `assets.readers`, or None where a predictor family reads it.
+    base_url : str
+        URL that the paths of `files` are below, pinned to a commit or release.
+    good_for, known_faults : list of str
+        What to use it for, and what is wrong with it.
+    files : list of CatalogFile
+        All files.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    homepage: str
+    licence: str
+    citation: str
+    table: str
+    reader: str | None = None
+    base_url: Annotated[str, StringConstraints(pattern=r"^https://.*/$")]
+    good_for: list[str]
+    known_faults: list[str]
+    files: list[CatalogFile] = Field(min_length=1)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.bytes for file in self.files)
+
+
+def list_entries() -> list[str]:
+    """List the names of all entries."""
+    found = (item.name for item in files(__package__ or "assets.catalog").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+@cache
+def load_entry(name: str) -> CatalogEntry:
+    """Load one entry.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such entry, or it is malformed.
+    """
+    if name not in list_entries():
+        raise InvalidInputError(f"`name` must be one of {list_entries()}, got {name!r}")
+    text = files("assets.catalog").joinpath(f"{name}.yaml").read_text("utf-8")
+    try:
+        return CatalogEntry.model_validate(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except ValidationError as error:
+        raise InvalidInputError(f"catalogue entry {name}: {error}") from None

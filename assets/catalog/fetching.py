@@ -1,0 +1,175 @@
+"""Fetch the files of an entry: from a mirror folder in place, else by HTTP with resume, retries and checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+
+from assets.catalog.entries import CatalogEntry, CatalogFile, load_entry
+from predictors.errors import DatasetError
+
+__all__ = ["Progress", "fetch", "provenance"]
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with bytes done, bytes in all, and the path of the current file."""
+
+TIMEOUT_S = (10, 30)
+"""Longest wait for a connection, and for the next bytes."""
+RETRIES = 4
+CHUNK_BYTES = 1 << 18
+_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+def fetch(
+    name: str,
+    *,
+    cache: Path,
+    mirror: str | None,
+    progress: Progress | None = None,
+    retry_wait_s: float = 1.0,
+    timeout_s: tuple[float, float] = TIMEOUT_S,
+) -> list[Path]:
+    """Return the files of an entry, fetching what is absent.
+
+    Parameters
+    ----------
+    name : str
+        Name of the entry.
+    cache : Path
+        Folder that keeps fetched files, as ``<cache>/<host>/<path>``.
+    mirror : str or None
+        Folder or URL that serves ``<mirror>/<host>/<path>``; files of a folder are checked and used in place.
+    progress : callable, optional
+        See `Progress`.
+    retry_wait_s : float, optional
+        Wait before the second try; it doubles with each try.
+    timeout_s : (float, float), optional
+        Longest wait for a connection, and for the next bytes.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such entry.
+    DatasetError
+        If a file is not there or not the one its checksum names.
+    """
+    entry = load_entry(name)
+    done = 0
+    paths = []
+    for file in entry.files:
+        if mirror is not None and "://" not in mirror:
+            path = _in_folder(entry, file, Path(mirror))
+        else:
+            path = _download(entry, file, cache, mirror, retry_wait_s, timeout_s)
+        paths.append(path)
+        done += file.bytes
+        if progress is not None:
+            progress(done, entry.n_bytes, file.path)
+    return paths
+
+
+def provenance(name: str) -> list[dict[str, Any]]:
+    """Where each file of an entry comes from: url, sha256, bytes, licence, path in cache or mirror."""
+    entry = load_entry(name)
+    return [
+        {"url": _url(entry, f), "sha256": f.sha256, "bytes": f.bytes, "licence": entry.licence,
+         "path": _place(entry, f).as_posix()}
+        for f in entry.files
+    ]  # fmt: skip
+
+
+def _url(entry: CatalogEntry, file: CatalogFile) -> str:
+    return entry.base_url + file.path
+
+
+def _place(entry: CatalogEntry, file: CatalogFile) -> Path:
+    parts = urlsplit(_url(entry, file))
+    return Path(parts.netloc) / parts.path.lstrip("/")
+
+
+def _in_folder(entry: CatalogEntry, file: CatalogFile, mirror: Path) -> Path:
+    path = mirror / _place(entry, file)
+    if not path.is_file():
+        raise DatasetError(f"{path}: not in the mirror; it should be a copy of {_url(entry, file)}")
+    with path.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != file.sha256:
+        raise DatasetError(f"{path}: SHA-256 is {found}, expected {file.sha256}; copy {_url(entry, file)} again")
+    return path
+
+
+def _download(
+    entry: CatalogEntry,
+    file: CatalogFile,
+    cache: Path,
+    mirror: str | None,
+    wait_s: float,
+    timeout_s: tuple[float, float],
+) -> Path:
+    place = _place(entry, file)
+    url = _url(entry, file) if mirror is None else f"{mirror.rstrip('/')}/{place.as_posix()}"
+    target = cache / place
+    downloader = _Resuming(cache / ".partial" / file.sha256, file, wait_s, timeout_s)
+    try:
+        pooch.retrieve(url, f"sha256:{file.sha256}", fname=target.name, path=target.parent, downloader=downloader)
+    except (requests.RequestException, ValueError, OSError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"{url}: {error}; set FORETELL_MIRROR to a folder or URL with a copy") from error
+    return target
+
+
+class _Resuming:
+    """A downloader for pooch that goes on where a broken transfer stopped, and gives up after `RETRIES` tries."""
+
+    def __init__(self, partial: Path, file: CatalogFile, wait_s: float, timeout_s: tuple[float, float]) -> None:
+        self._partial, self._file = partial, file
+        self._wait_s, self._timeout_s = wait_s, timeout_s
+
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        problem = ""
+        for attempt in range(RETRIES):
+            if attempt:
+                time.sleep(self._wait_s * 2 ** (attempt - 1))
+            problem = self._try(url)
+            if not problem:
+                Path(output_file).write_bytes(self._partial.read_bytes())
+                self._partial.unlink()
+                return
+            if problem.startswith("status") and int(problem.split()[1]) not in _RETRY_STATUS:
+                break
+        raise DatasetError(f"{url}: {problem} after {attempt + 1} tries; set FORETELL_MIRROR to a copy, or try later")
+
+    def _try(self, url: str) -> str:
+        """Fetch the rest of the file; return what went wrong, "" if nothing did."""
+        start = self._partial.stat().st_size if self._partial.exists() else 0
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=self._timeout_s) as response:
+                if response.status_code not in (200, 206):
+                    return f"status {response.status_code}"
+                mode = "ab" if start and response.status_code == 206 else "wb"
+                with self._partial.open(mode) as out:
+                    for chunk in response.iter_content(CHUNK_BYTES):
+                        out.write(chunk)
+                        if out.tell() > self._file.bytes:
+                            break
+        except (requests.RequestException, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+        size = self._partial.stat().st_size
+        if size < self._file.bytes:
+            return f"cut off at {size} of {self._file.bytes} bytes"
+        with self._partial.open("rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        if found != self._file.sha256:
+            self._partial.unlink()  # wrong bytes are no start to go on from
+            return f"wrong content, SHA-256 {found[:12]}... instead of {self._file.sha256[:12]}..."
+        return ""

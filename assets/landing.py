@@ -1,0 +1,368 @@
+"""The landing zone: every file that was ever delivered, parsed once, under the hash of its content.
+
+``<landing>/<sha256>/rows-<YYYY-MM-DD>.parquet`` holds the raw rows of one UTC day, ``rejects.parquet`` what
+could not be read, ``manifest.json`` the account of both. A folder appears whole or not at all: it is
+written beside and renamed. Two processes that bring the same file wait for each other and do the work once.
+Overlapping files land side by side; `assets.curation` tells their common requests by key.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date as Date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from assets.readers import READER_VERSION, READERS, ReadOptions, read_tables
+from assets.readers.base import RAW_SCHEMA, REJECT_SCHEMA, Reject, raw_frame, rejects_table
+from assets.readers.openai_jsonl import is_batch_input
+from predictors.errors import InvalidInputError
+from predictors.schemas.quarantine import Quarantine
+
+__all__ = [
+    "FileReport",
+    "IngestReport",
+    "day_digests",
+    "ingest",
+    "landed_days",
+    "landing_digest",
+    "load_day",
+    "load_manifests",
+    "load_rejects",
+    "load_rows",
+]
+
+MANIFEST = "manifest.json"
+NO_DATE = "the record has no time, so it belongs to no day"
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one delivered file.
+
+    Attributes
+    ----------
+    status : str
+        ``landed``, ``known`` (the same content landed before), ``joined`` (a batch input, whose prompts went to
+        its output) or ``unusable`` (no row could be read; `problems` say why).
+    problems : list of str
+        The first problems, each with file, line and remedy.
+    """
+
+    path: str
+    sha256: str
+    format: str
+    status: str
+    n_read: int
+    n_rows: int
+    n_rejects: int
+    days: list[str]
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What became of all delivered files; `n_usable` 0 means that nothing usable was delivered."""
+
+    files: list[FileReport]
+
+    @property
+    def n_usable(self) -> int:
+        """Rows that landed now or before."""
+        return sum(report.n_rows for report in self.files)
+
+    @property
+    def n_read(self) -> int:
+        """Records seen in all files."""
+        return sum(report.n_read for report in self.files)
+
+    @property
+    def n_rejects(self) -> int:
+        """Records that could not be read."""
+        return sum(report.n_rejects for report in self.files)
+
+    @property
+    def days(self) -> list[str]:
+        """UTC days for which rows landed now: what must be made anew."""
+        return sorted({day for report in self.files if report.status == "landed" for day in report.days})
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """One dict per file, for tables and ``--json``."""
+        return [asdict(report) for report in self.files]
+
+
+def ingest(
+    paths: Iterable[Path | str],
+    landing: Path,
+    *,
+    format: str | None = None,
+    date: str | None = None,
+    source: str | None = None,
+    with_prompts: bool = True,
+    columns: dict[str, str] | None = None,
+) -> IngestReport:
+    """Land files: parse each content once, split it by day.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files, folders (all files below) and glob patterns.
+    landing : Path
+        The landing zone; made if absent.
+    format : str, optional
+        A name in `assets.readers.READERS`. By default told from the content of each file.
+    date : str, optional
+        UTC day ``YYYY-MM-DD`` of records that have no time. By default such records are rejected.
+    source : str, optional
+        First half of the key of every row. By default the name of the format.
+    with_prompts : bool, optional
+        False keeps only the hash of the prompt (`query_id`), not its text.
+    columns : dict, optional
+        Column map of the tabular reader.
+
+    Returns
+    -------
+    IngestReport
+        Bad content is reported, not raised.
+
+    Raises
+    ------
+    InvalidInputError
+        If `format` or `date` is malformed.
+    """
+    if format is not None and format not in READERS:
+        raise InvalidInputError(f"`format` must be one of {sorted(READERS)}, got {format!r}")
+    how: dict[str, Any] = {"format": format, "date": _checked(date), "source": source, "with_prompts": with_prompts}
+    how["columns"] = columns or None
+    landing.mkdir(parents=True, exist_ok=True)
+    reports: list[FileReport] = []
+    files: list[Path] = []
+    for path in paths:
+        found = _expand(path)
+        files += [file for file in found if file not in files]
+        if not found:
+            reports.append(_missing(str(path)))
+    inputs = [file for file in files if is_batch_input(file)] if format is None else []
+    for file in files:
+        others = [other for other in inputs if other != file]
+        if file in inputs and len(files) > len(inputs):
+            reports.append(FileReport(str(file), _sha256(file), "batch_input", "joined", 0, 0, 0, []))
+        else:
+            reports.append(_land(file, landing, how, others))
+    return IngestReport(reports)
+
+
+def _land(file: Path, landing: Path, how: dict[str, Any], companions: Sequence[Path]) -> FileReport:
+    content = _sha256(file)
+    # What is joined with a file is part of its content.
+    key = (
+        content
+        if not companions
+        else hashlib.sha256("".join([content, *map(_sha256, companions)]).encode()).hexdigest()
+    )
+    locks = landing / ".locks"
+    locks.mkdir(exist_ok=True)
+    folder = landing / key
+    with FileLock(locks / f"{key}.lock"):
+        old = _manifest(folder)
+        if old is not None and not _must_read_again(old, how):
+            return _report(old, file, "known" if old["n_rows"] else "unusable")
+        fresh = landing / f".tmp-{key}"
+        shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+        fresh.mkdir()
+        manifest = {"key": key, "sha256": content, "name": str(file), "bytes": file.stat().st_size}
+        manifest |= {"how": how, "reader_version": READER_VERSION, **_write(file, fresh, how, companions)}
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+        if folder.exists():
+            gone = landing / f".old-{key}"
+            shutil.rmtree(gone, ignore_errors=True)
+            folder.rename(gone)
+            fresh.rename(folder)
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            fresh.rename(folder)
+        return _report(manifest, file, "landed" if manifest["n_rows"] else "unusable")
+
+
+def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:
+    """Known content is read again if the readers have changed or the caller asks for something else by name."""
+    if old["reader_version"] != READER_VERSION:
+        return True
+    asked = {key: value for key, value in how.items() if value is not None}
+    return any(old["how"].get(key) != value for key, value in asked.items())
+
+
+def _write(file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path]) -> dict[str, Any]:
+    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {})
+    name, stream = read_tables(file, how["format"], source=how["source"], source_file=str(file), options=options)
+    writers: dict[str, pq.ParquetWriter] = {}
+    rejects: list[pa.Table] = []
+    n_rows = n_rejects = 0
+    days: dict[str, int] = {}
+    try:
+        for table, bad in stream:
+            table, bad = _dated(table, bad, how["date"])
+            if not how["with_prompts"]:
+                prompts = pa.nulls(table.num_rows, pa.string())
+                table = table.set_column(table.schema.get_field_index("prompt_text"), "prompt_text", prompts)
+            for day, part in _by_day(table):
+                if day not in writers:
+                    writers[day] = pq.ParquetWriter(folder / f"rows-{day}.parquet", RAW_SCHEMA, compression="zstd")
+                writers[day].write_table(part)
+                days[day] = days.get(day, 0) + part.num_rows
+            n_rows += table.num_rows
+            n_rejects += len(bad)
+            rejects.append(rejects_table(bad, str(file)))
+    finally:
+        for writer in writers.values():
+            writer.close()
+    told = pa.concat_tables([REJECT_SCHEMA.empty_table(), *rejects])
+    pq.write_table(told, folder / "rejects.parquet", compression="zstd")
+    first = told.slice(0, 5).to_pylist()
+    problems = [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
+    if n_rejects > len(first):
+        problems.append(f"{file}: and {n_rejects - len(first)} more, see the quarantine")
+    counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
+    return {"format": name, **counts, "days": dict(sorted(days.items())), "problems": problems}
+
+
+def _dated(table: pa.Table, bad: list[Reject], date: str | None) -> tuple[pa.Table, list[Reject]]:
+    """Give rows without a time the day that the caller names, else reject them."""
+    position = table.schema.get_field_index("started_at")
+    times = table.column(position)
+    if times.null_count == 0:
+        return table, bad
+    if date is not None:
+        noon = pd.Timestamp(date, tz="UTC").to_pydatetime()
+        filled = pc.fill_null(times, pa.scalar(noon, type=times.type))
+        return table.set_column(position, "started_at", filled), bad
+    lines = table.filter(pc.is_null(times)).column("source_line").to_pylist()
+    lost = [Reject(NO_DATE, line, "pass --date YYYY-MM-DD, the day on which it was made") for line in lines]
+    return table.filter(pc.is_valid(times)), bad + lost
+
+
+def _by_day(table: pa.Table) -> list[tuple[str, pa.Table]]:
+    days = pc.strftime(table.column("started_at"), format="%Y-%m-%d")
+    distinct = pc.unique(days).to_pylist()
+    if len(distinct) == 1:
+        return [(distinct[0], table)]
+    return [(day, table.filter(pc.equal(days, day))) for day in sorted(distinct)]
+
+
+def landed_days(landing: Path) -> list[str]:
+    """List the UTC days for which rows have landed, oldest first."""
+    return sorted({day for manifest in _manifests(landing) for day in manifest["days"]})
+
+
+def day_digests(landing: Path) -> dict[str, str]:
+    """For every landed UTC day, a SHA-256 over what its rows come from: equal digests mean equal rows."""
+    parts: dict[str, list[Any]] = {}
+    for manifest in manifests(landing):
+        for day in manifest["days"]:
+            parts.setdefault(day, []).append([manifest["key"], manifest["reader_version"], manifest["how"]])
+    return {day: hashlib.sha256(json.dumps(p, sort_keys=True).encode()).hexdigest() for day, p in sorted(parts.items())}
+
+
+def load_day(landing: Path, day: str) -> pd.DataFrame:
+    """Read the raw rows of one UTC day from all landed files."""
+    return load_rows(landing, [day])
+
+
+def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read the raw rows of some days, by default of all, in an order that does not depend on when files came."""
+    wanted = None if days is None else {_checked(day) for day in days}
+    parts = [RAW_SCHEMA.empty_table()]
+    for manifest in _manifests(landing):
+        for day in manifest["days"]:
+            if wanted is None or day in wanted:
+                parts.append(pq.read_table(landing / manifest["key"] / f"rows-{day}.parquet", schema=RAW_SCHEMA))
+    return raw_frame(pa.concat_tables(parts))
+
+
+def load_rejects(landing: Path) -> pd.DataFrame:
+    """Read what could not be read from all landed files, schema `predictors.schemas.quarantine.Quarantine`."""
+    parts = [pq.read_table(landing / m["key"] / "rejects.parquet") for m in _manifests(landing)]
+    told = raw_frame(pa.concat_tables([REJECT_SCHEMA.empty_table(), *parts])).drop(columns="is_file")
+    return Quarantine.validate(told.assign(source=None, request_id=None, model=None))
+
+
+def landing_digest(landing: Path) -> str:
+    """SHA-256 over what has landed and how it was read: equal digests mean equal rows."""
+    parts = [[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in _manifests(landing)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def load_manifests(landing: Path) -> pd.DataFrame:
+    """List the landed files: one row each, with counts, first and last day."""
+    columns = ["key", "name", "format", "bytes", "n_read", "n_rows", "n_rejects"]
+    rows = [
+        {
+            **{name: m[name] for name in columns},
+            "first_day": min(m["days"], default=None),
+            "last_day": max(m["days"], default=None),
+        }
+        for m in _manifests(landing)
+    ]
+    table = pd.DataFrame(rows, columns=[*columns, "first_day", "last_day"])
+    return table.astype({name: "int64" if name.startswith(("n_", "b")) else "str" for name in table})
+
+
+def _manifests(landing: Path) -> list[dict[str, Any]]:
+    """All manifests, ordered by key."""
+    if not landing.is_dir():
+        return []
+    found = (_manifest(folder) for folder in sorted(landing.iterdir()) if not folder.name.startswith("."))
+    return [manifest for manifest in found if manifest is not None]
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return manifest
+
+
+def _report(manifest: dict[str, Any], file: Path, status: str) -> FileReport:
+    counts = (manifest["n_read"], manifest["n_rows"], manifest["n_rejects"])
+    days, problems = list(manifest["days"]), list(manifest["problems"])
+    return FileReport(str(file), manifest["sha256"], manifest["format"], status, *counts, days, problems)
+
+
+def _missing(path: str) -> FileReport:
+    problem = f"{path}: no such file or folder, and no file matches it"
+    return FileReport(path, "", "unknown", "unusable", 0, 0, 0, [], [problem])
+
+
+def _expand(path: Path | str) -> list[Path]:
+    """Files of a path: itself, everything below a folder, or what a pattern matches; hidden files are left out."""
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    found = path.rglob("*") if path.is_dir() else (Path(name) for name in glob.glob(str(path), recursive=True))
+    return sorted(p for p in found if p.is_file() and not p.name.startswith("."))
+
+
+def _checked(date: str | None) -> str | None:
+    if date is None:
+        return None
+    try:
+        return Date.fromisoformat(date).isoformat()
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"`date` must be a day such as 2026-11-22, got {date!r}") from None
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,217 @@
+"""Responses of chat models as JSONL: the response, or request and response, of one call a line.
+
+Understood, told apart by content, line by line: OpenAI chat completions and Responses, Anthropic
+messages, Gemini ``generateContent``, and what speaks their language (OpenRouter, vLLM, llama.cpp); each
+bare, or as ``{"request": ..., "response": ...}``; batch output of OpenAI and Anthropic (joined with the
+batch input on ``custom_id``, for the prompts); and the calls written by `assets.collect.local_llm`,
+of which several make one logical request (``metadata.request_id``, ``call_index``, ``n_calls``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from assets.readers.base import ReadOptions, Record, Reject, Row
+from assets.readers.calls import CallFolder
+from assets.readers.normalise import dig, epoch_us, first, seconds
+from assets.readers.requests import request_columns, response_columns
+from assets.readers.stream import head_of, json_lines
+from assets.readers.usage import UsageError, tokens_of
+
+__all__ = ["OpenAIJsonl", "is_batch_input"]
+
+_NO_USAGE = "log the usage block; when streaming, ask for it (OpenAI: stream_options.include_usage)"
+_OTHER = "one call a line: a response, or request and response; name another format with --format"
+
+
+class OpenAIJsonl:
+    """Reader of one call a line; see the module's docstring."""
+
+    name = "openai_jsonl"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True if one of the first whole lines is a response, a call, or a line of a batch."""
+        return any(_is_call(item) or _is_batch_input(item) for item in _head_objects(head))
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+        """Stream the calls; lines of one logical request become one row."""
+        folder = CallFolder()
+        prompts = _batch_prompts(path, options)
+        seen: Counter[bytes] = Counter()
+        for item in json_lines(path):
+            if isinstance(item, Reject):
+                yield item
+                continue
+            number, line = item
+            if isinstance(line, dict) and _is_batch_input(line):
+                yield Reject("the input of a batch: a request without an answer", number, "pass the batch output too")
+                continue
+            record = _record(line, number, prompts)
+            if isinstance(record, dict) and record.get("request_id") is None:
+                record["request_id"] = content_id(line, seen)
+            if isinstance(record, dict) and isinstance(line, dict):
+                yield from folder.add(record, line.get("metadata"))
+            else:
+                yield record
+        yield from folder.rest()
+
+
+def content_id(line: Any, seen: Counter[bytes]) -> str:
+    """Id of a record that brings none: hash of its content and how often that content came before.
+
+    Two overlapping files give the same ids, and equal records within one file stay apart.
+    """
+    digest = hashlib.sha256(orjson.dumps(line, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str))
+    key = digest.digest()[:12]
+    seen[key] += 1
+    return f"sha256:{digest.hexdigest()[:24]}" + (f"#{seen[key]}" if seen[key] > 1 else "")
+
+
+def _head_objects(head: bytes) -> list[dict[str, Any]]:
+    objects = []
+    for line in head.split(b"\n")[:20]:
+        try:
+            item = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(item, dict):
+            objects.append(item)
+    if not objects and b"\n" not in head.strip():
+        # One line longer than the head: judge it by its words.
+        words = (b'"choices"', b'"usage"', b'"candidates"', b'"usageMetadata"', b'"messages"')
+        objects = [{"usage": {}}] if head.startswith(b"{") and any(word in head for word in words) else []
+    return objects
+
+
+def _is_batch_input(line: dict[str, Any]) -> bool:
+    return "custom_id" in line and "response" not in line and "result" not in line and "error" not in line
+
+
+def is_batch_input(path: Path) -> bool:
+    """True if the file holds the requests of a batch (its answers are in another file)."""
+    objects = _head_objects(head_of(path))
+    return bool(objects) and all(_is_batch_input(item) for item in objects)
+
+
+def _is_call(line: dict[str, Any]) -> bool:
+    return _is_response(line) or any(_is_response(body) for body in _bodies(line))
+
+
+def _is_response(body: Any) -> bool:
+    if not isinstance(body, dict) or "resourceSpans" in body or "spans" in body:
+        return False
+    if "litellm_call_id" in body or "response_cost" in body:
+        return False
+    return any(key in body for key in ("usage", "usageMetadata", "usage_metadata", "choices", "candidates"))
+
+
+def _bodies(line: dict[str, Any]) -> Iterator[Any]:
+    response = first(line.get("response"), line.get("output"), line.get("completion"))
+    yield dig(response, "body")
+    yield response
+    yield dig(line, "result", "message")
+    yield dig(line, "result", "response")
+
+
+def _record(line: Any, number: int, prompts: dict[str, Any]) -> Record:
+    if not isinstance(line, dict):
+        return Reject(f"a JSON {type(line).__name__}, not an object", number, _OTHER)
+    if failure := _failure(line):
+        return Reject(f"a failed call: {failure}", number, "nothing was measured; leave it out or send it again")
+    bodies = (body for body in _bodies(line) if _is_response(body))
+    body = line if _is_response(line) else next(bodies, None)
+    if body is None:
+        return Reject(f"no response of a chat model, keys {sorted(line)[:6]}", number, _OTHER)
+    is_anthropic = body.get("type") == "message" or "stop_reason" in body
+    try:
+        tokens = tokens_of(
+            first(body.get("usage"), body.get("usageMetadata"), body.get("usage_metadata")), is_anthropic=is_anthropic
+        )
+    except UsageError as error:
+        return Reject(str(error), number, _NO_USAGE)
+    custom_id = line.get("custom_id")
+    request = first(line.get("request"), dig(line, "input") if body is not line else None, prompts.get(str(custom_id)))
+    told = line.get("metadata")
+    metadata: dict[str, Any] = told if isinstance(told, dict) else {}
+    row: Row = {**response_columns(body), **tokens}
+    row |= request_columns(request if isinstance(request, dict) else {}, prompt=metadata.get("prompt"))
+    row |= _line_columns(line, body, metadata)
+    row["model"] = first(row["request_model"], row["response_model"])
+    row["source_line"] = number
+    return row
+
+
+def _failure(line: dict[str, Any]) -> str | None:
+    response = line.get("response")
+    status = dig(response, "status_code")
+    if isinstance(status, int) and status >= 400:
+        message = first(dig(response, "body", "error", "message"), "")
+        return f"status {status} {message}".strip()[:200]
+    result = dig(line, "result", "type")
+    if result in ("errored", "canceled", "expired"):
+        return f"batch result {result}"
+    for holder in (line, response):
+        error = dig(holder, "error")
+        if error:
+            return str(first(dig(error, "message"), dig(error, "type"), error))[:200]
+    return None
+
+
+def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str, Any]) -> Row:
+    def either(*keys: str) -> Any:
+        return first(*(metadata.get(key) for key in keys), *(line.get(key) for key in keys if line is not body))
+
+    effort = metadata.get("reasoning_effort")
+    columns: Row = {
+        "request_id": first(
+            metadata.get("request_id"),
+            line.get("request_id"),
+            body.get("id"),
+            body.get("responseId"),
+            line.get("custom_id"),
+        ),
+        "trace_id": either("trace_id"),
+        "benchmark": either("benchmark"),
+        "item_id": either("item_id", "query_id"),
+        "replicate": either("replicate", "repeat", "epoch"),
+        "repeat_prob": either("repeat_prob"),
+        "score": either("score"),
+        "latency_s": first(
+            seconds(either("latency_s", "duration_s")), seconds(either("latency_ms", "duration_ms"), unit=1e-3)
+        ),
+        "is_cached_answer": either("cache_hit", "cached"),
+    }
+    if effort is not None:
+        columns["reasoning_effort"] = effort
+    started = first(
+        epoch_us(either("started_at", "timestamp", "start_time")),
+        epoch_us(body.get("created")),
+        epoch_us(body.get("created_at")),
+        epoch_us(body.get("createTime")),
+    )
+    columns["started_at"] = started
+    return columns
+
+
+def _batch_prompts(path: Path, options: ReadOptions) -> dict[str, Any]:
+    """Requests by ``custom_id`` from the batch inputs delivered with this file."""
+    prompts: dict[str, Any] = {}
+    if not options.companions:
+        return prompts
+    first_line = next((obj for obj in _head_objects(head_of(path))), {})
+    if "custom_id" not in first_line:
+        return prompts
+    for companion in options.companions:
+        if companion == path or not is_batch_input(companion):
+            continue
+        for item in json_lines(companion):
+            if not isinstance(item, Reject) and isinstance(item[1], dict) and "custom_id" in item[1]:
+                request = first(item[1].get("body"), item[1].get("params"), item[1].get("request"))
+                prompts.setdefault(str(item[1]["custom_id"]), request)
+    return prompts

@@ -1,0 +1,107 @@
+"""Columns that a request and a response of a chat model give, whoever the provider is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assets.readers.base import Row
+from assets.readers.messages import normalised_messages, prompt_text_of, query_id_of, query_id_of_text
+from assets.readers.normalise import dig, first, normal_finish_reason, seconds, settings_json
+
+__all__ = ["effort_of", "prompt_columns", "request_columns", "response_columns"]
+
+# What has a column of its own, or says nothing about how the model samples.
+_NOT_SETTINGS = {
+    "model", "messages", "input", "contents", "prompt", "system", "instructions", "systemInstruction",
+    "system_instruction", "temperature", "top_p", "max_tokens", "max_completion_tokens", "max_output_tokens",
+    "reasoning_effort", "reasoning", "thinking", "seed", "stream", "stream_options", "user", "metadata", "store",
+    "service_tier", "timeout", "extra_headers", "generationConfig", "generation_config", "previous_response_id",
+    "prompt_cache_key", "safety_identifier", "api_key", "base_url", "cache_prompt", "labels", "config",
+}  # fmt: skip
+
+
+def request_columns(request: dict[str, Any], *, prompt: Any = None) -> Row:
+    """Return the columns that the request gives; `prompt` replaces its messages where it is text."""
+    config = first(request.get("generationConfig"), request.get("generation_config"), {})
+    config = config if isinstance(config, dict) else {}
+    system = first(
+        request.get("system"),
+        request.get("instructions"),
+        request.get("systemInstruction"),
+        request.get("system_instruction"),
+    )
+    messages = first(request.get("messages"), request.get("input"), request.get("contents"), request.get("prompt"))
+    extra = {key: value for key, value in request.items() if key not in _NOT_SETTINGS}
+    known = ("temperature", "topP", "maxOutputTokens", "seed", "thinkingConfig")
+    extra |= {key: value for key, value in config.items() if key not in known}
+    return {
+        "request_model": request.get("model"),
+        "temperature": first(request.get("temperature"), config.get("temperature")),
+        "top_p": first(request.get("top_p"), config.get("topP")),
+        "max_tokens": first(
+            request.get("max_completion_tokens"),
+            request.get("max_tokens"),
+            request.get("max_output_tokens"),
+            config.get("maxOutputTokens"),
+        ),
+        "seed": first(request.get("seed"), config.get("seed")),
+        "reasoning_effort": effort_of(request, config),
+        "settings": settings_json(extra),
+        **prompt_columns(messages, system=system, prompt=prompt),
+    }
+
+
+def prompt_columns(messages: Any, *, system: Any = None, prompt: Any = None) -> Row:
+    """Return ``prompt_text`` and ``query_id``."""
+    if isinstance(prompt, str) and prompt:
+        return {"prompt_text": prompt, "query_id": query_id_of_text(prompt)}
+    pairs = normalised_messages(messages, system=system)
+    return {"prompt_text": prompt_text_of(pairs), "query_id": query_id_of(pairs) if pairs else None}
+
+
+def effort_of(request: dict[str, Any], config: dict[str, Any]) -> str | None:
+    """Return how much the model was asked to think: a word, ``budget:<tokens>`` or ``none``."""
+    effort = first(
+        request.get("reasoning_effort"), dig(request, "reasoning", "effort"), dig(request, "output_config", "effort")
+    )
+    if effort is not None:
+        return str(effort)
+    thinking = first(request.get("thinking"), request.get("reasoning"))
+    if isinstance(thinking, dict):
+        if thinking.get("type") == "disabled" or thinking.get("enabled") is False:
+            return "none"
+        budget = first(thinking.get("budget_tokens"), thinking.get("max_tokens"))
+        return f"budget:{budget}" if budget is not None else thinking.get("type")
+    level = dig(config, "thinkingConfig", "thinkingLevel")
+    if level is not None:
+        return str(level).lower()
+    budget = dig(config, "thinkingConfig", "thinkingBudget")
+    return None if budget is None else ("none" if budget == 0 else f"budget:{budget}")
+
+
+def response_columns(body: dict[str, Any]) -> Row:
+    """Return the columns that the response gives, without its usage."""
+    choices = first(body.get("choices"), body.get("candidates"), [])
+    reasons = (
+        [first(c.get("finish_reason"), c.get("finishReason")) for c in choices if isinstance(c, dict)]
+        if isinstance(choices, list)
+        else []
+    )
+    finish = normal_finish_reason(reasons)
+    if finish is None:
+        incomplete = dig(body, "incomplete_details", "reason")
+        status = body.get("status") if body.get("object") == "response" else None
+        finish = normal_finish_reason(first(body.get("stop_reason"), incomplete, status))
+    usage = body.get("usage")
+    return {
+        "response_model": first(body.get("model"), body.get("modelVersion"), body.get("model_version")),
+        "provider": body.get("provider"),
+        "finish_reason": finish,
+        "service_tier": first(body.get("service_tier"), dig(usage, "service_tier")),
+        "cost_reported_usd": dig(usage, "cost"),
+        # llama.cpp and vLLM time the prompt apart from the answer.
+        "time_to_first_token_s": first(
+            seconds(dig(body, "metrics", "time_to_first_token_ms"), unit=1e-3),
+            seconds(dig(body, "timings", "prompt_ms"), unit=1e-3),
+        ),
+    }

@@ -1,0 +1,165 @@
+"""Bytes of a file, decompressed on the way, as lines; whole however the file is damaged.
+
+Memory is bounded by the longest line that is accepted, whatever the size of the file and however far
+it inflates.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+from assets.readers.base import Reject
+
+__all__ = ["MAX_LINE_BYTES", "chunks", "head_of", "json_lines", "lines", "loads"]
+
+CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 1 << 16
+MAX_LINE_BYTES = 64 << 20
+"""A longer line is rejected unread: no single request is that long, and memory must stay bounded."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+class CutShortError(Exception):
+    """A compressed file ended or broke before its end mark."""
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """Yield the decompressed content; raise `CutShortError` after the last good byte of a damaged file."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic.startswith(GZIP_MAGIC):
+        yield from _gunzip(path)
+    elif magic == ZSTD_MAGIC:
+        yield from _unzstd(path)
+    else:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+def _gunzip(path: Path) -> Iterator[bytes]:
+    # gzip.open loses what it has decompressed when it meets the cut, so the members are walked by hand.
+    with path.open("rb") as file:
+        inflate = zlib.decompressobj(wbits=31)
+        is_open = False
+        data = b""
+        while data or (data := file.read(CHUNK_BYTES)):
+            if not is_open and not data.strip(b"\0"):
+                data = b""  # padding between or after members
+                continue
+            try:
+                out = inflate.decompress(data, CHUNK_BYTES)
+            except zlib.error as error:
+                raise CutShortError(f"the gzip data are damaged ({error})") from None
+            is_open = True
+            data = inflate.unconsumed_tail
+            if out:
+                yield out
+            if inflate.eof:
+                data = inflate.unused_data
+                inflate, is_open = zlib.decompressobj(wbits=31), False
+        while is_open and (out := inflate.decompress(inflate.unconsumed_tail, CHUNK_BYTES)):
+            yield out
+        if is_open:
+            raise CutShortError("the gzip file ends before its end mark")
+
+
+def _unzstd(path: Path) -> Iterator[bytes]:
+    size = 1 << 12  # small reads lose little when a read of a damaged frame fails
+    with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "zstd") as file:
+        while True:
+            try:
+                out = file.read(size)
+            except OSError as error:
+                raise CutShortError(f"the zstd file is cut short or damaged ({error})") from None
+            if not out:
+                return
+            yield out
+
+
+def head_of(path: Path, size: int = HEAD_BYTES) -> bytes:
+    """First `size` decompressed bytes, as many as there are."""
+    head = b""
+    try:
+        for chunk in chunks(path):
+            head += chunk
+            if len(head) >= size:
+                break
+    except CutShortError:
+        pass  # the reader reports it, with the line
+    return head[:size].removeprefix(b"\xef\xbb\xbf")
+
+
+def lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes] | Reject]:
+    """Yield ``(line number, line)`` without blank lines; a line too long or a cut file gives a `Reject`.
+
+    The text before a cut that is not ended by a newline belongs to the cut, not to a line.
+    """
+    parts: list[bytes] = []
+    number, n_bytes = 1, 0
+    try:
+        for chunk in chunks(path):
+            if number == 1 and not parts:
+                chunk = chunk.removeprefix(b"\xef\xbb\xbf")
+            pieces = chunk.split(b"\n")
+            for piece in pieces[:-1]:
+                if n_bytes + len(piece) > max_line_bytes:
+                    yield _too_long(number, max_line_bytes)
+                elif line := (b"".join([*parts, piece]) if parts else piece).strip():
+                    yield number, line
+                number, parts, n_bytes = number + 1, [], 0
+            n_bytes += len(pieces[-1])
+            parts = [*parts, pieces[-1]] if n_bytes <= max_line_bytes else []
+    except CutShortError as error:
+        remedy = "deliver the file again; the lines before this one were read"
+        yield Reject(f"{error}: line {number} and what follows are lost", number, remedy)
+        return
+    if n_bytes > max_line_bytes:
+        yield _too_long(number, max_line_bytes)
+    elif line := b"".join(parts).strip():
+        yield number, line
+
+
+def _too_long(number: int, limit: int) -> Reject:
+    return Reject(f"the line is longer than {limit >> 20} MiB", number, "split the record or leave out its attachments")
+
+
+def loads(text: bytes) -> object:
+    """Parse JSON; Python's ``NaN`` and ``Infinity`` are accepted because many tools write them.
+
+    Raises
+    ------
+    ValueError
+        With a readable reason.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if b"NaN" not in text and b"Infinity" not in text:
+            raise ValueError(str(error)) from None
+    import json
+
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:
+    """Yield ``(line number, parsed line)`` of a JSONL file; a line that is no JSON gives a `Reject`."""
+    for item in lines(path):
+        if isinstance(item, Reject):
+            yield item
+            continue
+        number, line = item
+        try:
+            yield number, loads(line)
+        except ValueError as error:
+            yield Reject(f"not JSON: {error}", number, "one whole JSON object a line; was the file cut short?")

@@ -1,0 +1,124 @@
+"""Token counts of a provider's usage block, made inclusive; `genai_prices` knows the spellings.
+
+What it cannot know is left unknown: an absent count of reasoning tokens is null, and 0 only where the
+provider says 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from assets.readers.normalise import as_number
+
+__all__ = ["UsageError", "tokens_of"]
+
+
+class UsageError(ValueError):
+    """A usage block that cannot be what the provider meant; the text says why."""
+
+
+def tokens_of(usage: Any, *, is_anthropic: bool = False) -> dict[str, int | None]:
+    """Return the token columns of `RAW_SCHEMA` from one usage block.
+
+    Parameters
+    ----------
+    usage : dict
+        ``usage`` of OpenAI chat or Responses, OpenRouter, vLLM, llama.cpp, Anthropic, or Gemini's ``usageMetadata``.
+    is_anthropic : bool, optional
+        Anthropic's ``input_tokens`` exclude the cache. Set where the response says so; a block with
+        its own cache counts is recognised anyway.
+
+    Raises
+    ------
+    UsageError
+        If the block is absent or a count is no whole, non-negative number.
+    """
+    if not isinstance(usage, dict) or not usage:
+        raise UsageError("the response carries no usage")
+    _check(usage)
+    provider, flavor, wrapper = _shape(usage, is_anthropic)
+    if wrapper == "usageMetadata":
+        usage = _camel(usage)
+    return _inclusive(usage, _extract(usage, provider, flavor, wrapper))
+
+
+def _shape(usage: dict[str, Any], is_anthropic: bool) -> tuple[str, str, str]:
+    if any(key in usage for key in ("promptTokenCount", "prompt_token_count", "totalTokenCount", "total_token_count")):
+        return "google", "default", "usageMetadata"
+    if "prompt_tokens" in usage or "completion_tokens" in usage:
+        return "openai", "chat", "usage"
+    has_cache = any(key in usage for key in ("cache_creation_input_tokens", "cache_read_input_tokens"))
+    if "input_tokens" in usage and (is_anthropic or has_cache):
+        return "anthropic", "default", "usage"
+    if "input_tokens" in usage or "output_tokens" in usage:
+        return "openai", "responses", "usage"
+    raise UsageError(f"no token counts in the usage block, keys {sorted(map(str, usage))[:6]}")
+
+
+def _check(usage: dict[str, Any]) -> None:
+    for key, value in usage.items():
+        name = str(key).lower().replace("_", "")
+        if isinstance(value, dict):
+            _check(value)
+        elif value is not None and name.endswith(("tokens", "tokencount")):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UsageError(f"{key} is {str(value)[:40]!r}, not a number")
+            if math.isnan(value) or math.isinf(value) or value < 0 or value != int(value):
+                raise UsageError(f"{key} is {value}, not a count")
+
+
+def _camel(usage: dict[str, Any]) -> dict[str, Any]:
+    """Gemini in the Python SDK's spelling, with the counts that it leaves out when they are zero."""
+    head_tail = ((key.split("_")[0], key.split("_")[1:]) for key in usage)
+    keys = [head + "".join(word.title() for word in tail) for head, tail in head_tail]
+    camel = {key: value for key, value in zip(keys, usage.values(), strict=True) if value is not None}
+    camel.setdefault("promptTokenCount", 0)
+    # An answer that spent everything on thoughts has no candidates at all.
+    camel.setdefault("candidatesTokenCount", 0)
+    return camel
+
+
+def _extract(usage: dict[str, Any], provider: str, flavor: str, wrapper: str) -> dict[str, int | None]:
+    from genai_prices import extract_usage
+
+    try:
+        # Without the model: one that has no price must not cost the row its counts.
+        found = extract_usage({wrapper: usage}, provider_id=provider, api_flavor=flavor).usage
+    except (LookupError, ValueError, TypeError) as error:
+        raise UsageError(f"the usage block is not understood: {str(error)[:120]}") from None
+    names = {
+        "input_tokens": "input_tokens",
+        "output_tokens": "output_tokens",
+        "reasoning_tokens": "output_reasoning_tokens",
+        "cache_read_tokens": "cache_read_tokens",
+        "cache_write_tokens": "cache_write_tokens",
+    }
+    # `vars`, not attributes: an attribute that was not reported is inferred, so that unknown would read as 0.
+    reported = vars(found)
+    return {ours: _whole(reported.get(theirs)) for ours, theirs in names.items()}
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _inclusive(usage: dict[str, Any], tokens: dict[str, int | None]) -> dict[str, int | None]:
+    """Add reasoning tokens to the output where the provider's own total shows that they were left out."""
+    total = as_number(usage.get("total_tokens", usage.get("totalTokenCount")))
+    tokens["total_tokens"] = None if total is None else int(total)
+    n_in, n_out, n_reasoning = tokens["input_tokens"], tokens["output_tokens"], tokens["reasoning_tokens"]
+    if total and n_in is not None and n_out is not None and n_reasoning and total == n_in + n_out + n_reasoning:
+        # xAI, and Gemini behind OpenAI's spelling (langfuse#14987: reasoning 109 > completion 102).
+        tokens["output_tokens"] = n_out + n_reasoning
+    if tokens["cache_write_tokens"] is None:
+        tokens["cache_write_tokens"] = _whole(as_number(_detail(usage, "cache_write_tokens")))
+    return tokens
+
+
+def _detail(usage: dict[str, Any], key: str) -> Any:
+    for name in ("prompt_tokens_details", "input_tokens_details"):
+        details = usage.get(name)
+        if isinstance(details, dict) and details.get(key) is not None:
+            return details[key]
+    return None

@@ -1,0 +1,129 @@
+"""What is accepted into `request_traces` but should be known before anyone trusts a forecast of it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+__all__ = ["COST_TOLERANCE", "WARNING_COLUMNS", "trace_warnings"]
+
+WARNING_COLUMNS = ["check", "model", "n_rows", "share", "message"]
+COST_TOLERANCE = 0.05
+MIN_ROWS_CONSTANT = 20
+MAX_TYPICAL_CENSORED = 0.05
+
+
+def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
+    """List semantic warnings, one row per check and model.
+
+    Parameters
+    ----------
+    traces : DataFrame
+        Accepted rows.
+    raw : DataFrame
+        The same requests with the raw columns, of which ``total_tokens`` is read.
+
+    Returns
+    -------
+    DataFrame
+        Columns `WARNING_COLUMNS`; `share` is of the rows of the model.
+    """
+    if traces.empty:
+        return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})
+    total = traces.groupby("model").size()
+    found: list[dict[str, object]] = []
+
+    def warn(check: str, mask: pd.Series, message: str, *, above: float = 0.0, of: pd.DataFrame = traces) -> None:
+        counts = of.loc[mask.fillna(False).astype(bool)].groupby("model").size()
+        for model, n in counts.items():
+            share = n / total[str(model)]
+            if share > above:
+                found.append({"check": check, "model": model, "n_rows": int(n), "share": share, "message": message})
+
+    tokens = traces[["input_tokens", "output_tokens"]]
+    warn(
+        "censoring",
+        traces["is_censored"],
+        "answers were cut off: their tokens are lower bounds, never plain targets",
+        above=MAX_TYPICAL_CENSORED,
+    )
+    warn("unpriced", traces["cost_usd"].isna(), "no price is known: add the model to your price file")
+    warn(
+        "reasoning_unknown",
+        traces["reasoning_tokens"].isna(),
+        "reasoning tokens are not reported (null, not 0): the provider or the logger leaves them out",
+    )
+    warn(
+        "query_unknown",
+        _without_query(raw),
+        "neither prompt nor item is known: repeats of a query cannot be found",
+        of=raw,
+    )
+    warn("free_despite_tokens", (traces["cost_usd"] == 0) & (tokens.sum(axis=1) > 0), "a price of 0: is that so?")
+    ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
+    warn(
+        "cost_differs",
+        (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
+        f"our cost differs from the reported one by more than {COST_TOLERANCE:.0%}: batch or tier price, or reasoning "
+        "tokens billed twice or not at all?",
+    )
+    warn(
+        "total_differs",
+        raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
+        "the reported total is not input + output: are reasoning or cached tokens left out?",
+        of=raw,
+    )
+    return pd.DataFrame(found + _constant_metering(traces) + _thinking_cut(traces), columns=WARNING_COLUMNS)
+
+
+def _without_query(raw: pd.DataFrame) -> pd.Series:
+    return raw["prompt_text"].isna() & raw["item_id"].isna() & raw["query_id_was_null"]
+
+
+def _constant_metering(traces: pd.DataFrame) -> list[dict[str, object]]:
+    """Counts that never vary were made up, not metered (RouterArena#191: 40 input tokens on every row)."""
+    found: list[dict[str, object]] = []
+    for column in ("input_tokens", "output_tokens", "reasoning_tokens"):
+        known = traces[traces[column].notna() & (traces[column] > 0).fillna(False).astype(bool)]
+        by_model = known.groupby("model")
+        table = pd.DataFrame(
+            {
+                "n_values": by_model[column].nunique(),
+                "n_queries": by_model["query_id"].nunique(),
+                "n": by_model.size(),
+                "n_prompts": by_model["prompt_text"].nunique(),
+                "n_censored": by_model["is_censored"].sum(),
+            }
+        )
+        is_constant = (table["n_values"] == 1) & (table["n_queries"] >= MIN_ROWS_CONSTANT)
+        is_constant &= table["n_censored"] < table["n"]
+        message = f"{column} are the same in every row: metering looks made up"
+        found += [
+            {"check": "constant_metering", "model": model, "n_rows": int(n), "share": 1.0, "message": message}
+            for model, n in table.loc[is_constant, "n"].items()
+        ]
+    return found
+
+
+def _thinking_cut(traces: pd.DataFrame) -> list[dict[str, object]]:
+    """A mass of reasoning counts within a few tokens of their maximum: a thinking budget was spent.
+
+    The answer came all the same, so these rows are what a request costs under that budget: not censored.
+    """
+    found: list[dict[str, object]] = []
+    rows = traces[(traces["reasoning_tokens"] > 0).fillna(False) & ~traces["is_censored"]]
+    for model, reasoning in rows.groupby("model")["reasoning_tokens"]:
+        limit = int(reasoning.max())
+        n_at = int((reasoning >= limit - 8).sum())
+        n_below = int(((reasoning < limit - 8) & (reasoning >= 0.9 * limit)).sum())
+        if limit >= 1024 and n_at >= max(5, 0.005 * len(reasoning)) and n_at >= 3 * n_below:
+            message = f"thinking stopped at {limit - 8} to {limit} tokens: a thinking budget, answers are whole"
+            found.append(
+                {
+                    "check": "thinking_budget_reached",
+                    "model": model,
+                    "n_rows": n_at,
+                    "share": n_at / len(traces[traces["model"] == model]),
+                    "message": message,
+                }
+            )
+    return found
