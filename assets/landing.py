@@ -268,7 +268,7 @@ def landed_days(landing: Path) -> list[str]:
 def day_digests(landing: Path) -> dict[str, str]:
     """For every landed UTC day, a SHA-256 over what its rows come from: equal digests mean equal rows."""
     parts: dict[str, list[Any]] = {}
-    for manifest in manifests(landing):
+    for manifest in _manifests(landing):
         for day in manifest["days"]:
             parts.setdefault(day, []).append([manifest["key"], manifest["reader_version"], manifest["how"]])
     return {day: hashlib.sha256(json.dumps(p, sort_keys=True).encode()).hexdigest() for day, p in sorted(parts.items())}
@@ -305,17 +305,13 @@ def landing_digest(landing: Path) -> str:
 
 def load_manifests(landing: Path) -> pd.DataFrame:
     """List the landed files: one row each, with counts, first and last day."""
-    columns = ["key", "name", "format", "bytes", "n_read", "n_rows", "n_rejects"]
-    rows = [
-        {
-            **{name: m[name] for name in columns},
-            "first_day": min(m["days"], default=None),
-            "last_day": max(m["days"], default=None),
-        }
-        for m in _manifests(landing)
-    ]
-    table = pd.DataFrame(rows, columns=[*columns, "first_day", "last_day"])
-    return table.astype({name: "int64" if name.startswith(("n_", "b")) else "str" for name in table})
+    texts, counts = ["key", "name", "format"], ["bytes", "n_read", "n_rows", "n_rejects"]
+    rows = []
+    for manifest in _manifests(landing):
+        span = {"first_day": min(manifest["days"], default=None), "last_day": max(manifest["days"], default=None)}
+        rows.append({**{name: manifest[name] for name in [*texts, *counts]}, **span})
+    dtypes = {**dict.fromkeys(texts, "str"), **dict.fromkeys(counts, "int64"), "first_day": "str", "last_day": "str"}
+    return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
 
 
 def _manifests(landing: Path) -> list[dict[str, Any]]:
