@@ -145,6 +145,10 @@ class BasePredictor(BaseEstimator):
         values = self._predict_mean(X) if len(X) else np.empty(0)
         return pd.Series(np.asarray(values, dtype=np.float64), index=X.index, name="mean")
 
+    def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
+        """What the family adds to a served forecast, index of `X`; nothing by default."""
+        return pd.DataFrame(index=X.index)
+
     # -- what a subclass writes ------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         raise NotImplementedError

@@ -31,7 +31,6 @@ import multiprocessing
 import random
 import re
 import sys
-import tempfile
 import time
 import zlib
 from collections import defaultdict
@@ -135,6 +134,7 @@ class LocalModel:
         params.model.path = str(Path(spec.origin).with_name(MODEL_FILE))
         params.n_ctx = CONTEXT_TOKENS
         params.n_parallel = 1
+        params.cache_ram_mib = 0  # prompts do not come back; the default keeps gigabytes of them
         # Two threads on two busy cores collapse throughput by a factor of forty.
         params.cpuparams.n_threads = 1
         params.cpuparams_batch.n_threads = 1
@@ -274,11 +274,9 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     for shard in shards:
         requests |= _whole_requests(shard)
     lines = list(_lines(requests[key] for key in sorted(requests)))
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as raw:
-        with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as file:
-            file.write("".join(lines).encode())
-    Path(raw.name).chmod(0o644)
-    Path(raw.name).replace(out)
+    temporary = out.with_name(f".{out.name}.tmp")
+    temporary.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+    temporary.replace(out)
     return len(lines)
 
 

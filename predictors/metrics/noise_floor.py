@@ -115,9 +115,9 @@ def pinball_floor_per_cell(runs: Replicates, level: float) -> tuple[Floats, Floa
 
 
 def pinball_minimum_replicates(level: float) -> int:
-    """Replicates from which the combined estimator is within about 10 % (docs/studies/noise-floor.md)."""
+    """Replicates from which the combined estimator is within about 5 % (docs/studies/noise-floor.md)."""
     tail = min(level, 1.0 - level)
-    return 4 if tail > 0.25 else 8 if tail >= 0.1 else int(np.ceil(0.8 / tail))
+    return 4 if tail > 0.25 else 8 if tail >= 0.1 else int(np.ceil(0.6 / tail))
 
 
 def _order_statistic(
@@ -186,11 +186,11 @@ def floor_weights(counts: NDArray[np.integer], repeat_prob: Floats, minimum: int
         )
     if n_repeated == n:
         return FloorWeights(np.ones(n), "repeats")
-    probability = repeat_prob[repeated]
-    if np.isnan(probability).any():
+    # A cell that was not repeated needs its probability too: one that could not be drawn is not spoken for.
+    if np.isnan(repeat_prob).any():
         return FloorWeights(None, f"none: repeats were not drawn at random ({n_repeated} of {n} cells have them)")
     weights = np.where(repeated, 1.0 / np.where(repeated, repeat_prob, 1.0), 0.0)
-    constant = probability.min() == probability.max()
+    constant = repeat_prob.min() == repeat_prob.max()
     return FloorWeights(weights, "repeats" if constant else "ipw")
 
 

@@ -1,0 +1,94 @@
+"""Where tables lie: one parquet file per asset, or per asset and day. Written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+__all__ = ["ParquetIOManager", "read_table", "write_table"]
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write `frame` to `path` through a temporary file, so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        frame.to_parquet(temporary, index=False)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_table(root: Path, name: str) -> pd.DataFrame:
+    """Read an asset's table: every day of it where it is cut into days.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it was never materialised.
+    """
+    single = root / f"{name}.parquet"
+    files = [single] if single.exists() else sorted((root / name).glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"{root / name}: no such table yet; run `foretell demo` or the job that makes it")
+    return _concat([pd.read_parquet(file) for file in files])
+
+
+def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    # Empty days carry no information on dtypes beyond the schema they share with the others.
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(filled, ignore_index=True)
+
+
+class ParquetIOManager(dg.ConfigurableIOManager):
+    """Frames as parquet below `root`: ``<asset>.parquet`` or ``<asset>/<day>.parquet``."""
+
+    root: str
+
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | None) -> None:
+        if obj is None:
+            return
+        path = self._folder(context)
+        path = path / f"{context.asset_partition_key}.parquet" if context.has_asset_partitions else self._single(path)
+        write_table(obj, path)
+        context.add_output_metadata(
+            {
+                "dagster/row_count": len(obj),
+                "path": dg.MetadataValue.path(str(path)),
+                "size_bytes": path.stat().st_size,
+                "preview": dg.MetadataValue.md(_preview(obj)),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+        path = self._folder(context)
+        if not context.has_asset_partitions:
+            return pd.read_parquet(self._single(path))
+        # An unpartitioned consumer reads every day; most days of a long calendar hold nothing.
+        on_disk = {file.stem: file for file in sorted(path.glob("*.parquet"))}
+        files = [on_disk[key] for key in context.asset_partition_keys if key in on_disk]
+        if not files:
+            raise FileNotFoundError(f"{path}: no day has been materialised; run `foretell ingest PATH` first")
+        return _concat([pd.read_parquet(file) for file in files])
+
+    def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
+        return Path(self.root).joinpath(*context.asset_key.path)
+
+    @staticmethod
+    def _single(path: Path) -> Path:
+        return path.with_name(f"{path.name}.parquet")
+
+
+def _preview(frame: pd.DataFrame, rows: int = 5, columns: int = 8) -> str:
+    """A few rows as Markdown, without the text of prompts (which may be private)."""
+    head = frame.drop(columns="prompt_text", errors="ignore").iloc[:rows, :columns]
+    cells = [[str(c) for c in head.columns], ["---"] * head.shape[1]]
+    cells += [[str(value).replace("|", "/")[:40] for value in row] for row in head.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)

@@ -1,0 +1,49 @@
+"""What assets are given: where things lie, and where fits are tracked. Built in `pipelines.definitions`."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.policy import Policy, load_policies
+from assets.tracking import Registry
+
+__all__ = ["Tracking", "Workspace"]
+
+
+class Workspace(dg.ConfigurableResource):
+    """Folders of this installation."""
+
+    landing: str
+    models: str
+    reports: str
+    price_file: str | None = None
+
+    @property
+    def landing_path(self) -> Path:
+        return Path(self.landing)
+
+    @property
+    def models_path(self) -> Path:
+        return Path(self.models)
+
+    @property
+    def reports_path(self) -> Path:
+        return Path(self.reports)
+
+    @property
+    def price_path(self) -> Path | None:
+        return None if self.price_file is None else Path(self.price_file)
+
+
+class Tracking(dg.ConfigurableResource):
+    """The MLflow store that runs and versions go to."""
+
+    uri: str
+    artifact_root: str | None = None
+    policy_file: str
+
+    def policy(self, family: str) -> Policy:
+        return load_policies(Path(self.policy_file)).get(family, Policy())
+
+    def registry(self) -> Registry:
+        return Registry(self.uri, None if self.artifact_root is None else Path(self.artifact_root))

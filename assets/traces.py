@@ -1,0 +1,88 @@
+"""Traces: landed files -> raw rows -> validated, priced `request_traces`, and what was quarantined."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import dagster as dg
+import pandas as pd
+
+from assets.partitions import DAILY
+from assets.resources import Workspace
+from assets.trace_checks import CHECKS, check_traces
+
+GROUP = "traces"
+TRACES = dg.AssetKey("request_traces")
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, description="One row per landed file, by content.")
+def landed_files(workspace: Workspace) -> pd.DataFrame:
+    from assets.landing import load_manifests
+
+    return load_manifests(workspace.landing_path)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    partitions_def=DAILY,
+    deps=[landed_files],
+    description="One row per parsed record of a day, before validation, with its file and line.",
+)
+def raw_traces(context: dg.AssetExecutionContext, workspace: Workspace) -> pd.DataFrame:
+    from assets.landing import load_day
+
+    return load_day(workspace.landing_path, context.partition_key)
+
+
+@dg.multi_asset(
+    partitions_def=DAILY,
+    group_name=GROUP,
+    outs={
+        "request_traces": dg.AssetOut(
+            kinds={"parquet", "pandera"},
+            description="One row per request, key (source, request_id): validated, replicates numbered, priced.",
+        ),
+        "quarantined_traces": dg.AssetOut(
+            kinds={"parquet"},
+            description="One row per record of a day that broke the contract: reason, remedy, file and line.",
+        ),
+    },
+    ins={"raw_traces": dg.AssetIn("raw_traces")},
+    check_specs=[dg.AssetCheckSpec(asset=TRACES, **spec) for spec in CHECKS],
+)
+def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    from assets.curation import curate
+    from predictors.thinking_tokens.cost import price_requests
+
+    curated = curate(raw_traces, price=partial(price_requests, price_file=workspace.price_path))
+    counts = {
+        "read": curated.n_read,
+        "accepted": len(curated.traces),
+        "quarantined": len(curated.quarantine),
+        "duplicates": curated.n_duplicates,
+    }
+    yield dg.Output(curated.traces, "request_traces", metadata=counts)
+    yield dg.Output(curated.quarantine, "quarantined_traces", metadata=counts)
+    yield from check_traces(curated, counts)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    deps=[landed_files],
+    description="One row per record that was read and not accepted, of all days and files, with reason and remedy.",
+)
+def quarantine(quarantined_traces: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
+    from assets.landing import load_rejects
+
+    rejects = load_rejects(workspace.landing_path)
+    everything = pd.concat([rejects, quarantined_traces], ignore_index=True)
+    by_reason = everything["reason"].value_counts().head(10).rename_axis("reason").reset_index(name="rows")
+    return dg.MaterializeResult(
+        value=everything,
+        metadata={
+            "rejected_at_landing": len(rejects),
+            "broke_the_contract": len(quarantined_traces),
+            "reasons": dg.MetadataValue.md("\n".join(f"- {r.rows} x {r.reason}" for r in by_reason.itertuples())),
+        },
+    )

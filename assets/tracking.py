@@ -1,0 +1,278 @@
+"""One fit, one MLflow run, one version in the registry.
+
+Everything here is idempotent by the *fit digest*: data, parameters and code of a fit. A fit whose
+digest the registry knows is never made again, so a run that was killed can simply be run again.
+The alias is set last: a champion without its artefacts cannot exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from predictors.base import BasePredictor
+from predictors.errors import DatasetError
+from predictors.serving import FORECAST_COLUMNS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+__all__ = ["CHAMPION", "Fit", "Registry", "code_digest", "fit_digest", "frame_digest"]
+
+CHAMPION = "champion"
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+MODEL_REQUIREMENTS = (
+    "genai-prices",
+    "lightgbm",
+    "numpy",
+    "pandas",
+    "pandera",
+    "pyyaml",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+)
+
+
+def frame_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 of a table's content, column names and dtypes; row order counts."""
+    digest = hashlib.sha256(json.dumps([[str(c), str(t)] for c, t in frame.dtypes.items()]).encode())
+    digest.update(pd.util.hash_pandas_object(frame.reset_index(drop=True), index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def code_digest() -> str:
+    """SHA-256 of the library's source, which is what a registered model carries with it."""
+    digest = hashlib.sha256()
+    for path in sorted((PROJECT_ROOT / "predictors").rglob("*.py")):
+        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def fit_digest(*parts: object) -> str:
+    """One digest for data, parameters and code of a fit."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is logged about one fit."""
+
+    family: str
+    digest: str
+    data_digest: str
+    predictor: BasePredictor
+    evaluation: pd.DataFrame
+    training: pd.DataFrame
+    input_example: pd.DataFrame
+    model_card: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    plots: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The MLflow tracking store and model registry at `uri`."""
+
+    uri: str
+    artifact_root: Path | None = None
+
+    def client(self) -> MlflowClient:
+        """A client bound to this store."""
+        import mlflow
+
+        if self.uri.startswith("sqlite:///"):
+            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def versions(self, family: str) -> list[ModelVersion]:
+        """Every registered version of a family, oldest first."""
+        found = self.client().search_model_versions(f"name = '{family}'")
+        return sorted(found, key=lambda v: int(v.version))
+
+    def find(self, family: str, digest: str) -> ModelVersion | None:
+        """The version whose fit has this digest, if there is one."""
+        return next((v for v in self.versions(family) if v.tags.get("fit_digest") == digest), None)
+
+    def champion(self, family: str) -> ModelVersion | None:
+        """The version that consumers load, if there is one."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client().get_model_version_by_alias(family, CHAMPION)
+        except MlflowException:
+            return None
+
+    def load(self, model_version: ModelVersion) -> BasePredictor:
+        """The predictor of a version, read with this platform's code.
+
+        Raises
+        ------
+        DatasetError
+            If its artefacts are gone or were written by code that this one cannot read.
+        """
+        import mlflow
+
+        from predictors.base import load_predictor
+
+        self.client()
+        try:
+            folder = mlflow.artifacts.download_artifacts(model_version.source)
+            return load_predictor(Path(folder) / "artifacts" / "predictor")
+        except (OSError, mlflow.MlflowException, KeyError, TypeError) as error:
+            raise DatasetError(f"{model_version.name} version {model_version.version}: {error}") from error
+
+    def register(self, fit: Fit) -> ModelVersion:
+        """Log a fit as one run and register it; the version that is there already where it is known."""
+        import mlflow
+
+        known = self.find(fit.family, fit.digest)
+        if known is not None:
+            return known
+        client = self.client()
+        self._close_abandoned_runs(client, fit.family)
+        with mlflow.start_run(
+            experiment_id=self._experiment(client, fit.family), run_name=f"{fit.family}-{fit.digest[:8]}"
+        ) as run:
+            mlflow.set_tags(
+                {"fit_digest": fit.digest, "data_digest": fit.data_digest, "git_commit": _git_commit(), **fit.tags}
+            )
+            mlflow.log_params({k: str(v)[:500] for k, v in fit.predictor.get_params(deep=False).items()})
+            model = self._log_model(fit)
+            mlflow.log_metrics(_metrics(fit.evaluation), model_id=model.model_id)
+            mlflow.log_input(_dataset(fit), context="training")
+            mlflow.log_table(fit.evaluation, "evaluation.json")
+            mlflow.log_text(fit.model_card, "model_card.md")
+            for path in fit.plots.values():
+                mlflow.log_artifact(str(path), "plots")
+        _ensure_registered_model(client, fit.family)
+        return client.create_model_version(
+            fit.family,
+            source=model.model_uri,
+            run_id=run.info.run_id,
+            model_id=model.model_id,
+            description=fit.model_card,
+            # With the tag in the same call, a kill cannot leave a version that `find` does not know.
+            tags={"fit_digest": fit.digest, "data_digest": fit.data_digest, **fit.tags},
+        )
+
+    def set_champion(self, model_version: ModelVersion, reason: str) -> None:
+        """Point consumers at a version, and say why; the alias moves last."""
+        client = self.client()
+        client.set_model_version_tag(model_version.name, model_version.version, "decision", reason)
+        client.set_registered_model_alias(model_version.name, CHAMPION, model_version.version)
+
+    def note_decision(self, model_version: ModelVersion, reason: str) -> None:
+        """Say why a version did not become champion."""
+        self.client().set_model_version_tag(model_version.name, model_version.version, "decision", reason)
+
+    # -- parts ------------------------------------------------------------------------------------
+    def _experiment(self, client: MlflowClient, family: str) -> str:
+        experiment = client.get_experiment_by_name(family)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        location = None if self.artifact_root is None else (self.artifact_root / family).as_uri()
+        return str(client.create_experiment(family, artifact_location=location))
+
+    def _close_abandoned_runs(self, client: MlflowClient, family: str) -> None:
+        experiment = client.get_experiment_by_name(family)
+        if experiment is None:
+            return
+        # One retrain of a family runs at a time, so a run that still counts as running was killed.
+        for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+            client.set_terminated(run.info.run_id, status="KILLED")
+
+    def _log_model(self, fit: Fit) -> Any:
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as folder:
+            saved = fit.predictor.save(Path(folder) / "predictor")
+            return mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("model_entry.py")),
+                artifacts={"predictor": str(saved)},
+                code_paths=[str(PROJECT_ROOT / "predictors")],
+                signature=_signature(fit.predictor, fit.input_example),
+                input_example=fit.input_example,
+                pip_requirements=[f"mlflow=={version('mlflow')}", *_pins(MODEL_REQUIREMENTS)],
+                metadata={"fit_digest": fit.digest},
+            )
+
+
+def _pins(names: Sequence[str]) -> list[str]:
+    return [f"{name}=={version(name)}" for name in names]
+
+
+def _signature(predictor: BasePredictor, example: pd.DataFrame) -> ModelSignature:
+    """Only what the input schema requires is required; a consumer may leave the rest out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    def kind(dtype: object) -> DataType:
+        return DataType.double if "float" in str(dtype) else DataType.string
+
+    columns = predictor.input_schema.to_schema().columns
+    inputs = Schema([ColSpec(kind(column.dtype), name, required=column.required) for name, column in columns.items()])
+    extra = predictor.extra_columns(example, pd.DataFrame(columns=list(FORECAST_COLUMNS), index=example.index))
+    outputs = [ColSpec(DataType.double, name) for name in FORECAST_COLUMNS]
+    outputs += [ColSpec(kind(dtype), str(name), required=False) for name, dtype in extra.dtypes.items()]
+    return ModelSignature(inputs=inputs, outputs=Schema(outputs))
+
+
+def _metrics(evaluation: pd.DataFrame) -> dict[str, float]:
+    """``<split>/<metric>`` with ``_floor``, ``_excess`` and ``_skill`` beside it, for the whole split."""
+    values = {}
+    for row in evaluation[evaluation["segment"] == "all"].itertuples():
+        key = f"{row.split}/{row.metric}"
+        for suffix, value in (
+            ("", row.value),
+            ("_floor", row.noise_floor),
+            ("_excess", row.excess_error),
+            ("_skill", row.skill),
+        ):
+            if pd.notna(value):
+                values[key + suffix] = float(value)
+    return values
+
+
+def _dataset(fit: Fit) -> Any:
+    import mlflow
+
+    public = fit.training.drop(columns="prompt_text", errors="ignore")  # prompts can be private
+    integers = public.select_dtypes("integer").columns  # MLflow warns of integers, which cannot be null
+    return mlflow.data.from_pandas(
+        public.astype(dict.fromkeys(integers, "float64")), name=f"{fit.family}-training", digest=fit.data_digest[:8]
+    )
+
+
+def _ensure_registered_model(client: MlflowClient, family: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(family)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _git_commit() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()

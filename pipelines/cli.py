@@ -1,0 +1,125 @@
+"""The command line `foretell`: parse, call one function, print.
+
+Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a check failed,
+2 the input or the installation is not usable (with one line that says what to do).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.settings import Settings, quiet_environment
+
+app = typer.Typer(
+    name="foretell",
+    help="Forecast what a language model will cost and how well it will score, next to the noise floor.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per row and nothing else.")]
+
+
+@app.command()
+def demo(json: Json = False) -> None:
+    """Run the main job on the bundled data and show what it learnt."""
+    from pipelines.demo import run_demo
+
+    run_demo(Settings(), as_json=json)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders of traces.")],
+    format: Annotated[str | None, typer.Option(help="Skip the detection of the format.")] = None,
+    date: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) for records that carry no time.")] = None,
+    curate: Annotated[bool, typer.Option(help="Validate and price the days at once.")] = True,
+    json: Json = False,
+) -> None:
+    """Land traces: parse once, keep what is good, quarantine the rest with file, line and remedy."""
+    from pipelines.ingest import run_ingest
+
+    raise typer.Exit(run_ingest(Settings(), paths, format=format, date=date, curate=curate, as_json=json))
+
+
+@app.command()
+def evaluate(
+    family: Annotated[str, typer.Argument(help="thinking_tokens")],
+    dataset: Annotated[str, typer.Option(help="starter, lake (your own traces), or a public set by name.")],
+    json: Json = False,
+) -> None:
+    """Fit on the training queries of a data set and report the error on the others, next to its floor."""
+    from pipelines.console import print_evaluation, print_json
+    from pipelines.evaluation import evaluate_dataset
+
+    table = evaluate_dataset(Settings(), family, dataset)
+    if json:
+        print_json(table)
+    else:
+        print_evaluation(table)
+
+
+@app.command()
+def predict(
+    family: Annotated[str, typer.Argument(help="thinking_tokens")],
+    file: Annotated[Path, typer.Argument(help="Requests: csv, parquet or jsonl; `model` and `prompt_text` at least.")],
+    out: Annotated[Path | None, typer.Option(help="Write the forecasts to this csv, parquet or jsonl file.")] = None,
+    json: Json = False,
+) -> None:
+    """Forecast with the champion of a family: mean, median and intervals per row, dollars where priced."""
+    from pipelines.predict import run_predict
+
+    run_predict(Settings(), family, file, out=out, as_json=json)
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List registered versions, their error next to the floor, and why each is champion or not."""
+    from pipelines.models import run_models
+
+    run_models(Settings(), as_json=json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Look for the usual faults of an installation."""
+    from pipelines.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(Settings(), as_json=json))
+
+
+@app.command()
+def ui(
+    dagster_port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to bind; loopback unless you know better.")] = "127.0.0.1",
+) -> None:
+    """Start the Dagster UI (with schedules and sensors) and the MLflow server; Ctrl-C ends both."""
+    from pipelines.ui import run_ui
+
+    run_ui(Settings(), host=host, dagster_port=dagster_port, mlflow_port=mlflow_port)
+
+
+def main() -> None:
+    """Entry point: an expected error is one line on standard error and exit code 2, never a traceback."""
+    from pydantic import ValidationError
+
+    from predictors.errors import ForecastError
+
+    try:
+        quiet_environment(Settings())
+        app()
+    except ForecastError as error:
+        sys.stderr.write(f"foretell: {error}\n")
+        sys.exit(2)
+    except ValidationError as error:
+        sys.stderr.write(f"foretell: a FORETELL_ setting is not usable: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

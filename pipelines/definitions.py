@@ -1,0 +1,55 @@
+"""Everything Dagster loads, put together once."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from pipelines.settings import PROJECT_ROOT, Settings, prepare_dagster_home, quiet_environment
+
+_settings = Settings()
+quiet_environment(_settings)
+prepare_dagster_home(_settings)
+
+from assets import report, thinking_tokens, traces
+from assets.io import ParquetIOManager
+from assets.resources import Tracking, Workspace
+from pipelines.jobs import JOBS
+from pipelines.schedules import landed_days_sensor, nightly_retrain_schedule
+
+__all__ = ["ASSETS", "build_resources", "defs"]
+
+ASSETS = [
+    traces.landed_files,
+    traces.raw_traces,
+    traces.curated_traces,
+    traces.quarantine,
+    *thinking_tokens.thinking_tokens_assets,
+    report.forecast_report,
+]
+
+
+def build_resources(settings: Settings) -> dict[str, object]:
+    """The resources of one installation."""
+    artifacts = None if settings.tracking_uri else str(settings.home / "mlflow" / "artifacts")
+    return {
+        "io_manager": ParquetIOManager(root=str(settings.home / "lake")),
+        "workspace": Workspace(
+            landing=str(settings.landing),
+            models=str(settings.home / "models"),
+            reports=str(settings.home / "reports"),
+            price_file=None if settings.price_file is None else str(settings.price_file),
+        ),
+        "tracking": Tracking(
+            uri=settings.mlflow_uri, artifact_root=artifacts, policy_file=str(PROJECT_ROOT / "mlflow" / "registry.yaml")
+        ),
+    }
+
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    jobs=JOBS,
+    schedules=[nightly_retrain_schedule],
+    sensors=[landed_days_sensor],
+    resources=build_resources(_settings),
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,190 @@
+"""Run jobs in this process, skipping what is already up to date. The demo and the DVC stages use it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assets.tracking import fit_digest
+from pipelines.settings import PROJECT_ROOT, Settings, prepare_dagster_home
+from predictors.errors import ForecastError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dagster as dg
+
+__all__ = ["Progress", "RunFailedError", "State", "curate_days", "locked", "open_instance", "retrain"]
+
+Progress = Callable[[str, float], None]
+"""Called after every step with its name and how many seconds it took."""
+
+PID_TAG = "foretell/pid"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunFailedError(ForecastError):
+    """A job did not run to its end."""
+
+
+class State:
+    """What was computed from what: one small JSON file, written whole or not at all."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.home / "state.json"
+
+    def get(self, key: str) -> str | None:
+        """The digest that `key` was computed from, if it was."""
+        return self._read().get(key)
+
+    def set(self, key: str, digest: str) -> None:
+        """Record that `key` is now computed from `digest`."""
+        state = {**self._read(), key: digest}
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(state, indent=1, sort_keys=True), "utf-8")
+        temporary.replace(self._path)
+
+    def _read(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._path.read_text("utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Hold this installation: two runs at once would do the same work twice."""
+    from filelock import FileLock, Timeout
+
+    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.home / "run.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise RunFailedError(f"another foretell run holds {settings.home}; wait for it or end it") from error
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The persistent Dagster instance of this installation; runs that were killed are marked as failed."""
+    import dagster as dg
+
+    prepare_dagster_home(settings)
+    instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(unfinished):
+        pid = run.tags.get(PID_TAG)
+        if pid is not None and not _is_alive(int(pid)):
+            instance.report_run_failed(run, f"process {pid} ended before the run did")
+    return instance
+
+
+def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> int:
+    """Curate every landed day whose files or code changed; returns how many were."""
+    from assets.landing import day_digests
+
+    state, code = State(settings), source_digest()
+    n_curated = 0
+    for day, digest in sorted(day_digests(settings.landing).items()):
+        wanted = fit_digest(digest, code, _price_digest(settings))
+        table = settings.home / "lake" / "request_traces" / f"{day}.parquet"
+        if state.get(f"day:{day}") == wanted and table.exists():
+            continue
+        execute("curate_day", instance, partition_key=day, progress=progress)
+        state.set(f"day:{day}", wanted)
+        n_curated += 1
+    return n_curated
+
+
+def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> bool:
+    """Refit, judge and register every family unless data, prices and code are those of the last time."""
+    from assets.landing import landing_digest
+
+    state = State(settings)
+    wanted = fit_digest(landing_digest(settings.landing), source_digest(), _price_digest(settings))
+    if state.get("retrain") == wanted and (settings.home / "lake" / "forecast_report.parquet").exists():
+        return False
+    execute("retrain", instance, progress=progress)
+    state.set("retrain", wanted)
+    return True
+
+
+def execute(
+    job_name: str, instance: dg.DagsterInstance, *, progress: Progress, partition_key: str | None = None
+) -> dg.ExecuteInProcessResult:
+    """Run one job here and now.
+
+    Raises
+    ------
+    RunFailedError
+        If a step failed or a blocking check did not pass; names the step and its error.
+    """
+    from pipelines.definitions import defs
+
+    job = defs.resolve_job_def(job_name).with_hooks({_progress_hook(progress)})
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=partition_key,
+        run_config=QUIET,
+        tags={PID_TAG: str(os.getpid())},
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RunFailedError(f"{job_name} ({partition_key or 'all days'}) failed: {_first_failure(result)}")
+    return result
+
+
+def _progress_hook(progress: Progress) -> Any:
+    import dagster as dg
+
+    clock = {"last": time.perf_counter()}
+
+    @dg.success_hook(name="report_progress")
+    def report_progress(context: dg.HookContext) -> None:
+        now = time.perf_counter()
+        progress(context.op.name, now - clock["last"])
+        clock["last"] = now
+
+    return report_progress
+
+
+def _first_failure(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error
+            while cause is not None and cause.cause is not None:
+                cause = cause.cause
+            message = cause.message.strip() if cause is not None else "unknown error"
+            return f"step {event.step_key}: {message}"
+    return "no step reported an error; see the Dagster log"
+
+
+def source_digest() -> str:
+    """SHA-256 of the code that makes tables and models."""
+    digest = hashlib.sha256()
+    for package in ("assets", "predictors"):
+        for path in sorted((PROJECT_ROOT / package).rglob("*.py")):
+            digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _price_digest(settings: Settings) -> str:
+    if settings.price_file is None:
+        return "public prices"
+    return hashlib.sha256(Path(settings.price_file).read_bytes()).hexdigest()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,95 @@
+"""Where this machine keeps things. The only module that reads the environment.
+
+Every setting is an environment variable with the prefix ``FORETELL_``; all have defaults that work in
+a fresh clone.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["PROJECT_ROOT", "Settings", "prepare_dagster_home", "quiet_environment"]
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Paths and addresses of one installation."""
+
+    model_config = SettingsConfigDict(env_prefix="FORETELL_", extra="ignore")
+
+    home: Path = Path(".foretell")
+    """State: landed files, tables, models, the MLflow and Dagster databases. Relative to the project."""
+
+    mirror: str | None = None
+    """A directory or URL that serves public data sets as ``<mirror>/<host>/<path>``."""
+
+    price_file: Path | None = None
+    """Your own prices (YAML); they win over the dated public ones."""
+
+    tracking_uri: str | None = None
+    """An MLflow tracking server. Default: sqlite under `home`."""
+
+    starter: Path = PROJECT_ROOT / "data" / "starter"
+    """The bundled data."""
+
+    @field_validator("home", "starter", "price_file")
+    @classmethod
+    def absolute(cls, path: Path | None) -> Path | None:
+        return path if path is None else (PROJECT_ROOT / path.expanduser()).resolve()
+
+    @property
+    def landing(self) -> Path:
+        return self.home / "landing"
+
+    @property
+    def starter_traces(self) -> Path:
+        return self.starter / "local_llm_traces.jsonl.gz"
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The tracking URI; MLflow's own default depends on the working directory, so it is always set."""
+        return self.tracking_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+
+def quiet_environment(settings: Settings) -> None:
+    """Switch the telemetry of our dependencies off and point Dagster at this installation.
+
+    Called once by every entry point, before the libraries are imported. A user's own values win.
+    """
+    for name, value in {
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "DVC_NO_ANALYTICS": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "DAGSTER_HOME": str(settings.dagster_home),
+        # Two busy threads on two busy cores are slower than one in several of our libraries.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def prepare_dagster_home(settings: Settings) -> None:
+    """Create Dagster's folder with telemetry off and one retrain of a family at a time."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    config = settings.dagster_home / "dagster.yaml"
+    if not config.exists():
+        config.write_text("telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    default_limit: 1\n", "utf-8")
