@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
+
+CONTEXT_COLUMNS: tuple[str, ...] = (
+    "context_models",
+    "context_reasoning_efforts",
+    "context_output_tokens",
+    "context_is_censored",
+)
+"""List columns of `Requests` that hold past runs of the same query."""
 
 
 class Requests(pa.DataFrameModel):
@@ -11,6 +20,11 @@ class Requests(pa.DataFrameModel):
 
     `query_id` names the query across models and replicates; where it is absent it is derived from the text.
     `max_tokens` is a hard limit: no forecast exceeds it.
+
+    Past runs of this very query stand in list columns, one element per run, null or empty where there are
+    none: `context_models` and `context_output_tokens`, and where known `context_reasoning_efforts` and
+    `context_is_censored` (cut off, so that the tokens are a lower bound). Runs on other models make the
+    forecast *warm*, runs of the same model and effort are *pilots*.
     """
 
     model: Series[str] = pa.Field(nullable=False)
@@ -23,7 +37,41 @@ class Requests(pa.DataFrameModel):
     temperature: Series[float] | None = pa.Field(nullable=True, ge=0)
     top_p: Series[float] | None = pa.Field(nullable=True, ge=0, le=1)
     max_tokens: Series[float] | None = pa.Field(nullable=True, gt=0)
+    context_models: Series[object] | None = pa.Field(nullable=True)
+    context_reasoning_efforts: Series[object] | None = pa.Field(nullable=True)
+    context_output_tokens: Series[object] | None = pa.Field(nullable=True)
+    context_is_censored: Series[object] | None = pa.Field(nullable=True)
 
     class Config:
         coerce = True
         strict = "filter"
+
+    @pa.dataframe_check(error="context columns must hold lists of equal length, with both models and tokens")
+    def context_lengths_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
+        if not any(name in df for name in CONTEXT_COLUMNS):
+            return True
+        sizes = {name: context_sizes(df, name) for name in CONTEXT_COLUMNS if name in df}
+        n_runs = sizes.get("context_models", pd.Series(0, index=df.index))
+        good = n_runs == sizes.get("context_output_tokens", pd.Series(0, index=df.index))
+        for name in ("context_reasoning_efforts", "context_is_censored"):
+            if name in sizes:
+                good &= (sizes[name] == n_runs) | (sizes[name] == 0)
+        return good
+
+    @pa.dataframe_check(error="context_output_tokens must be finite numbers, not negative")
+    def context_tokens_are_counts(cls, df: pd.DataFrame) -> bool | pd.Series:
+        if "context_output_tokens" not in df:
+            return True
+        tokens = pd.to_numeric(df["context_output_tokens"].explode(), errors="coerce")
+        empty = context_sizes(df, "context_output_tokens") == 0
+        bad = ~((tokens >= 0) & (tokens < float("inf")))
+        return ~bad.groupby(level=0).any().reindex(df.index).astype(bool) | empty
+
+
+def context_sizes(df: pd.DataFrame, name: str) -> pd.Series:
+    """Number of runs in a list column; 0 where it is null, -1 where it is no list."""
+    sizes = [
+        len(value) if hasattr(value, "__len__") and not isinstance(value, str) else 0 if pd.isna(value) else -1
+        for value in df[name]
+    ]
+    return pd.Series(sizes, index=df.index)

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from predictors.thinking_tokens.distribution import HEAD_LEVELS, PooledQuantiles, evaluate_curves
+from predictors.thinking_tokens.distribution import HEAD_LEVELS, Heads, PooledQuantiles, evaluate_curves
 from predictors.thinking_tokens.hierarchy import PooledLocation
-from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, complete_censored, save_arrays
+from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
 
 __all__ = ["GlobalBaseline", "ModelBaseline", "ModelBenchmarkBaseline"]
 
@@ -36,22 +35,21 @@ class _EmpiricalBaseline(LogQuantilePredictor):
         self.calibration_share = calibration_share
         self.random_state = random_state
 
-    def _fit_heads(
-        self, X: pd.DataFrame, z: Floats, is_censored: NDArray[np.bool_], weight: Floats, groups: pd.Series
-    ) -> None:
-        if is_censored.any():
-            self.location_ = PooledLocation().prepare(X, np.empty((len(X), 0)), weight)
-            _, self.residuals_, _ = complete_censored(z, is_censored, self.location_, weight)
+    def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
+        self.residuals_ = None
+        if runs.is_censored.any():
+            self.location_ = PooledLocation().prepare(runs.X, np.empty((len(runs), 0)), runs.weight)
+            _, self.residuals_ = complete_censored(runs, self.location_)
             self.location_.release()
-        whole = self._completed(X, z, is_censored, self.rng_draws_)
-        self.quantiles_ = PooledQuantiles(self.levels, penalty=self.pooling).fit(X, whole, weight)
+        whole = self._completed(runs, None, rng)
+        self.quantiles_ = PooledQuantiles(self.levels, penalty=self.pooling).fit(runs.X, whole, runs.weight)
 
     def _location(self, X: pd.DataFrame) -> Floats:
         return self.location_.intercept(X)
 
-    def _heads(self, X: pd.DataFrame) -> tuple[Floats, NDArray[np.intp], Floats]:
+    def _heads(self, X: pd.DataFrame) -> Heads:
         codes, curves = self.quantiles_.lookup(X)
-        return evaluate_curves(curves, np.array(HEAD_LEVELS))[codes], codes, curves
+        return Heads.cold(evaluate_curves(curves, np.array(HEAD_LEVELS))[codes], codes, curves)
 
     def _save(self, path: Path) -> dict[str, Any]:
         state, arrays = self.quantiles_.state()

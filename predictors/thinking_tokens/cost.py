@@ -60,7 +60,7 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     versions = np.full(len(frame), None, dtype=object)
     groups = keys.groupby(list(keys), sort=False).indices
     for key, rows in groups.items():
-        model, provider, tier = (str(part) for part in tuple(key))  # type: ignore[arg-type]
+        model, provider, tier = map(str, key)  # type: ignore[call-overload]
         codes, distinct = pd.factorize(minutes[rows])
         times = [NEWEST if pd.isna(t) else t.to_pydatetime() for t in pd.DatetimeIndex(distinct)]
         if (codes == -1).any():

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from predictors.thinking_tokens.hierarchy import cell_keys
 
-__all__ = ["GRID", "HEAD_LEVELS", "PooledQuantiles", "evaluate_curves", "join_heads", "weighted_quantiles"]
+__all__ = [
+    "COLD",
+    "GRID",
+    "HEAD_LEVELS",
+    "PILOT",
+    "WARM",
+    "Heads",
+    "PooledQuantiles",
+    "evaluate_curves",
+    "join_heads",
+    "read_curves",
+    "tilted_curves",
+    "weighted_quantiles",
+]
 
 GRID: NDArray[np.float64] = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
 """Levels at which a pooled quantile function is kept."""
@@ -19,7 +34,11 @@ GRID: NDArray[np.float64] = np.concatenate([[0.001, 0.0025], np.arange(1, 200) /
 HEAD_LEVELS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
 """Levels at which a forecast depends on more than its cell."""
 
+COLD, WARM, PILOT = 0, 1, 2
+"""What a forecast knows of its query: nothing, runs on other models, a run of its own model."""
+
 MIN_TAIL = 0.05
+TAIL: NDArray[np.float64] = np.array([1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3])
 
 
 def weighted_quantiles(
@@ -114,44 +133,116 @@ class PooledQuantiles:
         return pooled
 
 
-def join_heads(
-    heads: NDArray[np.float64],
-    codes: NDArray[np.intp],
-    curves: NDArray[np.float64],
-    levels: NDArray[np.float64],
+def read_curves(
+    curves: NDArray[np.float64], codes: NDArray[np.intp], levels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Each row's curve at levels of its own.
+
+    Parameters
+    ----------
+    curves : ndarray of shape (n_curves, n_grid)
+    codes : ndarray of shape (n_samples,)
+        Curve of each row.
+    levels : ndarray of shape (n_samples, n_levels)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_levels)
+        Within the grid; the tails beyond go on as in `evaluate_curves`.
+    """
+    fine = np.concatenate([TAIL, GRID[1:-1], 1 - TAIL[::-1]])
+    table = evaluate_curves(curves, fine)
+    place = np.interp(levels, fine, np.arange(len(fine)))
+    below = np.minimum(place.astype(np.intp), len(fine) - 2)
+    rows = codes[:, None]
+    share = place - below
+    return np.asarray(table[rows, below] * (1 - share) + table[rows, below + 1] * share)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Log quantiles of n forecasts at `HEAD_LEVELS`, and the shape that joins them.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_samples, n_heads)
+    codes, curves : ndarrays of shape (n_samples,) and (n_curves, n_grid)
+        The cell's curve of each row, as `PooledQuantiles.lookup` returns them.
+    tilt_mean, tilt_deviation : ndarrays of shape (n_samples,)
+        Normal score of the next run given what is known (`copula.QueryCopula.condition`); 0 and 1 where
+        nothing is.
+    regime : ndarray of int of shape (n_samples,)
+        `COLD`, `WARM` (runs of the query on other models are known) or `PILOT` (one of its own is).
+    """
+
+    values: NDArray[np.float64]
+    codes: NDArray[np.intp]
+    curves: NDArray[np.float64]
+    tilt_mean: NDArray[np.float64]
+    tilt_deviation: NDArray[np.float64]
+    regime: NDArray[np.intp]
+
+    @classmethod
+    def cold(cls, values: NDArray[np.float64], codes: NDArray[np.intp], curves: NDArray[np.float64]) -> Self:
+        """Heads of forecasts about queries of which no run is known."""
+        n = len(values)
+        return cls(values, codes, curves, np.zeros(n), np.ones(n), np.full(n, COLD))
+
+    def replace_values(self, values: NDArray[np.float64]) -> Heads:
+        """The same shape through other values."""
+        return replace(self, values=values)
+
+    def select(self, rows: NDArray[np.intp]) -> Heads:
+        """The forecasts at positions `rows`."""
+        return Heads(
+            self.values[rows],
+            self.codes[rows],
+            self.curves,
+            self.tilt_mean[rows],
+            self.tilt_deviation[rows],
+            self.regime[rows],
+        )
+
+    def shape(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The cell's curve, tilted, at `levels`; shape (n_samples, n_levels)."""
+        return tilted_curves(self.curves, self.codes, levels, self.tilt_mean, self.tilt_deviation)
+
+
+def tilted_curves(
+    curves: NDArray[np.float64],
+    codes: NDArray[np.intp],
+    levels: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Quantiles of a residual whose normal score is N(`mean`, `deviation`^2); shape (n_samples, n_levels)."""
+    return read_curves(curves, codes, ndtr(mean[:, None] + deviation[:, None] * ndtri(levels)[None, :]))
+
+
+def join_heads(heads: Heads, levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Quantiles at any levels from those at `HEAD_LEVELS`.
 
     Between two heads the forecast has the shape of its cell's curve, stretched to meet both; beyond the
     outer heads it has the curve's tails. Non-decreasing in the level, and the value at one level does not
-    depend on which others are asked for.
-
-    Parameters
-    ----------
-    heads : ndarray of shape (n_samples, n_heads)
-        Values at `HEAD_LEVELS`; crossings are sorted away.
-    codes, curves : arrays of shape (n_samples,) and (n_curves, n_grid)
-        The cell's curve of each row, as `PooledQuantiles.lookup` returns them.
-    levels : ndarray of shape (n_levels,)
+    depend on which others are asked for. Crossed heads are sorted.
 
     Returns
     -------
     ndarray of shape (n_samples, n_levels)
     """
-    heads = np.sort(heads, axis=1)
+    values = np.sort(heads.values, axis=1)
     knots = np.array(HEAD_LEVELS)
-    shape_at_knots = evaluate_curves(curves, knots)
-    shape = evaluate_curves(curves, levels)
-    out = np.empty((len(heads), len(levels)))
+    at_knots, shape = heads.shape(knots), heads.shape(levels)
+    out = np.empty((len(values), len(levels)))
     for j, level in enumerate(levels):
         if level <= knots[0]:
-            out[:, j] = heads[:, 0] + (shape[:, j] - shape_at_knots[:, 0])[codes]
+            out[:, j] = values[:, 0] + shape[:, j] - at_knots[:, 0]
         elif level >= knots[-1]:
-            out[:, j] = heads[:, -1] + (shape[:, j] - shape_at_knots[:, -1])[codes]
+            out[:, j] = values[:, -1] + shape[:, j] - at_knots[:, -1]
         else:
             k = int(np.searchsorted(knots, level, side="right")) - 1
-            gap = shape_at_knots[:, k + 1] - shape_at_knots[:, k]
+            gap = at_knots[:, k + 1] - at_knots[:, k]
             plain = (level - knots[k]) / (knots[k + 1] - knots[k])
-            share = np.where(gap > 1e-9, (shape[:, j] - shape_at_knots[:, k]) / np.maximum(gap, 1e-9), plain)[codes]
-            out[:, j] = heads[:, k] + share * (heads[:, k + 1] - heads[:, k])
+            share = np.where(gap > 1e-9, (shape[:, j] - at_knots[:, k]) / np.maximum(gap, 1e-9), plain)
+            out[:, j] = values[:, k] + share * (values[:, k + 1] - values[:, k])
     return out

@@ -167,6 +167,14 @@ class TextEmbedding:
         self.axes_[part] = np.asarray(axes / size, dtype=np.float32)
         self.centres_[part] = np.asarray(centre / size, dtype=np.float32)
 
+    def leading(self, n: int) -> NDArray[np.intp]:
+        """Columns of `transform` that hold the first `n` axes of each part, and the text statistics."""
+        columns, at = [], 0
+        for axes in self.axes_.values():
+            columns += list(range(at, at + min(n, len(axes))))
+            at += len(axes)
+        return np.array([*columns, *range(at, at + len(TEXT_STATISTICS))], dtype=np.intp)
+
     @property
     def n_features(self) -> int:
         """Columns of `transform`."""

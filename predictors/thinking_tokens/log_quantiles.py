@@ -1,4 +1,4 @@
-"""What the predictor and its baselines share: log tokens, censoring, calibration, the bill, saving."""
+"""What the predictor and its baselines share: log tokens, censoring, calibration, the bill."""
 
 from __future__ import annotations
 
@@ -11,19 +11,41 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from predictors.base import BasePredictor
-from predictors.conformal import SHRINKAGE, level_offsets
-from predictors.schemas.requests import Requests
+from predictors.schemas.requests import CONTEXT_COLUMNS, Requests
 from predictors.splits import assign_split
+from predictors.thinking_tokens.calibration import Calibration
 from predictors.thinking_tokens.censoring import ResidualDistribution
-from predictors.thinking_tokens.distribution import HEAD_LEVELS, join_heads
+from predictors.thinking_tokens.distribution import COLD, PILOT, WARM, Heads, join_heads
 from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
 
-__all__ = ["Floats", "LogQuantilePredictor", "complete_censored", "run_weights"]
+__all__ = ["Floats", "LogQuantilePredictor", "Runs", "complete_censored", "run_weights", "save_arrays"]
+
+from dataclasses import dataclass
 
 Floats = NDArray[np.float64]
 MEAN_LEVELS: Floats = (np.arange(200) + 0.5) / 200
-MEAN_SHRINKAGE = 100.0
 EM_STEPS = 30
+TEXT_STEPS = 2
+MIN_GROUPS = 20
+MAX_LOG = 40.0
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Past runs to learn from: `log_tokens` is a lower bound where `is_censored`; all of n_samples rows."""
+
+    X: pd.DataFrame
+    log_tokens: Floats
+    is_censored: NDArray[np.bool_]
+    weight: Floats
+    groups: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def select(self, keep: NDArray[np.bool_]) -> Runs:
+        """The runs where `keep`."""
+        return Runs(self.X[keep], self.log_tokens[keep], self.is_censored[keep], self.weight[keep], self.groups[keep])
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -33,34 +55,28 @@ def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
     return np.asarray(1.0 / np.bincount(codes)[codes])
 
 
-def complete_censored(
-    z: Floats,
-    is_censored: NDArray[np.bool_],
-    location: PooledLocation,
-    weight: Floats,
-    *,
-    n_text_steps: int = 2,
-) -> tuple[Floats, ResidualDistribution | None, Floats]:
-    """Fit `location` (already prepared) to runs of which some are lower bounds.
+def complete_censored(runs: Runs, location: PooledLocation) -> tuple[Floats, ResidualDistribution | None]:
+    """Fit `location` (already prepared for `runs`) to runs of which some are lower bounds.
 
     Returns
     -------
     expected : ndarray of shape (n_samples,)
-        `z`, and where it is a lower bound its expectation given that it is exceeded.
+        Log tokens, and where they are a lower bound their expectation given that it is exceeded.
     residuals : ResidualDistribution or None
         None where nothing is censored.
-    fitted : ndarray of shape (n_samples,)
-        Location of each run.
     """
+    z, is_censored = runs.log_tokens, runs.is_censored
     if not is_censored.any():
-        return z, None, location.fit(z)
+        location.fit(z)
+        return z, None
     expected = z
     residuals = ResidualDistribution()
-    for step in range(EM_STEPS + n_text_steps):
+    for step in range(EM_STEPS + TEXT_STEPS):
         fitted = location.fit_intercepts(expected) if step < EM_STEPS else location.fit(expected)
-        residuals.fit(z - fitted, is_censored, weight)
+        residuals.fit(z - fitted, is_censored, runs.weight)
         expected = np.where(is_censored, fitted + residuals.mean_beyond(z - fitted), z)
-    return expected, residuals, location.fit(expected)
+    location.fit(expected)
+    return expected, residuals
 
 
 class LogQuantilePredictor(BasePredictor):
@@ -76,88 +92,79 @@ class LogQuantilePredictor(BasePredictor):
 
     calibration_share: float
     random_state: int | None
+    residuals_: ResidualDistribution | None
 
     # -- what a subclass writes --------------------------------------------------------------------
-    def _fit_heads(
-        self, X: pd.DataFrame, z: Floats, is_censored: NDArray[np.bool_], weight: Floats, groups: pd.Series
-    ) -> None:
-        """Learn from training rows; `z` is log tokens, a lower bound where `is_censored`."""
+    def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
+        """Learn from the training runs; sets ``residuals_``."""
         raise NotImplementedError
 
-    def _heads(self, X: pd.DataFrame) -> tuple[Floats, NDArray[np.intp], Floats]:
-        """Log quantiles at `HEAD_LEVELS`, and the curve of each row as `PooledQuantiles.lookup` gives it."""
+    def _heads(self, X: pd.DataFrame) -> Heads:
+        """Uncalibrated log quantiles."""
         raise NotImplementedError
 
     def _location(self, X: pd.DataFrame) -> Floats:
-        """Centre of log tokens that residuals of censored calibration rows are taken from."""
+        """Centre of log tokens, that residuals of censored runs are taken from; shape (n_samples,)."""
         raise NotImplementedError
+
+    def _calibrate_informed(self, runs: Runs, rng: np.random.Generator) -> None:
+        """Calibrate forecasts that know runs of their query; nothing by default."""
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        z = np.log(np.maximum(y.to_numpy(dtype=np.float64), 1.0))
-        censored = is_censored.to_numpy(dtype=bool)
-        weight = run_weights(X, groups)
-        held = self._held_out(groups).to_numpy()
-        if censored[~held].all():
-            held = np.zeros(len(X), dtype=bool)
+        X = X.drop(columns=list(CONTEXT_COLUMNS), errors="ignore")  # what is known of a query is in the runs
         rng = np.random.default_rng(self.random_state)
-        self.rng_draws_ = rng.random(len(X))
-        self.offsets_ = np.zeros(len(HEAD_LEVELS))
-        self.cell_offsets_: dict[str, Floats] = {}
-        self.mean_factor_ = 1.0
-        self.cell_mean_factors_: dict[str, float] = {}
-        self.residuals_: ResidualDistribution | None = None
-        draws, self.rng_draws_ = self.rng_draws_, self.rng_draws_[~held]
-        self._fit_heads(X[~held], z[~held], censored[~held], weight[~held], groups[~held])
-        del self.rng_draws_
+        runs = Runs(
+            X,
+            np.log(np.maximum(y.to_numpy(dtype=np.float64), 1.0)),
+            is_censored.to_numpy(dtype=bool),
+            run_weights(X, groups),
+            groups.to_numpy(dtype=object),
+        )
+        held = self._held_out(groups)
+        if runs.is_censored[~held].all():
+            held = np.zeros(len(X), dtype=bool)
+        self.calibrations_ = {regime: Calibration() for regime in (COLD, WARM, PILOT)}
+        self._fit_heads(runs.select(~held), rng)
         if held.any():
-            known = X["max_tokens"].notna().to_numpy() if "max_tokens" in X else np.zeros(len(X), dtype=bool)
-            whole = self._completed(X[held], z[held], censored[held], draws[held])
-            billed = np.where(known[held], y.to_numpy()[held], np.exp(whole))
-            self._calibrate(X[held], whole, billed, weight[held])
+            self._calibrate(runs.select(held), rng)
 
-    def _held_out(self, groups: pd.Series) -> pd.Series:
+    def _held_out(self, groups: pd.Series) -> NDArray[np.bool_]:
         """True for the rows that calibrate: a hash of the group decides, so refits agree."""
-        if groups.nunique() < 20:
-            return pd.Series(False, index=groups.index)
+        if groups.nunique() < MIN_GROUPS:
+            return np.zeros(len(groups), dtype=bool)
         fractions = {"train": 1 - self.calibration_share, "calibration": self.calibration_share}
-        return assign_split(groups, fractions=fractions, salt="calibration") == "calibration"
+        return (assign_split(groups, fractions=fractions, salt="calibration") == "calibration").to_numpy(dtype=bool)
 
-    def _completed(self, X: pd.DataFrame, z: Floats, censored: NDArray[np.bool_], u: Floats) -> Floats:
-        """`z` with a draw in place of every lower bound."""
-        if self.residuals_ is None or not censored.any():
-            return z
-        location = self._location(X)
-        return np.where(censored, location + self.residuals_.draw_beyond(z - location, u), z)
+    def _completed(self, runs: Runs, location: Floats | None, rng: np.random.Generator) -> Floats:
+        """Log tokens with a draw in place of every lower bound."""
+        u = rng.random(len(runs))
+        if self.residuals_ is None or not runs.is_censored.any():
+            return runs.log_tokens
+        centre = self._location(runs.X) if location is None else location
+        drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, u)
+        return np.where(runs.is_censored, drawn, runs.log_tokens)
 
-    def _calibrate(self, X: pd.DataFrame, z: Floats, billed: Floats, weight: Floats) -> None:
-        heads = np.sort(self._heads(X)[0], axis=1)
-        cells = cell_keys(X, CATEGORIES)
-        self.offsets_ = level_offsets(z, heads, HEAD_LEVELS, weight)
-        rows_of = {str(cell): np.flatnonzero(cells == cell) for cell in pd.unique(cells)}
-        for cell, rows in rows_of.items():
-            n = weight[rows].sum()
-            own = level_offsets(z[rows], heads[rows], HEAD_LEVELS, weight[rows])
-            self.cell_offsets_[cell] = (n * own + SHRINKAGE * self.offsets_) / (n + SHRINKAGE)
-        means = self._raw_mean(X)
-        ratios = {c: np.average(billed[r], weights=weight[r]) / np.average(means[r], weights=weight[r])
-                  for c, r in rows_of.items()}  # fmt: skip
-        sizes = {c: weight[r].sum() for c, r in rows_of.items()}
-        logs = np.array([np.log(max(ratios[c], 1e-3)) for c in ratios])
-        shares = np.array([sizes[c] / (sizes[c] + MEAN_SHRINKAGE) for c in ratios])
-        overall = float(np.average(logs, weights=shares))
-        self.mean_factor_ = float(np.exp(overall))
-        self.cell_mean_factors_ = {
-            c: float(np.exp(share * log + (1 - share) * overall))
-            for c, share, log in zip(ratios, shares, logs, strict=True)
-        }
+    def _calibrate(self, runs: Runs, rng: np.random.Generator) -> None:
+        whole = self._completed(runs, None, rng)
+        cells = cell_keys(runs.X, CATEGORIES)
+        cold = self.calibrations_[COLD]
+        cold.fit_offsets(cells, whole, self._heads(runs.X).values, runs.weight)
+        means = self._raw_mean(runs.X, self._heads(runs.X))
+        cold.fit_factors(cells, self._clipped(runs.X, np.exp(whole)), means, runs.weight)
+        # Until they have learnt their own, informed forecasts are calibrated like cold ones.
+        self.calibrations_ = dict.fromkeys((COLD, WARM, PILOT), cold)
+        self._calibrate_informed(Runs(runs.X, whole, runs.is_censored, runs.weight, runs.groups), rng)
 
     # -- forecasts -----------------------------------------------------------------------------------
-    def _log_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
-        heads, codes, curves = self._heads(X)
-        cell_codes, cells = pd.factorize(cell_keys(X, CATEGORIES))
-        offsets = np.array([self.cell_offsets_.get(str(cell), self.offsets_) for cell in cells])
-        return join_heads(np.sort(heads, axis=1) + offsets[cell_codes], codes, curves, levels)
+    def _calibrated(self, X: pd.DataFrame, heads: Heads) -> Heads:
+        cells = cell_keys(X, CATEGORIES)
+        values = np.sort(heads.values, axis=1)
+        for regime, calibration in self.calibrations_.items():
+            rows = heads.regime == regime
+            if rows.any():
+                values[rows] += calibration.offsets_at(cells[rows])
+        return heads.replace_values(values)
 
     def _clipped(self, X: pd.DataFrame, tokens: Floats) -> Floats:
         if "max_tokens" not in X:
@@ -165,19 +172,26 @@ class LogQuantilePredictor(BasePredictor):
         cap = X["max_tokens"].to_numpy(dtype=np.float64)
         return np.asarray(np.fmin(tokens, cap.reshape(-1, *[1] * (tokens.ndim - 1))))
 
-    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
-        return self._clipped(X, np.exp(np.minimum(self._log_quantiles(X, levels), 40.0)))
+    def _tokens(self, X: pd.DataFrame, heads: Heads, levels: Floats) -> Floats:
+        return self._clipped(X, np.exp(np.minimum(join_heads(self._calibrated(X, heads), levels), MAX_LOG)))
 
-    def _raw_mean(self, X: pd.DataFrame) -> Floats:
-        chunks = [
-            self._predict_quantiles(X.iloc[at : at + 4096], MEAN_LEVELS).mean(axis=1) for at in range(0, len(X), 4096)
-        ]
-        return np.concatenate(chunks)
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
+        return self._tokens(X, self._heads(X), levels)
+
+    def _raw_mean(self, X: pd.DataFrame, heads: Heads) -> Floats:
+        parts = np.array_split(np.arange(len(X)), max(1, len(X) // 4096))
+        return np.concatenate(
+            [self._tokens(X.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
+        )
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
-        codes, cells = pd.factorize(cell_keys(X, CATEGORIES))
-        factors = np.array([self.cell_mean_factors_.get(str(cell), self.mean_factor_) for cell in cells])
-        return self._clipped(X, self._raw_mean(X) * factors[codes])
+        heads = self._heads(X)
+        cells = cell_keys(X, CATEGORIES)
+        factors = np.ones(len(X))
+        for regime, calibration in self.calibrations_.items():
+            rows = heads.regime == regime
+            factors[rows] = calibration.factors_at(cells[rows])
+        return self._clipped(X, self._raw_mean(X, heads) * factors)
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """Dollars of the forecast (``cost_mean_usd``, ``cost_lower_90_usd``, ...); null where no price is known."""
@@ -187,22 +201,14 @@ class LogQuantilePredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _calibration_state(self) -> dict[str, Any]:
-        return {
-            "offsets": self.offsets_.tolist(),
-            "cell_offsets": {cell: offsets.tolist() for cell, offsets in self.cell_offsets_.items()},
-            "mean_factor": self.mean_factor_,
-            "cell_mean_factors": self.cell_mean_factors_,
-        }
+        return {"calibrations": {str(regime): c.state() for regime, c in self.calibrations_.items()}}
 
     def _load_calibration(self, state: dict[str, Any]) -> None:
-        self.offsets_ = np.array(state["offsets"])
-        self.cell_offsets_ = {cell: np.array(offsets) for cell, offsets in state["cell_offsets"].items()}
-        self.mean_factor_ = state["mean_factor"]
-        self.cell_mean_factors_ = state["cell_mean_factors"]
+        self.calibrations_ = {int(k): Calibration.from_state(v) for k, v in state["calibrations"].items()}
 
 
 def save_arrays(path: Path, arrays: dict[str, Floats]) -> None:
-    """Write float64 arrays to a safetensors file; empty ones too."""
+    """Write arrays to a safetensors file."""
     from safetensors.numpy import save_file
 
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)

@@ -7,18 +7,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from predictors.splits import assign_split
-from predictors.thinking_tokens.distribution import HEAD_LEVELS, PooledQuantiles, evaluate_curves
+from predictors.thinking_tokens.calibration import Calibration
+from predictors.thinking_tokens.context import CONFIG, FlatContext, flatten_context, sample_context, summarise_context
+from predictors.thinking_tokens.copula import ContextRuns, QueryCopula, normal_scores
+from predictors.thinking_tokens.distribution import (
+    COLD,
+    HEAD_LEVELS,
+    PILOT,
+    WARM,
+    Heads,
+    PooledQuantiles,
+    evaluate_curves,
+    tilted_curves,
+)
 from predictors.thinking_tokens.features import TextEmbedding, settings_matrix
-from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation
-from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, complete_censored, save_arrays
+from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
+from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
 
 __all__ = ["ThinkingTokensPredictor"]
 
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
-N_CATEGORIES = len(CATEGORIES)
+MIN_INFORMED = 20.0
 
 
 class ThinkingTokensPredictor(LogQuantilePredictor):
@@ -36,7 +47,9 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
     n_estimators, learning_rate, num_leaves, min_child_samples : int, float
         LightGBM, of each head.
     n_components : int
-        Dimensions of each of the two TF-IDF parts.
+        Dimensions of each of the two TF-IDF parts that the location reads.
+    n_boosted_components : int
+        How many of them the heads read too.
     slope_penalty, intercept_penalty : float
         See `PooledLocation`.
     n_folds : int
@@ -57,6 +70,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         num_leaves: int = 8,
         min_child_samples: int = 40,
         n_components: int = 150,
+        n_boosted_components: int = 25,
         slope_penalty: float = 8.0,
         intercept_penalty: float = 2.0,
         n_folds: int = 5,
@@ -69,6 +83,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self.num_leaves = num_leaves
         self.min_child_samples = min_child_samples
         self.n_components = n_components
+        self.n_boosted_components = n_boosted_components
         self.slope_penalty = slope_penalty
         self.intercept_penalty = intercept_penalty
         self.n_folds = n_folds
@@ -77,52 +92,95 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self.random_state = random_state
 
     # -- fitting -------------------------------------------------------------------------------------
-    def _fit_heads(
-        self, X: pd.DataFrame, z: Floats, is_censored: NDArray[np.bool_], weight: Floats, groups: pd.Series
-    ) -> None:
+    def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
+        X = runs.X
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
         known = sorted(set(texts.dropna()))
         self.embedding_ = TextEmbedding(n_components=self.n_components, random_state=self.random_state).fit(known)
         embedded = self._embed(X)
-        self.location_ = self._new_location().prepare(X, embedded, weight)
-        expected, self.residuals_, _ = complete_censored(z, is_censored, self.location_, weight)
+        self.location_ = self._new_location().prepare(X, embedded, runs.weight)
+        expected, self.residuals_ = complete_censored(runs, self.location_)
         self.location_.release()
         self.categories_ = {
             name: sorted(X[name].dropna().unique().tolist()) if name in X else [] for name in CATEGORIES
         }
-        base, text = self._out_of_fold(X, embedded, expected, weight, groups)
-        location = base + text
-        whole = self._completed_at(location, z, is_censored)
-        self.shapes_ = PooledQuantiles(SHAPE_LEVELS).fit(X, whole - location, weight)
+        base, text = self._out_of_fold(runs, embedded, expected)
+        whole = self._completed(runs, base + text, rng)
+        residual = whole - base - text
+        self.shapes_ = PooledQuantiles(SHAPE_LEVELS).fit(X, residual, runs.weight)
         codes, curves = self.shapes_.lookup(X)
-        starts = location[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
-        self._boost(self._columns(X, embedded, base, text), whole, starts, weight)
+        starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
+        columns = self._columns(X, embedded, base, text)
+        self.boosters_ = {"cold": self._boost(columns, whole, starts, runs.weight)}
+        self._fit_informed(runs, columns, base + text, whole, rng)
 
     def _new_location(self) -> PooledLocation:
         return PooledLocation(intercept_penalty=self.intercept_penalty, slope_penalty=self.slope_penalty)
 
-    def _completed_at(self, location: Floats, z: Floats, is_censored: NDArray[np.bool_]) -> Floats:
-        if self.residuals_ is None:
-            return z
-        return np.where(is_censored, location + self.residuals_.draw_beyond(z - location, self.rng_draws_), z)
-
-    def _out_of_fold(
-        self, X: pd.DataFrame, embedded: Floats, z: Floats, weight: Floats, groups: pd.Series
-    ) -> tuple[Floats, Floats]:
+    def _out_of_fold(self, runs: Runs, embedded: Floats, z: Floats) -> tuple[Floats, Floats]:
         """Intercept and text effect of each training row, from fits that have not seen its query."""
         fractions = {str(fold): 1 / self.n_folds for fold in range(self.n_folds)}
-        folds = assign_split(groups, fractions=fractions, salt="fold").to_numpy()
-        base, text = np.empty(len(X)), np.empty(len(X))
+        folds = assign_split(pd.Series(runs.groups), fractions=fractions, salt="fold").to_numpy()
+        base, text = np.empty(len(runs)), np.empty(len(runs))
         for fold in np.unique(folds):
             out = folds == fold
             rest = ~out if (~out).any() else out
-            location = self._new_location().prepare(X[rest], embedded[rest], weight[rest])
+            location = self._new_location().prepare(runs.X[rest], embedded[rest], runs.weight[rest])
             location.fit(z[rest])
-            base[out] = location.intercept(X[out])
-            text[out] = location.text_effect(X[out], embedded[out])
+            base[out] = location.intercept(runs.X[out])
+            text[out] = location.text_effect(runs.X[out], embedded[out])
         return base, text
 
-    def _boost(self, columns: Floats, z: Floats, starts: Floats, weight: Floats) -> None:
+    def _fit_informed(
+        self, runs: Runs, columns: Floats, location: Floats, whole: Floats, rng: np.random.Generator
+    ) -> None:
+        """Learn what known runs of a query say; skipped where no query has two runs."""
+        X, configs = runs.X, cell_keys(runs.X, CONFIG)
+        residual = runs.log_tokens - location
+        codes, curves = self.shapes_.lookup(X)
+        scores = normal_scores(residual, runs.is_censored, codes, curves)
+        benchmarks = cell_keys(X, ("benchmark",))
+        self.copula_ = QueryCopula().fit(configs, benchmarks, runs.groups, scores)
+        target, source = sample_context(runs.groups, configs, rng, pilots=True)
+        chosen = np.unique(target)
+        if len(chosen) < MIN_INFORMED:
+            return
+        context = ContextRuns(
+            np.searchsorted(chosen, target),
+            configs[source],
+            residual[source],
+            scores[source],
+            configs[source] == configs[target],
+        )
+        mean, deviation = self.copula_.condition(configs[chosen], benchmarks[chosen], context)
+        shape = tilted_curves(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
+        informed = np.column_stack([columns[chosen], mean, deviation, summarise_context(len(chosen), context)])
+        starts = location[chosen, None] + shape
+        self.boosters_["informed"] = self._boost(informed, whole[chosen], starts, runs.weight[chosen])
+
+    def _calibrate_informed(self, runs: Runs, rng: np.random.Generator) -> None:
+        if "informed" not in self.boosters_:
+            return
+        configs = cell_keys(runs.X, CONFIG)
+        for regime, pilots in ((WARM, False), (PILOT, True)):
+            target, source = sample_context(runs.groups, configs, rng, pilots=pilots)
+            known = FlatContext(
+                target,
+                runs.X.iloc[source].reset_index(drop=True),
+                np.exp(runs.log_tokens[source]),
+                np.zeros(len(source), dtype=bool),
+            )
+            heads = self._heads_given(runs.X, known)
+            rows = np.flatnonzero(heads.regime == regime)
+            if runs.weight[rows].sum() < MIN_INFORMED:
+                continue
+            X, heads, weight = runs.X.iloc[rows], heads.select(rows), runs.weight[rows]
+            cells = cell_keys(X, CATEGORIES)
+            self.calibrations_[regime] = Calibration().fit_offsets(cells, runs.log_tokens[rows], heads.values, weight)
+            billed = self._clipped(X, np.exp(runs.log_tokens[rows]))
+            self.calibrations_[regime].fit_factors(cells, billed, self._raw_mean(X, heads), weight)
+
+    def _boost(self, columns: Floats, z: Floats, starts: Floats, weight: Floats) -> list[Any]:
         import lightgbm as lgb
 
         parameters = {
@@ -140,14 +198,15 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             "force_row_wise": True,
             "verbosity": -1,
         }
+        categorical = list(range(len(CATEGORIES)))
         data = lgb.Dataset(
-            columns, z, weight=weight, categorical_feature=list(range(N_CATEGORIES)), free_raw_data=False,
-            params=parameters,
-        )  # fmt: skip
-        self.boosters_ = []
+            columns, z, weight=weight, categorical_feature=categorical, free_raw_data=False, params=parameters
+        )
+        boosters = []
         for level, start in zip(HEAD_LEVELS, starts.T, strict=True):
             data.set_init_score(np.ascontiguousarray(start))
-            self.boosters_.append(lgb.train({**parameters, "alpha": level}, data, self.n_estimators))
+            boosters.append(lgb.train({**parameters, "alpha": level}, data, self.n_estimators))
+        return boosters
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _embed(self, X: pd.DataFrame) -> Floats:
@@ -162,19 +221,63 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             position = {value: float(i) for i, value in enumerate(self.categories_[name])}
             values = X[name].astype(object) if name in X else pd.Series(None, index=X.index, dtype=object)
             codes.append(np.array([position.get(value, np.nan) for value in values], dtype=np.float64))
-        return np.column_stack([*codes, base, text, settings_matrix(X), embedded])
+        return np.column_stack(
+            [*codes, base, text, settings_matrix(X), embedded[:, self.embedding_.leading(self.n_boosted_components)]]
+        )
 
     def _location(self, X: pd.DataFrame) -> Floats:
         return self.location_.intercept(X) + self.location_.text_effect(X, self._embed(X))
 
-    def _heads(self, X: pd.DataFrame) -> tuple[Floats, NDArray[np.intp], Floats]:
+    def _heads(self, X: pd.DataFrame) -> Heads:
+        return self._heads_given(X, flatten_context(X))
+
+    def _heads_given(self, X: pd.DataFrame, known: FlatContext | None) -> Heads:
         embedded = self._embed(X)
         base, text = self.location_.intercept(X), self.location_.text_effect(X, embedded)
         codes, curves = self.shapes_.lookup(X)
         columns = self._columns(X, embedded, base, text)
-        starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
-        learnt = [np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in self.boosters_]
-        return starts + np.column_stack(learnt), codes, curves
+        shape = evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
+        values = (base + text)[:, None] + shape
+        heads = Heads.cold(values, codes, curves)
+        if known is not None:
+            heads = self._inform(X, heads, base + text, self._context_runs(X, embedded, known), columns)
+        cold = heads.regime == COLD
+        if cold.any():
+            heads.values[cold] += self._boosted("cold", columns[cold])
+        return heads
+
+    def _context_runs(self, X: pd.DataFrame, embedded: Floats, known: FlatContext) -> ContextRuns:
+        location = self.location_.intercept(known.frame)
+        location += self.location_.text_effect(known.frame, embedded[known.target])
+        residual = np.log(np.maximum(known.output_tokens, 1.0)) - location
+        codes, curves = self.shapes_.lookup(known.frame)
+        configs = cell_keys(known.frame, CONFIG)
+        return ContextRuns(
+            known.target,
+            configs,
+            residual,
+            normal_scores(residual, known.is_censored, codes, curves),
+            configs == cell_keys(X, CONFIG)[known.target],
+        )
+
+    def _inform(self, X: pd.DataFrame, heads: Heads, location: Floats, context: ContextRuns, columns: Floats) -> Heads:
+        """Heads of the forecasts that know runs of their query, the others as they were."""
+        mean, deviation = self.copula_.condition(cell_keys(X, CONFIG), cell_keys(X, ("benchmark",)), context)
+        regime = np.full(len(X), COLD)
+        regime[context.target] = WARM
+        regime[context.target[context.is_pilot]] = PILOT
+        values = heads.values.copy()
+        rows = regime != COLD
+        shape = tilted_curves(heads.curves, heads.codes, np.array(HEAD_LEVELS), mean, deviation)
+        values[rows] = location[rows, None] + shape[rows]
+        if "informed" in self.boosters_:
+            informed = np.column_stack([columns, mean, deviation, summarise_context(len(X), context)])
+            values[rows] += self._boosted("informed", informed[rows])
+        return Heads(values, heads.codes, heads.curves, mean, deviation, regime)
+
+    def _boosted(self, name: str, columns: Floats) -> Floats:
+        learnt = [np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in self.boosters_[name]]
+        return np.column_stack(learnt)
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
@@ -182,12 +285,17 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         save_arrays(path / "location.safetensors", arrays)
         shapes, arrays = self.shapes_.state()
         save_arrays(path / "shapes.safetensors", arrays)
-        for i, booster in enumerate(self.boosters_):
-            (path / f"head_{i}.txt").write_text(booster.model_to_string(), "utf-8")
+        copula, arrays = self.copula_.state()
+        save_arrays(path / "copula.safetensors", arrays)
+        for name, boosters in self.boosters_.items():
+            for i, booster in enumerate(boosters):
+                (path / f"{name}_{i}.txt").write_text(booster.model_to_string(), "utf-8")
         return {
             "embedding": self.embedding_.save(path / "embedding.safetensors"),
             "location": location,
             "shapes": shapes,
+            "copula": copula,
+            "boosters": list(self.boosters_),
             "categories": self.categories_,
             **self._calibration_state(),
         }
@@ -199,7 +307,12 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
         self.location_ = PooledLocation.from_state(state["location"], load_file(path / "location.safetensors"))
         self.shapes_ = PooledQuantiles.from_state(state["shapes"], load_file(path / "shapes.safetensors"))
-        texts = [(path / f"head_{i}.txt").read_text("utf-8") for i in range(len(HEAD_LEVELS))]
-        self.boosters_ = [lgb.Booster(model_str=text) for text in texts]
+        self.copula_ = QueryCopula.from_state(state["copula"], load_file(path / "copula.safetensors"))
+        self.boosters_ = {
+            name: [
+                lgb.Booster(model_str=(path / f"{name}_{i}.txt").read_text("utf-8")) for i in range(len(HEAD_LEVELS))
+            ]
+            for name in state["boosters"]
+        }
         self.categories_ = state["categories"]
         self._load_calibration(state)

@@ -1,0 +1,143 @@
+"""Past runs of the queries of a forecast: as list columns of `Requests`, and as one flat table.
+
+A run on another model or effort makes a forecast *warm*; a run of the same model and effort is a *pilot*.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.schemas.requests import CONTEXT_COLUMNS, context_sizes
+
+__all__ = ["CONFIG", "FlatContext", "attach_context", "flatten_context", "sample_context", "summarise_context"]
+
+from dataclasses import dataclass
+
+from predictors.thinking_tokens.copula import ContextRuns
+from predictors.thinking_tokens.hierarchy import cell_keys
+
+CONFIG: tuple[str, ...] = ("model", "reasoning_effort")
+"""What a run shares with its pilots."""
+
+KEEP_OTHER = 0.7
+KEEP_PILOT = 0.5
+
+
+@dataclass(frozen=True)
+class FlatContext:
+    """Known runs as rows: `frame` has `Requests` columns, `target` the position of the forecast each informs."""
+
+    target: NDArray[np.intp]
+    frame: pd.DataFrame
+    output_tokens: NDArray[np.float64]
+    is_censored: NDArray[np.bool_]
+
+
+def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool = True) -> pd.DataFrame:
+    """Add to each request what is known of its query: the list columns of `Requests`.
+
+    Parameters
+    ----------
+    requests : DataFrame
+        Requests to forecast, with `query_id` and `model`. They must not be among `runs`.
+    runs : DataFrame
+        Past runs: `query_id`, `model`, `output_tokens`, and where known `reasoning_effort`, `is_censored`.
+    pilots : bool
+        Whether runs of the request's own model and effort count; False leaves only the warm ones.
+
+    Returns
+    -------
+    DataFrame
+        Index and columns of `requests`, and the four columns `CONTEXT_COLUMNS`; empty lists where nothing
+        is known.
+    """
+    left = pd.DataFrame({"query_id": requests["query_id"].to_numpy(), "config": cell_keys(requests, CONFIG)})
+    left["position"] = np.arange(len(requests))
+    right = pd.DataFrame({"query_id": runs["query_id"].to_numpy(), "config_of_run": cell_keys(runs, CONFIG)})
+    right["context_models"] = runs["model"].to_numpy(dtype=object)
+    efforts = runs["reasoning_effort"] if "reasoning_effort" in runs else pd.Series(None, index=runs.index)
+    right["context_reasoning_efforts"] = efforts.astype(object).where(efforts.notna(), None).to_numpy()
+    right["context_output_tokens"] = runs["output_tokens"].to_numpy(dtype=np.float64)
+    right["context_is_censored"] = runs["is_censored"].to_numpy(dtype=bool) if "is_censored" in runs else False
+    pairs = left.merge(right, on="query_id")
+    if not pilots:
+        pairs = pairs[pairs["config"] != pairs["config_of_run"]]
+    grouped = pairs.groupby("position")[list(CONTEXT_COLUMNS)].agg(list)
+    out = requests.copy()
+    for name in CONTEXT_COLUMNS:
+        found = grouped[name].to_dict()
+        out[name] = pd.Series([found.get(i, []) for i in range(len(requests))], index=requests.index, dtype=object)
+    return out
+
+
+def flatten_context(X: pd.DataFrame) -> FlatContext | None:
+    """Read the list columns of `X`; None where no row knows of any run."""
+    if "context_models" not in X or "context_output_tokens" not in X:
+        return None
+    sizes = context_sizes(X, "context_models").to_numpy()
+    if not sizes.any():
+        return None
+    target = np.repeat(np.arange(len(X)), sizes)
+    some = X[sizes > 0]
+
+    def flat(name: str) -> list[object]:
+        if name not in some:
+            return [None] * len(target)
+        lists = [
+            value if hasattr(value, "__len__") and len(value) else [None] * n
+            for value, n in zip(some[name], sizes[sizes > 0], strict=True)
+        ]
+        return [element for values in lists for element in values]
+
+    frame = X[[c for c in ("benchmark", "prompt_text") if c in X]].iloc[target].reset_index(drop=True)
+    frame["model"] = pd.Series(flat("context_models"), dtype=object).astype(str)
+    frame["reasoning_effort"] = pd.Series(flat("context_reasoning_efforts"), dtype=object)
+    tokens = np.array(flat("context_output_tokens"), dtype=np.float64)
+    censored = np.array([bool(value) for value in flat("context_is_censored")], dtype=bool)
+    return FlatContext(target.astype(np.intp), frame, tokens, censored)
+
+
+def sample_context(
+    queries: NDArray[np.object_], configs: NDArray[np.object_], rng: np.random.Generator, *, pilots: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw, for each of n runs, which other runs of its query are taken as known.
+
+    Every other configuration is kept with probability .7 (one of its runs); with `pilots`, one other run of
+    the same configuration too, with probability .5.
+
+    Returns
+    -------
+    target, source : ndarrays of int
+        Positions of the informed runs and of the runs that inform them.
+    """
+    position = np.arange(len(queries))
+    runs = pd.DataFrame({"query": queries, "config": configs, "source": position, "draw": rng.random(len(queries))})
+    pairs = runs.drop(columns="draw").rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
+    pairs = pairs[pairs["source"] != pairs["target"]]
+    pairs["draw"] = rng.random(len(pairs))
+    pairs = pairs.sort_values("draw").drop_duplicates(["target", "config"])
+    is_pilot = pairs["own"] == pairs["config"]
+    chance = rng.random(len(pairs))
+    keep = np.where(is_pilot, pilots & (chance < KEEP_PILOT), chance < KEEP_OTHER)
+    pairs = pairs[keep].sort_values(["target", "source"])
+    return pairs["target"].to_numpy(dtype=np.intp), pairs["source"].to_numpy(dtype=np.intp)
+
+
+def summarise_context(n: int, context: ContextRuns) -> NDArray[np.float64]:
+    """Columns about the known runs of n forecasts.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 6)
+        Number of warm runs and of pilots, mean, least and largest residual of the warm runs, mean residual
+        of the pilots; NaN where there are none.
+    """
+    table = pd.DataFrame({"target": context.target, "residual": context.residual, "is_pilot": context.is_pilot})
+    warm = table[~table["is_pilot"]].groupby("target")["residual"].agg(["size", "mean", "min", "max"])
+    pilot = table[table["is_pilot"]].groupby("target")["residual"].agg(["size", "mean"])
+    warm, pilot = warm.reindex(range(n)), pilot.reindex(range(n))
+    counts = [warm["size"].fillna(0), pilot["size"].fillna(0)]
+    columns = [*counts, warm["mean"], warm["min"], warm["max"], pilot["mean"]]
+    return np.column_stack([column.to_numpy(dtype=np.float64) for column in columns])
