@@ -124,7 +124,9 @@ def _typed(raw: pd.DataFrame) -> pd.DataFrame:
     empty = raw_frame(RAW_SCHEMA.empty_table())
     columns = {}
     for name, dtype in empty.dtypes.items():
-        values = raw[name] if name in raw else pd.Series(pd.NA, index=raw.index, dtype="object")
+        values = raw[name] if name in raw else pd.Series(None, index=raw.index, dtype="object")
+        if values.dtype == object:
+            values = values.where(values.notna(), None)  # pd.NA is no float
         try:
             columns[name] = values.astype(dtype)
         except (TypeError, ValueError) as error:

@@ -23,7 +23,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 TIMEOUT_S = (10, 30)
 """Longest wait for a connection, and for the next bytes."""
 RETRIES = 4
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 15
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 

@@ -24,7 +24,7 @@ from assets.readers.base import (
 )
 from assets.readers.openai_jsonl import OpenAIJsonl
 from assets.readers.pricing_reversal import PricingReversal
-from assets.readers.stream import head_of
+from assets.readers.stream import head_of, is_whole
 from predictors.errors import DatasetError, InvalidInputError
 
 __all__ = ["READERS", "READER_VERSION", "ReadOptions", "TraceRead", "detect", "read_tables", "read_traces"]
@@ -121,7 +121,8 @@ def _existing(path: Path | str) -> Path:
 def _unreadable(path: Path) -> Reject:
     head = head_of(path)
     if not head.strip():
-        return Reject("the file is empty", 1, "deliver it again, or remove it", is_file=True)
+        why = "the file is empty" if is_whole(path) else "the compressed file is cut short before its first line"
+        return Reject(why, 1, "deliver it again, or remove it", is_file=True)
     shown = head[:60].decode("utf-8", "replace").replace("\n", " ")
     remedy = f"name the format with --format, one of {', '.join(READERS)}"
     return Reject(f"the format is not recognised; it starts with {shown!r}", 1, remedy, is_file=True)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from assets.readers.base import Reject
 
-__all__ = ["MAX_LINE_BYTES", "chunks", "head_of", "json_lines", "lines", "loads"]
+__all__ = ["MAX_LINE_BYTES", "chunks", "head_of", "is_whole", "json_lines", "lines", "loads"]
 
 CHUNK_BYTES = 1 << 20
+PIECE_BYTES = 1 << 16
 HEAD_BYTES = 1 << 16
 MAX_LINE_BYTES = 64 << 20
 """A longer line is rejected unread: no single request is that long, and memory must stay bounded."""
@@ -47,16 +49,18 @@ def chunks(path: Path) -> Iterator[bytes]:
 def _gunzip(path: Path) -> Iterator[bytes]:
     # gzip.open loses what it has decompressed when it meets the cut, so the members are walked by hand.
     with path.open("rb") as file:
-        inflate = zlib.decompressobj(wbits=31)
+        inflate: Any = zlib.decompressobj(wbits=31)
         is_open = False
         data = b""
-        while data or (data := file.read(CHUNK_BYTES)):
-            if not is_open and not data.strip(b"\0"):
-                data = b""  # padding between or after members
+        while data or (data := file.read(PIECE_BYTES)):
+            data = data if is_open else data.lstrip(b"\0")  # padding between or after members
+            if not data:
                 continue
+            before = inflate.copy()
             try:
                 out = inflate.decompress(data, CHUNK_BYTES)
             except zlib.error as error:
+                yield _until_damage(before, data)
                 raise CutShortError(f"the gzip data are damaged ({error})") from None
             is_open = True
             data = inflate.unconsumed_tail
@@ -69,6 +73,17 @@ def _gunzip(path: Path) -> Iterator[bytes]:
             yield out
         if is_open:
             raise CutShortError("the gzip file ends before its end mark")
+
+
+def _until_damage(inflate: Any, data: bytes) -> bytes:
+    """What can be decompressed before the damage; byte by byte, since a failing call returns nothing."""
+    parts = []
+    for i in range(len(data)):
+        try:
+            parts.append(inflate.decompress(data[i : i + 1]))
+        except zlib.error:
+            break
+    return b"".join(parts)
 
 
 def _unzstd(path: Path) -> Iterator[bytes]:
@@ -95,6 +110,16 @@ def head_of(path: Path, size: int = HEAD_BYTES) -> bytes:
     except CutShortError:
         pass  # the reader reports it, with the line
     return head[:size].removeprefix(b"\xef\xbb\xbf")
+
+
+def is_whole(path: Path) -> bool:
+    """True if the file can be decompressed to its end."""
+    try:
+        for _ in chunks(path):
+            pass
+    except CutShortError:
+        return False
+    return True
 
 
 def lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes] | Reject]:
@@ -142,7 +167,7 @@ def loads(text: bytes) -> object:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if b"NaN" not in text and b"Infinity" not in text:
+        if b"NaN" not in text and b"Infinity" not in text and "infinity" not in str(error):
             raise ValueError(str(error)) from None
     import json
 

@@ -1,0 +1,299 @@
+"""MTEB: scores of embedding models on text tasks, and what is known about the tasks and the models.
+
+Two layouts are read:
+
+- the prepared snapshot (``mteb_scores.parquet``, 81,415 scores; ``mteb_tasks.parquet``, 1,485 tasks;
+  ``mteb_models.parquet``, 969 models), made from github:embeddings-benchmark/results at commit
+  f4cc6c8b365a3c779dbc708d6affe0b0355b2ddf (CC0) and the metadata of the package ``mteb`` (Apache-2.0);
+- the results layout itself, ``results/<model>/<revision>/<task>.json``, with its repeated experiments.
+
+Task metadata comes from the snapshot or, where it is installed, from the package ``mteb``. Scores are in
+points (0-100). Citation: Muennighoff et al. (2023), MTEB: Massive Text Embedding Benchmark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from predictors.benchmark_scores.leakage import leak_groups
+from predictors.errors import DatasetError
+from predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
+from predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
+
+__all__ = ["load_mteb_snapshot", "read_mteb_results", "task_metadata_from_package"]
+
+LENGTH_BANDS = ((60, "very short"), (200, "short"), (1000, "medium-length"), (4000, "long"))
+"""Characters up to which a text counts as such; longer is "very long". Bands, because exact counts are redacted."""
+
+_FORMATS = {
+    "Classification": "assigns each text to one class",
+    "MultilabelClassification": "assigns each text any number of labels",
+    "Retrieval": "ranks the documents of a corpus for each query",
+    "InstructionRetrieval": "ranks the documents of a corpus for each query with an instruction",
+    "Reranking": "reorders a short list of candidates for each query",
+    "InstructionReranking": "reorders candidates for each query under changed instructions",
+    "Clustering": "groups texts without labels",
+    "STS": "grades how similar two sentences are",
+    "PairClassification": "decides whether two texts match",
+    "BitextMining": "finds the translation of each sentence in another language",
+    "Summarization": "grades machine summaries against human ones",
+}
+
+
+def load_mteb_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Read the prepared snapshot: text tasks that have a description.
+
+    Returns
+    -------
+    descriptions : DataFrame
+        Valid under `BenchmarkDescriptions`, not redacted.
+    runs : DataFrame
+        Valid under `BenchmarkRuns`: one aggregate per model and task, in points, also those outside 0-100.
+    models : DataFrame
+        Valid under `BenchmarkModels`.
+
+    Raises
+    ------
+    DatasetError
+        If a file of the snapshot is missing.
+    """
+    tables = {}
+    for name in ("scores", "tasks", "models"):
+        path = folder / f"mteb_{name}.parquet"
+        if not path.is_file():
+            raise DatasetError(f"{path}: the MTEB snapshot lacks this file; see docs/benchmark_scores.md")
+        tables[name] = pd.read_parquet(path)
+    tasks = tables["tasks"].query("modalities == 'text'").drop_duplicates("task")
+    scores = tables["scores"][tables["scores"]["task"].isin(tasks["task"])]
+    tasks = tasks[tasks["task"].isin(scores["task"])].sort_values("task", ignore_index=True)
+    descriptions = describe_tasks(tasks)
+    items = descriptions.set_index("benchmark")[["n_items", "metric"]]
+    return descriptions, _snapshot_runs(scores, items), _models(tables["models"], scores)
+
+
+def describe_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
+    """Task metadata in the form of the package ``mteb`` to PRECOG's fields, not redacted."""
+    texts = tasks["description"].fillna("").astype("str")
+    tail = pd.DataFrame({
+        "data_collection": _phrases(tasks, ("sample_creation", "annotations", "domains"), "The texts were {}."),
+        "evaluation": tasks["main_metric"].map(lambda m: f"The metric is {str(m).replace('_', ' ')}."),
+        "difficulty": _difficulty(tasks),
+        "subset": tasks["languages"].map(_language_phrase),
+    })  # fmt: skip
+    groups = leak_groups(tasks["task"].tolist(), texts.tolist(), tasks["reference"].fillna("").tolist())
+    kinds = tasks["type"].astype("str").str.replace(r"\(.*\)", "", regex=True)
+    out = pd.DataFrame({
+        "benchmark": tasks["task"], "task": texts.where(texts.str.strip() != "", None), **tail,
+        "prompting_strategy": None, "other_settings": kinds.map(lambda k: f"The model {_FORMATS.get(k, k)}."),
+        "domain": tasks["domains"], "answer_format": kinds, "metric": tasks["main_metric"],
+        "languages": tasks["languages"], "n_items": _positive(tasks.get("st_num_samples"), tasks.index),
+        "n_classes": _positive(_first_known(tasks, ("st_label_statistics__unique_labels",
+                                                    "st_labels_statistics__unique_labels")), tasks.index),
+        "leak_group": groups, "licence": tasks["license"], "source_url": tasks["reference"],
+        "published_at": pd.to_datetime(tasks["date"].map(_end_of_dates), utc=True, errors="coerce"),
+    })  # fmt: skip
+    return BenchmarkDescriptions.validate(out.reset_index(drop=True), lazy=True)
+
+
+def task_metadata_from_package() -> pd.DataFrame:
+    """Task metadata from the installed package ``mteb``, in the columns of the snapshot.
+
+    Raises
+    ------
+    DatasetError
+        If the package is not installed.
+    """
+    try:
+        import mteb  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise DatasetError("the package `mteb` is not installed: pip install mteb, or give a snapshot") from error
+    rows = []
+    for task in mteb.get_tasks(exclude_superseded=False):
+        meta = task.metadata
+        statistics = meta.descriptive_stats or {}
+        split = statistics.get((meta.eval_splits or ["test"])[0], {})
+        rows.append(
+            {
+                "task": meta.name,
+                "description": meta.description,
+                "type": meta.type,
+                "modalities": "|".join(meta.modalities),
+                "languages": "|".join(sorted(meta.languages)),
+                "main_metric": meta.main_score,
+                "date": str(meta.date),
+                "domains": "|".join(meta.domains or []),
+                "subtypes": "|".join(meta.task_subtypes or []),
+                "license": meta.license,
+                "annotations": meta.annotations_creators,
+                "sample_creation": meta.sample_creation,
+                "reference": meta.reference,
+                "st_num_samples": split.get("num_samples"),
+                "st_label_statistics__unique_labels": (split.get("label_statistics") or {}).get("unique_labels"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def read_mteb_results(root: Path, *, subsets: Iterable[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read ``<root>/<model>/<revision>/<task>.json``.
+
+    Parameters
+    ----------
+    root : Path
+        The folder ``results`` of a checkout of the results repository.
+    subsets : iterable of str, optional
+        Names of subsets (languages) to average over; by default all of the file.
+
+    Returns
+    -------
+    runs : DataFrame
+        Valid under `BenchmarkRuns`; a task's score is the mean over its subsets of `main_score`. The sd of
+        one experiment is over experiments of the mean over subsets.
+    rejects : DataFrame
+        Columns source_file, reason: files that hold no score.
+    """
+    rows, rejects = [], []
+    wanted = None if subsets is None else set(subsets)
+    for path in sorted(root.glob("*/*/*.json")):
+        if path.name == "model_meta.json":
+            continue
+        name = "/".join(path.parts[-3:])
+        try:
+            rows.append(_result(json.loads(path.read_text("utf-8")), path, wanted))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            rejects.append({"source_file": name, "reason": f"no score in the MTEB layout: {error!r}"})
+    runs = pd.DataFrame(rows, columns=list(BenchmarkRuns.to_schema().columns))
+    return BenchmarkRuns.validate(runs, lazy=True), pd.DataFrame(rejects, columns=["source_file", "reason"])
+
+
+def _result(record: Mapping[str, Any], path: Path, wanted: set[str] | None) -> dict[str, Any]:
+    parts = [part for split in record["scores"].values() for part in split]
+    parts = [p for p in parts if wanted is None or p.get("hf_subset") in wanted]
+    if not parts:
+        raise ValueError("no subset that was asked for")
+    score = float(np.mean([float(part["main_score"]) for part in parts]))
+    if not np.isfinite(score):
+        raise ValueError(f"main_score is {score}")
+    metric, repeats = _repeats(parts)
+    sd = float(np.std(repeats, ddof=1)) * 100 if len(repeats) > 1 else None
+    model, revision = path.parts[-3], path.parts[-2]
+    return {
+        **_constants(metric, model, record["task_name"]),
+        "run_id": f"{model}/{revision}/{record['task_name']}",
+        "score": score * 100,
+        "standard_error_reported": None if sd is None else sd / len(repeats) ** 0.5,
+        "n_replicates": len(repeats) if repeats else 1,
+        "replicate_sd": sd,
+        "harness_version": record.get("mteb_version"),
+        "task_hash": record.get("dataset_revision"),
+    }
+
+
+def _repeats(parts: list[dict[str, Any]]) -> tuple[str, list[float]]:
+    """Name of the main metric, and its value in each experiment, averaged over subsets; empty without repeats."""
+    main = float(parts[0]["main_score"])
+    named = sorted(k for k, v in parts[0].items() if k != "main_score" and isinstance(v, int | float) and v == main)
+    metric = named[0] if named else "main_score"
+    experiments = [part.get("scores_per_experiment") for part in parts]
+    if not all(isinstance(e, list) and e and all(metric in run for run in e) for e in experiments):
+        return metric, []
+    length = min(len(e) for e in experiments)  # type: ignore[arg-type]
+    return metric, [float(np.mean([e[i][metric] for e in experiments])) for i in range(length)]  # type: ignore[index]
+
+
+def _snapshot_runs(scores: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    sd = scores["exp_std_single"].where(scores["n_exp"] > 1)
+    count = scores["n_exp"].where(scores["n_exp"] > 1)
+    known = items.reindex(scores["task"])
+    out = pd.DataFrame({
+        **_constants(known["metric"].to_numpy(), scores["model"], scores["task"]),
+        "run_id": scores["model"] + "/" + scores["revision"] + "/" + scores["task"], "score": scores["score"],
+        "standard_error_reported": sd / np.sqrt(count), "n_replicates": count.fillna(1), "replicate_sd": sd,
+        "n_items": known["n_items"].to_numpy(), "harness_version": scores["mteb_version"],
+    }, index=scores.index)  # fmt: skip
+    out = out.reindex(columns=list(BenchmarkRuns.to_schema().columns)).reset_index(drop=True)
+    return BenchmarkRuns.validate(out, lazy=True)
+
+
+def _constants(metric: Any, model: Any, benchmark: Any) -> dict[str, Any]:
+    return {
+        "item_id": AGGREGATE_ITEM, "replicate": 0, "metric": metric, "filter": "none", "benchmark": benchmark,
+        "model": model, "n_shot": None, "higher_is_better": True, "n_items": None, "tokens": None,
+        "started_at": pd.NaT, "harness": "mteb", "git_commit": None,
+    }  # fmt: skip
+
+
+def _models(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    known = models.assign(model=models["name"].str.replace("/", "__", regex=False)).drop_duplicates("model")
+    known = known.set_index("model").reindex(sorted(scores["model"].unique()))
+    flags = known["use_instructions"].map(lambda flag: {True: 1.0, False: 0.0}.get(flag))
+    out = pd.DataFrame({
+        "model": known.index, "model_family": pd.Series(known.index).str.split("__").str[0].to_numpy(),
+        "n_params": known["n_parameters"].to_numpy(),
+        "embed_dim": known["embed_dim"].where(known["embed_dim"] > 0).to_numpy(),
+        "context_tokens": known["max_tokens"].where(known["max_tokens"].between(1, 1e8)).to_numpy(),
+        "n_languages": known["languages"].where(known["languages"] > 0).to_numpy(dtype="float64"),
+        "uses_instructions": flags.to_numpy(dtype="float64"),
+        "open_weights": known["open_weights"].map({True: 1.0, False: 0.0}).to_numpy(dtype="float64"),
+        "released_at": pd.to_datetime(known["release_date"], utc=True, errors="coerce").to_numpy(),
+    })  # fmt: skip
+    return BenchmarkModels.validate(out, lazy=True)
+
+
+def _phrases(tasks: pd.DataFrame, columns: tuple[str, ...], template: str) -> pd.Series:
+    joined = []
+    for values in tasks[list(columns)].itertuples(index=False):
+        words = [str(v).replace("|", ", ").lower() for v in values if isinstance(v, str) and v not in ("", "None")]
+        joined.append(template.format("; ".join(words)) if words else None)
+    return pd.Series(joined, index=tasks.index, dtype="object")
+
+
+def _difficulty(tasks: pd.DataFrame) -> pd.Series:
+    """Subtypes, and the typical length of the texts as a band."""
+    kinds = tasks["subtypes"].fillna("").str.replace("|", ", ").str.lower()
+    named = [c for c in tasks if c.endswith("average_text_length")]
+    lengths = {"documents": [c for c in named if "documents" in c], "texts": [c for c in named if "documents" not in c]}
+    phrases = []
+    for i, kind in enumerate(kinds):
+        parts = [kind] if kind else []
+        for what, columns in lengths.items():
+            values = tasks[columns].iloc[i].dropna()
+            if len(values):
+                parts.append(f"{_band(float(values.iloc[0]))} {what}")
+        phrases.append("; ".join(parts) + "." if parts else None)
+    return pd.Series(phrases, index=tasks.index, dtype="object")
+
+
+def _band(characters: float) -> str:
+    return next((name for limit, name in LENGTH_BANDS if characters <= limit), "very long")
+
+
+def _language_phrase(codes: object) -> str | None:
+    if not isinstance(codes, str) or not codes:
+        return None
+    parts = codes.split("|")
+    return f"Languages: {' '.join(parts)}." if len(parts) <= 8 else "Languages: massively multilingual."
+
+
+def _end_of_dates(text: object) -> str | None:
+    found = re.findall(r"\d{4}-\d{2}-\d{2}", str(text))
+    return found[-1] if found else None
+
+
+def _first_known(tasks: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series | None:
+    present = [tasks[name] for name in columns if name in tasks]
+    return present[0] if len(present) == 1 else (present[0].fillna(present[1]) if present else None)
+
+
+def _positive(values: pd.Series | None, index: pd.Index) -> pd.Series:
+    if values is None:
+        return pd.Series(pd.NA, index=index, dtype="Int64")
+    numbers = pd.to_numeric(values, errors="coerce").round()
+    return numbers.where(numbers > 0).astype("Int64")

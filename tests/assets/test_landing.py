@@ -1,0 +1,158 @@
+"""The landing zone is idempotent, atomic, safe for many processes at once, and splits by UTC day."""
+
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from trace_lines import chat, no_price, write_jsonl
+
+from assets import landing as zone
+from assets.curation import curate
+from predictors.errors import InvalidInputError
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and ".locks" not in p.parts
+    }
+
+
+def test_same_content_lands_once_whatever_its_name(tmp_path):
+    a = write_jsonl(tmp_path / "a.jsonl", chat(0), chat(1))
+    b = Path(shutil.copy(a, tmp_path / "b.jsonl"))
+    first = zone.ingest([a], tmp_path / "landing")
+    before = files_of(tmp_path / "landing")
+    again = zone.ingest([a, b], tmp_path / "landing")
+    assert [f.status for f in first.files + again.files] == ["landed", "known", "known"]
+    assert again.n_usable == 4  # known rows are usable
+    assert again.days == []
+    assert files_of(tmp_path / "landing") == before
+    assert len(zone.load_rows(tmp_path / "landing")) == 2
+
+
+def test_rows_go_to_their_own_utc_day_and_late_rows_too(tmp_path):
+    midnight = 1_795_305_600  # 2026-11-22T00:00:00Z
+    early, late = chat(0, response={"created": midnight - 1}), chat(1, response={"created": midnight})
+    zone.ingest([write_jsonl(tmp_path / "a.jsonl", late)], tmp_path / "landing")
+    before = zone.day_digests(tmp_path / "landing")
+    report = zone.ingest([write_jsonl(tmp_path / "b.jsonl", early)], tmp_path / "landing")
+    after = zone.day_digests(tmp_path / "landing")
+    assert report.days == ["2026-11-21"]
+    assert sorted(after) == ["2026-11-21", "2026-11-22"]
+    assert after["2026-11-22"] == before["2026-11-22"]
+    assert zone.load_day(tmp_path / "landing", "2026-11-21")["request_id"].tolist() == ["chatcmpl-0"]
+    assert zone.load_day(tmp_path / "landing", "2026-11-20").empty
+
+
+def test_overlapping_exports_do_not_count_twice(tmp_path):
+    write_jsonl(tmp_path / "monday.jsonl", *[chat(i) for i in range(6)])
+    write_jsonl(tmp_path / "tuesday.jsonl", *[chat(i) for i in range(3, 9)])
+    zone.ingest([tmp_path], tmp_path / "landing")
+    curated = curate(zone.load_rows(tmp_path / "landing"), price=no_price)
+    assert (len(curated.traces), curated.n_duplicates, len(curated.quarantine)) == (9, 3, 0)
+
+
+def test_order_of_delivery_does_not_change_the_table(tmp_path):
+    names = []
+    for n in range(4):
+        names.append(write_jsonl(tmp_path / f"{n}.jsonl", *[chat(i) for i in range(n, n + 3)]))
+    zone.ingest(names, tmp_path / "one")
+    for name in reversed(names):
+        zone.ingest([name], tmp_path / "two")
+    one, two = (curate(zone.load_rows(tmp_path / name), price=no_price).traces for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two)
+    assert zone.landing_digest(tmp_path / "one") == zone.landing_digest(tmp_path / "two")
+
+
+def test_rows_without_a_time_wait_for_a_date(tmp_path):
+    line = chat(0)
+    del line["response"]["created"]
+    path = write_jsonl(tmp_path / "a.jsonl", line)
+    report = zone.ingest([path], tmp_path / "landing")
+    assert report.n_usable == 0
+    assert "pass --date YYYY-MM-DD" in report.files[0].problems[0]
+    dated = zone.ingest([path], tmp_path / "landing", date="2026-05-04")
+    assert (dated.n_usable, dated.days) == (1, ["2026-05-04"])
+    assert zone.load_rejects(tmp_path / "landing").empty  # the first attempt is replaced, not added to
+    # A later delivery that says nothing about the date does not undo it.
+    assert zone.ingest([path], tmp_path / "landing").files[0].status == "known"
+    assert zone.landed_days(tmp_path / "landing") == ["2026-05-04"]
+
+
+def test_what_a_killed_run_left_is_swept_away(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", chat(0))
+    landing = tmp_path / "landing"
+    report = zone.ingest([path], landing)
+    key = zone.load_manifests(landing)["key"][0]
+    (landing / key).rename(landing / f".tmp-{key}")  # killed before the rename
+    assert zone.landed_days(landing) == []
+    assert zone.ingest([path], landing).files[0].status == "landed"
+    assert zone.ingest([path], landing).n_usable == report.n_usable == 1
+    assert not list(landing.glob(".tmp-*"))
+
+
+def test_batch_input_beside_its_output_gives_the_prompts(tmp_path):
+    request = {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions", "body": chat(0)["request"]}
+    answer = {"id": "b1", "custom_id": "q1", "response": {"status_code": 200, "body": chat(0)["response"]}}
+    write_jsonl(tmp_path / "in.jsonl", request)
+    write_jsonl(tmp_path / "out.jsonl", answer)
+    report = zone.ingest([tmp_path / "in.jsonl", tmp_path / "out.jsonl"], tmp_path / "landing")
+    assert [f.status for f in report.files] == ["joined", "landed"]
+    rows = zone.load_rows(tmp_path / "landing")
+    assert rows["prompt_text"].tolist() == ["question 0"]
+    assert rows["temperature"].tolist() == [0.5]
+
+
+def test_batch_input_alone_says_what_is_missing(tmp_path):
+    request = {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions", "body": chat(0)["request"]}
+    report = zone.ingest([write_jsonl(tmp_path / "in.jsonl", request)], tmp_path / "landing")
+    assert report.n_usable == 0
+    assert "pass the batch output too" in report.files[0].problems[0]
+
+
+def test_without_prompts_only_the_hash_is_kept(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", chat(0))
+    zone.ingest([path], tmp_path / "with")
+    zone.ingest([path], tmp_path / "without", with_prompts=False)
+    with_text, without = zone.load_rows(tmp_path / "with"), zone.load_rows(tmp_path / "without")
+    assert without["prompt_text"].isna().all()
+    assert without["query_id"].tolist() == with_text["query_id"].tolist()
+    assert b"question" not in b"".join(files_of(tmp_path / "without").values())
+
+
+def test_absent_paths_are_reported(tmp_path):
+    report = zone.ingest([tmp_path / "absent", tmp_path / "*.nothing"], tmp_path / "landing")
+    assert [f.status for f in report.files] == ["unusable", "unusable"]
+    assert "no such file" in report.files[0].problems[0]
+
+
+def test_malformed_arguments_raise(tmp_path):
+    with pytest.raises(InvalidInputError, match="date"):
+        zone.ingest([], tmp_path, date="yesterday")
+    with pytest.raises(InvalidInputError, match="format"):
+        zone.ingest([], tmp_path, format="xml")
+
+
+def _ingest_all(folder: Path, landing: Path, start: int) -> None:
+    paths = sorted(folder.glob("*.jsonl"))
+    zone.ingest(paths[start:] + paths[:start], landing)
+
+
+def test_concurrent_ingests_of_the_same_files_end_with_the_right_table(tmp_path):
+    for n in range(5):
+        write_jsonl(tmp_path / f"{n}.jsonl", *[chat(i) for i in range(n * 10, n * 10 + 15)])
+    context = multiprocessing.get_context("fork")
+    landing = tmp_path / "landing"
+    workers = [context.Process(target=_ingest_all, args=(tmp_path, landing, i % 5)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0] * 8
+    curated = curate(zone.load_rows(landing), price=no_price)
+    assert (len(curated.traces), curated.n_duplicates) == (55, 20)
+    assert not list(landing.glob(".tmp-*"))
