@@ -1,0 +1,141 @@
+"""One contract for every predictor in `ALL_PREDICTORS`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from predictors.base import BasePredictor, load_predictor
+from predictors.errors import NotFittedError
+from predictors.families import ALL_PREDICTORS, FAMILIES
+from tests.predictors.thinking_tokens.synthetic_runs import INPUTS, make_runs
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a family learns from, and other data to learn from instead."""
+
+    X: pd.DataFrame
+    y: pd.Series
+    groups: pd.Series
+    is_censored: pd.Series
+
+
+def _thinking_tokens(seed: int) -> Example:
+    runs = make_runs(60, n_replicates=2, cap=8_000.0, seed=seed)
+    runs.index = pd.Index([f"run {i}" for i in range(len(runs))])
+    return Example(runs[INPUTS], runs["output_tokens"], runs["query_id"], runs["is_censored"])
+
+
+EXAMPLES: dict[str, Callable[[int], Example]] = {"thinking_tokens": _thinking_tokens}
+"""Made-up data of each family, by seed; a new family adds its own."""
+
+PREDICTORS = [path for path in ALL_PREDICTORS if path.split(".")[1] in EXAMPLES]
+
+
+def _class(path: str) -> type[BasePredictor]:
+    module, _, name = path.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert issubclass(found, BasePredictor)
+    return found
+
+
+def _fit(predictor: BasePredictor, example: Example) -> BasePredictor:
+    return predictor.fit(example.X, example.y, groups=example.groups, is_censored=example.is_censored)
+
+
+@pytest.fixture(scope="module", params=PREDICTORS)
+def path(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def example(path: str) -> Example:
+    return EXAMPLES[path.split(".")[1]](0)
+
+
+@pytest.fixture(scope="module")
+def fitted(path: str, example: Example) -> BasePredictor:
+    return _fit(_class(path)(), example)
+
+
+def test_every_family_has_example_data() -> None:
+    assert set(FAMILIES) == set(EXAMPLES), "add made-up data of the new family to EXAMPLES"
+
+
+def test_parameters_are_assigned_and_nothing_else(path: str) -> None:
+    predictor = _class(path)()
+    assert vars(predictor) == predictor.get_params(deep=False)
+    assert clone(predictor).get_params() == predictor.get_params()
+
+
+def test_not_fitted_before_fit(path: str, example: Example) -> None:
+    with pytest.raises(NotFittedError):
+        _class(path)().predict_quantiles(example.X)
+
+
+def test_quantiles_keep_the_index_and_do_not_cross(fitted: BasePredictor, example: Example) -> None:
+    levels = (0.001, 0.05, 0.3, 0.5, 0.77, 0.95, 0.999)
+    quantiles = fitted.predict_quantiles(example.X, levels)
+    assert quantiles.index.equals(example.X.index)
+    assert tuple(quantiles.columns) == levels
+    assert np.isfinite(quantiles.to_numpy()).all()
+    assert (np.diff(quantiles.to_numpy(), axis=1) >= 0).all()
+
+
+def test_a_quantile_does_not_depend_on_the_other_levels_or_rows(fitted: BasePredictor, example: Example) -> None:
+    many = fitted.predict_quantiles(example.X, (0.1, 0.5, 0.8))
+    one = fitted.predict_quantiles(example.X.iloc[3:4], (0.8,))
+    np.testing.assert_allclose(one[0.8], many[0.8].iloc[3:4], rtol=1e-12)
+
+
+def test_intervals_and_median_are_quantiles(fitted: BasePredictor, example: Example) -> None:
+    quantiles = fitted.predict_quantiles(example.X, (0.05, 0.5, 0.95))
+    interval = fitted.predict_interval(example.X, 0.9)
+    np.testing.assert_allclose(interval.to_numpy(), quantiles[[0.05, 0.95]].to_numpy())
+    np.testing.assert_allclose(fitted.predict(example.X), quantiles[0.5])
+
+
+def test_the_mean_is_finite_and_within_the_extremes(fitted: BasePredictor, example: Example) -> None:
+    mean = fitted.predict_mean(example.X)
+    ends = fitted.predict_quantiles(example.X, (0.0001, 0.9999))
+    assert mean.index.equals(example.X.index)
+    assert ((mean >= ends.iloc[:, 0]) & (mean <= ends.iloc[:, 1])).all()
+
+
+def test_input_is_not_modified(path: str, example: Example) -> None:
+    X, y = example.X.copy(deep=True), example.y.copy(deep=True)
+    _fit(_class(path)(), example).predict_mean(example.X)
+    pd.testing.assert_frame_equal(example.X, X)
+    pd.testing.assert_series_equal(example.y, y)
+
+
+def test_fit_twice_is_fit_once_on_the_second_data(path: str, fitted: BasePredictor, example: Example) -> None:
+    other = EXAMPLES[path.split(".")[1]](1)
+    again = _fit(_fit(_class(path)(), other), example)
+    pd.testing.assert_frame_equal(again.predict_quantiles(example.X), fitted.predict_quantiles(example.X))
+
+
+def test_the_order_of_columns_does_not_matter(fitted: BasePredictor, example: Example) -> None:
+    turned = example.X[example.X.columns[::-1]]
+    pd.testing.assert_frame_equal(fitted.predict_quantiles(turned), fitted.predict_quantiles(example.X))
+
+
+def test_save_and_load_change_no_number_and_write_no_pickle(
+    fitted: BasePredictor, example: Example, tmp_path: Path
+) -> None:
+    loaded = load_predictor(fitted.save(tmp_path / "model"))
+    assert loaded.get_params() == fitted.get_params()
+    pd.testing.assert_frame_equal(
+        loaded.predict_quantiles(example.X), fitted.predict_quantiles(example.X), check_exact=True
+    )
+    pd.testing.assert_series_equal(loaded.predict_mean(example.X), fitted.predict_mean(example.X), check_exact=True)
+    suffixes = {file.suffix for file in (tmp_path / "model").rglob("*") if file.is_file()}
+    assert suffixes <= {".json", ".safetensors", ".txt", ".parquet"}

@@ -1,0 +1,99 @@
+"""The base class: validation, the fitted check, levels, loading."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predictors.base import EVALUATION_LEVELS, LEVELS, check_levels, load_predictor
+from predictors.errors import DatasetError, InvalidInputError, NotFittedError
+from predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline
+
+X = pd.DataFrame({"model": ["a", "b"] * 15}, index=[f"r{i}" for i in range(30)])
+Y = pd.Series(np.arange(10.0, 40.0), index=X.index)
+
+
+def test_evaluation_levels_hold_the_levels_for_people_and_increase() -> None:
+    assert set(LEVELS) <= set(EVALUATION_LEVELS)
+    assert np.all(np.diff(EVALUATION_LEVELS) > 0)
+
+
+@pytest.mark.parametrize("levels", [(), (0.5, 0.5), (0.9, 0.1), (0.0, 0.5), (0.5, 1.0), (float("nan"),)])
+def test_levels_that_do_not_increase_within_0_and_1_are_refused(levels: tuple[float, ...]) -> None:
+    with pytest.raises(InvalidInputError, match="strictly increasing"):
+        check_levels(levels)
+
+
+@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=20, unique=True))
+def test_sorted_distinct_levels_are_accepted_as_they_are(levels: list[float]) -> None:
+    assert check_levels(sorted(levels)).tolist() == sorted(levels)
+
+
+def test_a_forecast_before_fit_is_an_error_that_says_so() -> None:
+    with pytest.raises(NotFittedError, match="call `fit`"):
+        GlobalBaseline().predict(X)
+    with pytest.raises(NotFittedError):
+        GlobalBaseline().save("nowhere")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_target_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(InvalidInputError, match="1 NaN or infinite"):
+        GlobalBaseline().fit(X, Y.where(Y != 10.0, value))
+
+
+def test_misaligned_inputs_are_refused_by_name() -> None:
+    with pytest.raises(InvalidInputError, match="`y` and `X` must have the same index"):
+        GlobalBaseline().fit(X, Y.reset_index(drop=True))
+    with pytest.raises(InvalidInputError, match="`groups` and `X`"):
+        GlobalBaseline().fit(X, Y, groups=pd.Series(["g"] * 29, index=X.index[1:]))
+    with pytest.raises(InvalidInputError, match="`y` must be a Series"):
+        GlobalBaseline().fit(X, Y.to_numpy())  # type: ignore[arg-type]
+
+
+def test_lower_bounds_alone_cannot_be_learnt_from() -> None:
+    with pytest.raises(InvalidInputError, match="True in every row"):
+        GlobalBaseline().fit(X, Y, is_censored=pd.Series(True, index=X.index))
+
+
+def test_a_missing_required_column_is_named() -> None:
+    fitted = GlobalBaseline().fit(X, Y)
+    with pytest.raises(InvalidInputError, match=r"lacks the columns \['model'\]"):
+        fitted.predict(X.rename(columns={"model": "modle"}))
+
+
+def test_a_value_outside_its_range_is_named_with_its_column() -> None:
+    fitted = GlobalBaseline().fit(X, Y)
+    with pytest.raises(InvalidInputError, match="max_tokens"):
+        fitted.predict(X.assign(max_tokens=-5.0))
+
+
+def test_loading_refuses_what_is_no_predictor_of_this_package(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no predictor here"):
+        load_predictor(tmp_path)
+    manifest = {"class": "os:system", "params": {}, "state": {}, "n_samples": 1}
+    (tmp_path / "predictor.json").write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(DatasetError, match="not one of this package"):
+        load_predictor(tmp_path)
+    (tmp_path / "predictor.json").write_text(json.dumps(manifest | {"class": "predictors.base:load_predictor"}))
+    with pytest.raises(DatasetError, match="is not a predictor"):
+        load_predictor(tmp_path)
+
+
+def test_loading_checks_the_class_that_was_asked_for(tmp_path: Path) -> None:
+    GlobalBaseline().fit(X, Y).save(tmp_path)
+    assert isinstance(GlobalBaseline.load(tmp_path), GlobalBaseline)
+    with pytest.raises(DatasetError, match="holds a GlobalBaseline, not a ModelBaseline"):
+        ModelBaseline.load(tmp_path)
+
+
+def test_no_rows_give_an_empty_forecast_with_its_columns() -> None:
+    fitted = GlobalBaseline().fit(X, Y)
+    assert list(fitted.predict_quantiles(X.iloc[:0]).columns) == list(LEVELS)
+    assert fitted.predict_mean(X.iloc[:0]).empty
