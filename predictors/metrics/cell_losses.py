@@ -18,15 +18,18 @@ from predictors.metrics.noise_floor import (
     pinball_minimum_replicates,
     variance_per_cell,
 )
-from predictors.metrics.point import absolute_error, squared_error
+from predictors.metrics.point import absolute_error, log_loss, squared_error
 from predictors.metrics.quantile import align_forecast, interval_score, pinball_loss
 from predictors.metrics.replicates import Replicates, Scale
+from predictors.metrics.score_floors import LOG_LOSS_REPLICATES, log_loss_floor_per_cell
 
 __all__ = ["Metric", "cell_floors", "cell_losses", "parse_metric"]
 
 Floats = NDArray[np.float64]
-Kind = Literal["crps", "mae", "mse", "brier", "coverage", "width", "interval_score", "pinball"]
-PATTERN = re.compile(r"^(?:(crps|mae|mse|brier)|(coverage|width|interval_score|pinball)_(\d+(?:\.\d+)?))(_log)?$")
+Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
+PATTERN = re.compile(
+    r"^(?:(crps|mae|mse|brier|log_loss)|(coverage|width|interval_score|pinball)_(\d+(?:\.\d+)?))(_log)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Metric:
     @property
     def minimum_replicates(self) -> int:
         """Replicates that the floor needs."""
+        if self.kind == "log_loss":
+            return LOG_LOSS_REPLICATES
         return max((pinball_minimum_replicates(level) for level in self.levels), default=2)
 
     @property
@@ -69,7 +74,7 @@ class Metric:
 def parse_metric(name: str, scale: Scale) -> Metric:
     """Read a metric's name.
 
-    ``crps``, ``mae``, ``mse``, ``brier``, ``coverage_90``, ``width_90``, ``interval_score_90``,
+    ``crps``, ``mae``, ``mse``, ``brier``, ``log_loss``, ``coverage_90``, ``width_90``, ``interval_score_90``,
     ``pinball_95`` (numbers in per cent); with ``_log`` at the end on the log scale whatever `scale` says.
 
     Raises
@@ -81,7 +86,7 @@ def parse_metric(name: str, scale: Scale) -> Metric:
     percent = float(match[3] or 50) if match else 0.0
     if match is None or not 0 < percent < 100:
         raise InvalidInputError(
-            f"`metrics` knows crps, mae, mse, brier, coverage_<percent>, width_<percent>, interval_score_<percent> and "
+            f"`metrics` knows crps, mae, mse, brier, log_loss, coverage_<percent>, width_<percent>, interval_score_<percent> and "
             f"pinball_<percent>, each also with _log, got {name!r}"
         )
     kind: Kind = match[1] or match[2]  # type: ignore[assignment]
@@ -120,8 +125,10 @@ def _loss(metric: Metric, runs: Replicates, parts: dict[str | float, Floats]) ->
     if metric.kind == "width":
         return parts[metric.levels[1]] - parts[metric.levels[0]]
     y = runs.values
-    if metric.kind == "brier" and not np.isin(y, (0.0, 1.0)).all():
-        raise InvalidInputError("`brier` wants outcomes 0 or 1: use `mse` for other outcomes")
+    if metric.kind in ("brier", "log_loss") and not np.isin(y, (0.0, 1.0)).all():
+        raise InvalidInputError(f"`{metric.kind}` wants outcomes 0 or 1: use `mse` for other outcomes")
+    if metric.kind == "log_loss":
+        return runs.mean_within(log_loss(y, parts["mean"][runs.cell]))
     if metric.kind in ("mse", "brier"):
         return runs.mean_within(squared_error(y, parts["mean"][runs.cell]))
     ends = [parts[level][runs.cell] for level in metric.levels]
@@ -141,6 +148,8 @@ def _floor(metric: Metric, runs: Replicates) -> Floats:
         return crps_floor_per_cell(runs)
     if metric.kind in ("mse", "brier"):
         return variance_per_cell(runs)
+    if metric.kind == "log_loss":
+        return log_loss_floor_per_cell(runs)
     combined = [pinball_floor_per_cell(runs, level)[2] for level in metric.levels]
     if metric.kind == "interval_score":
         return np.asarray(2.0 / (1.0 - metric.probability) * (combined[0] + combined[1]))

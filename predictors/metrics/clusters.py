@@ -65,8 +65,9 @@ class Estimate:
         coverage : float, optional
             Nominal probability, in (0, 1).
         skew_corrected : bool, optional
-            Correct the t statistic for the skewness of the contributions: Johnson's (1978) expansion
-            in the monotone, invertible form of Hall (1992). Variances need it, being heavily skewed.
+            Correct the t statistic for the skewness of the contributions (Johnson 1978) and invert the
+            test. Variances need it, being heavily skewed: at 30 queries x 3 runs the plain interval
+            covers .83 and this one .94 (docs/studies/noise-floor.md), at twice the width.
 
         Returns
         -------
@@ -76,16 +77,14 @@ class Estimate:
         References
         ----------
         Johnson (1978), Modified t tests and confidence intervals for asymmetrical populations.
-        Hall (1992), On the removal of skewness by transformation.
         """
         error = self.standard_error
         if not np.isfinite(error):
             return float("nan"), float("nan")
-        t = np.array([1.0, -1.0]) * stats.t.ppf(0.5 + coverage / 2, self.n_clusters - 1)
-        if skew_corrected and error > 0:
-            t = _inverse_hall(t, self._skewness() / np.sqrt(self.n_clusters))
-        lower, upper = self.value - t * error
-        return float(lower), float(upper)
+        t = float(stats.t.ppf(0.5 + coverage / 2, self.n_clusters - 1))
+        a = self._skewness() / (6.0 * float(np.sqrt(self.n_clusters))) if skew_corrected else 0.0
+        t_upper, t_lower = _johnson_ends(t, a)
+        return self.value - t_upper * error, self.value - t_lower * error
 
     def _skewness(self) -> float:
         n = self.n_clusters
@@ -96,11 +95,20 @@ class Estimate:
         return float(third / second**1.5 * np.sqrt(n * (n - 1)) / (n - 2))
 
 
-def _inverse_hall(t: Floats, skewness: float) -> Floats:
-    """Solve ``t + k t^2 / 3 + k^2 t^3 / 27 + k / 6 = target`` for t, with ``k = skewness / sqrt(n)``."""
-    if abs(skewness) < 1e-8:
-        return t
-    return np.asarray(3.0 / skewness * (np.cbrt(1.0 + skewness * (t - skewness / 6.0)) - 1.0))
+def _johnson_ends(t: float, a: float) -> tuple[float, float]:
+    """Ends of ``{x : |x + a (1 + 2 x^2)| <= t}`` around 0, upper first: the t values the corrected test accepts.
+
+    Where the parabola does not reach down to -t, everything left to where it rises above t is accepted.
+    """
+    if abs(a) < 1e-9:
+        return t, -t
+    if a < 0:
+        upper, lower = _johnson_ends(t, -a)
+        return -lower, -upper
+    root = np.sqrt(max(1.0 - 8.0 * a * (a - t), 0.0))
+    below = 1.0 - 8.0 * a * (a + t)
+    lower = (np.sqrt(below) if below >= 0 else -root) - 1.0
+    return float((root - 1.0) / (4.0 * a)), float(lower / (4.0 * a))
 
 
 def ratio_estimate(numerator: Floats, denominator: Floats, clusters: Codes, n_clusters: int) -> Estimate:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.errors import InvalidInputError
+from predictors.errors import InsufficientReplicatesError, InvalidInputError
 from predictors.metrics.cell_losses import Metric, cell_floors, cell_losses, parse_metric
 from predictors.metrics.clusters import Estimate, mean_estimate, wilson_interval
 from predictors.metrics.comparison import detectable_effect
+from predictors.metrics.floor_models import modelled_floor
 from predictors.metrics.noise_floor import floor_weights
 from predictors.metrics.replicates import Replicates, Scale, check_straddling, constant_within, group_replicates
 from predictors.schemas import as_evaluation
@@ -38,6 +39,7 @@ def evaluate(
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
     replicated_segments: bool = True,
+    floor_features: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Turn forecasts and outcomes into the Evaluation table.
 
@@ -67,6 +69,10 @@ def evaluate(
     replicated_segments : bool, optional
         Also report each segment's cells with 2 runs or more as ``<segment>,replicated``, where these
         are some but not all cells.
+    floor_features : sequence of str, optional
+        Numeric columns, constant within a cell. Where repeats were not drawn at random and 30 cells have
+        them, the floor comes from a gamma model on these, labelled ``model``: better than no floor, as
+        good as the form of the model.
 
     Returns
     -------
@@ -81,7 +87,7 @@ def evaluate(
     """
     _check_split(outcomes, split)
     parsed = _parse(metrics, scale)
-    table = _cells(outcomes, forecast, baseline, parsed)
+    table = _cells(outcomes, forecast, baseline, parsed, floor_features)
     names = {"predictor": predictor, "family": family, "dataset": dataset, "split": split}
     if baseline is not None:
         names["baseline"] = baseline_name or "baseline"
@@ -104,6 +110,7 @@ class _Cells:
     losses: dict[str, Floats] = field(default_factory=dict)
     baselines: dict[str, Floats] = field(default_factory=dict)
     floors: dict[str, Floats] = field(default_factory=dict)
+    features: pd.DataFrame | None = None
 
     @property
     def n_queries(self) -> int:
@@ -113,7 +120,8 @@ class _Cells:
         """The same numbers for some cells, queries numbered anew."""
         query = np.unique(self.query[cells], return_inverse=True)[1]
         parts = [{k: v[cells] for k, v in d.items()} for d in (self.losses, self.baselines, self.floors)]
-        return _Cells(self.runs, self.counts[cells], self.repeat_prob[cells], query, *parts)
+        features = None if self.features is None else self.features.iloc[cells]
+        return _Cells(self.runs, self.counts[cells], self.repeat_prob[cells], query, *parts, features)
 
 
 def _parse(metrics: Sequence[str], scale: Scale) -> list[Metric]:
@@ -132,7 +140,11 @@ def _check_split(outcomes: pd.DataFrame, split: str) -> None:
 
 
 def _cells(
-    outcomes: pd.DataFrame, forecast: pd.DataFrame, baseline: pd.DataFrame | None, metrics: Sequence[Metric]
+    outcomes: pd.DataFrame,
+    forecast: pd.DataFrame,
+    baseline: pd.DataFrame | None,
+    metrics: Sequence[Metric],
+    floor_features: Sequence[str],
 ) -> _Cells:
     losses: dict[str, Floats] = {}
     baselines: dict[str, Floats] = {}
@@ -146,7 +158,17 @@ def _cells(
         if baseline is not None:
             baselines |= cell_losses(runs, baseline, wanted, "baseline")
     assert runs is not None
-    return _Cells(runs, runs.counts, runs.repeat_prob, runs.query, losses, baselines, floors)
+    features = _features(outcomes, runs, floor_features) if floor_features else None
+    return _Cells(runs, runs.counts, runs.repeat_prob, runs.query, losses, baselines, floors, features)
+
+
+def _features(outcomes: pd.DataFrame, runs: Replicates, names: Sequence[str]) -> pd.DataFrame:
+    missing = sorted(set(names) - set(outcomes.columns))
+    if missing:
+        raise InvalidInputError(f"`outcomes` lacks the feature columns {missing}")
+    for name in names:
+        _check_constant(pd.factorize(outcomes[name])[0], runs, outcomes, name)
+    return outcomes[list(names)].iloc[runs.first_rows].astype("float64")
 
 
 def _segments(
@@ -222,8 +244,19 @@ def _floor(metric: Metric, cells: _Cells) -> tuple[Estimate | None, str]:
         return None, metric.no_floor
     chosen = floor_weights(cells.counts, cells.repeat_prob, metric.minimum_replicates, metric.name)
     if chosen.weights is None:
-        return None, chosen.source
+        return _modelled(metric, cells) or (None, chosen.source)
     return mean_estimate(cells.floors[metric.name], cells.query, cells.n_queries, chosen.weights), chosen.source
+
+
+def _modelled(metric: Metric, cells: _Cells) -> tuple[Estimate, str] | None:
+    """Floor from features, where that was asked for and enough cells are replicated (all of them enough)."""
+    floors = cells.floors[metric.name]
+    if cells.features is None or np.isnan(floors[cells.counts >= 2]).any() or not np.nansum(floors) > 0:
+        return None
+    try:
+        return modelled_floor(floors, cells.counts, cells.features, cells.query)[0], "model"
+    except InsufficientReplicatesError:
+        return None
 
 
 def _skill(gain: Estimate, base: Estimate, floor: Estimate | None) -> dict[str, object]:

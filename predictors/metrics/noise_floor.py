@@ -30,6 +30,7 @@ __all__ = [
     "pinball_floor",
     "pinball_floor_per_cell",
     "pinball_minimum_replicates",
+    "table_floor",
     "variance_per_cell",
 ]
 
@@ -216,12 +217,12 @@ def mse_floor(replicates: pd.DataFrame, scale: Scale = "identity") -> NoiseFloor
     InvalidInputError
         For a malformed table.
     """
-    return _table_floor(replicates, scale, "unbiased variance", variance_per_cell, skewed=True)
+    return table_floor(replicates, scale, "unbiased variance", variance_per_cell, skewed=True)
 
 
 def crps_floor(replicates: pd.DataFrame, scale: Scale = "identity") -> NoiseFloor:
     """Noise floor of the CRPS: half of Gini's mean difference (parameters as `mse_floor`), unit of the target."""
-    return _table_floor(replicates, scale, "half Gini mean difference", crps_floor_per_cell)
+    return table_floor(replicates, scale, "half Gini mean difference", crps_floor_per_cell)
 
 
 def mae_floor(replicates: pd.DataFrame, scale: Scale = "identity") -> NoiseFloor:
@@ -254,11 +255,22 @@ def pinball_floor(
     )
 
 
-def _table_floor(
-    replicates: pd.DataFrame, scale: Scale, name: str, per_cell: Callable[[Replicates], Floats], skewed: bool = False
+def table_floor(
+    replicates: pd.DataFrame,
+    scale: Scale,
+    name: str,
+    per_cell: Callable[[Replicates], Floats],
+    *,
+    skewed: bool = False,
+    minimum: int = 2,
+    loss: str = "",
 ) -> NoiseFloor:
+    """Floor of a long table from any per-cell estimator `per_cell`, described as `name`.
+
+    `skewed` corrects the interval for skewness; `minimum` replicates are needed for `loss`.
+    """
     runs = group_replicates(_with_cells(replicates), scale)
-    chosen = floor_weights(runs.counts, runs.repeat_prob)
+    chosen = floor_weights(runs.counts, runs.repeat_prob, minimum, loss)
     if chosen.weights is None:
         return _no_floor(runs, chosen)
     n_queries = int(runs.query.max()) + 1
