@@ -24,15 +24,21 @@ class _EmpiricalBaseline(LogQuantilePredictor):
         Runs' worth of evidence for the parent's quantiles.
     calibration_share : float
         Share of the groups (queries) held out for conformal calibration.
+    refit : bool
+        Whether to learn again from every query once the held-out ones have calibrated. The offsets then belong
+        to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
     random_state : int, optional
         Seed of the draws that stand for censored runs.
     """
 
     levels: ClassVar[tuple[tuple[str, ...], ...]]
 
-    def __init__(self, *, pooling: float = 5.0, calibration_share: float = 0.2, random_state: int | None = 0) -> None:
+    def __init__(
+        self, *, pooling: float = 5.0, calibration_share: float = 0.2, refit: bool = True, random_state: int | None = 0
+    ) -> None:
         self.pooling = pooling
         self.calibration_share = calibration_share
+        self.refit = refit
         self.random_state = random_state
 
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:

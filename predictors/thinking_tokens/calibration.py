@@ -17,6 +17,7 @@ __all__ = ["Calibration"]
 Floats = NDArray[np.float64]
 MEAN_SHRINKAGE = 100.0
 MIN_RUNS = 20
+MIN_CELL_RUNS = 2
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Calibration:
         self.offsets = level_offsets(z, heads, HEAD_LEVELS, weight)
         for cell, rows in _rows_of(cells).items():
             n = weight[rows].sum()
+            if n < MIN_CELL_RUNS:
+                continue
             own = level_offsets(z[rows], heads[rows], HEAD_LEVELS, weight[rows])
             self.cell_offsets[cell] = (n * own + SHRINKAGE * self.offsets) / (n + SHRINKAGE)
         return self

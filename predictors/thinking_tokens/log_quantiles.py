@@ -91,6 +91,7 @@ class LogQuantilePredictor(BasePredictor):
     input_schema: ClassVar[type[pa.DataFrameModel]] = Requests
 
     calibration_share: float
+    refit: bool
     random_state: int | None
     residuals_: ResidualDistribution | None
 
@@ -128,6 +129,8 @@ class LogQuantilePredictor(BasePredictor):
         self._fit_heads(runs.select(~held), rng)
         if held.any():
             self._calibrate(runs.select(held), rng)
+            if self.refit:
+                self._fit_heads(runs, rng)
 
     def _held_out(self, groups: pd.Series) -> NDArray[np.bool_]:
         """True for the rows that calibrate: a hash of the group decides, so refits agree."""

@@ -56,6 +56,9 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         Folds, by query, of the out-of-fold location.
     calibration_share : float
         Share of the queries held out for calibration.
+    refit : bool
+        Whether to learn again from every query once the held-out ones have calibrated. The offsets then belong
+        to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
     num_threads : int
         Threads of LightGBM.
     random_state : int, optional
@@ -75,6 +78,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         intercept_penalty: float = 2.0,
         n_folds: int = 5,
         calibration_share: float = 0.2,
+        refit: bool = True,
         num_threads: int = 1,
         random_state: int | None = 0,
     ) -> None:
@@ -88,6 +92,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self.intercept_penalty = intercept_penalty
         self.n_folds = n_folds
         self.calibration_share = calibration_share
+        self.refit = refit
         self.num_threads = num_threads
         self.random_state = random_state
 
