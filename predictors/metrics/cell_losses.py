@@ -23,7 +23,7 @@ from predictors.metrics.quantile import align_forecast, interval_score, pinball_
 from predictors.metrics.replicates import Replicates, Scale
 from predictors.metrics.score_floors import LOG_LOSS_REPLICATES, log_loss_floor_per_cell
 
-__all__ = ["Metric", "cell_floors", "cell_losses", "parse_metric"]
+__all__ = ["Metric", "cell_floors", "cell_losses", "parse_metric", "run_losses"]
 
 Floats = NDArray[np.float64]
 Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
@@ -86,8 +86,8 @@ def parse_metric(name: str, scale: Scale) -> Metric:
     percent = float(match[3] or 50) if match else 0.0
     if match is None or not 0 < percent < 100:
         raise InvalidInputError(
-            f"`metrics` knows crps, mae, mse, brier, log_loss, coverage_<percent>, width_<percent>, interval_score_<percent> and "
-            f"pinball_<percent>, each also with _log, got {name!r}"
+            f"`metrics` knows crps, mae, mse, brier, log_loss, coverage_<percent>, width_<percent>, "
+            f"interval_score_<percent> and pinball_<percent>, each also with _log, got {name!r}"
         )
     kind: Kind = match[1] or match[2]  # type: ignore[assignment]
     return Metric(name, kind, percent / 100, "log" if match[4] else scale)
@@ -119,28 +119,37 @@ def cell_floors(runs: Replicates, metrics: Sequence[Metric]) -> dict[str, Floats
     return {metric.name: _floor(metric, runs) for metric in metrics if metric.no_floor is None}
 
 
+def run_losses(runs: Replicates, forecast: pd.DataFrame, metric: Metric, name: str = "forecast") -> Floats:
+    """Loss of each run, in the order of ``runs.values``, shape (n_runs,)."""
+    aligned = align_forecast(forecast, runs.cell_ids, metric.scale, name)
+    parts = aligned.summarise(runs, metric.levels, crps=metric.kind == "crps")
+    return _per_run(metric, runs, parts)
+
+
 def _loss(metric: Metric, runs: Replicates, parts: dict[str | float, Floats]) -> Floats:
-    if metric.kind == "crps":
-        return parts["crps"]
     if metric.kind == "width":
         return parts[metric.levels[1]] - parts[metric.levels[0]]
+    return runs.mean_within(_per_run(metric, runs, parts))
+
+
+def _per_run(metric: Metric, runs: Replicates, parts: dict[str | float, Floats]) -> Floats:
     y = runs.values
+    if metric.kind == "crps":
+        return parts["crps_per_run"]
     if metric.kind in ("brier", "log_loss") and not np.isin(y, (0.0, 1.0)).all():
         raise InvalidInputError(f"`{metric.kind}` wants outcomes 0 or 1: use `mse` for other outcomes")
     if metric.kind == "log_loss":
-        return runs.mean_within(log_loss(y, parts["mean"][runs.cell]))
+        return log_loss(y, parts["mean"][runs.cell])
     if metric.kind in ("mse", "brier"):
-        return runs.mean_within(squared_error(y, parts["mean"][runs.cell]))
+        return squared_error(y, parts["mean"][runs.cell])
     ends = [parts[level][runs.cell] for level in metric.levels]
     if metric.kind == "mae":
-        per_run = absolute_error(y, ends[0])
-    elif metric.kind == "pinball":
-        per_run = pinball_loss(y, ends[0], metric.probability)
-    elif metric.kind == "coverage":
-        per_run = ((ends[0] <= y) & (y <= ends[1])).astype(np.float64)
-    else:
-        per_run = interval_score(y, ends[0], ends[1], metric.probability)
-    return runs.mean_within(per_run)
+        return absolute_error(y, ends[0])
+    if metric.kind == "pinball":
+        return pinball_loss(y, ends[0], metric.probability)
+    if metric.kind == "coverage":
+        return ((ends[0] <= y) & (y <= ends[1])).astype(np.float64)
+    return interval_score(y, ends[0], ends[1], metric.probability)
 
 
 def _floor(metric: Metric, runs: Replicates) -> Floats:

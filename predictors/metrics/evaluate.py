@@ -119,9 +119,14 @@ class _Cells:
     def take(self, cells: Codes) -> _Cells:
         """The same numbers for some cells, queries numbered anew."""
         query = np.unique(self.query[cells], return_inverse=True)[1]
-        parts = [{k: v[cells] for k, v in d.items()} for d in (self.losses, self.baselines, self.floors)]
+        losses, baselines, floors = (
+            {name: values[cells] for name, values in part.items()}
+            for part in (self.losses, self.baselines, self.floors)
+        )
         features = None if self.features is None else self.features.iloc[cells]
-        return _Cells(self.runs, self.counts[cells], self.repeat_prob[cells], query, *parts, features)
+        return _Cells(
+            self.runs, self.counts[cells], self.repeat_prob[cells], query, losses, baselines, floors, features
+        )
 
 
 def _parse(metrics: Sequence[str], scale: Scale) -> list[Metric]:

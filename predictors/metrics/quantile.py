@@ -183,7 +183,7 @@ class QuantileForecast:
             yield part, to_scale(q, self.scale, self.name)
 
     def summarise(self, runs: Replicates, wanted: tuple[float, ...], *, crps: bool) -> dict[str | float, Floats]:
-        """Per cell: ``mean`` of the forecast, its quantile at each `wanted` level, mean ``crps`` over the runs.
+        """Per cell: ``mean`` of the forecast, its quantile at each `wanted` level; per run, ``crps_per_run``.
 
         One pass over the forecasts.
         """
@@ -201,7 +201,7 @@ class QuantileForecast:
                 y = runs.values[first:last]
                 per_run[first:last] = _crps_rows(y, runs.cell[first:last] - part.start, q, weights)
         if crps:
-            out["crps"] = runs.mean_within(per_run)
+            out["crps_per_run"] = per_run
         return out
 
     def _at(self, q: Floats, level: float) -> Floats:
