@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from predictors.errors import InvalidInputError
 
@@ -86,9 +86,9 @@ class PricedModel(BaseModel):
 class PriceFile(BaseModel):
     """A user's own prices."""
 
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid")
 
-    version: str
+    version: Annotated[str, BeforeValidator(str)]
     models: list[PricedModel]
     digest: str = ""
 
@@ -161,6 +161,7 @@ def published_rates(
     """
     import genai_prices
     from genai_prices.data_snapshot import get_snapshot
+    from genai_prices.types import TimeOfDateConstraint
 
     try:
         _, found = get_snapshot().find_provider_model(model, None, provider, None)
@@ -169,21 +170,27 @@ def published_rates(
     if not found.prices:
         return None
     context = _context(tier)
-    solved: dict[str, Rates | None] = {}
     version = f"genai-prices {genai_prices.__version__}"
+    variants = [c.constraint for c in [*_conditions(found.prices), *(found.price_variants or ())]]
+    by_time_of_day = any(isinstance(constraint, TimeOfDateConstraint) for constraint in variants)
+    solved: dict[object, Rates | None] = {}
 
     def rates_at(times: Sequence[datetime]) -> list[Rates | None]:
         rates: list[Rates | None] = []
         for time in times:
-            price = found.get_prices(time, context)
-            key = repr(price)
+            key = time if by_time_of_day else time.astimezone(UTC).date()
             if key not in solved:
+                price = found.get_prices(time, context)
                 is_priced = any(amount is not None for amount in vars(price).values())
                 solved[key] = Rates(_solve(price), version) if is_priced else None
             rates.append(solved[key])
         return rates
 
     return rates_at
+
+
+def _conditions(prices: Any) -> list[Any]:
+    return prices if isinstance(prices, list) else []
 
 
 def _context(tier: str | None) -> dict[str, str] | None:
