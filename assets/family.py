@@ -104,7 +104,10 @@ def save_fit(fitted: FittedFamily, folder: Path) -> None:
         for name, baseline in fitted.baselines.items():
             baseline.save(temporary / "baselines" / name)
         (temporary / "fit.json").write_text(
-            json.dumps({"digest": fitted.digest, "data_digest": fitted.data_digest}), "utf-8"
+            json.dumps(
+                {"digest": fitted.digest, "data_digest": fitted.data_digest, "baselines": list(fitted.baselines)}
+            ),
+            "utf-8",
         )
         temporary.chmod(0o755)
         if folder.exists():
@@ -116,9 +119,9 @@ def save_fit(fitted: FittedFamily, folder: Path) -> None:
 
 def load_fit(folder: Path) -> FittedFamily:
     """Read what `save_fit` wrote."""
-    digests = json.loads((folder / "fit.json").read_text("utf-8"))
-    baselines = {path.name: load_predictor(path) for path in sorted((folder / "baselines").iterdir())}
-    return FittedFamily(digests["digest"], digests["data_digest"], load_predictor(folder / "predictor"), baselines)
+    fit = json.loads((folder / "fit.json").read_text("utf-8"))
+    baselines = {name: load_predictor(folder / "baselines" / name) for name in fit["baselines"]}
+    return FittedFamily(fit["digest"], fit["data_digest"], load_predictor(folder / "predictor"), baselines)
 
 
 def evaluate_family(

@@ -141,7 +141,7 @@ def _input_example(pipeline: FamilyPipeline, learn: pd.DataFrame) -> pd.DataFram
     example = pipeline.inputs(learn).drop_duplicates().head(EXAMPLE_ROWS).reset_index(drop=True)
     if "prompt_text" in example:
         # Prompts can be private; an example of the columns needs none of them.
-        example["prompt_text"] = "What is the capital of Norway?"
+        example["prompt_text"] = "Why do leaves turn red in autumn?"
     return example.drop(columns="query_id", errors="ignore")
 
 

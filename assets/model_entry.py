@@ -4,8 +4,6 @@ This file and the package `predictors` travel with the model; nothing else of th
 imports nothing else. A consumer needs `mlflow` and the model's own pinned requirements.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import mlflow

@@ -152,7 +152,7 @@ class Registry:
             )
             mlflow.log_params({k: str(v)[:500] for k, v in fit.predictor.get_params(deep=False).items()})
             model = self._log_model(fit)
-            mlflow.log_metrics(_metrics(fit.evaluation), model_id=model.model_id)
+            mlflow.log_metrics(_metrics(fit), model_id=model.model_id)
             mlflow.log_input(_dataset(fit), context="training")
             mlflow.log_table(fit.evaluation, "evaluation.json")
             mlflow.log_text(fit.model_card, "model_card.md")
@@ -232,10 +232,11 @@ def _signature(predictor: BasePredictor, example: pd.DataFrame) -> ModelSignatur
     return ModelSignature(inputs=inputs, outputs=Schema(outputs))
 
 
-def _metrics(evaluation: pd.DataFrame) -> dict[str, float]:
-    """``<split>/<metric>`` with ``_floor``, ``_excess`` and ``_skill`` beside it, for the whole split."""
+def _metrics(fit: Fit) -> dict[str, float]:
+    """``<split>/<metric>`` with ``_floor``, ``_excess`` and ``_skill`` beside it, of the predictor on a whole split."""
     values = {}
-    for row in evaluation[evaluation["segment"] == "all"].itertuples():
+    own = fit.evaluation["predictor"] == type(fit.predictor).__name__
+    for row in fit.evaluation[own & (fit.evaluation["segment"] == "all")].itertuples():
         key = f"{row.split}/{row.metric}"
         for suffix, value in (
             ("", row.value),

@@ -16,7 +16,7 @@ from assets.resources import Tracking, Workspace
 from pipelines.jobs import JOBS
 from pipelines.schedules import landed_days_sensor, nightly_retrain_schedule
 
-__all__ = ["ASSETS", "build_resources", "defs"]
+__all__ = ["build_definitions", "build_tracking", "defs"]
 
 ASSETS = [
     traces.landed_files,
@@ -28,9 +28,17 @@ ASSETS = [
 ]
 
 
+def build_tracking(settings: Settings) -> Tracking:
+    """The MLflow store of one installation."""
+    return Tracking(
+        uri=settings.mlflow_uri,
+        artifact_root=None if settings.tracking_uri else str(settings.home / "mlflow" / "artifacts"),
+        policy_file=str(PROJECT_ROOT / "mlflow" / "registry.yaml"),
+    )
+
+
 def build_resources(settings: Settings) -> dict[str, object]:
     """The resources of one installation."""
-    artifacts = None if settings.tracking_uri else str(settings.home / "mlflow" / "artifacts")
     return {
         "io_manager": ParquetIOManager(root=str(settings.home / "lake")),
         "workspace": Workspace(
@@ -39,17 +47,20 @@ def build_resources(settings: Settings) -> dict[str, object]:
             reports=str(settings.home / "reports"),
             price_file=None if settings.price_file is None else str(settings.price_file),
         ),
-        "tracking": Tracking(
-            uri=settings.mlflow_uri, artifact_root=artifacts, policy_file=str(PROJECT_ROOT / "mlflow" / "registry.yaml")
-        ),
+        "tracking": build_tracking(settings),
     }
 
 
-defs = dg.Definitions(
-    assets=ASSETS,
-    jobs=JOBS,
-    schedules=[nightly_retrain_schedule],
-    sensors=[landed_days_sensor],
-    resources=build_resources(_settings),
-    executor=dg.in_process_executor,
-)
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Everything of one installation."""
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=JOBS,
+        schedules=[nightly_retrain_schedule],
+        sensors=[landed_days_sensor],
+        resources=build_resources(settings),
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(_settings)

@@ -116,13 +116,13 @@ def _mirror(settings: Settings) -> Iterator[Finding]:
 
 
 def _registry(settings: Settings) -> Iterator[Finding]:
-    from pipelines.definitions import build_resources
+    from pipelines.definitions import build_tracking
     from pipelines.evaluation import FAMILIES
 
     if settings.tracking_uri is None and not (settings.home / "mlflow" / "mlflow.db").exists():
         yield Finding("registry", "warning", "no model yet", "foretell demo")
         return
-    registry = build_resources(settings)["tracking"].registry()  # type: ignore[attr-defined]
+    registry = build_tracking(settings).registry()
     for family in FAMILIES:
         try:
             champion = registry.champion(family)

@@ -41,9 +41,9 @@ def run_models(settings: Settings, *, as_json: bool) -> None:
 
 def list_versions(settings: Settings) -> list[dict[str, object]]:
     """One dict per version, newest first within its family."""
-    from pipelines.definitions import build_resources
+    from pipelines.definitions import build_tracking
 
-    registry = build_resources(settings)["tracking"].registry()  # type: ignore[attr-defined]
+    registry = build_tracking(settings).registry()
     client = registry.client()
     rows = []
     for family in FAMILIES:

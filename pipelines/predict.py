@@ -48,9 +48,9 @@ def load_champion(settings: Settings, family: str):  # type: ignore[no-untyped-d
     DatasetError
         If there is none.
     """
-    from pipelines.definitions import build_resources
+    from pipelines.definitions import build_tracking
 
-    registry = build_resources(settings)["tracking"].registry()  # type: ignore[attr-defined]
+    registry = build_tracking(settings).registry()
     champion = registry.champion(family)
     if champion is None:
         raise DatasetError(f"models:/{family}@champion does not exist yet: run `foretell demo` first")

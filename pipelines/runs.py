@@ -95,7 +95,7 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
         table = settings.home / "lake" / "request_traces" / f"{day}.parquet"
         if state.get(f"day:{day}") == wanted and table.exists():
             continue
-        execute("curate_day", instance, partition_key=day, progress=progress)
+        execute("curate_day", settings, instance, partition_key=day, progress=progress)
         state.set(f"day:{day}", wanted)
         n_curated += 1
     return n_curated
@@ -109,13 +109,18 @@ def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress
     wanted = fit_digest(landing_digest(settings.landing), source_digest(), _price_digest(settings))
     if state.get("retrain") == wanted and (settings.home / "lake" / "forecast_report.parquet").exists():
         return False
-    execute("retrain", instance, progress=progress)
+    execute("retrain", settings, instance, progress=progress)
     state.set("retrain", wanted)
     return True
 
 
 def execute(
-    job_name: str, instance: dg.DagsterInstance, *, progress: Progress, partition_key: str | None = None
+    job_name: str,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    progress: Progress,
+    partition_key: str | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run one job here and now.
 
@@ -124,9 +129,9 @@ def execute(
     RunFailedError
         If a step failed or a blocking check did not pass; names the step and its error.
     """
-    from pipelines.definitions import defs
+    from pipelines.definitions import build_definitions
 
-    job = defs.resolve_job_def(job_name).with_hooks({_progress_hook(progress)})
+    job = build_definitions(settings).resolve_job_def(job_name).with_hooks({_progress_hook(progress)})
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition_key,

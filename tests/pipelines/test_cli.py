@@ -1,0 +1,160 @@
+"""The command line in real processes: what is printed, where, and with which exit code."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import chat_call, write_jsonl
+
+
+@pytest.fixture
+def foretell(clean_environment: Path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True, timeout=300
+        )
+
+    return run
+
+
+GOOD = [chat_call(f"good-{i}", prompt=f"Question {i}?", output_tokens=40 + i) for i in range(3)]
+
+BAD_RECORDS = {
+    "truncated line": json.dumps(chat_call("cut"))[:150],
+    "another format": '{"colour": "blue", "size": 3}',
+    "not an object": "[1, 2, 3]",
+    "NaN tokens": json.dumps(chat_call("nan")).replace('"completion_tokens": 40', '"completion_tokens": NaN'),
+    "negative tokens": chat_call("negative", output_tokens=-5, reasoning_tokens=0),
+    "reasoning over output": chat_call("over", output_tokens=10, reasoning_tokens=99),
+    "unknown model": chat_call("nameless", model="unknown"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS.values(), ids=BAD_RECORDS.keys())
+def test_bad_record_is_quarantined_and_good_rows_go_on(foretell, clean_environment: Path, tmp_path: Path, bad) -> None:
+    from assets.io import read_table
+    from assets.landing import load_rejects
+
+    file = write_jsonl(tmp_path / "traces.jsonl", [GOOD[0], GOOD[1], bad, GOOD[2]])
+    done = foretell("ingest", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (row,) = [json.loads(line) for line in done.stdout.splitlines()]
+    accepted = read_table(clean_environment / "lake", "request_traces")
+    assert sorted(accepted["request_id"]) == ["good-0", "good-1", "good-2"]
+    refused = [
+        load_rejects(clean_environment / "landing"),
+        read_table(clean_environment / "lake", "quarantined_traces"),
+    ]
+    told = [record for table in refused for record in table.to_dict("records")]
+    assert row["n_read"] == len(accepted) + len(told) == 4
+    (record,) = told
+    assert Path(record["source_file"]).name == "traces.jsonl"
+    assert record["source_line"] == 3
+    assert record["reason"]
+    assert record["remedy"]
+
+
+def test_same_id_twice_counts_once_and_differing_content_is_quarantined(
+    foretell, clean_environment: Path, tmp_path: Path
+) -> None:
+    from assets.io import read_table
+
+    file = write_jsonl(tmp_path / "twice.jsonl", [*GOOD, GOOD[0], chat_call("good-1", output_tokens=7)])
+    assert foretell("ingest", str(file)).returncode == 0
+    assert len(read_table(clean_environment / "lake", "request_traces")) == 3
+    (record,) = read_table(clean_environment / "lake", "quarantined_traces").to_dict("records")
+    assert record["request_id"] == "good-1"
+    assert record["source_line"] == 5
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", '{"colour": "blue"}\n', "plain words\n"])
+def test_file_without_any_usable_row_exits_with_2_and_names_it(foretell, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "useless.jsonl"
+    file.write_text(content, "utf-8")
+    done = foretell("ingest", str(file))
+    assert done.returncode == 2
+    assert "useless.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_gzip_cut_short_keeps_what_came_before_the_cut(foretell, clean_environment: Path, tmp_path: Path) -> None:
+    from assets.io import read_table
+
+    lines = [chat_call(f"row-{i}", prompt=f"Question {i} {hash(i * 7919)}?") for i in range(3000)]
+    whole = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+    file = tmp_path / "cut.jsonl.gz"
+    file.write_bytes(whole[: len(whole) // 2])
+    done = foretell("ingest", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "cut.jsonl.gz" in done.stderr
+    assert len(read_table(clean_environment / "lake", "request_traces")) > 100
+
+
+def test_missing_file_exits_with_2(foretell) -> None:
+    done = foretell("ingest", "no-such-file.jsonl")
+    assert done.returncode == 2
+    assert "no-such-file.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("evaluate", "horoscopes", "--dataset", "starter"), "unknown family"),
+        (("evaluate", "thinking_tokens", "--dataset", "nowhere"), "nowhere"),
+        (("evaluate", "thinking_tokens", "--dataset", "lake"), "foretell ingest"),
+        (("predict", "thinking_tokens", "requests.xyz"), ".csv"),
+        (("predict", "thinking_tokens", "missing.csv"), "no such file"),
+    ],
+)
+def test_mistake_is_one_line_with_a_remedy_and_exit_code_2(foretell, arguments, words) -> None:
+    done = foretell(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_evaluate_prints_evaluation_rows_and_nothing_else(foretell) -> None:
+    import pandas as pd
+
+    from predictors.schemas import as_evaluation
+
+    done = foretell("evaluate", "thinking_tokens", "--dataset", "starter", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    table = as_evaluation(rows)
+    head = table[(table["segment"] == "all") & (table["split"] == "test") & (table["metric"] == "crps")]
+    assert set(head["predictor"]) == {"ThinkingTokensPredictor", "global", "model"}
+    assert pd.notna(head["noise_floor"]).all()
+    assert (head["floor_source"] == "repeats").all()
+
+
+def test_models_and_predict_before_any_training_say_what_to_run(foretell, tmp_path: Path) -> None:
+    assert "foretell demo" in foretell("models").stdout
+    requests = tmp_path / "requests.csv"
+    requests.write_text("model,prompt_text\ngpt-5-mini,Why is the sky blue?\n", "utf-8")
+    done = foretell("predict", "thinking_tokens", str(requests))
+    assert done.returncode == 2
+    assert "foretell demo" in done.stderr
+
+
+def test_doctor_passes_in_a_fresh_home(foretell) -> None:
+    done = foretell("doctor", "--json")
+    findings = {row["check"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 0, findings
+    assert findings["mlflow folder"]["status"] == "ok"
+    assert findings["registry"]["remedy"] == "foretell demo"
+
+
+def test_bad_setting_is_named(foretell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORETELL_MIRROR", "/no/such/mirror")
+    done = foretell("doctor", "--json")
+    assert done.returncode == 1
+    assert "FORETELL_MIRROR" in done.stdout

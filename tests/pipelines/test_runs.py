@@ -1,0 +1,202 @@
+"""The whole path in process: landed files -> tables -> model -> registry, on the bundled data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assets.io import read_table
+from assets.tracking import Registry
+from pipelines.runs import State, curate_days, execute, open_instance, retrain
+from pipelines.settings import Settings
+from predictors.schemas import Evaluation, RequestTraces
+
+
+def registry(settings: Settings) -> Registry:
+    return Registry(settings.mlflow_uri, settings.home / "mlflow" / "artifacts")
+
+
+def test_every_table_of_the_run_meets_its_contract(installed) -> None:
+    lake = installed.settings.home / "lake"
+    traces = read_table(lake, "request_traces")
+    RequestTraces.validate(traces, lazy=True)
+    evaluation = read_table(lake, "thinking_tokens_evaluation")
+    Evaluation.validate(evaluation, lazy=True)
+    assert {"crps", "mae", "mse", "coverage_90"} <= set(evaluation["metric"])
+    head = evaluation[(evaluation["segment"] == "all") & (evaluation["split"] == "test")].set_index("metric")
+    assert 0 < head.loc["crps", "noise_floor"].iloc[0] < head.loc["crps", "value"].iloc[0]
+
+
+def test_counts_of_the_run_add_up(installed) -> None:
+    from assets.landing import load_manifests
+
+    lake = installed.settings.home / "lake"
+    n_read = int(load_manifests(installed.settings.landing)["n_read"].sum())
+    raw, traces, refused = (read_table(lake, name) for name in ("raw_traces", "request_traces", "quarantine"))
+    assert n_read > 0
+    assert n_read == len(traces) + len(refused)
+    assert len(raw) == len(traces)
+
+
+def test_no_query_straddles_the_split(installed) -> None:
+    examples = read_table(installed.settings.home / "lake", "thinking_tokens_examples")
+    assert examples.groupby("query_id")["split"].nunique().max() == 1
+    assert set(examples["split"]) == {"train", "calibration", "test"}
+
+
+def test_first_version_is_champion_with_its_reason_metrics_and_artefacts(installed) -> None:
+    store = registry(installed.settings)
+    champion = store.champion("thinking_tokens")
+    assert champion is not None
+    assert int(champion.version) == 1
+    assert champion.tags["decision"].startswith("first fit")
+    run = store.client().get_run(champion.run_id)
+    assert {"test/crps", "test/crps_floor", "test/crps_excess", "test/coverage_90"} <= set(run.data.metrics)
+    assert run.data.tags["git_commit"]
+    evaluation = read_table(installed.settings.home / "lake", "thinking_tokens_evaluation")
+    head = evaluation[(evaluation["segment"] == "all") & (evaluation["split"] == "test")]
+    crps = head[(head["metric"] == "crps") & (head["predictor"] == "ThinkingTokensPredictor")]["value"].iloc[0]
+    assert run.data.metrics["test/crps"] == pytest.approx(crps)
+
+
+def test_no_pickle_is_among_the_artefacts(installed) -> None:
+    files = [p for p in (installed.settings.home / "mlflow" / "artifacts").rglob("*") if p.is_file()]
+    assert files
+    assert [p for p in files if p.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".bin"}] == []
+    # Protocol 2 and later start with this opcode, whatever the file is called.
+    assert [p for p in files if p.read_bytes()[:1] == b"\x80"] == []
+
+
+def test_prompts_are_not_logged(installed) -> None:
+    from assets.collect.local_llm import load_prompts
+
+    prompts = load_prompts(installed.settings.starter / "prompts.jsonl")
+    logged = b"".join(p.read_bytes() for p in (installed.settings.home / "mlflow").rglob("*.json"))
+    assert [p.prompt for p in prompts if json.dumps(p.prompt).encode() in logged] == []
+
+
+def test_running_again_does_nothing(installed) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (installed.settings.home / "lake").rglob("*.parquet")}
+    with open_instance(installed.settings) as instance:
+        assert curate_days(installed.settings, instance, lambda step, seconds: None) == 0
+        assert retrain(installed.settings, instance, lambda step, seconds: None) is False
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_losing_the_state_file_makes_no_second_version(copied) -> None:
+    (copied.home / "state.json").unlink()
+    before = read_table(copied.home / "lake", "thinking_tokens_evaluation")
+    run_again(copied)
+    pd.testing.assert_frame_equal(read_table(copied.home / "lake", "thinking_tokens_evaluation"), before)
+    assert len(registry(copied).versions("thinking_tokens")) == 1
+
+
+def run_again(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        curate_days(settings, instance, lambda step, seconds: None)
+        retrain(settings, instance, lambda step, seconds: None)
+
+
+def test_new_data_makes_a_new_version_that_is_decided_on_once(copied, tmp_path: Path) -> None:
+    from synthetic import chat_call, write_jsonl
+
+    from assets.landing import ingest
+
+    lines = [
+        chat_call(f"new-{i}", prompt=f"What is {i} plus {i}?", output_tokens=30 + i, created=1_790_000_000 + i)
+        for i in range(40)
+    ]
+    ingest([write_jsonl(tmp_path / "more.jsonl", lines)], copied.landing)
+    run_again(copied)
+    store = registry(copied)
+    versions = store.versions("thinking_tokens")
+    assert [int(v.version) for v in versions] == [1, 2]
+    assert "difference to the champion" in versions[1].tags["decision"]
+    assert int(store.champion("thinking_tokens").version) == 1
+    assert len(list((copied.home / "lake" / "request_traces").glob("*.parquet"))) == 2
+
+
+def test_run_left_running_by_a_kill_is_closed(copied) -> None:
+    store = registry(copied)
+    client = store.client()
+    experiment = client.get_experiment_by_name("thinking_tokens")
+    left = client.create_run(experiment.experiment_id)
+    store._close_abandoned_runs(client, "thinking_tokens")
+    assert client.get_run(left.info.run_id).info.status == "KILLED"
+
+
+def test_nightly_tick_requests_yesterday_and_the_job_runs(copied) -> None:
+    from datetime import UTC, datetime
+
+    import dagster as dg
+
+    from pipelines.definitions import build_definitions
+    from pipelines.schedules import nightly_retrain_schedule
+
+    day = sorted((copied.home / "lake" / "request_traces").glob("*.parquet"))[0].stem
+    night = datetime.fromisoformat(day).replace(tzinfo=UTC, hour=2, minute=30) + pd.Timedelta(days=1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        tick = nightly_retrain_schedule.evaluate_tick(
+            dg.build_schedule_context(
+                instance=instance,
+                scheduled_execution_time=night,
+                repository_def=build_definitions(copied).get_repository_def(),
+            )
+        )
+        (request,) = tick.run_requests
+        assert request.partition_key == day
+        steps: list[str] = []
+        result = execute(
+            "nightly_retrain",
+            copied,
+            instance,
+            partition_key=request.partition_key,
+            progress=lambda step, seconds: steps.append(step),
+        )
+    assert result.success
+    assert {"curated_traces", "thinking_tokens_model", "thinking_tokens_registered_model"} <= set(steps)
+    assert len(registry(copied).versions("thinking_tokens")) == 1
+
+
+def test_sensor_requests_a_day_once_and_again_when_more_lands_for_it(copied, tmp_path: Path, monkeypatch) -> None:
+    import dagster as dg
+    from synthetic import chat_call, write_jsonl
+
+    from assets.landing import ingest
+    from pipelines.definitions import build_definitions
+    from pipelines.schedules import landed_days_sensor
+
+    def tick(cursor: str | None = None) -> dg.SensorExecutionData:
+        context = dg.build_sensor_context(cursor=cursor, definitions=build_definitions(copied))
+        return landed_days_sensor.evaluate_tick(context)
+
+    monkeypatch.setenv("FORETELL_HOME", str(copied.home))
+    first = tick()
+    days = [request.partition_key for request in first.run_requests]
+    assert len(days) == 1
+    again = tick(first.cursor)
+    assert again.run_requests == []
+    late = int(pd.Timestamp(days[0], tz="UTC").timestamp()) + 60
+    ingest([write_jsonl(tmp_path / "late.jsonl", [chat_call("late", created=late)])], copied.landing)
+    more = tick(first.cursor)
+    assert [request.partition_key for request in more.run_requests] == days
+
+
+def test_failing_step_names_itself_and_leaves_old_tables(copied) -> None:
+    from pipelines.runs import RunFailedError
+
+    old = read_table(copied.home / "lake", "thinking_tokens_evaluation")
+    for file in (copied.home / "lake" / "request_traces").glob("*.parquet"):
+        file.write_bytes(b"not parquet")
+    State(copied).set("retrain", "something else")
+    shutil.rmtree(copied.home / "models")
+    with (
+        open_instance(copied) as instance,
+        pytest.raises(RunFailedError, match="thinking_tokens_examples"),
+    ):
+        retrain(copied, instance, lambda step, seconds: None)
+    pd.testing.assert_frame_equal(read_table(copied.home / "lake", "thinking_tokens_evaluation"), old)
