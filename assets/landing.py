@@ -204,7 +204,7 @@ def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:
 
 
 def _write(file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path]) -> dict[str, Any]:
-    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {})
+    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
     name, stream = read_tables(file, how["format"], source=how["source"], source_file=str(file), options=options)
     writers: dict[str, pq.ParquetWriter] = {}
     rejects: list[pa.Table] = []

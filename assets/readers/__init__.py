@@ -22,14 +22,30 @@ from assets.readers.base import (
     rejects_frame,
     tables,
 )
+from assets.readers.inspect_ai import InspectAI
+from assets.readers.litellm import LiteLLM
 from assets.readers.openai_jsonl import OpenAIJsonl
+from assets.readers.otlp_json import MLflowTraces, OtlpJson
+from assets.readers.presets_schema import load_presets
 from assets.readers.pricing_reversal import PricingReversal
 from assets.readers.stream import head_of, is_whole
+from assets.readers.tabular import Tabular
 from predictors.errors import DatasetError, InvalidInputError
 
 __all__ = ["READERS", "READER_VERSION", "ReadOptions", "TraceRead", "detect", "read_tables", "read_traces"]
 
-READERS: dict[str, Reader] = {reader.name: reader for reader in (PricingReversal(), OpenAIJsonl())}
+_TABLES: list[Reader] = [Tabular(name) for name in load_presets() if name != "canonical"]
+_READERS: list[Reader] = [
+    InspectAI(),
+    PricingReversal(),
+    OtlpJson(),
+    MLflowTraces(),
+    LiteLLM(),
+    OpenAIJsonl(),
+    *_TABLES,
+    Tabular(),
+]
+READERS: dict[str, Reader] = {reader.name: reader for reader in _READERS}
 """Readers by name, the more particular formats first: the first that recognises a file reads it."""
 
 

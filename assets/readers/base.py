@@ -127,10 +127,13 @@ class ReadOptions:
         Files delivered together with this one, such as the input of a batch beside its output.
     columns : dict of str to str
         Column map of the tabular reader: canonical column to column of the file.
+    date : str, optional
+        UTC day ``YYYY-MM-DD`` on which times that count from the start of a trace begin.
     """
 
     companions: Sequence[Path] = ()
     columns: dict[str, str] = field(default_factory=dict)
+    date: str | None = None
 
 
 class Reader(Protocol):
@@ -209,11 +212,16 @@ def tables(
     records: Iterator[Record], *, source: str, source_file: str, batch_rows: int = 20_000
 ) -> Iterator[tuple[pa.Table, list[Reject]]]:
     """Gather a stream of records into tables of at most `batch_rows` rows, so that memory stays flat."""
+    is_empty = True
     while batch := list(islice(records, batch_rows)):
+        is_empty = False
         rows = [record for record in batch if not isinstance(record, Reject)]
         rejects = [record for record in batch if isinstance(record, Reject)]
         table, bad = as_table(rows, source=source, source_file=source_file)
         yield table, rejects + bad
+    if is_empty:
+        nothing = Reject("the file holds no request to a model", 1, "name another format with --format", is_file=True)
+        yield RAW_SCHEMA.empty_table(), [nothing]
 
 
 def as_table(rows: Sequence[Row], *, source: str, source_file: str) -> tuple[pa.Table, list[Reject]]:

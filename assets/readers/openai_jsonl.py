@@ -151,7 +151,7 @@ def _failure(line: dict[str, Any]) -> str | None:
     response = line.get("response")
     status = dig(response, "status_code")
     if isinstance(status, int) and status >= 400:
-        message = first(dig(response, "body", "error", "message"), "")
+        message = dig(response, "body", "error", "message") or ""
         return f"status {status} {message}".strip()[:200]
     result = dig(line, "result", "type")
     if result in ("errored", "canceled", "expired"):

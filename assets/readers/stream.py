@@ -137,7 +137,7 @@ def lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple
             for piece in pieces[:-1]:
                 if n_bytes + len(piece) > max_line_bytes:
                     yield _too_long(number, max_line_bytes)
-                elif line := (b"".join([*parts, piece]) if parts else piece).strip():
+                elif (line := (b"".join([*parts, piece]) if parts else piece).rstrip()).strip():
                     yield number, line
                 number, parts, n_bytes = number + 1, [], 0
             n_bytes += len(pieces[-1])
@@ -148,7 +148,7 @@ def lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple
         return
     if n_bytes > max_line_bytes:
         yield _too_long(number, max_line_bytes)
-    elif line := b"".join(parts).strip():
+    elif (line := b"".join(parts).rstrip()).strip():
         yield number, line
 
 
@@ -178,13 +178,58 @@ def loads(text: bytes) -> object:
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:
-    """Yield ``(line number, parsed line)`` of a JSONL file; a line that is no JSON gives a `Reject`."""
+    """Yield ``(line number, value)`` of a JSON file, one value a line or printed over several lines.
+
+    A list of objects yields its objects. What is no JSON gives a `Reject`. A line that is whole by
+    itself ends a value that was left open before it, so that one cut record never swallows the next.
+    """
+    parts: list[bytes] = []  # of a value printed over several lines
+    start = n_bytes = 0
     for item in lines(path):
         if isinstance(item, Reject):
+            if parts:
+                yield _open_value(start)
+                parts, n_bytes = [], 0
             yield item
             continue
         number, line = item
-        try:
-            yield number, loads(line)
-        except ValueError as error:
-            yield Reject(f"not JSON: {error}", number, "one whole JSON object a line; was the file cut short?")
+        if not parts and line in (b"{", b"["):
+            start, parts, n_bytes = number, [line], len(line)
+            continue
+        if parts:
+            if line[:2] == b'{"' and _is_json(line):
+                yield _open_value(start)
+                parts, n_bytes = [], 0
+            else:
+                parts.append(line)
+                n_bytes += len(line)
+                if line.rstrip(b",") not in (b"}", b"]") and n_bytes <= MAX_LINE_BYTES:
+                    continue
+                number, line, parts, n_bytes = start, b"\n".join(parts).rstrip(b","), [], 0
+        yield from _values(number, line)
+    if parts:
+        yield _open_value(start)
+
+
+def _values(number: int, line: bytes) -> Iterator[tuple[int, object] | Reject]:
+    try:
+        value = loads(line)
+    except ValueError as error:
+        yield Reject(f"not JSON: {error}", number, "one whole JSON object a line; was the file cut short?")
+        return
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        yield from ((number, item) for item in value)
+    else:
+        yield number, value
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _open_value(start: int) -> Reject:
+    return Reject("not JSON: the value is never closed", start, "one whole JSON object; was the file cut short?")

@@ -11,7 +11,7 @@ from typing import Any
 
 from assets.readers.normalise import as_number
 
-__all__ = ["UsageError", "tokens_of"]
+__all__ = ["UsageError", "tokens_of", "tokens_of_parts"]
 
 
 class UsageError(ValueError):
@@ -122,3 +122,48 @@ def _detail(usage: dict[str, Any], key: str) -> Any:
         if isinstance(details, dict) and details.get(key) is not None:
             return details[key]
     return None
+
+
+def tokens_of_parts(parts: dict[str, Any]) -> dict[str, int | None]:
+    """Return the token columns from usage kept as named parts, such as Langfuse's ``usage_details``.
+
+    Parts are billed one by one, so ``input`` and ``output`` leave out what has a part of its own, unless
+    the total shows that they include it.
+
+    Raises
+    ------
+    UsageError
+        If a part is no whole, non-negative number, or there is no output.
+    """
+    counts = {str(k).lower(): _count(k, v) for k, v in parts.items() if v is not None}
+    n_in, n_out, total = (counts.get(name) for name in ("input", "output", "total"))
+    read = sum(n for k, n in counts.items() if _is_input_part(k) and "creation" not in k and "write" not in k)
+    write = sum(n for k, n in counts.items() if _is_input_part(k) and ("creation" in k or "write" in k))
+    reasoning = [n for k, n in counts.items() if any(word in k for word in ("reasoning", "thought", "thinking"))]
+    n_reasoning = sum(reasoning)
+    if n_out is None and not reasoning:
+        raise UsageError(f"no output among the parts of the usage, found {sorted(counts)[:6]}")
+    base_in, base_out = n_in or 0, n_out or 0
+    choices = [(base_in + i * (read + write), base_out + o * n_reasoning) for i in (1, 0) for o in (1, 0)]
+    proven = [choice for choice in choices if total is not None and sum(choice) == total]
+    full_in, full_out = proven[0] if proven else choices[0]
+    has_cache = any(_is_input_part(k) for k in counts)
+    return {
+        "input_tokens": full_in if n_in is not None or has_cache else None,
+        "output_tokens": full_out,
+        "reasoning_tokens": n_reasoning if reasoning else None,
+        "cache_read_tokens": read if has_cache else None,
+        "cache_write_tokens": write if has_cache else None,
+        "total_tokens": total,
+    }
+
+
+def _is_input_part(key: str) -> bool:
+    return key not in ("input", "output", "total") and ("cache" in key)
+
+
+def _count(key: Any, value: Any) -> int:
+    number = as_number(value)
+    if number is None or number < 0 or not number.is_integer():
+        raise UsageError(f"{key} is {str(value)[:40]}, not a count")
+    return int(number)
