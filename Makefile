@@ -29,7 +29,7 @@ ui: venv  ## the Dagster and MLflow pages, on loopback
 	@$(BIN)/foretell ui
 
 test: venv  ## the fast suite, under three minutes on two cores
-	@$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS)
+	@$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadgroup
 
 test-slow: venv  ## the tests that take minutes or a second environment
 	@$(BIN)/python -m pytest -q -m slow

@@ -151,7 +151,7 @@ class LocalModel:
             "seed": seed,
         }
         started = time.perf_counter()
-        response = self._server.handle_chat_completions({**request, "cache_prompt": False})
+        response = self._server.handle_chat_completions({**request, "cache_prompt": True})
         latency_s = round(time.perf_counter() - started, 4)
         if "choices" not in response:
             raise RuntimeError(f"the local model answered {response!r}")

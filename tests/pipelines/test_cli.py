@@ -1,4 +1,7 @@
-"""The command line in real processes: what is printed, where, and with which exit code."""
+"""The command line: what is printed, where, and with which exit code.
+
+Most cases call the entry point in this process; a few start a real one, which takes seconds each.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,35 @@ from pathlib import Path
 import pytest
 from synthetic import chat_call, write_jsonl
 
+Done = subprocess.CompletedProcess[str]
+
 
 @pytest.fixture
-def foretell(clean_environment: Path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True, timeout=300
-        )
+def foretell(clean_environment: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """Call the entry point as the shell would."""
+    from pipelines.cli import main
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["foretell", *arguments])
+        monkeypatch.setenv("DAGSTER_HOME", str(clean_environment / "dagster"))
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        printed = capfd.readouterr()
+        return subprocess.CompletedProcess(list(arguments), code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def foretell_process(clean_environment: Path):
+    """Start a real process."""
+
+    def run(*arguments: str) -> Done:
+        command = [sys.executable, "-m", "pipelines.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -103,6 +128,13 @@ def test_missing_file_exits_with_2(foretell) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_real_process_ends_a_mistake_without_a_traceback(foretell_process) -> None:
+    done = foretell_process("evaluate", "horoscopes", "--dataset", "starter")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("foretell: unknown family")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -121,12 +153,12 @@ def test_mistake_is_one_line_with_a_remedy_and_exit_code_2(foretell, arguments, 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_evaluate_prints_evaluation_rows_and_nothing_else(foretell) -> None:
+def test_evaluate_prints_evaluation_rows_and_nothing_else(foretell_process) -> None:
     import pandas as pd
 
     from predictors.schemas import as_evaluation
 
-    done = foretell("evaluate", "thinking_tokens", "--dataset", "starter", "--json")
+    done = foretell_process("evaluate", "thinking_tokens", "--dataset", "starter", "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     table = as_evaluation(rows)
