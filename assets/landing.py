@@ -12,11 +12,12 @@ import glob
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date as Date
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -35,6 +36,7 @@ __all__ = [
     "IngestReport",
     "day_digests",
     "ingest",
+    "ingest_stream",
     "landed_days",
     "landing_digest",
     "load_day",
@@ -42,6 +44,8 @@ __all__ = [
     "load_rejects",
     "load_rows",
 ]
+
+Redactor: TypeAlias = Callable[[str], str]
 
 MANIFEST = "manifest.json"
 NO_DATE = "the record has no time, so it belongs to no day"
@@ -111,6 +115,7 @@ def ingest(
     source: str | None = None,
     with_prompts: bool = True,
     columns: dict[str, str] | None = None,
+    redact: Redactor | None = None,
 ) -> IngestReport:
     """Land files: parse each content once, split it by day.
 
@@ -130,6 +135,8 @@ def ingest(
         False keeps only the hash of the prompt (`query_id`), not its text.
     columns : dict, optional
         Column map of the tabular reader.
+    redact : callable, optional
+        Takes the text of a prompt and returns what may be kept; `query_id` is the hash of the text as it came.
 
     Returns
     -------
@@ -159,11 +166,23 @@ def ingest(
         if file in inputs and len(files) > len(inputs):
             reports.append(FileReport(str(file), _sha256(file), "batch_input", "joined", 0, 0, 0, []))
         else:
-            reports.append(_land(file, landing, how, others))
+            reports.append(_land(file, landing, how, others, redact))
     return IngestReport(reports)
 
 
-def _land(file: Path, landing: Path, how: dict[str, Any], companions: Sequence[Path]) -> FileReport:
+def ingest_stream(stream: IO[bytes], landing: Path, **options: Any) -> IngestReport:
+    """Land what a stream holds (standard input); options as in `ingest`."""
+    landing.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=landing, prefix=".stdin-") as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+        return ingest([path], landing, **options)
+
+
+def _land(
+    file: Path, landing: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
+) -> FileReport:
     content = _sha256(file)
     # What is joined with a file is part of its content.
     key = (
@@ -182,7 +201,7 @@ def _land(file: Path, landing: Path, how: dict[str, Any], companions: Sequence[P
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         fresh.mkdir()
         manifest = {"key": key, "sha256": content, "name": str(file), "bytes": file.stat().st_size}
-        manifest |= {"how": how, "reader_version": READER_VERSION, **_write(file, fresh, how, companions)}
+        manifest |= {"how": how, "reader_version": READER_VERSION, **_write(file, fresh, how, companions, redact)}
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
         if folder.exists():
             gone = landing / f".old-{key}"
@@ -203,7 +222,9 @@ def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:
     return any(old["how"].get(key) != value for key, value in asked.items())
 
 
-def _write(file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path]) -> dict[str, Any]:
+def _write(
+    file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
+) -> dict[str, Any]:
     options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
     name, stream = read_tables(file, how["format"], source=how["source"], source_file=str(file), options=options)
     writers: dict[str, pq.ParquetWriter] = {}
@@ -213,9 +234,7 @@ def _write(file: Path, folder: Path, how: dict[str, Any], companions: Sequence[P
     try:
         for table, bad in stream:
             table, bad = _dated(table, bad, how["date"])
-            if not how["with_prompts"]:
-                prompts = pa.nulls(table.num_rows, pa.string())
-                table = table.set_column(table.schema.get_field_index("prompt_text"), "prompt_text", prompts)
+            table = _without_secrets(table, how["with_prompts"], redact)
             for day, part in _by_day(table):
                 if day not in writers:
                     writers[day] = pq.ParquetWriter(folder / f"rows-{day}.parquet", RAW_SCHEMA, compression="zstd")
@@ -235,6 +254,17 @@ def _write(file: Path, folder: Path, how: dict[str, Any], companions: Sequence[P
         problems.append(f"{file}: and {n_rejects - len(first)} more, see the quarantine")
     counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
     return {"format": name, **counts, "days": dict(sorted(days.items())), "problems": problems}
+
+
+def _without_secrets(table: pa.Table, with_prompts: bool, redact: Redactor | None) -> pa.Table:
+    if with_prompts and redact is None:
+        return table
+    if redact is None or not with_prompts:
+        prompts = pa.nulls(table.num_rows, pa.string())
+    else:
+        texts = table.column("prompt_text").to_pylist()
+        prompts = pa.array([None if text is None else redact(text) for text in texts], pa.string())
+    return table.set_column(table.schema.get_field_index("prompt_text"), "prompt_text", prompts)
 
 
 def _dated(table: pa.Table, bad: list[Reject], date: str | None) -> tuple[pa.Table, list[Reject]]:

@@ -107,7 +107,9 @@ def _raw_spans(resources: Any) -> Iterator[dict[str, Any]]:
 
 
 def _list(value: Any, *keys: str) -> list[Any]:
-    found = next((value[key] for key in keys if isinstance(value, dict) and isinstance(value.get(key), list)), [])
+    found: list[Any] = next(
+        (value[key] for key in keys if isinstance(value, dict) and isinstance(value.get(key), list)), []
+    )
     return list(found)
 
 

@@ -164,9 +164,11 @@ def span_record(span: Span, number: int) -> Record:
         _add_invocation(row, invocation)
     row["finish_reason"] = normal_finish_reason(_parsed(row["finish_reason"]))
     row |= _prompt(attributes)
+    row["query_id"] = attributes.get("foretell.query_id") or row["query_id"]
     row |= _timing(span)
     row |= {
-        "request_id": f"{span.trace_id}/{span.span_id}",
+        "source": attributes.get("foretell.source"),
+        "request_id": attributes.get("foretell.request_id") or f"{span.trace_id}/{span.span_id}",
         "trace_id": span.trace_id,
         "model": first(row["request_model"], row["response_model"]),
         # Not gen_ai.conversation.id: the turns of one conversation are different queries.

@@ -1,5 +1,6 @@
 """The landing zone is idempotent, atomic, safe for many processes at once, and splits by UTC day."""
 
+import io
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -156,3 +157,20 @@ def test_concurrent_ingests_of_the_same_files_end_with_the_right_table(tmp_path)
     curated = curate(zone.load_rows(landing), price=no_price)
     assert (len(curated.traces), curated.n_duplicates) == (55, 20)
     assert not list(landing.glob(".tmp-*"))
+
+
+def test_redacted_prompts_are_kept_under_the_hash_of_the_original(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", chat(0))
+    zone.ingest([path], tmp_path / "plain")
+    zone.ingest([path], tmp_path / "redacted", redact=lambda text: text.replace("question", "[...]"))
+    rows = zone.load_rows(tmp_path / "redacted")
+    assert rows["prompt_text"].tolist() == ["[...] 0"]
+    assert rows["query_id"].tolist() == zone.load_rows(tmp_path / "plain")["query_id"].tolist()
+
+
+def test_standard_input_lands_like_a_file(tmp_path):
+    raw = write_jsonl(tmp_path / "a.jsonl.gz", chat(0), chat(1)).read_bytes()
+    report = zone.ingest_stream(io.BytesIO(raw), tmp_path / "landing")
+    assert report.n_usable == 2
+    assert zone.ingest([tmp_path / "a.jsonl.gz"], tmp_path / "landing").files[0].status == "known"
+    assert [p.name for p in (tmp_path / "landing").iterdir() if p.name.startswith(".stdin")] == []
