@@ -55,7 +55,7 @@ class Estimate:
         if self.n_clusters < 2:
             return float("nan")
         n = self.n_clusters
-        return float(np.sqrt(n / (n - 1) * np.dot(self.influence, self.influence)))
+        return float(np.sqrt(n / (n - 1) * np.square(self.influence).sum()))
 
     def interval(self, coverage: float = 0.95, *, skew_corrected: bool = False) -> tuple[float, float]:
         """Two-sided t interval over clusters, NaN where fewer than two clusters contribute.

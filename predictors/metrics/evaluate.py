@@ -172,7 +172,7 @@ def _features(outcomes: pd.DataFrame, runs: Replicates, names: Sequence[str]) ->
     if missing:
         raise InvalidInputError(f"`outcomes` lacks the feature columns {missing}")
     for name in names:
-        _check_constant(pd.factorize(outcomes[name])[0], runs, outcomes, name)
+        _check_constant(pd.factorize(outcomes[name])[0], runs, name)
     return outcomes[list(names)].iloc[runs.first_rows].astype("float64")
 
 
@@ -203,7 +203,7 @@ def _segment_cells(outcomes: pd.DataFrame, runs: Replicates, keys: tuple[str, ..
     names = [""]
     for key in keys:
         row_codes, values = pd.factorize(outcomes[key], use_na_sentinel=True, sort=True)
-        _check_constant(row_codes, runs, outcomes, key)
+        _check_constant(row_codes, runs, key)
         labels = [*(f"{key}={value}" for value in values), f"{key}=null"]
         row_codes = np.where(row_codes < 0, len(values), row_codes)
         code = code * len(labels) + row_codes[runs.first_rows]
@@ -213,10 +213,10 @@ def _segment_cells(outcomes: pd.DataFrame, runs: Replicates, keys: tuple[str, ..
     return [(names[int(c)], np.sort(cells)) for c, cells in zip(present, np.split(order, first[1:]), strict=True)]
 
 
-def _check_constant(row_codes: Codes, runs: Replicates, outcomes: pd.DataFrame, key: str) -> None:
-    cell = runs.cell_ids.get_indexer(pd.Index(outcomes["cell_id"]))
-    if (row_codes != row_codes[runs.first_rows][cell]).any():
-        constant_within(row_codes[np.argsort(cell, kind="stable")], runs.starts, runs.counts, key)
+def _check_constant(row_codes: Codes, runs: Replicates, name: str) -> None:
+    if (row_codes != row_codes[runs.first_rows][runs.row_cell]).any():
+        by_cell = row_codes[np.argsort(runs.row_cell, kind="stable")]
+        constant_within(by_cell, runs.starts, runs.counts, name)
 
 
 def _row(metric: Metric, cells: _Cells) -> dict[str, object]:

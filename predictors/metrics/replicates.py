@@ -39,6 +39,8 @@ class Replicates:
         Names of the cells.
     query : ndarray of int of shape (n_cells,)
         Query (cluster) of each cell.
+    row_cell : ndarray of int of shape (n_runs,)
+        Cell of each row of the table, in its order.
     first_rows : ndarray of int of shape (n_cells,)
         A row of the table that belongs to each cell, for columns that are constant within a cell.
     repeat_prob : ndarray of shape (n_cells,)
@@ -51,6 +53,7 @@ class Replicates:
     counts: Codes
     cell_ids: pd.Index
     query: Codes
+    row_cell: Codes
     first_rows: Codes
     repeat_prob: Floats
 
@@ -103,15 +106,15 @@ def group_replicates(outcomes: pd.DataFrame, scale: Scale = "identity") -> Repli
             "drop the copies, they fake a low noise floor"
         )
     order = np.lexsort((values, cell))
-    cell = cell[order]
+    row_cell, cell = cell, cell[order]
     starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]])
     counts = np.diff(np.r_[starts, cell.size])
     first_rows = order[starts]
     constant_within(query[order], starts, counts, "query_id")
+    probability = _repeat_prob(outcomes, order, starts, counts)
     return Replicates(
-        values[order], cell, starts, counts, cell_ids, query[first_rows], first_rows,
-        _repeat_prob(outcomes, order, starts, counts),
-    )  # fmt: skip
+        values[order], cell, starts, counts, cell_ids, query[first_rows], row_cell, first_rows, probability
+    )
 
 
 def to_scale(values: Floats, scale: Scale, name: str) -> Floats:
