@@ -28,6 +28,7 @@ __all__ = [
     "evaluate_family",
     "fit_family",
     "load_fit",
+    "main_segments",
     "save_fit",
 ]
 
@@ -172,8 +173,19 @@ def _evaluate(
         baseline=forecasts[pipeline.reference],
         baseline_name=pipeline.reference,
         scale=pipeline.scale,
-        segments=pipeline.segments if key == "" else (),
+        segments=_telling_segments(pipeline, rows) if key == "" else (),
     )
+
+
+def _telling_segments(pipeline: FamilyPipeline, rows: pd.DataFrame) -> list[str | tuple[str, ...]]:
+    """Segments by columns that have more than one value here; the others repeat what stands there already."""
+    several = {column for column in rows.columns if len(rows[column].unique()) > 1}
+    return [keys for keys in pipeline.segments if several.issuperset([keys] if isinstance(keys, str) else keys)]
+
+
+def main_segments(evaluation: pd.DataFrame) -> pd.Series:
+    """True for the whole and for segments by one column, which is what fits on a screen."""
+    return ~evaluation["segment"].str.contains(",")
 
 
 def _forecasts(
@@ -217,7 +229,7 @@ def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame) -> pd.DataFram
 
 def _segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "all", runs
-    for keys in pipeline.segments:
+    for keys in _telling_segments(pipeline, runs):
         columns = [keys] if isinstance(keys, str) else list(keys)
         for values, part in runs.groupby(columns, observed=True):
             yield ",".join(f"{c}={v}" for c, v in zip(columns, values, strict=True)), part

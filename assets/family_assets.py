@@ -1,15 +1,20 @@
 """The Dagster assets that every family has, made from its `FamilyPipeline`."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
 
-from assets.family import FamilyPipeline, decide, evaluate_family, fit_family, floor_table
+from assets.family import FamilyPipeline, decide, evaluate_family, fit_family, floor_table, main_segments
 from assets.resources import Tracking, Workspace
 from assets.tracking import Fit
+from predictors.errors import DatasetError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DATASET = "lake"
 EXAMPLE_ROWS = 5
@@ -35,7 +40,9 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         from predictors.plots import plot_noise_floor
 
         floors = floor_table(pipeline, examples)
-        plot = _draw(plot_noise_floor, floors, workspace.reports_path / f"{family}_noise_floor.png")
+        plot = _draw(
+            plot_noise_floor, floors[main_segments(floors)], workspace.reports_path / f"{family}_noise_floor.png"
+        )
         whole = floors[floors["segment"] == "all"].set_index("metric")
         numbers = {f"{m}_floor": float(whole.loc[m, "noise_floor"]) for m in whole.index}
         return dg.MaterializeResult(value=floors, metadata={**_numbers(numbers), "plot": plot})
@@ -50,7 +57,7 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
     )
     def model(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
         fitted = fit_family(pipeline, examples, store=workspace.models_path)
-        row = {
+        row: dict[str, Any] = {
             "digest": fitted.digest,
             "data_digest": fitted.data_digest,
             "predictor": type(fitted.predictor).__name__,
@@ -73,7 +80,9 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
 
         fitted = fit_family(pipeline, examples, store=workspace.models_path)
         table = evaluate_family(pipeline, fitted, examples, dataset=DATASET)
-        plot = _draw(plot_error_and_floor, table, workspace.reports_path / f"{family}_evaluation.png")
+        plot = _draw(
+            plot_error_and_floor, table[main_segments(table)], workspace.reports_path / f"{family}_evaluation.png"
+        )
         return dg.MaterializeResult(value=table, metadata={**_headline(table), "plot": plot})
 
     @dg.asset(
@@ -122,9 +131,14 @@ def register_fit(
     reason = version.tags.get("decision")
     # A version that was decided on stays decided: running twice must not test twice.
     if reason is None or champion is None:
-        current = None if champion is None else registry.load(champion)
+        current, unreadable = None, ""
+        try:
+            current = None if champion is None else registry.load(champion)
+        except DatasetError as error:
+            # Consumers can load it with the code it carries; we cannot, so the newcomer is judged as a first.
+            unreadable = f"the champion cannot be compared with ({error}); "
         decision = decide(pipeline, fitted, current, examples, evaluation, tracking.policy(pipeline.family))
-        reason = decision.reason
+        reason = unreadable + decision.reason
         (registry.set_champion if decision.promote else registry.note_decision)(version, reason)
         champion = registry.champion(pipeline.family)
     return {
@@ -165,7 +179,7 @@ def _numbers(values: dict[str, float]) -> dict[str, dg.MetadataValue]:
     return {key: dg.MetadataValue.float(value) for key, value in values.items() if pd.notna(value)}
 
 
-def _draw(plot, table: pd.DataFrame, path: Path) -> dg.MetadataValue:  # type: ignore[no-untyped-def]
+def _draw(plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, path: Path) -> dg.MetadataValue:
     """Save a figure and return it inline, as the UI shows it."""
     from predictors.plots import save_figure
 

@@ -45,24 +45,22 @@ def evaluation_markdown(evaluation: pd.DataFrame) -> str:
     """The Evaluation table as Markdown, each number with its interval; lower errors are better."""
     head = "| split | segment | predictor | metric | error | noise floor | excess | skill | queries |"
     lines = [head, "|---|---|---|---|---|---|---|---|---|"]
-    for row in evaluation.itertuples():
-        floor = (
-            row.floor_source
-            if pd.isna(row.noise_floor)
-            else with_interval(row.noise_floor, row.floor_ci_lower, row.floor_ci_upper)
-        )
+    for row in evaluation.to_dict("records"):
+        has_floor = pd.notna(row["noise_floor"])
         cells = [
-            row.split,
-            row.segment,
-            row.predictor,
-            row.metric,
-            with_interval(row.value, row.ci_lower, row.ci_upper),
-            floor,
-            with_interval(row.excess_error, row.excess_ci_lower, row.excess_ci_upper),
-            with_interval(row.skill, row.skill_ci_lower, row.skill_ci_upper),
-            str(row.n_queries),
+            row["split"],
+            row["segment"],
+            row["predictor"],
+            row["metric"],
+            with_interval(row["value"], row["ci_lower"], row["ci_upper"]),
+            with_interval(row["noise_floor"], row["floor_ci_lower"], row["floor_ci_upper"])
+            if has_floor
+            else row["floor_source"],
+            with_interval(row["excess_error"], row["excess_ci_lower"], row["excess_ci_upper"]),
+            with_interval(row["skill"], row["skill_ci_lower"], row["skill_ci_upper"]),
+            row["n_queries"],
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines)
 
 

@@ -219,42 +219,39 @@ def _pins(names: Sequence[str]) -> list[str]:
 def _signature(predictor: BasePredictor, example: pd.DataFrame) -> ModelSignature:
     """Only what the input schema requires is required; a consumer may leave the rest out."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     def kind(dtype: object) -> DataType:
         return DataType.double if "float" in str(dtype) else DataType.string
 
     columns = predictor.input_schema.to_schema().columns
-    inputs = Schema([ColSpec(kind(column.dtype), name, required=column.required) for name, column in columns.items()])
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(kind(column.dtype), name, required=column.required) for name, column in columns.items()
+    ]
     extra = predictor.extra_columns(example, pd.DataFrame(columns=list(FORECAST_COLUMNS), index=example.index))
-    outputs = [ColSpec(DataType.double, name) for name in FORECAST_COLUMNS]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in FORECAST_COLUMNS]
     outputs += [ColSpec(kind(dtype), str(name), required=False) for name, dtype in extra.dtypes.items()]
-    return ModelSignature(inputs=inputs, outputs=Schema(outputs))
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
 def _metrics(fit: Fit) -> dict[str, float]:
     """``<split>/<metric>`` with ``_floor``, ``_excess`` and ``_skill`` beside it, of the predictor on a whole split."""
     values = {}
     own = fit.evaluation["predictor"] == type(fit.predictor).__name__
-    for row in fit.evaluation[own & (fit.evaluation["segment"] == "all")].itertuples():
-        key = f"{row.split}/{row.metric}"
-        for suffix, value in (
-            ("", row.value),
-            ("_floor", row.noise_floor),
-            ("_excess", row.excess_error),
-            ("_skill", row.skill),
-        ):
-            if pd.notna(value):
-                values[key + suffix] = float(value)
+    columns = {"": "value", "_floor": "noise_floor", "_excess": "excess_error", "_skill": "skill"}
+    for row in fit.evaluation[own & (fit.evaluation["segment"] == "all")].to_dict("records"):
+        for suffix, column in columns.items():
+            if pd.notna(row[column]):
+                values[f"{row['split']}/{row['metric']}{suffix}"] = float(row[column])
     return values
 
 
 def _dataset(fit: Fit) -> Any:
-    import mlflow
+    from mlflow.data.pandas_dataset import from_pandas
 
     public = fit.training.drop(columns="prompt_text", errors="ignore")  # prompts can be private
     integers = public.select_dtypes("integer").columns  # MLflow warns of integers, which cannot be null
-    return mlflow.data.from_pandas(
+    return from_pandas(
         public.astype(dict.fromkeys(integers, "float64")), name=f"{fit.family}-training", digest=fit.data_digest[:8]
     )
 

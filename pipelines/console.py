@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from assets.family import main_segments
 from assets.model_card import with_interval
 
 __all__ = ["out", "print_evaluation", "print_json", "print_table", "say"]
@@ -45,10 +46,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 def print_evaluation(evaluation: pd.DataFrame, *, metrics: Sequence[str] = ("crps", "mae")) -> None:
     """Error, floor, excess, skill and coverage of the predictor, by split and segment.
 
-    Segments of two columns at once and the rows of the baselines are left to ``--json``.
+    Finer segments and the rows of the baselines are left to ``--json``.
     """
     name = evaluation["predictor"].iloc[0]
-    shown = evaluation[(evaluation["predictor"] == name) & ~evaluation["segment"].str.contains(r"=.*,.*=")]
+    shown = evaluation[(evaluation["predictor"] == name) & main_segments(evaluation)]
     coverage = shown[shown["metric"] == "coverage_90"].set_index(["split", "segment"])["value"]
     errors = shown[shown["metric"].isin(metrics)]
     first = shown.iloc[0]
@@ -57,18 +58,18 @@ def print_evaluation(evaluation: pd.DataFrame, *, metrics: Sequence[str] = ("crp
         ("segment", "split", "metric", "error", "noise floor", "excess", "baseline", "skill", "cover 90 %", "queries"),
         [
             (
-                row.segment,
-                row.split,
-                row.metric,
-                with_interval(row.value, row.ci_lower, row.ci_upper),
-                with_interval(row.noise_floor, row.floor_ci_lower, row.floor_ci_upper),
-                with_interval(row.excess_error, row.excess_ci_lower, row.excess_ci_upper),
-                with_interval(row.baseline_value, float("nan"), float("nan")),
-                with_interval(row.skill, row.skill_ci_lower, row.skill_ci_upper, digits=2),
-                f"{coverage.get((row.split, row.segment), float('nan')):.1%}",
-                row.n_queries,
+                row["segment"],
+                row["split"],
+                row["metric"],
+                with_interval(row["value"], row["ci_lower"], row["ci_upper"]),
+                with_interval(row["noise_floor"], row["floor_ci_lower"], row["floor_ci_upper"]),
+                with_interval(row["excess_error"], row["excess_ci_lower"], row["excess_ci_upper"]),
+                with_interval(row["baseline_value"], float("nan"), float("nan")),
+                with_interval(row["skill"], row["skill_ci_lower"], row["skill_ci_upper"], digits=2),
+                f"{coverage.get((row['split'], row['segment']), float('nan')):.1%}",
+                row["n_queries"],
             )
-            for row in errors.itertuples()
+            for row in errors.to_dict("records")
         ],
         no_wrap=True,
     )

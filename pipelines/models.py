@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.console import out, print_json, print_table
 from pipelines.evaluation import FAMILIES
@@ -39,17 +40,17 @@ def run_models(settings: Settings, *, as_json: bool) -> None:
             out.print(f"{row['family']} version {row['version']}: {row['decision']}", markup=False)
 
 
-def list_versions(settings: Settings) -> list[dict[str, object]]:
+def list_versions(settings: Settings) -> list[dict[str, Any]]:
     """One dict per version, newest first within its family."""
     from pipelines.definitions import build_tracking
 
     registry = build_tracking(settings).registry()
     client = registry.client()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for family in FAMILIES:
         champion = registry.champion(family)
         for version in reversed(registry.versions(family)):
-            metrics = client.get_run(version.run_id).data.metrics
+            metrics = client.get_run(str(version.run_id)).data.metrics
             rows.append(
                 {
                     "family": family,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from pipelines.console import print_json, print_table, say
 from pipelines.evaluation import FAMILIES
 from pipelines.settings import Settings
+from predictors.base import BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
 
 ROWS_ON_SCREEN = 20
@@ -40,7 +42,7 @@ def run_predict(settings: Settings, family: str, file: Path, *, out: Path | None
         )
 
 
-def load_champion(settings: Settings, family: str):  # type: ignore[no-untyped-def]
+def load_champion(settings: Settings, family: str) -> BasePredictor:
     """The champion of a family, from the registry.
 
     Raises
@@ -65,7 +67,11 @@ def read_requests(file: Path) -> pd.DataFrame:
     InvalidInputError
         If the file is missing, empty, of another kind, or a line of it is broken (named).
     """
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_jsonl}
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+        ".jsonl": _read_jsonl,
+    }
     if file.suffix not in readers:
         raise InvalidInputError(f"{file}: expected one of {sorted(readers)}, got {file.suffix or 'no suffix'!r}")
     if not file.is_file():

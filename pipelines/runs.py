@@ -162,10 +162,8 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            cause = error
-            while cause is not None and cause.cause is not None:
-                cause = cause.cause
-            message = cause.message.strip() if cause is not None else "unknown error"
+            raised = error.cause or error  # Dagster wraps what a step raised
+            message = raised.message.strip()
             return f"step {event.step_key}: {message}"
     return "no step reported an error; see the Dagster log"
 
