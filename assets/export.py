@@ -106,7 +106,7 @@ def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _span(row: dict[str, Any]) -> dict[str, Any]:
-    attributes = {"gen_ai.operation.name": "chat"}
+    attributes: dict[str, Any] = {"gen_ai.operation.name": "chat"}
     attributes |= {key: row.get(column) for column, key in _CONVENTIONS.items()}
     attributes |= {f"foretell.{column}": row.get(column) for column in _OWN}
     attributes["gen_ai.request.model"] = row.get("request_model") or row.get("model")

@@ -40,22 +40,23 @@ def member_names(path: Path) -> list[str]:
         raise MemberError(f"not a whole zip archive: {error}") from None
 
 
-def read_member(path: Path, name: str, *, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
-    """Return the content of one member (stored, deflated or zstd).
+def read_member(path: Path, name: str, *, max_bytes: int | None = None) -> bytes:
+    """Return the content of one member (stored, deflated or zstd), at most `max_bytes` (`MAX_MEMBER_BYTES`).
 
     Raises
     ------
     MemberError
         If the member is absent, damaged, too large or packed in another way.
     """
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size, limit = 0, MAX_MEMBER_BYTES if max_bytes is None else max_bytes
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             info = archive.getinfo(name)
             for part in _inflated(file, info):
                 size += len(part)
-                if size > max_bytes:
-                    raise MemberError(f"{name} inflates beyond {max_bytes >> 20} MiB")
+                if size > limit:
+                    raise MemberError(f"{name} inflates beyond {limit >> 20} MiB")
                 parts.append(part)
     except (zipfile.BadZipFile, KeyError, OSError, ValueError, zlib.error, struct.error, NotImplementedError) as error:
         raise MemberError(f"{name}: {str(error)[:120]}") from None

@@ -1,0 +1,314 @@
+"""Structured corruption and raw bytes: no crash, no hang, no lost and no invented row, bounded memory."""
+
+import gzip
+import json
+import resource
+import struct
+import tracemalloc
+import zipfile
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trace_lines import chat, write_jsonl
+
+from assets.readers import READERS, ReadOptions, archives, detect, read_tables, read_traces
+from assets.readers.archives import MemberError, member_names, read_member
+
+quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+thorough = settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def paths_within(value, prefix=()):
+    """Every path to a place in a JSON value."""
+    yield prefix
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from paths_within(inner, (*prefix, key))
+
+
+def replaced(value, path, new):
+    """The value with another one at a place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+def span(i):
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.output_tokens": str(i)}
+    return {
+        "resourceSpans": [
+            {
+                "scopeSpans": [
+                    {
+                        "spans": [
+                            {
+                                "traceId": "a" * 32,
+                                "spanId": f"{i:016x}",
+                                "name": "chat",
+                                "attributes": [
+                                    {"key": k, "value": {"intValue" if "tokens" in k else "stringValue": v}}
+                                    for k, v in attributes.items()
+                                ],
+                            }
+                        ]
+                    }
+                ]
+            }
+        ]
+    }
+
+
+def litellm(i):
+    return {
+        "id": f"p{i}",
+        "litellm_call_id": f"c{i}",
+        "call_type": "completion",
+        "model": "m",
+        "prompt_tokens": 5,
+        "metadata": {},
+        "completion_tokens": i,
+        "startTime": 1795314295.5,
+        "endTime": 1795314297.5,
+        "messages": [],
+        "model_parameters": {},
+    }
+
+
+def trace(i):
+    usage = json.dumps({"input_tokens": 5, "output_tokens": i})
+    return {
+        "info": {"trace_id": f"tr-{i}"},
+        "data": {
+            "spans": [
+                {
+                    "trace_id": "x",
+                    "span_id": f"s{i}",
+                    "name": "chat",
+                    "attributes": {
+                        "mlflow.spanType": '"LLM"',
+                        "mlflow.llm.model": '"m"',
+                        "mlflow.chat.tokenUsage": usage,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def table(i):
+    return {"model": "m", "output_tokens": i, "input_tokens": 5, "prompt": f"q{i}", "request_id": f"r{i}"}
+
+
+MAKERS = {"openai_jsonl": chat, "otlp_json": span, "litellm": litellm, "mlflow_traces": trace, "tabular": table}
+
+
+def check_one_corrupted(folder, name, data):
+    lines = [MAKERS[name](i) for i in range(1, 4)]
+    path_in = data.draw(st.sampled_from(list(paths_within(lines[1]))))
+    lines[1] = replaced(lines[1], path_in, data.draw(json_values))
+    path = folder / "a.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines) + "\n", "utf-8", "surrogatepass")
+    read = read_traces(path, name)
+    assert read.n_read == len(read.rows) + len(read.rejects)
+    whole = read_traces(write_jsonl(folder / "whole.jsonl", lines[0], lines[2]), name).rows
+    # The neighbours of the corrupted record are always there, and nothing else is but it.
+    assert set(whole["request_id"]) <= set(read.rows["request_id"])
+    assert len(read.rows) <= 4
+
+
+@quick
+@given(data=st.data(), name=st.sampled_from(sorted(MAKERS)))
+def test_a_corrupted_record_never_costs_its_neighbours(tmp_path, data, name):
+    check_one_corrupted(tmp_path, name, data)
+
+
+@pytest.mark.slow
+@thorough
+@given(data=st.data(), name=st.sampled_from(sorted(MAKERS)))
+def test_a_corrupted_record_never_costs_its_neighbours_thoroughly(tmp_path, data, name):
+    check_one_corrupted(tmp_path, name, data)
+
+
+def check_raw_bytes(folder, raw):
+    path = folder / "a"
+    path.write_bytes(raw)
+    detect(path)
+    for name in READERS:
+        read = read_traces(path, name, options=ReadOptions(date="2026-01-01"))
+        assert read.n_read == len(read.rows) + len(read.rejects)
+
+
+seeds = st.sampled_from(
+    [b"", b"{", b"[", b'{"usage":', b"PK\x03\x04", b"PAR1", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\xff\xfe", b"\0"]
+)
+raw_bytes = st.builds(lambda head, body: head + body, seeds, st.binary(max_size=200))
+
+
+@quick
+@given(raw=raw_bytes)
+def test_no_bytes_crash_a_reader(tmp_path, raw):
+    check_raw_bytes(tmp_path, raw)
+
+
+@pytest.mark.slow
+@thorough
+@given(raw=raw_bytes)
+def test_no_bytes_crash_a_reader_thoroughly(tmp_path, raw):
+    check_raw_bytes(tmp_path, raw)
+
+
+@pytest.mark.parametrize("pack", [lambda raw: raw, gzip.compress, lambda raw: pa.compress(raw, "zstd", asbytes=True)])
+def test_a_file_cut_at_any_byte_keeps_its_whole_lines(tmp_path, pack):
+    lines = [json.dumps(chat(i)).encode() + b"\n" for i in range(6)]
+    raw = pack(b"".join(lines))
+    for cut in range(0, len(raw), max(1, len(raw) // 25)):
+        path = tmp_path / "a"
+        path.write_bytes(raw[:cut])
+        read = read_traces(path, "openai_jsonl")
+        n_good = len(read.rows)
+        assert read.rows["request_id"].tolist() == [f"chatcmpl-{i}" for i in range(n_good)]
+        assert len(read.rejects) <= 1
+        if pack(b"") == b"":
+            assert n_good in (raw[:cut].count(b"\n"), raw[:cut].count(b"\n") + 1)
+
+
+# -- bombs -----------------------------------------------------------------------------------------------------
+
+
+def peak_mib(run):
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def eval_archive(path: Path, members: dict[str, bytes], method=zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+HEADER = json.dumps(
+    {"version": 2, "eval": {"eval_id": "e", "task": "t", "task_id": "i", "model": "openai/gpt-5"}}
+).encode()
+
+
+def sample(i=0):
+    return json.dumps(
+        {
+            "id": f"q{i}",
+            "epoch": 1,
+            "input": "Hi",
+            "scores": {"s": {"value": "C"}},
+            "events": [],
+            "model_usage": {"openai/gpt-5": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}},
+        }
+    ).encode()
+
+
+def test_zip_bomb_in_an_eval_is_refused_and_its_neighbours_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 4 << 20)
+    bomb = b"[" + b" " * (30 << 20) + b"]"
+    path = eval_archive(
+        tmp_path / "a.eval",
+        {"header.json": HEADER, "samples/0.json": sample(0), "samples/1.json": bomb, "samples/2.json": sample(2)},
+    )
+    reads = []
+    assert peak_mib(lambda: reads.append(read_traces(path))) < 20
+    (read,) = reads
+    assert read.rows["item_id"].tolist() == ["q0", "q2"]
+    assert read.rejects["source_line"].tolist() == [2]
+    assert "inflates beyond" in read.rejects["reason"][0]
+
+
+def test_names_in_an_archive_never_leave_it(tmp_path):
+    names = ["samples/../../../../escaped.json", "/samples/absolute.json", "samples/ok.json"]
+    path = eval_archive(
+        tmp_path / "in" / "a.eval" if (tmp_path / "in").mkdir() else tmp_path / "in/a.eval",
+        {"header.json": HEADER} | {name: sample(i) for i, name in enumerate(names)},
+    )
+    before = sorted(p for p in tmp_path.rglob("*"))
+    assert read_traces(path).n_read == 2  # read in memory; the absolute name is no sample
+    assert sorted(p for p in tmp_path.rglob("*")) == before
+
+
+def test_damaged_member_costs_only_itself(tmp_path):
+    path = eval_archive(
+        tmp_path / "a.eval",
+        {"header.json": HEADER, "samples/0.json": sample(0), "samples/1.json": sample(1)},
+        zipfile.ZIP_STORED,
+    )
+    path.write_bytes(path.read_bytes().replace(b'"id": "q0"', b'"id": "qX"'))
+    read = read_traces(path)
+    assert read.rows["item_id"].tolist() == ["q1"]
+    assert "checksum" in read.rejects["reason"][0]
+
+
+def test_zstd_members_are_read_and_unknown_methods_refused(tmp_path):
+    content = sample(0)
+    packed = pa.compress(content, "zstd", asbytes=True)
+
+    def archive(method):
+        name = b"samples/0.json"
+        fields = (20, 0, method, 0, 0, zlib.crc32(content), len(packed), len(content), len(name), 0)
+        local = struct.pack("<4s5H3I2H", b"PK\x03\x04", *fields) + name + packed
+        central = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, *fields, 0, 0, 0, 0, 0) + name
+        return local + central + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local), 0)
+
+    (tmp_path / "a.eval").write_bytes(archive(93))
+    assert read_member(tmp_path / "a.eval", "samples/0.json") == content
+    assert member_names(tmp_path / "a.eval") == ["samples/0.json"]
+    (tmp_path / "b.eval").write_bytes(archive(97))
+    with pytest.raises(MemberError, match="method 97"):
+        read_member(tmp_path / "b.eval", "samples/0.json")
+
+
+def test_line_of_100_mb_is_refused_with_bounded_memory(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(json.dumps(chat(0)).encode() + b"\n" + b'{"x": "')
+        for _ in range(100):
+            file.write(b"y" * (1 << 20))
+        file.write(b'"}\n' + json.dumps(chat(1)).encode() + b"\n")
+    found = []
+
+    def run():
+        _, stream = read_tables(path, "openai_jsonl")
+        for rows, rejects in stream:
+            found.extend([rows.column("request_id").to_pylist(), [reject.source_line for reject in rejects]])
+
+    peak = peak_mib(run)
+    assert found == [["chatcmpl-0", "chatcmpl-1"], [2]]
+    assert peak < 160  # the limit of a line is 64 MiB, held once in pieces and not joined
+
+
+@pytest.mark.slow
+def test_a_file_that_inflates_to_4_gb_of_garbage_keeps_memory_flat(tmp_path):
+    block = gzip.compress(b"\0" * (64 << 20), 6)
+    (tmp_path / "a.gz").write_bytes(block * 64)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read = read_traces(tmp_path / "a.gz", "openai_jsonl")
+    assert len(read.rows) == 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+
+
+def test_many_rows_stream_in_batches(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", *[chat(i) for i in range(3000)])
+    _, stream = read_tables(path)
+    sizes = [rows.num_rows for rows, _ in stream]
+    assert sum(sizes) == 3000
