@@ -349,7 +349,7 @@ NUMBERS = ["value", "ci_lower", "ci_upper", "noise_floor", "floor_ci_lower", "fl
 
 
 class TestProperties:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(tables(), st.floats(0.01, 100), st.floats(-50, 50))
     def test_scale_and_shift_equivariance(
         self, data: tuple[pd.DataFrame, pd.DataFrame], factor: float, shift: float
@@ -365,7 +365,7 @@ class TestProperties:
         for column in NUMBERS:
             np.testing.assert_allclose(b[column], power * a[column], rtol=1e-6, atol=1e-9 * factor**2 + 1e-9)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(tables(), st.integers(0, 1000))
     def test_permutation_invariance(self, data: tuple[pd.DataFrame, pd.DataFrame], seed: int) -> None:
         outcomes, forecast = data
@@ -374,7 +374,7 @@ class TestProperties:
         b = evaluate(shuffled, forecast.sample(frac=1, random_state=seed), segments=["benchmark"], **NAMES)
         pd.testing.assert_frame_equal(a, b)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(tables())
     def test_coverage_in_unit_interval_and_crps_not_above_mae(self, data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
         outcomes, forecast = data

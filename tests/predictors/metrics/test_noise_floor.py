@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictors.metrics import crps_floor, evaluate, mae_floor, mse_floor, pinball_floor
+from predictors.metrics import crps_floor, evaluate, mae_floor, mean_estimate, mse_floor, pinball_floor
 from predictors.metrics.noise_floor import pinball_minimum_replicates
 
 
@@ -89,17 +89,17 @@ def test_constant_target_has_floor_zero_from_two_runs_and_none_with_one(value: f
 
 
 def test_excess_of_the_true_conditional_mean_has_mean_zero() -> None:
-    rng = np.random.default_rng(4)
-    means, excesses = rng.normal(size=200), []
-    forecast = pd.DataFrame({0.5: means})
-    for _ in range(200):
-        values = means[:, None] + np.exp(rng.normal(0, 0.3, (200, 1))) * rng.normal(size=(200, 3))
-        table = replicates(values).assign(cell_id=lambda t: t["query_id"])
-        rows = evaluate(table, forecast, predictor="p", family="f", dataset="d", split="s", metrics=["mse"])
-        excesses.append(rows["excess_error"].iloc[0])
-    error = np.std(excesses, ddof=1) / np.sqrt(len(excesses))
-    assert abs(np.mean(excesses)) < 4 * error
-    assert min(excesses) < 0  # never clipped
+    # 200 data sets of 100 queries x 3 runs as segments of one table; 4 standard errors of their mean.
+    rng, n = np.random.default_rng(4), 20_000
+    means = rng.normal(size=n)
+    values = means[:, None] + np.exp(rng.normal(0, 0.3, (n, 1))) * rng.normal(size=(n, 3))
+    table = replicates(values).assign(cell_id=lambda t: t["query_id"], study=lambda t: t["query_id"] % 200)
+    names = {"predictor": "p", "family": "f", "dataset": "d", "split": "s"}
+    rows = evaluate(table, pd.DataFrame({0.5: means}), metrics=["mse"], segments=["study"], **names)
+    excesses = rows.loc[rows["segment"] != "all", "excess_error"]
+    assert len(excesses) == 200
+    assert abs(excesses.mean()) < 4 * excesses.std() / np.sqrt(200)
+    assert excesses.min() < 0  # never clipped
 
 
 def test_interval_of_one_query_is_nan_not_zero() -> None:
@@ -110,14 +110,17 @@ def test_interval_of_one_query_is_nan_not_zero() -> None:
 
 
 def test_mse_floor_interval_covers_where_the_plain_t_interval_does_not() -> None:
-    # 30 queries x 3 runs, log sigma spread .5: the reference has .852 plain and .944 corrected.
-    rng, hits, plain = np.random.default_rng(5), 0, 0
-    n_sims, truth = 400, float(np.exp(2 * 0.5**2))
-    for _ in range(n_sims):
-        values = np.exp(rng.normal(0, 0.5, (30, 1))) * rng.normal(size=(30, 3))
-        floor = mse_floor(replicates(values))
-        hits += floor.ci_lower <= truth <= floor.ci_upper
-        s2 = values.var(axis=1, ddof=1)
-        plain += abs(s2.mean() - truth) <= 2.045 * s2.std(ddof=1) / np.sqrt(30)
-    assert hits / n_sims > plain / n_sims + 0.03
-    assert hits / n_sims > 0.87
+    # 30 queries x 3 runs, log sigma spread .5; 2,000 data sets, so 4 binomial sd are .02.
+    rng, truth, n = np.random.default_rng(5), float(np.exp(2 * 0.5**2)), 30
+    s2 = (np.exp(rng.normal(0, 0.5, (2000, n, 1))) * rng.normal(size=(2000, n, 3))).var(axis=2, ddof=1)
+    found = [mean_estimate(row, np.arange(n), n) for row in s2]
+    corrected = np.array([estimate.interval(skew_corrected=True) for estimate in found])
+    plain = np.array([estimate.interval() for estimate in found])
+
+    def coverage(ends: np.ndarray) -> float:
+        return float(np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1])))
+
+    assert coverage(plain) == pytest.approx(0.83, abs=0.04)
+    assert coverage(corrected) == pytest.approx(0.94, abs=0.03)
+    values = s2.mean(axis=1)
+    assert np.all((corrected[:, 0] <= values) & (values <= corrected[:, 1]))
