@@ -5,6 +5,8 @@ A run on another model or effort makes a forecast *warm*; a run of the same mode
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -125,19 +127,29 @@ def sample_context(
     return pairs["target"].to_numpy(dtype=np.intp), pairs["source"].to_numpy(dtype=np.intp)
 
 
-def summarise_context(n: int, context: ContextRuns) -> NDArray[np.float64]:
+def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> NDArray[np.float64]:
     """Columns about the known runs of n forecasts.
 
     Returns
     -------
-    ndarray of shape (n_samples, 6)
+    ndarray of shape (n_samples, 6 + n_configs)
         Number of warm runs and of pilots, mean, least and largest residual of the warm runs, mean residual
-        of the pilots; NaN where there are none.
+        of the pilots, mean residual of the warm runs of each of `configs`; NaN where there are none.
     """
-    table = pd.DataFrame({"target": context.target, "residual": context.residual, "is_pilot": context.is_pilot})
+    table = pd.DataFrame(
+        {
+            "target": context.target,
+            "residual": context.residual,
+            "is_pilot": context.is_pilot,
+            "config": context.config,
+        }
+    )
     warm = table[~table["is_pilot"]].groupby("target")["residual"].agg(["size", "mean", "min", "max"])
     pilot = table[table["is_pilot"]].groupby("target")["residual"].agg(["size", "mean"])
     warm, pilot = warm.reindex(range(n)), pilot.reindex(range(n))
     counts = [warm["size"].fillna(0), pilot["size"].fillna(0)]
     columns = [*counts, warm["mean"], warm["min"], warm["max"], pilot["mean"]]
-    return np.column_stack([column.to_numpy(dtype=np.float64) for column in columns])
+    others = table[~table["is_pilot"] & table["config"].isin(list(configs))]
+    wide = others.pivot_table(index="target", columns="config", values="residual", aggfunc="mean", observed=True)
+    wide = wide.reindex(index=range(n), columns=list(configs))
+    return np.column_stack([*(column.to_numpy(dtype=np.float64) for column in columns), wide.to_numpy(np.float64)])

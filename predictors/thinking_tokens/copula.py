@@ -50,6 +50,12 @@ class ContextRuns:
     score: Floats
     is_pilot: NDArray[np.bool_]
 
+    @classmethod
+    def none(cls) -> ContextRuns:
+        """No run at all."""
+        empty = np.empty(0)
+        return cls(empty.astype(np.intp), empty.astype(object), empty, empty, empty.astype(bool))
+
     def select(self, keep: NDArray[np.bool_]) -> ContextRuns:
         """The runs where `keep`."""
         return ContextRuns(*(values[keep] for values in vars(self).values()))
@@ -164,12 +170,26 @@ class QueryCopula:
             deviation[where] = np.sqrt(variance)
         return mean, deviation
 
-    def _weights(self, config: int, benchmark: str, codes: NDArray[np.intp]) -> tuple[Floats, float]:
-        covariance = self.covariances_.get(benchmark, self.covariances_[""])
-        n = len(self.configs_)
-        extended = np.full((n + 1, n + 1), self.common_)
+    def _extended(self, covariance: Floats, factor: float) -> Floats:
+        """`covariance` with a last configuration that follows the others as they do on average, times `factor`."""
+        n = len(covariance)
+        others = covariance.sum(axis=1) - np.diag(covariance)
+        extended = np.empty((n + 1, n + 1))
         extended[:n, :n] = covariance
+        extended[n, :n] = extended[:n, n] = factor * (others / (n - 1) if n > 1 else self.common_)
         extended[n, n] = 1 - float(np.mean(self.noise_))
+        return extended
+
+    def add(self, config: str, factor: float) -> None:
+        """Add a configuration that follows the others as they follow each other on average, times `factor`."""
+        wider = {name: self._extended(covariance, factor) for name, covariance in self.covariances_.items()}
+        self.noise_ = np.append(self.noise_, float(np.mean(self.noise_)))
+        self.covariances_ = {name: self._proper(covariance) for name, covariance in wider.items()}
+        self.configs_ = [*self.configs_, config]
+
+    def _weights(self, config: int, benchmark: str, codes: NDArray[np.intp]) -> tuple[Floats, float]:
+        n = len(self.configs_)
+        extended = self._extended(self.covariances_.get(benchmark, self.covariances_[""]), 1.0)
         noise = np.append(self.noise_, float(np.mean(self.noise_)))
         codes = np.where(codes < 0, n, codes)
         config = n if config < 0 else config

@@ -133,12 +133,14 @@ class PooledLocation:
         self.intercepts_ = [np.zeros(len(groups)) for groups in self.groups_]
         sizes = [np.bincount(c, weight, len(g)) for c, g in zip(self._codes_by_level, self.groups_, strict=True)]
         residual = z - self.mean_
+        self.sizes_ = sizes
         for _ in range(n_sweeps):
             for level, codes in enumerate(self._codes_by_level):
                 residual = residual + self.intercepts_[level][codes]
                 sums = np.bincount(codes, weight * residual, len(self.groups_[level]))
                 self.intercepts_[level] = sums / (sizes[level] + self.intercept_penalty)
                 residual = residual - self.intercepts_[level][codes]
+        self.residual_variance_ = float(np.average(residual**2, weights=weight))
         return np.asarray(z - residual)
 
     def fit(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -174,6 +176,36 @@ class PooledLocation:
                 total[rows] += features[rows] @ slopes[code]
         return np.asarray(total)
 
+    def shared_deviation(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Standard deviation of what the intercept of each row may be off, alike for all requests of its cell.
+
+        Posterior deviation of the intercepts, level by level: with n runs the effect of a group has variance
+        1 / (1 / between + n / within), and an unknown group the whole variance between groups.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in log tokens
+        """
+        variance = np.zeros(len(X))
+        for level, groups, effects, sizes in zip(
+            self.levels_, self.groups_, self.intercepts_, self.sizes_, strict=True
+        ):
+            if level != self.levels_[-1] and len(level) > 1:
+                continue  # what the single factors leave open is counted once, at the cell
+            between = max(float(np.var(effects)), 1e-4)
+            n = np.append(sizes, 0.0)[_codes(cell_keys(X, level), groups)]
+            variance += 1.0 / (1.0 / between + n / max(self.residual_variance_, 1e-6))
+        return np.asarray(np.sqrt(variance))
+
+    def slope(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Sum of the slopes that apply to the one row of `X`; shape (n_features,)."""
+        total = self.slopes_[0][0].copy()
+        for level, groups, slopes in zip(self.levels_, self.groups_, self.slopes_[1:], strict=True):
+            code = groups.get(str(cell_keys(X, level)[0]), -1)
+            if code >= 0:
+                total += slopes[code]
+        return np.asarray(total)
+
     def release(self) -> Self:
         """Drop the training design."""
         for name in ("_weight", "_features", "_codes_by_level", "_equations"):
@@ -183,16 +215,23 @@ class PooledLocation:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
         """JSON and arrays from which `from_state` restores the fitted effects."""
         arrays: dict[str, NDArray[Any]] = {f"intercepts.{i}": effects for i, effects in enumerate(self.intercepts_)}
+        arrays |= {f"sizes.{i}": sizes for i, sizes in enumerate(self.sizes_)}
         arrays |= {f"slopes.{i}": slopes for i, slopes in enumerate(self.slopes_)}
-        return {"mean": self.mean_, "levels": self.levels_, "groups": [list(g) for g in self.groups_]}, arrays
+        return {
+            "mean": self.mean_,
+            "residual_variance": self.residual_variance_,
+            "levels": self.levels_,
+            "groups": [list(g) for g in self.groups_],
+        }, arrays
 
     @classmethod
     def from_state(cls, state: dict[str, Any], arrays: dict[str, NDArray[np.float64]]) -> Self:
         """Restore what `state` returned."""
         location = cls()
-        location.mean_ = state["mean"]
+        location.mean_, location.residual_variance_ = state["mean"], state["residual_variance"]
         location.levels_ = [tuple(level) for level in state["levels"]]
         location.groups_ = [{key: i for i, key in enumerate(keys)} for keys in state["groups"]]
         location.intercepts_ = [arrays[f"intercepts.{i}"] for i in range(len(location.levels_))]
+        location.sizes_ = [arrays[f"sizes.{i}"] for i in range(len(location.levels_))]
         location.slopes_ = [arrays[f"slopes.{i}"] for i in range(len(location.levels_) + 1)]
         return location

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from predictors.errors import InvalidInputError
 from predictors.splits import assign_split
+from predictors.thinking_tokens.adaptation import add_curves, add_effects, common_spread, fit_follower
 from predictors.thinking_tokens.calibration import Calibration
+from predictors.thinking_tokens.censoring import ResidualDistribution
 from predictors.thinking_tokens.context import CONFIG, FlatContext, flatten_context, sample_context, summarise_context
 from predictors.thinking_tokens.copula import ContextRuns, QueryCopula, normal_scores
 from predictors.thinking_tokens.distribution import (
@@ -30,6 +35,7 @@ __all__ = ["ThinkingTokensPredictor"]
 
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
 MIN_INFORMED = 20.0
+MAX_CONFIGS = 24
 
 
 class ThinkingTokensPredictor(LogQuantilePredictor):
@@ -146,6 +152,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         scores = normal_scores(residual, runs.is_censored, codes, curves)
         benchmarks = cell_keys(X, ("benchmark",))
         self.copula_ = QueryCopula().fit(configs, benchmarks, runs.groups, scores)
+        self.context_configs_ = self.copula_.configs_[:MAX_CONFIGS]
         target, source = sample_context(runs.groups, configs, rng, pilots=True)
         chosen = np.unique(target)
         if len(chosen) < MIN_INFORMED:
@@ -159,7 +166,9 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         )
         mean, deviation = self.copula_.condition(configs[chosen], benchmarks[chosen], context)
         shape = tilted_curves(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
-        informed = np.column_stack([columns[chosen], mean, deviation, summarise_context(len(chosen), context)])
+        informed = np.column_stack(
+            [columns[chosen], mean, deviation, summarise_context(len(chosen), context, self.context_configs_)]
+        )
         starts = location[chosen, None] + shape
         self.boosters_["informed"] = self._boost(informed, whole[chosen], starts, runs.weight[chosen])
 
@@ -197,6 +206,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             "bagging_fraction": 0.7,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
+            "max_bin": 63,
             "num_threads": self.num_threads,
             "seed": self.random_state,
             "deterministic": True,
@@ -212,6 +222,62 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             data.set_init_score(np.ascontiguousarray(start))
             boosters.append(lgb.train({**parameters, "alpha": level}, data, self.n_estimators))
         return boosters
+
+    def adapt(self, X: pd.DataFrame, y: pd.Series, *, is_censored: pd.Series | None = None) -> Self:
+        """A copy that knows a new model (or benchmark, or effort) from a few anchor runs, without training again.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_anchors, n_columns)
+            The anchors, valid under `Requests`. With context columns (`context.attach_context`) far fewer are
+            needed: runs of other models on the same queries say which anchors are hard.
+        y : Series of shape (n_anchors,)
+            Output tokens, index of `X`.
+        is_censored : Series of bool of shape (n_anchors,), optional
+            True where `y` is a lower bound.
+
+        Returns
+        -------
+        ThinkingTokensPredictor
+            What was known before is unchanged.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        InvalidInputError
+            If `X` or `y` is not valid.
+        """
+        self._check_fitted()
+        X = self._validate(X)
+        tokens = self._aligned(y, X, "y").to_numpy(dtype=np.float64)
+        if not np.isfinite(tokens).all():
+            raise InvalidInputError("`y` must be finite")
+        censored = np.zeros(len(X), dtype=bool)
+        if is_censored is not None:
+            censored = self._aligned(is_censored, X, "is_censored").to_numpy(dtype=bool)
+        adapted = copy.copy(self)
+        adapted.location_, adapted.shapes_ = copy.deepcopy(self.location_), copy.deepcopy(self.shapes_)
+        adapted.copula_ = copy.deepcopy(self.copula_)
+        embedded, known = self._embed(X), flatten_context(X)
+        context = ContextRuns.none() if known is None else self._context_runs(X, embedded, known)
+        configs = cell_keys(X, CONFIG)
+        score, _ = self.copula_.condition(configs, cell_keys(X, ("benchmark",)), context)
+        spread = common_spread(self.shapes_)
+        cells = cell_keys(X, CATEGORIES)
+        for cell in dict.fromkeys(cells):
+            rows = cells == cell
+            text = adapted.location_.text_effect(X[rows], embedded[rows])
+            residual = np.log(np.maximum(tokens[rows], 1.0)) - adapted.location_.intercept(X[rows])
+            if censored[rows].any():
+                beyond = ResidualDistribution().fit(residual - text, censored[rows], np.ones(rows.sum()))
+                residual = np.where(censored[rows], text + beyond.mean_beyond(residual - text), residual)
+            follower = fit_follower(residual, text, score[rows], spread)
+            add_effects(adapted.location_, X[rows], follower)
+            add_curves(adapted.shapes_, X[rows], follower.spread)
+            if str(configs[rows][0]) not in adapted.copula_.configs_:
+                adapted.copula_.add(str(configs[rows][0]), follower.factor)
+        return adapted
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _embed(self, X: pd.DataFrame) -> Floats:
@@ -233,6 +299,12 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
     def _location(self, X: pd.DataFrame) -> Floats:
         return self.location_.intercept(X) + self.location_.text_effect(X, self._embed(X))
 
+    def shared_deviation(self, X: pd.DataFrame) -> pd.Series:
+        """Standard deviation, in log tokens, of the error that all requests of a cell share; for sums of many."""
+        self._check_fitted()
+        X = self._validate(X)
+        return pd.Series(self.location_.shared_deviation(X), index=X.index, name="shared_deviation")
+
     def _heads(self, X: pd.DataFrame) -> Heads:
         return self._heads_given(X, flatten_context(X))
 
@@ -246,7 +318,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         heads = Heads.cold(values, codes, curves)
         if known is not None:
             heads = self._inform(X, heads, base + text, self._context_runs(X, embedded, known), columns)
-        cold = heads.regime == COLD
+        cold = (heads.regime == COLD) & self._is_trained(X)
         if cold.any():
             heads.values[cold] += self._boosted("cold", columns[cold])
         return heads
@@ -275,10 +347,17 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         rows = regime != COLD
         shape = tilted_curves(heads.curves, heads.codes, np.array(HEAD_LEVELS), mean, deviation)
         values[rows] = location[rows, None] + shape[rows]
-        if "informed" in self.boosters_:
-            informed = np.column_stack([columns, mean, deviation, summarise_context(len(X), context)])
-            values[rows] += self._boosted("informed", informed[rows])
+        boosted = rows & self._is_trained(X)
+        if "informed" in self.boosters_ and boosted.any():
+            informed = np.column_stack(
+                [columns, mean, deviation, summarise_context(len(X), context, self.context_configs_)]
+            )
+            values[boosted] += self._boosted("informed", informed[boosted])
         return Heads(values, heads.codes, heads.curves, mean, deviation, regime)
+
+    def _is_trained(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+        """True for models that were trained on; what the heads learnt does not hold for others."""
+        return X["model"].isin(self.categories_["model"]).to_numpy(dtype=bool)
 
     def _boosted(self, name: str, columns: Floats) -> Floats:
         learnt = [np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in self.boosters_[name]]
@@ -301,6 +380,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             "shapes": shapes,
             "copula": copula,
             "boosters": list(self.boosters_),
+            "context_configs": self.context_configs_,
             "categories": self.categories_,
             **self._calibration_state(),
         }
@@ -319,5 +399,5 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             ]
             for name in state["boosters"]
         }
-        self.categories_ = state["categories"]
+        self.categories_, self.context_configs_ = state["categories"], state["context_configs"]
         self._load_calibration(state)
