@@ -103,7 +103,10 @@ def seconds(value: Any, *, unit: float = 1.0) -> float | None:
 
 def first(*values: Any) -> Any:
     """Return the first value that is not None and not an empty string."""
-    return next((value for value in values if value is not None and value != ""), None)
+    for value in values:
+        if value is not None and value != "":
+            return value
+    return None
 
 
 def dig(value: Any, *keys: str) -> Any:

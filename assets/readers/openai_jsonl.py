@@ -164,10 +164,9 @@ def _failure(line: dict[str, Any]) -> str | None:
 
 
 def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str, Any]) -> Row:
-    def either(*keys: str) -> Any:
-        return first(*(metadata.get(key) for key in keys), *(line.get(key) for key in keys if line is not body))
-
-    effort = metadata.get("reasoning_effort")
+    # What the harness says about the call counts more than what stands beside it on the line.
+    told = metadata if body is line else ({**line, **metadata} if metadata else line)
+    get = told.get
     columns: Row = {
         "request_id": first(
             metadata.get("request_id"),
@@ -176,25 +175,24 @@ def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str
             body.get("responseId"),
             line.get("custom_id"),
         ),
-        "trace_id": either("trace_id"),
-        "benchmark": either("benchmark"),
-        "item_id": either("item_id", "query_id"),
-        "replicate": either("replicate", "repeat", "epoch"),
-        "repeat_prob": either("repeat_prob"),
-        "score": either("score"),
+        "trace_id": get("trace_id"),
+        "benchmark": get("benchmark"),
+        "item_id": first(get("item_id"), get("query_id")),
+        "replicate": first(get("replicate"), get("repeat"), get("epoch")),
+        "repeat_prob": get("repeat_prob"),
+        "score": get("score"),
         "latency_s": first(
-            seconds(either("latency_s", "duration_s")), seconds(either("latency_ms", "duration_ms"), unit=1e-3)
+            seconds(first(get("latency_s"), get("duration_s"))),
+            seconds(first(get("latency_ms"), get("duration_ms")), unit=1e-3),
         ),
-        "is_cached_answer": either("cache_hit", "cached"),
+        "is_cached_answer": first(get("cache_hit"), get("cached")),
     }
-    if effort is not None:
-        columns["reasoning_effort"] = effort
-    started = first(
-        epoch_us(either("started_at", "timestamp", "start_time")),
-        epoch_us(body.get("created")),
-        epoch_us(body.get("created_at")),
-        epoch_us(body.get("createTime")),
-    )
+    if metadata.get("reasoning_effort") is not None:
+        columns["reasoning_effort"] = metadata["reasoning_effort"]
+    moment = first(get("started_at"), get("timestamp"), get("start_time"))
+    started = epoch_us(moment) if moment is not None else None
+    if started is None:
+        started = epoch_us(first(body.get("created"), body.get("created_at"), body.get("createTime")))
     columns["started_at"] = started
     return columns
 

@@ -7,11 +7,16 @@ provider says 0.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-from assets.readers.normalise import as_number
+from assets.readers.normalise import as_number, first
 
 __all__ = ["UsageError", "tokens_of", "tokens_of_parts"]
+
+
+_TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
 
 
 class UsageError(ValueError):
@@ -36,11 +41,57 @@ def tokens_of(usage: Any, *, is_anthropic: bool = False) -> dict[str, int | None
     """
     if not isinstance(usage, dict) or not usage:
         raise UsageError("the response carries no usage")
-    _check(usage)
-    provider, flavor, wrapper = _shape(usage, is_anthropic)
-    if wrapper == "usageMetadata":
-        usage = _camel(usage)
-    return _inclusive(usage, _extract(usage, provider, flavor, wrapper))
+    leaves = tuple(_leaves(usage))
+    sums = _sums(tuple(path for path, _ in leaves), is_anthropic)
+    values = dict(leaves)
+    tokens = {column: None if paths is None else sum(values[path] for path in paths) for column, paths in sums}
+    return _inclusive(usage, tokens)
+
+
+Path: TypeAlias = tuple[str, ...]
+
+
+def _leaves(usage: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, int]]:
+    """Paths and values of all counts; what is null is not there."""
+    for key, value in usage.items():
+        if type(value) is int and value >= 0:
+            yield (*above, key), value
+        elif isinstance(value, dict):
+            yield from _leaves(value, (*above, key))
+        elif value is not None and str(key).lower().replace("_", "").endswith(("tokens", "tokencount")):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UsageError(f"{key} is {str(value)[:40]!r}, not a number")
+            if math.isnan(value) or math.isinf(value) or value < 0 or value != int(value):
+                raise UsageError(f"{key} is {value}, not a count")
+            yield (*above, key), int(value)
+
+
+@lru_cache(maxsize=1024)
+def _sums(paths: tuple[Path, ...], is_anthropic: bool) -> tuple[tuple[str, tuple[Path, ...] | None], ...]:
+    """Which counts of a usage block of this form add up to each column, None where a column is not reported.
+
+    `genai_prices` sums counts by their place, so asking it once for each count of a form answers for all
+    blocks of that form, at a tenth of the cost of asking for each block.
+    """
+    block = _nested(dict.fromkeys(paths, 0))
+    provider, flavor, wrapper = _shape(block, is_anthropic)
+    reported = _extract(block, provider, flavor, wrapper)
+    adds: dict[str, list[Path]] = {column: [] for column, value in reported.items() if value is not None}
+    for path in paths:
+        probe = _extract(_nested({other: int(other == path) for other in paths}), provider, flavor, wrapper)
+        for column in adds:
+            adds[column] += [path] * (probe[column] or 0)
+    return tuple((column, tuple(adds[column]) if column in adds else None) for column in reported)
+
+
+def _nested(leaves: dict[Path, int]) -> dict[str, Any]:
+    block: dict[str, Any] = {}
+    for path, value in leaves.items():
+        inner = block
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = value
+    return block
 
 
 def _shape(usage: dict[str, Any], is_anthropic: bool) -> tuple[str, str, str]:
@@ -54,18 +105,6 @@ def _shape(usage: dict[str, Any], is_anthropic: bool) -> tuple[str, str, str]:
     if "input_tokens" in usage or "output_tokens" in usage:
         return "openai", "responses", "usage"
     raise UsageError(f"no token counts in the usage block, keys {sorted(map(str, usage))[:6]}")
-
-
-def _check(usage: dict[str, Any]) -> None:
-    for key, value in usage.items():
-        name = str(key).lower().replace("_", "")
-        if isinstance(value, dict):
-            _check(value)
-        elif value is not None and name.endswith(("tokens", "tokencount")):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UsageError(f"{key} is {str(value)[:40]!r}, not a number")
-            if math.isnan(value) or math.isinf(value) or value < 0 or value != int(value):
-                raise UsageError(f"{key} is {value}, not a count")
 
 
 def _camel(usage: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +121,7 @@ def _camel(usage: dict[str, Any]) -> dict[str, Any]:
 def _extract(usage: dict[str, Any], provider: str, flavor: str, wrapper: str) -> dict[str, int | None]:
     from genai_prices import extract_usage
 
+    usage = _camel(usage) if wrapper == "usageMetadata" else usage
     try:
         # Without the model: one that has no price must not cost the row its counts.
         found = extract_usage({wrapper: usage}, provider_id=provider, api_flavor=flavor).usage
@@ -105,7 +145,7 @@ def _whole(value: Any) -> int | None:
 
 def _inclusive(usage: dict[str, Any], tokens: dict[str, int | None]) -> dict[str, int | None]:
     """Add reasoning tokens to the output where the provider's own total shows that they were left out."""
-    total = as_number(usage.get("total_tokens", usage.get("totalTokenCount")))
+    total = as_number(first(*(usage.get(key) for key in _TOTALS)))
     tokens["total_tokens"] = None if total is None else int(total)
     n_in, n_out, n_reasoning = tokens["input_tokens"], tokens["output_tokens"], tokens["reasoning_tokens"]
     if total and n_in is not None and n_out is not None and n_reasoning and total == n_in + n_out + n_reasoning:
