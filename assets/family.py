@@ -228,6 +228,16 @@ def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame) -> pd.DataFram
 
 
 def _segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every segment, and the replicated cells of one where they are only a part of it."""
+    several = runs.groupby("cell_id")["cell_id"].transform("size") >= 2
+    for name, part in _whole_segments(pipeline, runs):
+        yield name, part
+        repeated = several.loc[part.index]
+        if repeated.any() and not repeated.all():
+            yield f"{name},replicated", part[repeated]
+
+
+def _whole_segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "all", runs
     for keys in _telling_segments(pipeline, runs):
         columns = [keys] if isinstance(keys, str) else list(keys)

@@ -34,16 +34,58 @@ def demo(json: Json = False) -> None:
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders of traces.")],
+    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns; - is standard input.")],
     format: Annotated[str | None, typer.Option(help="Skip the detection of the format.")] = None,
     date: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) for records that carry no time.")] = None,
+    source: Annotated[str | None, typer.Option(help="First half of the key of every row.")] = None,
+    columns: Annotated[Path | None, typer.Option(help="YAML: our column names -> those of a table.")] = None,
+    prompts: Annotated[bool, typer.Option(help="Keep the text of prompts, not only its hash.")] = True,
     curate: Annotated[bool, typer.Option(help="Validate and price the days at once.")] = True,
     json: Json = False,
 ) -> None:
     """Land traces: parse once, keep what is good, quarantine the rest with file, line and remedy."""
-    from pipelines.ingest import run_ingest
+    from pipelines.ingest import Options, run_ingest
 
-    raise typer.Exit(run_ingest(Settings(), paths, format=format, date=date, curate=curate, as_json=json))
+    options = Options(format=format, date=date, source=source, columns=columns, prompts=prompts)
+    raise typer.Exit(run_ingest(Settings(), paths, options, curate=curate, as_json=json))
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of public data sets.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Say what there is.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every set of the catalogue.")] = False,
+    json: Json = False,
+) -> None:
+    """Fetch public data by name, checked against its checksum; FORETELL_MIRROR serves it offline."""
+    from pipelines.data import fetch_public_data, list_public_data
+
+    if list_:
+        list_public_data(as_json=json)
+    else:
+        fetch_public_data(Settings(), names or [], every=all_, as_json=json)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="File to write: .parquet, .csv or .jsonl.")],
+    format: Annotated[str | None, typer.Option(help="parquet, csv, jsonl or otlp_json.")] = None,
+) -> None:
+    """Write the curated traces to a file."""
+    from pipelines.data import export_lake
+
+    export_lake(Settings(), path, format=format)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="For example: select model, count(*) from request_traces group by 1")],
+    json: Json = False,
+) -> None:
+    """Query the tables of the lake with DuckDB's SQL."""
+    from pipelines.data import query_lake
+
+    query_lake(Settings(), query, as_json=json)
 
 
 @app.command()
@@ -61,6 +103,23 @@ def evaluate(
         print_json(table)
     else:
         print_evaluation(table)
+
+
+@app.command()
+def floor(
+    family: Annotated[str, typer.Argument(help="thinking_tokens")],
+    dataset: Annotated[str, typer.Option(help="starter, lake (your own traces), or a public set by name.")],
+    json: Json = False,
+) -> None:
+    """Estimate the noise floor of every segment of a data set, from all of its repeated runs."""
+    from pipelines.console import print_floors, print_json
+    from pipelines.evaluation import floors_of_dataset
+
+    table = floors_of_dataset(Settings(), family, dataset)
+    if json:
+        print_json(table)
+    else:
+        print_floors(table, title=f"{family} on {dataset}: noise floor, log tokens")
 
 
 @app.command()

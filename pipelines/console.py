@@ -13,7 +13,7 @@ from rich.table import Table
 from assets.family import main_segments
 from assets.model_card import with_interval
 
-__all__ = ["out", "print_evaluation", "print_json", "print_table", "say"]
+__all__ = ["out", "print_evaluation", "print_floors", "print_json", "print_table", "say"]
 
 # A pipe or a log has no width of its own; eighty columns would fold the tables.
 _WIDTH = None if sys.stdout.isatty() else 170
@@ -77,3 +77,26 @@ def print_evaluation(evaluation: pd.DataFrame, *, metrics: Sequence[str] = ("crp
         segments = [f"{row.segment} ({row.split})" for row in found.itertuples()]
         listed = ", ".join(segments[:3]) + (f" and {len(segments) - 3} more" if len(segments) > 3 else "")
         out.print(f"no {metric} floor for {listed}: {str(reason).removeprefix('none: ')}", markup=False)
+
+
+def print_floors(floors: pd.DataFrame, *, title: str) -> None:
+    """Every known floor with its interval and what it rests on, then the reasons why others are not known."""
+    known = floors[floors["noise_floor"].notna()]
+    print_table(
+        title,
+        ("segment", "metric", "noise floor", "how", "queries", "runs"),
+        [
+            (
+                row["segment"],
+                row["metric"],
+                with_interval(row["noise_floor"], row["ci_lower"], row["ci_upper"]),
+                row["source"],
+                row["n_queries"],
+                row["n_replicates"],
+            )
+            for row in known.to_dict("records")
+        ],
+        no_wrap=True,
+    )
+    for reason, found in floors[floors["noise_floor"].isna()].groupby("source"):
+        out.print(f"{found['segment'].nunique()} segments: {str(reason).removeprefix('none: ')}", markup=False)

@@ -10,7 +10,7 @@ _settings = Settings()
 quiet_environment(_settings)
 prepare_dagster_home(_settings)
 
-from assets import report, thinking_tokens, traces
+from assets import data_docs, report, thinking_tokens, traces
 from assets.io import ParquetIOManager
 from assets.resources import Tracking, Workspace
 from pipelines.jobs import JOBS
@@ -24,6 +24,7 @@ ASSETS = [
     traces.curated_traces,
     traces.quarantine,
     *thinking_tokens.thinking_tokens_assets,
+    data_docs.data_docs,
     report.forecast_report,
 ]
 

@@ -23,13 +23,27 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFr
         If the data set is unknown, or its files can neither be fetched nor found in the mirror.
     """
     from assets.family import evaluate_family, fit_family
-    from assets.thinking_tokens import PIPELINE, examples_from_traces
+    from assets.thinking_tokens import PIPELINE
+
+    examples = _examples(settings, family, dataset)
+    fitted = fit_family(PIPELINE, examples, store=settings.home / "models")
+    return evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
+
+
+def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+    """The noise floor of every segment of `dataset`, over all splits; raises as `evaluate_dataset` does."""
+    from assets.family import floor_table
+    from assets.thinking_tokens import PIPELINE
+
+    return floor_table(PIPELINE, _examples(settings, family, dataset))
+
+
+def _examples(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+    from assets.thinking_tokens import examples_from_traces
 
     if family not in FAMILIES:
         raise InvalidInputError(f"unknown family {family!r}; there is {', '.join(FAMILIES)}")
-    examples = examples_from_traces(load_dataset(settings, dataset))
-    fitted = fit_family(PIPELINE, examples, store=settings.home / "models")
-    return evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
+    return examples_from_traces(load_dataset(settings, dataset))
 
 
 def load_dataset(settings: Settings, dataset: str) -> pd.DataFrame:

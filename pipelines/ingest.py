@@ -2,32 +2,75 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from pipelines.console import out, print_json, say
 from pipelines.runs import curate_days, locked, open_instance
 from pipelines.settings import Settings
+from predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from assets.landing import FileReport
 
+STDIN = "-"
 
-def run_ingest(
-    settings: Settings,
-    paths: Sequence[Path],
-    *,
-    format: str | None,
-    date: str | None,
-    curate: bool,
-    as_json: bool,
-) -> int:
+
+@dataclass(frozen=True)
+class Options:
+    """How records are read; see `assets.landing.ingest`."""
+
+    format: str | None = None
+    date: str | None = None
+    source: str | None = None
+    columns: Path | None = None
+    prompts: bool = True
+
+    def keywords(self) -> dict[str, Any]:
+        """Keyword arguments of `assets.landing.ingest`."""
+        columns = None if self.columns is None else read_columns(self.columns)
+        return {
+            "format": self.format,
+            "date": self.date,
+            "source": self.source,
+            "with_prompts": self.prompts,
+            "columns": columns,
+        }
+
+
+def read_columns(path: Path) -> dict[str, str]:
+    """Read a column map: YAML, our names to those of the table.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing or is not a mapping of text to text.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidInputError(f"{path}: cannot be read as YAML ({error})") from error
+    if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
+        raise InvalidInputError(f"{path}: expected lines such as `output_tokens: completion_tokens`")
+    return content
+
+
+def run_ingest(settings: Settings, paths: Sequence[str], options: Options, *, curate: bool, as_json: bool) -> int:
     """Land `paths`, curate the days they touch, print a line per file; the exit code."""
-    from assets.landing import ingest
+    from assets.landing import IngestReport, ingest, ingest_stream
 
+    keywords = options.keywords()
     with locked(settings):
-        report = ingest(paths, settings.landing, format=format, date=date)
+        files = []
+        if STDIN in paths:
+            files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
+        files += ingest([path for path in paths if path != STDIN], settings.landing, **keywords).files
+        report = IngestReport(files)
         if curate and report.n_usable:
             with open_instance(settings) as instance:
                 curate_days(settings, instance, lambda step, seconds: None)

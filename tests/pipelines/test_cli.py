@@ -190,3 +190,29 @@ def test_bad_setting_is_named(foretell, monkeypatch: pytest.MonkeyPatch) -> None
     done = foretell("doctor", "--json")
     assert done.returncode == 1
     assert "FORETELL_MIRROR" in done.stdout
+
+
+def test_standard_input_is_landed_and_prompts_can_stay_out(clean_environment: Path) -> None:
+    from assets.io import read_table
+
+    lines = "".join(json.dumps(line) + "\n" for line in GOOD)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "ingest", "-", "--no-prompts"],
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    traces = read_table(clean_environment / "lake", "request_traces")
+    assert len(traces) == 3
+    assert traces["prompt_text"].isna().all()
+    assert traces["query_id"].nunique() == 3
+
+
+def test_column_map_must_be_a_mapping(foretell, tmp_path: Path) -> None:
+    columns = tmp_path / "columns.yaml"
+    columns.write_text("- output_tokens\n", "utf-8")
+    done = foretell("ingest", "x.csv", "--columns", str(columns))
+    assert done.returncode == 2
+    assert "columns.yaml" in done.stderr
