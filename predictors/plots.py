@@ -1,97 +1,295 @@
-"""Figures from the Evaluation table; the noise floor is a drawn band. The only module that imports matplotlib."""
+"""Figures, drawn from tables that `predictors.metrics` returns; nothing is computed anew.
+
+Every function takes ``ax=None`` and returns the `Axes`. Saving is the caller's job. The noise floor is
+drawn as a band, since it has an interval of its own; where there is none the figure says why.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from predictors.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_error_and_floor", "plot_noise_floor", "save_figure"]
+__all__ = [
+    "plot_comparison",
+    "plot_error_by_segment",
+    "plot_error_vs_floor",
+    "plot_floor_by_segment",
+    "plot_pit",
+    "plot_reliability",
+]
 
-FLOOR_COLOUR = "#9aa5b1"
-ERROR_COLOUR = "#1f5fa8"
-BASELINE_COLOUR = "#c4713b"
-
-
-def _axes(ax: Axes | None, n_rows: int) -> Axes:
-    if ax is not None:
-        return ax
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(8, 1.2 + 0.32 * n_rows), layout="constrained").add_subplot()
+INK, FLOOR, BASELINE, MUTED = "#1f4e79", "#e0a030", "#8c8c8c", "#666666"
 
 
-def save_figure(ax: Axes, path: Path, *, dpi: int = 110) -> Path:
-    """Write the figure of `ax` as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = ax.get_figure()
-    assert figure is not None
-    figure.savefig(path, dpi=dpi)
-    return path
-
-
-def plot_error_and_floor(
-    evaluation: pd.DataFrame, *, metric: str = "crps", split: str = "test", ax: Axes | None = None
+def plot_error_vs_floor(
+    evaluation: pd.DataFrame, metric: str = "crps", segment: str = "all", ax: Axes | None = None
 ) -> Axes:
-    """Error of the predictor and its baseline by segment, next to the band of the noise floor.
+    """Error of every predictor in one segment, with intervals, above the floor's band and beside its baseline.
 
     Parameters
     ----------
     evaluation : DataFrame
-        Evaluation table; the first predictor of it is drawn.
-    metric, split : str, optional
-        Which rows to draw.
+        Valid under `predictors.schemas.Evaluation`; one row per predictor is drawn.
+    metric, segment : str, optional
     ax : Axes, optional
-        Where to draw; a new figure by default.
 
     Returns
     -------
     Axes
-        One line per segment; further left is better.
+
+    Raises
+    ------
+    InvalidInputError
+        If no row has that metric and segment.
     """
-    rows = evaluation[(evaluation["metric"] == metric) & (evaluation["split"] == split)]
-    rows = rows[rows["predictor"] == rows["predictor"].iloc[0]].drop_duplicates("segment").iloc[::-1]
-    place = np.arange(len(rows))
-    ax = _axes(ax, len(rows))
-    for y, row in zip(place, rows.itertuples(), strict=True):
-        if np.isfinite(row.noise_floor):
-            ax.fill_betweenx([y - 0.4, y + 0.4], row.floor_ci_lower, row.floor_ci_upper, color=FLOOR_COLOUR, alpha=0.45)
-            ax.plot([row.noise_floor] * 2, [y - 0.4, y + 0.4], color=FLOOR_COLOUR, lw=2)
-    spread = np.vstack([rows["value"] - rows["ci_lower"], rows["ci_upper"] - rows["value"]])
-    ax.errorbar(rows["value"], place, xerr=spread, fmt="o", color=ERROR_COLOUR, label=str(rows["predictor"].iloc[0]))
-    ax.plot(rows["baseline_value"], place, "D", mfc="none", color=BASELINE_COLOUR, label=str(rows["baseline"].iloc[0]))
-    ax.fill_betweenx([], [], [], color=FLOOR_COLOUR, alpha=0.45, label="noise floor, 95 %")
-    ax.set_yticks(place, rows["segment"])
-    ax.set_xlabel(f"{metric} ({split} split, lower is better)")
-    ax.set_xlim(left=0)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    rows = _select(evaluation, metric, segment)
+    labels = _labels(rows)
+    ax = _axes(ax, 1.2 + 0.55 * len(rows))
+    y = np.arange(len(rows))[::-1]
+    if len(set(zip(rows["dataset"], rows["split"], strict=True))) == 1:
+        _band(ax, rows.iloc[0], None)
+    else:
+        for height, (_, row) in zip(y, rows.iterrows(), strict=True):
+            _band(ax, row, float(height))
+    base = rows["baseline_value"].notna().to_numpy()
+    names = sorted(rows.loc[base, "baseline"].unique()) if base.any() else []
+    ax.plot(
+        rows["baseline_value"][base],
+        y[base],
+        "D",
+        color=BASELINE,
+        label="baseline: " + ", ".join(names) if names else None,
+    )
+    _points(ax, rows, y, "this predictor" if len(rows) == 1 else "predictor, 95 % interval")
+    _finish(ax, rows, y, labels, metric, f"Error against the noise floor, {_place(rows, segment)}")
     return ax
 
 
-def plot_noise_floor(floors: pd.DataFrame, *, metric: str = "crps", ax: Axes | None = None) -> Axes:
-    """The noise floor of every segment where one is known, with its 95 % interval.
+def plot_error_by_segment(
+    evaluation: pd.DataFrame, metric: str = "crps", predictor: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Error of one predictor by segment, each with its own floor as a band and its baseline.
 
     Parameters
     ----------
-    floors : DataFrame
-        Columns segment, metric, noise_floor, ci_lower, ci_upper.
+    evaluation : DataFrame
+        Valid under `predictors.schemas.Evaluation`.
     metric : str, optional
-        Which rows to draw.
+    predictor : str, optional
+        By default the first in the table.
     ax : Axes, optional
-        Where to draw; a new figure by default.
     """
-    rows = floors[(floors["metric"] == metric) & floors["noise_floor"].notna()].iloc[::-1]
-    place = np.arange(len(rows))
-    ax = _axes(ax, max(1, len(rows)))
-    ax.barh(place, rows["ci_upper"] - rows["ci_lower"], left=rows["ci_lower"], color=FLOOR_COLOUR, alpha=0.45)
-    ax.plot(rows["noise_floor"], place, "|", color=ERROR_COLOUR, ms=14, mew=2)
-    ax.set_yticks(place, rows["segment"])
-    ax.set_xlabel(f"noise floor of {metric}, 95 % interval")
-    if len(rows):
-        ax.set_xlim(left=0)
+    rows = _one_predictor(evaluation, metric, predictor)
+    ax = _axes(ax, 1.2 + 0.45 * len(rows))
+    y = np.arange(len(rows))[::-1]
+    for height, (_, row) in zip(y, rows.iterrows(), strict=True):
+        _band(ax, row, float(height))
+    base = rows["baseline_value"].notna().to_numpy()
+    ax.plot(rows["baseline_value"][base], y[base], "D", color=BASELINE, label="baseline")
+    _points(ax, rows, y, "predictor, 95 % interval")
+    title = f"{rows['predictor'].iloc[0]} on {rows['dataset'].iloc[0]}, {rows['split'].iloc[0]}"
+    _finish(ax, rows, y, rows["segment"].tolist(), metric, title)
     return ax
+
+
+def plot_floor_by_segment(
+    evaluation: pd.DataFrame, metric: str = "crps", predictor: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Noise floor by segment with its interval, its source and the number of queries; reasons where none."""
+    rows = _one_predictor(evaluation, metric, predictor)
+    ax = _axes(ax, 1.2 + 0.45 * len(rows), width=9.0)
+    y = np.arange(len(rows))[::-1]
+    known = rows["noise_floor"].notna().to_numpy()
+    ends = rows[["floor_ci_lower", "floor_ci_upper"]].to_numpy()
+    ax.hlines(y[known], ends[known, 0], ends[known, 1], color=FLOOR, linewidth=7, alpha=0.45, label="95 % interval")
+    ax.plot(rows["noise_floor"][known], y[known], "|", color="black", markersize=12, label="noise floor")
+    for height, (_, row) in zip(y, rows.iterrows(), strict=True):
+        source = row["floor_source"] if pd.notna(row["noise_floor"]) else row["floor_source"].removeprefix("none: ")
+        text = f"{source}, {row['n_queries']} queries" if pd.notna(row["noise_floor"]) else f"no floor: {source}"
+        text = "\n".join(textwrap.wrap(text, 36))
+        ax.annotate(text, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
+    _finish(ax, rows, y, rows["segment"].tolist(), metric, f"Noise floor by segment, {rows['dataset'].iloc[0]}")
+    return ax
+
+
+def plot_comparison(
+    evaluation: pd.DataFrame, metric: str = "crps", segment: str = "all", ax: Axes | None = None
+) -> Axes:
+    """Gain of every predictor over its baseline, with what the data could have detected as a band.
+
+    A predictor is better where its whole interval is right of 0; a gain within the band was not to be
+    seen at this size.
+    """
+    rows = _select(evaluation, metric, segment)
+    rows = rows[rows["gain"].notna()]
+    if rows.empty:
+        raise InvalidInputError(f"no predictor has a gain in `{metric}`: evaluate with a `baseline`")
+    ax = _axes(ax, 1.2 + 0.55 * len(rows))
+    y = np.arange(len(rows))[::-1]
+    mde = rows["gain_mde"].to_numpy()
+    ax.barh(
+        y, 2 * mde, left=-mde, height=0.7, color="#dddddd", zorder=0, label="below the detectable effect (80 % power)"
+    )
+    ends = rows[["gain_ci_lower", "gain_ci_upper"]].to_numpy()
+    ax.hlines(y, ends[:, 0], ends[:, 1], color=INK, linewidth=2)
+    ax.plot(rows["gain"], y, "o", color=INK, label="gain over the baseline, 95 % interval")
+    ax.axvline(0, color="black", linewidth=0.8)
+    labels = [f"{label}\nover {base}" for label, base in zip(_labels(rows), rows["baseline"], strict=True)]
+    _finish(
+        ax,
+        rows,
+        y,
+        labels,
+        f"gain in {metric}",
+        f"Paired comparison, {_place(rows, segment)}",
+        better="right is better",
+    )
+    return ax
+
+
+def plot_reliability(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Reliability diagram with intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `quantile_reliability` (`level`) or `probability_reliability` (`probability`).
+    ax : Axes, optional
+    """
+    column = "level" if "level" in table.columns else "probability"
+    missing = sorted({column, "share", "ci_lower", "ci_upper"} - set(table.columns))
+    if missing:
+        raise InvalidInputError(f"`table` lacks the columns {missing}")
+    ax = _axes(ax, 5.0, width=5.0)
+    x = table[column].to_numpy()
+    ax.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle="--", label="calibrated")
+    ax.fill_between(x, table["ci_lower"], table["ci_upper"], color=INK, alpha=0.2, linewidth=0, label="95 % interval")
+    ax.plot(x, table["share"], "o-", color=INK, markersize=3, label="observed")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"forecast {column}", ylabel="observed share", aspect="equal")
+    ax.set_title("Reliability", loc="left")
+    ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def plot_pit(histogram: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """PIT histogram with an interval on every bin; flat is calibrated, a U is too narrow, a hump too wide.
+
+    Parameters
+    ----------
+    histogram : DataFrame
+        ``pit_histogram(...).histogram``.
+    ax : Axes, optional
+    """
+    missing = sorted({"lower", "upper", "share", "ci_lower", "ci_upper"} - set(histogram.columns))
+    if missing:
+        raise InvalidInputError(f"`histogram` lacks the columns {missing}")
+    ax = _axes(ax, 3.6)
+    width = (histogram["upper"] - histogram["lower"]).to_numpy()
+    middle = ((histogram["upper"] + histogram["lower"]) / 2).to_numpy()
+    ax.bar(middle, histogram["share"], width * 0.94, color=INK, alpha=0.45)
+    ax.vlines(middle, histogram["ci_lower"], histogram["ci_upper"], color=INK, label="95 % interval over queries")
+    ax.axhline(float(width.mean()), color="black", linewidth=0.8, linestyle="--", label="calibrated")
+    ax.set(xlim=(0, 1), xlabel="probability integral transform", ylabel="share of runs")
+    ax.set_ylim(0, 1.25 * float(histogram["ci_upper"].fillna(histogram["share"]).max()))
+    ax.set_title("PIT histogram", loc="left")
+    ax.legend(frameon=False, loc="upper right", ncols=2)
+    return ax
+
+
+# -- parts ----------------------------------------------------------------------------------------
+def _axes(ax: Axes | None, height: float, width: float = 8.0) -> Axes:
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, max(height, 2.4)), layout="constrained")
+    return figure.add_subplot()
+
+
+def _select(evaluation: pd.DataFrame, metric: str, segment: str) -> pd.DataFrame:
+    rows = evaluation[(evaluation["metric"] == metric) & (evaluation["segment"] == segment)]
+    if rows.empty:
+        raise InvalidInputError(
+            f"`evaluation` has no row with metric {metric!r} and segment {segment!r}; metrics are "
+            f"{sorted(set(evaluation['metric']))}"
+        )
+    return rows
+
+
+def _one_predictor(evaluation: pd.DataFrame, metric: str, predictor: str | None) -> pd.DataFrame:
+    rows = evaluation[evaluation["metric"] == metric]
+    if not rows.empty:
+        first = rows.iloc[0]
+        same = (rows["dataset"] == first["dataset"]) & (rows["split"] == first["split"])
+        rows = rows[same & (rows["predictor"] == (predictor or first["predictor"]))]
+    if rows.empty:
+        raise InvalidInputError(f"`evaluation` has no row with metric {metric!r} and predictor {predictor!r}")
+    return rows
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    """Predictor, and what else differs between rows."""
+    keys = [key for key in ("family", "dataset", "split") if len(set(rows[key])) > 1]
+    return [", ".join([row["predictor"], *(row[key] for key in keys)]) for _, row in rows.iterrows()]
+
+
+def _place(rows: pd.DataFrame, segment: str) -> str:
+    where = ", ".join(str(rows[key].iloc[0]) for key in ("dataset", "split") if len(set(rows[key])) == 1)
+    return where if segment == "all" else f"{where}, {segment}" if where else segment
+
+
+def _band(ax: Axes, row: pd.Series, height: float | None) -> None:
+    """Floor and its interval over the whole figure, or in one line of it."""
+    if pd.isna(row["noise_floor"]):
+        if height is None:
+            text = f"no noise floor: {row['floor_source'].removeprefix('none: ')}"
+            ax.annotate(text, (0.99, 0.03), xycoords="axes fraction", ha="right", fontsize=8, color=MUTED)
+        return
+    ends = [row["floor_ci_lower"], row["floor_ci_upper"]]
+    ends = [row["noise_floor"]] * 2 if np.isnan(ends).any() else ends
+    label = f"noise floor, 95 % interval ({row['floor_source']})" if height is None else "noise floor, 95 % interval"
+    labels = ax.get_legend_handles_labels()[1]
+    label = "_nolegend_" if label in labels else label
+    if height is None:
+        ax.axvspan(*ends, color=FLOOR, alpha=0.3, linewidth=0, label=label)
+        ax.axvline(row["noise_floor"], color=FLOOR)
+    else:
+        ax.barh(height, ends[1] - ends[0], left=ends[0], height=0.7, color=FLOOR, alpha=0.35, label=label)
+        ax.vlines(row["noise_floor"], height - 0.35, height + 0.35, color=FLOOR)
+
+
+def _points(ax: Axes, rows: pd.DataFrame, y: np.ndarray, label: str) -> None:
+    ends = rows[["ci_lower", "ci_upper"]].to_numpy()
+    ax.hlines(y, ends[:, 0], ends[:, 1], color=INK, linewidth=2)
+    ax.plot(rows["value"], y, "o", color=INK, label=label)
+
+
+def _finish(
+    ax: Axes,
+    rows: pd.DataFrame,
+    y: np.ndarray,
+    labels: list[str],
+    metric: str,
+    title: str,
+    better: str = "left is better",
+) -> None:
+    ax.set_yticks(y, labels)
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.use_sticky_edges = False
+    ax.margins(x=0.05)
+    ax.autoscale_view(scaley=False)
+    ax.set_xlabel(f"{metric} ({better})")
+    ax.set_title(title, loc="left")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    handles, names = ax.get_legend_handles_labels()
+    if handles:
+        ax.figure.legend(handles, names, frameon=False, loc="outside lower center", ncols=3, fontsize=8)
