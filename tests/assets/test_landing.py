@@ -143,17 +143,18 @@ def _ingest_all(folder: Path, landing: Path, start: int) -> None:
     zone.ingest(paths[start:] + paths[:start], landing)
 
 
-def test_concurrent_ingests_of_the_same_files_end_with_the_right_table(tmp_path):
+@pytest.mark.parametrize("n_processes", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_concurrent_ingests_of_the_same_files_end_with_the_right_table(tmp_path, n_processes):
     for n in range(5):
         write_jsonl(tmp_path / f"{n}.jsonl", *[chat(i) for i in range(n * 10, n * 10 + 15)])
     context = multiprocessing.get_context("fork")
     landing = tmp_path / "landing"
-    workers = [context.Process(target=_ingest_all, args=(tmp_path, landing, i % 5)) for i in range(8)]
+    workers = [context.Process(target=_ingest_all, args=(tmp_path, landing, i % 5)) for i in range(n_processes)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0] * 8
+        worker.join(300)
+    assert [worker.exitcode for worker in workers] == [0] * n_processes
     curated = curate(zone.load_rows(landing), price=no_price)
     assert (len(curated.traces), curated.n_duplicates) == (55, 20)
     assert not list(landing.glob(".tmp-*"))

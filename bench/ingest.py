@@ -1,0 +1,169 @@
+"""Ingest against a bare read of the same file: JSONL to validated, priced parquet.
+
+Prints, for each number of rows, seconds and peak memory of `ingest` + `curate` and of DuckDB (and polars,
+where it is installed) merely reading the file, with their ratio; and how both grow with the rows. Each
+measurement runs in a process of its own, one thread, one after the other::
+
+    python bench/ingest.py --rows 10000 100000 1000000 --format openai_jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+DAY = 1_795_305_600  # 2026-11-22T00:00:00Z
+
+
+def openai_line(i: int) -> dict[str, Any]:
+    """One chat completion with its request, about 600 bytes."""
+    usage = {
+        "prompt_tokens": 100 + i % 900,
+        "completion_tokens": 50 + i % 4000,
+        "total_tokens": 150 + i % 900 + i % 4000,
+        "prompt_tokens_details": {"cached_tokens": i % 100},
+        "completion_tokens_details": {"reasoning_tokens": i % 50},
+    }
+    question = f"Question {i % 5000}: " + "what follows from this? " * 4
+    return {
+        "request": {"model": "gpt-5", "messages": [{"role": "user", "content": question}], "temperature": 1.0},
+        "response": {
+            "id": f"chatcmpl-{i}",
+            "object": "chat.completion",
+            "created": DAY + i % 80_000,
+            "model": "gpt-5-2025-08-07",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],
+            "usage": usage,
+        },
+        "latency_s": 1.5,
+    }
+
+
+def otlp_line(i: int) -> dict[str, Any]:
+    """One export batch of one span, about 900 bytes."""
+    attributes = {
+        "gen_ai.operation.name": {"stringValue": "chat"},
+        "gen_ai.provider.name": {"stringValue": "openai"},
+        "gen_ai.request.model": {"stringValue": "gpt-5"},
+        "gen_ai.usage.input_tokens": {"intValue": str(100 + i % 900)},
+        "gen_ai.usage.output_tokens": {"intValue": str(50 + i % 4000)},
+        "gen_ai.usage.reasoning.output_tokens": {"intValue": str(i % 50)},
+    }
+    span = {
+        "traceId": f"{i:032x}",
+        "spanId": f"{i:016x}",
+        "name": "chat gpt-5",
+        "kind": 3,
+        "startTimeUnixNano": str((DAY + i % 80_000) * 10**9),
+        "endTimeUnixNano": str((DAY + i % 80_000 + 2) * 10**9),
+        "attributes": [{"key": k, "value": v} for k, v in attributes.items()],
+        "status": {},
+    }
+    return {
+        "resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"scope": {"name": "s"}, "spans": [span]}]}]
+    }
+
+
+MAKERS = {"openai_jsonl": openai_line, "otlp_json": otlp_line}
+
+
+def land(path: Path, folder: Path) -> int:
+    """Read, check and write the raw rows by day."""
+    from assets.landing import ingest
+
+    return ingest([path], folder / "landing").n_usable
+
+
+def land_and_curate(path: Path, folder: Path) -> int:
+    """The whole way to validated, priced parquet, one day at a time."""
+    from assets.curation import curate
+    from assets.landing import ingest, landed_days, load_day
+    from predictors.thinking_tokens.cost import price_requests
+
+    n_rows = 0
+    ingest([path], folder / "landing")
+    for day in landed_days(folder / "landing"):
+        curated = curate(load_day(folder / "landing", day), price=price_requests)
+        curated.traces.to_parquet(folder / f"{day}.parquet")
+        n_rows += len(curated.traces)
+    return n_rows
+
+
+def duckdb_read(path: Path, folder: Path) -> int:
+    """DuckDB parses every field of the file into columns and writes them nowhere."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")
+        connection.execute(f"CREATE TABLE t AS SELECT * FROM read_json('{path}', format = 'newline_delimited')")
+        (n_rows,) = connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
+    return int(n_rows)
+
+
+def polars_read(path: Path, folder: Path) -> int:
+    """Polars reads the same file into a frame."""
+    import polars
+
+    return polars.read_ndjson(path).height
+
+
+def _measured(run: Callable[[Path, Path], int], path: Path, folder: Path, out: Any) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    started = time.perf_counter()
+    n_rows = run(path, folder)
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    out.put({"rows": n_rows, "seconds": round(seconds, 2), "cpu_s": round(cpu, 2), "peak_mib": after.ru_maxrss // 1024})
+
+
+def measure(run: Callable[[Path, Path], int], path: Path, folder: Path) -> dict[str, Any]:
+    """Run one contestant in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    process = context.Process(target=_measured, args=(run, path, folder, out))
+    process.start()
+    result: dict[str, Any] = out.get()
+    process.join()
+    return result
+
+
+def main() -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Ingest against a bare read of the same file.")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--format", choices=sorted(MAKERS), default="openai_jsonl")
+    args = parser.parse_args()
+    contestants: dict[str, Callable[[Path, Path], int]] = {
+        "duckdb": duckdb_read,
+        "land": land,
+        "land+curate": land_and_curate,
+    }
+    if find_spec("polars") is not None:
+        contestants["polars"] = polars_read
+    for n_rows in args.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "traces.jsonl"
+            with path.open("w") as file:
+                file.writelines(json.dumps(MAKERS[args.format](i)) + "\n" for i in range(n_rows))
+            bare = None
+            for name, run in contestants.items():
+                place = Path(folder) / name
+                place.mkdir()
+                found = measure(run, path, place)
+                assert found["rows"] == n_rows, (name, found)
+                bare = bare or found["cpu_s"]
+                found |= {"ratio_to_duckdb": round(found["cpu_s"] / bare, 1), "file_mib": path.stat().st_size >> 20}
+                print(json.dumps({"format": args.format, "contestant": name, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
