@@ -19,6 +19,7 @@ from assets.policy import Policy
 from assets.tracking import code_digest, fit_digest, frame_digest
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from predictors.errors import InvalidInputError
+from predictors.schemas import as_evaluation
 
 __all__ = [
     "Decision",
@@ -196,35 +197,35 @@ def _forecasts(
     return {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
 
 
-def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame) -> pd.DataFrame:
-    """The noise floor of every segment and metric, on all runs whose group is not mostly cut off.
+def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
+    """The noise floor of every segment and metric over all splits, as Evaluation rows without an error.
 
-    Returns
-    -------
-    DataFrame
-        Columns segment, metric, noise_floor (NaN where it cannot be known), ci_lower, ci_upper,
-        source (how, or why not), n_queries, n_replicates.
+    Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known.
     """
     from predictors import metrics
 
     estimators = {name: getattr(metrics, f"{name}_floor") for name in FLOORS}
-    rows = []
+    rows: list[dict[str, object]] = []
     for segment, runs in _segments(pipeline, examples[~examples["is_capped"]].drop(columns="split")):
         for metric, estimate in estimators.items():
             floor = estimate(runs, scale=pipeline.scale)
             rows.append(
                 {
+                    "predictor": "none",
+                    "family": pipeline.family,
+                    "dataset": dataset,
+                    "split": "all",
                     "segment": segment,
                     "metric": metric,
                     "noise_floor": floor.value,
-                    "ci_lower": floor.ci_lower,
-                    "ci_upper": floor.ci_upper,
-                    "source": floor.method,
+                    "floor_ci_lower": floor.ci_lower,
+                    "floor_ci_upper": floor.ci_upper,
+                    "floor_source": floor.method,
                     "n_queries": floor.n_queries,
                     "n_replicates": floor.n_replicates,
                 }
             )
-    return pd.DataFrame(rows)
+    return as_evaluation(rows)
 
 
 def _segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

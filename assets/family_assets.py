@@ -37,12 +37,12 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         description="One row per segment and metric: the error that repeated runs make unavoidable.",
     )
     def noise_floor(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
-        from predictors.plots import plot_noise_floor
 
-        floors = floor_table(pipeline, examples)
-        plot = _draw(
-            plot_noise_floor, floors[main_segments(floors)], workspace.reports_path / f"{family}_noise_floor.png"
-        )
+        from predictors.plots import plot_floor_by_segment
+
+        floors = floor_table(pipeline, examples, dataset=DATASET)
+        file = workspace.reports_path / f"{family}_noise_floor.png"
+        plot = _draw(plot_floor_by_segment, floors[main_segments(floors)], file)
         whole = floors[floors["segment"] == "all"].set_index("metric")
         numbers = {f"{m}_floor": float(whole.loc[m, "noise_floor"]) for m in whole.index}
         return dg.MaterializeResult(value=floors, metadata={**_numbers(numbers), "plot": plot})
@@ -76,13 +76,13 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         description="One row per predictor, split, segment and metric: error, noise floor, excess, skill.",
     )
     def evaluation(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
-        from predictors.plots import plot_error_and_floor
+
+        from predictors.plots import plot_error_by_segment
 
         fitted = fit_family(pipeline, examples, store=workspace.models_path)
         table = evaluate_family(pipeline, fitted, examples, dataset=DATASET)
-        plot = _draw(
-            plot_error_and_floor, table[main_segments(table)], workspace.reports_path / f"{family}_evaluation.png"
-        )
+        file = workspace.reports_path / f"{family}_evaluation.png"
+        plot = _draw(plot_error_by_segment, table[main_segments(table)], file)
         return dg.MaterializeResult(value=table, metadata={**_headline(table), "plot": plot})
 
     @dg.asset(
@@ -181,8 +181,8 @@ def _numbers(values: dict[str, float]) -> dict[str, dg.MetadataValue]:
 
 def _draw(plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, path: Path) -> dg.MetadataValue:
     """Save a figure and return it inline, as the UI shows it."""
-    from predictors.plots import save_figure
-
-    save_figure(plot(table), path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = plot(table).figure
+    figure.savefig(path, dpi=110)
     encoded = base64.b64encode(path.read_bytes()).decode()
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")

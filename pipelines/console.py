@@ -89,8 +89,8 @@ def print_floors(floors: pd.DataFrame, *, title: str) -> None:
             (
                 row["segment"],
                 row["metric"],
-                with_interval(row["noise_floor"], row["ci_lower"], row["ci_upper"]),
-                row["source"],
+                with_interval(row["noise_floor"], row["floor_ci_lower"], row["floor_ci_upper"]),
+                row["floor_source"],
                 row["n_queries"],
                 row["n_replicates"],
             )
@@ -98,5 +98,5 @@ def print_floors(floors: pd.DataFrame, *, title: str) -> None:
         ],
         no_wrap=True,
     )
-    for reason, found in floors[floors["noise_floor"].isna()].groupby("source"):
+    for reason, found in floors[floors["noise_floor"].isna()].groupby("floor_source"):
         out.print(f"{found['segment'].nunique()} segments: {str(reason).removeprefix('none: ')}", markup=False)

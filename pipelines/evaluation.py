@@ -35,7 +35,7 @@ def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataF
     from assets.family import floor_table
     from assets.thinking_tokens import PIPELINE
 
-    return floor_table(PIPELINE, _examples(settings, family, dataset))
+    return floor_table(PIPELINE, _examples(settings, family, dataset), dataset=dataset)
 
 
 def _examples(settings: Settings, family: str, dataset: str) -> pd.DataFrame:

@@ -63,8 +63,8 @@ def test_floor_of_the_starter_rests_on_random_repeats(installed) -> None:
 
     floors = floors_of_dataset(installed.settings, "thinking_tokens", "lake").set_index(["segment", "metric"])
     whole = floors.loc[("all", "crps")]
-    assert whole["source"].startswith("repeats")
-    assert 0 < whole["ci_lower"] < whole["noise_floor"] < whole["ci_upper"]
+    assert whole["floor_source"].startswith("repeats")
+    assert 0 < whole["floor_ci_lower"] < whole["noise_floor"] < whole["floor_ci_upper"]
 
 
 @pytest.mark.mirror
@@ -82,8 +82,8 @@ def test_floor_on_aime_is_the_one_measured_by_hand(mirror: Path, tmp_path: Path)
     for model, sd in (("gemini-3-flash-preview", 0.184), ("gpt-5-mini", 0.265), ("gpt-5.2", 0.270)):
         floor = floors.loc[(f"benchmark=aime,model={model}", "mse"), "noise_floor"]
         assert floor**0.5 == pytest.approx(sd, abs=0.001)
-    assert "not drawn at random" in floors.loc[("benchmark=aime", "mse"), "source"]
-    assert floors.loc[("benchmark=gpqa", "mse"), "source"] == "none: one run per query"
+    assert "not drawn at random" in floors.loc[("benchmark=aime", "mse"), "floor_source"]
+    assert floors.loc[("benchmark=gpqa", "mse"), "floor_source"] == "none: one run per query"
 
 
 @pytest.mark.slow
