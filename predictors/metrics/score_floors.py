@@ -47,8 +47,8 @@ class ScoreFloor:
 def log_loss_floor_per_cell(runs: Replicates) -> Floats:
     """Jackknife entropy of each cell's outcomes 0 and 1, in nats, shape (n_cells,); NaN below 4 runs.
 
-    ``R H(k, R) - (R - 1) mean of H without each run``. No estimator is unbiased; this one is within
-    about 10 % from 4 runs (docs/studies/noise-floor.md).
+    ``R H(k, R) - (R - 1) mean of H without each run``. No estimator is unbiased; this one was within
+    6 % from 4 runs (docs/studies/noise-floor.md).
 
     References
     ----------

@@ -13,7 +13,7 @@ from scipy import stats
 
 from predictors.base import EVALUATION_LEVELS
 from predictors.errors import InvalidInputError
-from predictors.metrics import compare, evaluate, level_weights
+from predictors.metrics import compare, duplicated_runs, evaluate, level_weights
 
 NAMES = {"predictor": "p", "family": "f", "dataset": "d", "split": "test"}
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -373,6 +373,20 @@ class TestProperties:
         a = evaluate(outcomes, forecast, segments=["benchmark"], **NAMES)
         b = evaluate(shuffled, forecast.sample(frac=1, random_state=seed), segments=["benchmark"], **NAMES)
         pd.testing.assert_frame_equal(a, b)
+
+    @settings(max_examples=15, deadline=None)
+    @given(tables(), st.integers(1, 5), st.integers(0, 1000))
+    def test_duplicated_runs_are_detected(
+        self, data: tuple[pd.DataFrame, pd.DataFrame], n_copies: int, seed: int
+    ) -> None:
+        outcomes, forecast = data
+        numbered = outcomes.assign(replicate=outcomes.groupby("cell_id").cumcount())
+        copies = numbered.sample(n_copies, random_state=seed)
+        table = pd.concat([numbered, copies]).sample(frac=1, random_state=seed)
+        assert duplicated_runs(table).sum() == n_copies
+        assert not duplicated_runs(numbered).any()
+        with pytest.raises(InvalidInputError, match=f"holds {n_copies} runs twice"):
+            evaluate(table, forecast, **NAMES)
 
     @settings(max_examples=10, deadline=None)
     @given(tables())
