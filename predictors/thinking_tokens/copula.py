@@ -152,7 +152,8 @@ class QueryCopula:
         position = np.array([known.get(str(c), -1) for c in context.config[order]], dtype=np.intp)
         starts = np.flatnonzero(np.diff(targets, prepend=-1))
         patterns: dict[tuple[Any, ...], list[tuple[int, NDArray[np.intp]]]] = {}
-        for begin, end in zip(starts, [*starts[1:], len(targets)], strict=True):
+        ends = np.append(starts[1:], len(targets))[: len(starts)]
+        for begin, end in zip(starts, ends, strict=True):
             target = int(targets[begin])
             runs = order[begin:end]
             codes = position[begin:end]

@@ -133,7 +133,7 @@ class PooledLocation:
         self.intercepts_ = [np.zeros(len(groups)) for groups in self.groups_]
         sizes = [np.bincount(c, weight, len(g)) for c, g in zip(self._codes_by_level, self.groups_, strict=True)]
         residual = z - self.mean_
-        self.sizes_ = sizes
+        self.sizes_: list[NDArray[np.float64]] = [size.astype(np.float64) for size in sizes]
         for _ in range(n_sweeps):
             for level, codes in enumerate(self._codes_by_level):
                 residual = residual + self.intercepts_[level][codes]

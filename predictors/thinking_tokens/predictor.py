@@ -28,7 +28,7 @@ from predictors.thinking_tokens.distribution import (
     tilted_curves,
 )
 from predictors.thinking_tokens.features import TextEmbedding, settings_matrix
-from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
+from predictors.thinking_tokens.hierarchy import CATEGORIES, SEPARATOR, PooledLocation, cell_keys
 from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
 
 __all__ = ["ThinkingTokensPredictor"]
@@ -298,6 +298,12 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
 
     def _location(self, X: pd.DataFrame) -> Floats:
         return self.location_.intercept(X) + self.location_.text_effect(X, self._embed(X))
+
+    @property
+    def known_models(self) -> frozenset[str]:
+        """Models that were trained on, and those that `adapt` has added."""
+        self._check_fitted()
+        return frozenset(config.split(SEPARATOR)[0] for config in self.copula_.configs_)
 
     def shared_deviation(self, X: pd.DataFrame) -> pd.Series:
         """Standard deviation, in log tokens, of the error that all requests of a cell share; for sums of many."""
