@@ -187,7 +187,9 @@ def _derived(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _query_ids(frame: pd.DataFrame) -> pd.Series:
     ids = frame["query_id"].where(frame["query_id"].str.fullmatch(r"[0-9a-f]{64}").fillna(False).astype(bool))
-    ids = ids.fillna(frame["prompt_text"].map(query_id_of_text, na_action="ignore"))
+    hashable = ids.isna() & frame["prompt_text"].notna()
+    if hashable.any():
+        ids[hashable] = frame.loc[hashable, "prompt_text"].map(query_id_of_text)
     # Without text the item of a benchmark is the query; without that nobody can tell two queries alike.
     item = "item:" + frame["benchmark"].fillna("") + "/" + frame["item_id"]
     alone = "request:" + frame["source"] + "/" + frame["request_id"]

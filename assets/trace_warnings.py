@@ -29,50 +29,45 @@ def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
     """
     if traces.empty:
         return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})
+    found = _by_model(traces, raw)
+    return pd.DataFrame(found + _constant_metering(traces) + _thinking_cut(traces), columns=WARNING_COLUMNS)
+
+
+_MESSAGES = {
+    "censoring": "answers were cut off: their tokens are lower bounds, never plain targets",
+    "unpriced": "no price is known: add the model to your price file",
+    "reasoning_unknown": "reasoning tokens are not reported (null, not 0): the provider or the logger leaves them out",
+    "query_unknown": "neither prompt nor item is known: repeats of a query cannot be found",
+    "free_despite_tokens": "a price of 0: is that so?",
+    "cost_differs": f"our cost differs from the reported one by more than {COST_TOLERANCE:.0%}: batch or tier price, "
+    "or reasoning tokens billed twice or not at all?",
+    "total_differs": "the reported total is not input + output: are reasoning or cached tokens left out?",
+}
+
+
+def _by_model(traces: pd.DataFrame, raw: pd.DataFrame) -> list[dict[str, object]]:
+    ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
+    n_tokens = traces["input_tokens"].fillna(0) + traces["output_tokens"]
+    masks = {
+        "censoring": traces["is_censored"],
+        "unpriced": ours.isna(),
+        "reasoning_unknown": traces["reasoning_tokens"].isna(),
+        "query_unknown": _without_query(raw),
+        "free_despite_tokens": (ours == 0) & (n_tokens > 0),
+        "cost_differs": (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
+        "total_differs": raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
+    }
     total = traces.groupby("model").size()
     found: list[dict[str, object]] = []
-
-    def warn(check: str, mask: pd.Series, message: str, *, above: float = 0.0, of: pd.DataFrame = traces) -> None:
-        counts = of.loc[mask.fillna(False).astype(bool)].groupby("model").size()
+    for check, mask in masks.items():
+        # `raw` and `traces` are the same requests in the same order.
+        counts = traces["model"][mask.fillna(False).astype(bool).to_numpy()].value_counts().sort_index()
         for model, n in counts.items():
             share = n / total[str(model)]
-            if share > above:
+            if share > (MAX_TYPICAL_CENSORED if check == "censoring" else 0):
+                message = _MESSAGES[check]
                 found.append({"check": check, "model": model, "n_rows": int(n), "share": share, "message": message})
-
-    tokens = traces[["input_tokens", "output_tokens"]]
-    warn(
-        "censoring",
-        traces["is_censored"],
-        "answers were cut off: their tokens are lower bounds, never plain targets",
-        above=MAX_TYPICAL_CENSORED,
-    )
-    warn("unpriced", traces["cost_usd"].isna(), "no price is known: add the model to your price file")
-    warn(
-        "reasoning_unknown",
-        traces["reasoning_tokens"].isna(),
-        "reasoning tokens are not reported (null, not 0): the provider or the logger leaves them out",
-    )
-    warn(
-        "query_unknown",
-        _without_query(raw),
-        "neither prompt nor item is known: repeats of a query cannot be found",
-        of=raw,
-    )
-    warn("free_despite_tokens", (traces["cost_usd"] == 0) & (tokens.sum(axis=1) > 0), "a price of 0: is that so?")
-    ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
-    warn(
-        "cost_differs",
-        (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
-        f"our cost differs from the reported one by more than {COST_TOLERANCE:.0%}: batch or tier price, or reasoning "
-        "tokens billed twice or not at all?",
-    )
-    warn(
-        "total_differs",
-        raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
-        "the reported total is not input + output: are reasoning or cached tokens left out?",
-        of=raw,
-    )
-    return pd.DataFrame(found + _constant_metering(traces) + _thinking_cut(traces), columns=WARNING_COLUMNS)
+    return found
 
 
 def _without_query(raw: pd.DataFrame) -> pd.Series:
