@@ -258,7 +258,7 @@ def _phrases(tasks: pd.DataFrame, columns: tuple[str, ...], template: str) -> pd
 def _difficulty(tasks: pd.DataFrame) -> pd.Series:
     """Subtypes, and the typical length of the texts as a band."""
     kinds = tasks["subtypes"].fillna("").str.replace("|", ", ").str.lower()
-    named = [c for c in tasks if c.endswith("average_text_length")]
+    named = [c for c in map(str, tasks.columns) if c.endswith("average_text_length")]
     lengths = {"documents": [c for c in named if "documents" in c], "texts": [c for c in named if "documents" not in c]}
     phrases = []
     for i, kind in enumerate(kinds):

@@ -1,0 +1,1 @@
+"""What a model will score on a benchmark that is only described in words."""

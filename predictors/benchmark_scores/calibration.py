@@ -1,0 +1,73 @@
+"""From a location and out-of-fold residuals to a calibrated distribution on the logit scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.benchmark_scores.trees import boost, load_trees, predict_trees
+from predictors.conformal import level_offsets
+
+__all__ = ["GRID", "ResidualCurve", "ResidualScale"]
+
+Floats = NDArray[np.float64]
+GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 40) / 40, [0.99, 0.995]])
+"""Levels at which the distribution of standardised residuals is kept."""
+FLOOR = 0.1
+
+
+@dataclass
+class ResidualCurve:
+    """Conformal quantiles of standardised residuals at `GRID`."""
+
+    offsets: Floats
+
+    @classmethod
+    def fit(cls, residuals: Floats, weights: Floats) -> Self:
+        """One-sided conformal offset at every level (`predictors.conformal.level_offsets`)."""
+        found = level_offsets(residuals, np.zeros((len(residuals), len(GRID))), GRID, weights)
+        return cls(np.maximum.accumulate(np.asarray(found, dtype=np.float64)))
+
+    def at(self, levels: Floats) -> Floats:
+        """Standardised quantiles at `levels`, linear in the normal quantile of the level."""
+        from scipy.special import ndtri
+
+        return np.asarray(np.interp(ndtri(levels), ndtri(GRID), self.offsets), dtype=np.float64)
+
+
+@dataclass
+class ResidualScale:
+    """How large residuals are where: LightGBM of their logarithm, damped towards a constant."""
+
+    booster: Any
+    centre: float
+    damping: float
+
+    @classmethod
+    def fit(
+        cls, columns: Floats, residuals: Floats, weight: Floats, *, damping: float, rounds: int = 60, **settings: Any
+    ) -> Self:
+        """Learn ``log(|residual| + FLOOR)`` from `columns`."""
+        target = np.log(np.abs(residuals) + FLOOR)
+        booster = boost(
+            columns, target, weight, rounds=rounds, objective="l2", num_leaves=8, min_data_in_leaf=200,
+            feature_fraction=0.5, **settings,
+        )  # fmt: skip
+        return cls(booster, float(np.average(target, weights=weight)), damping)
+
+    def predict(self, columns: Floats) -> Floats:
+        """Scale of each row's residual, > 0."""
+        learnt = predict_trees(self.booster, columns)
+        return np.exp(self.centre + self.damping * (learnt - self.centre))
+
+    def state(self) -> tuple[dict[str, Any], str]:
+        """JSON state and the text of the trees."""
+        return {"centre": self.centre, "damping": self.damping}, self.booster.model_to_string()
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], text: str) -> Self:
+        """Rebuild what `state` wrote."""
+        return cls(load_trees(text), **state)

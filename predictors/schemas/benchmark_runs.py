@@ -1,0 +1,52 @@
+"""The contract of `benchmark_runs`: scores of models on benchmarks, per item or as one aggregate."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+__all__ = ["AGGREGATE_ITEM", "BenchmarkRuns"]
+
+AGGREGATE_ITEM = "*"
+"""`item_id` of a row that holds the score over all items of a run."""
+
+
+class BenchmarkRuns(pa.DataFrameModel):
+    """One row per run, item, replicate, metric and filter.
+
+    An aggregate over all items has the item `AGGREGATE_ITEM`; bounded metrics are then in points (0-100),
+    as is `standard_error_reported` (of the score, as the harness says). Where an aggregate is the mean of
+    repeated experiments, `n_replicates` counts them and `replicate_sd` is the standard deviation of one.
+    """
+
+    run_id: Series[str]
+    item_id: Series[str]
+    replicate: Series[pd.Int64Dtype] = pa.Field(ge=0)
+    metric: Series[str]
+    filter: Series[str]
+    benchmark: Series[str]
+    model: Series[str]
+    n_shot: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=0)
+    score: Series[float]
+    higher_is_better: Series[bool]
+    standard_error_reported: Series[float] = pa.Field(nullable=True, ge=0)
+    n_replicates: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)
+    replicate_sd: Series[float] = pa.Field(nullable=True, ge=0)
+    n_items: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)
+    tokens: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=0)
+    started_at: Series[pd.DatetimeTZDtype] = pa.Field(nullable=True, dtype_kwargs={"unit": "us", "tz": "UTC"})
+    harness: Series[str]
+    harness_version: Series[str] = pa.Field(nullable=True)
+    task_hash: Series[str] = pa.Field(nullable=True)
+    git_commit: Series[str] = pa.Field(nullable=True)
+
+    class Config:
+        coerce = True
+        strict = True
+        ordered = True
+        unique = ["run_id", "item_id", "replicate", "metric", "filter"]  # noqa: RUF012
+
+    @pa.dataframe_check(error="score must be finite")
+    def score_is_finite(cls, df: pd.DataFrame) -> pd.Series:
+        return df["score"].abs() < float("inf")

@@ -1,0 +1,228 @@
+"""Readers, examples and evaluation of the benchmark-score family."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from assets.benchmark_scores import (
+    add_noise_floors,
+    evaluate_score_tables,
+    examples_from_scores,
+    load_precog_jsonl,
+    load_score_tables,
+    prepare_tables,
+    with_known_scores,
+)
+from assets.readers.lm_eval_scores import describe_tasks as describe_harness
+from assets.readers.lm_eval_scores import read_lm_eval_results, read_task_readmes
+from assets.readers.mteb import describe_tasks, load_mteb_snapshot, read_mteb_results
+from predictors.errors import DatasetError, InvalidInputError
+from predictors.metrics import evaluate
+from predictors.schemas.benchmark_runs import BenchmarkRuns
+from predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
+from tests.predictors.benchmark_scores.synthetic_scores import make_scores
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the prepared snapshots lie, beside the mirror; skips where they are not."""
+    import os
+
+    mirror = os.environ.get("FORETELL_MIRROR")
+    here = Path(__file__).resolve().parents[2].parent / "shared" / "snapshots"
+    for folder in ([Path(mirror).parent / "snapshots"] if mirror else []) + [here]:
+        if (folder / "mteb").is_dir():
+            return folder
+    pytest.skip("the prepared snapshots are not here: they lie beside the mirror that FORETELL_MIRROR names")
+
+
+def _tables(seed: int = 0, n_benchmarks: int = 30) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    rows = make_scores(n_benchmarks, 8, seed=seed)
+    described = rows.drop_duplicates("benchmark").reset_index(drop=True)
+    described = described.reindex(columns=list(BenchmarkDescriptions.to_schema().columns))
+    runs = rows.rename(columns={"value": "score"}).assign(
+        run_id=rows["model"] + "/" + rows["benchmark"], item_id="*", replicate=0, filter="none", n_shot=None,
+        higher_is_better=True, standard_error_reported=1.0, n_replicates=1, harness="made up",
+        started_at=pd.NaT,
+    )  # fmt: skip
+    models = rows.drop_duplicates("model").assign(released_at=pd.Timestamp("2024-03-01", tz="UTC"))
+    return (
+        BenchmarkDescriptions.validate(described),
+        BenchmarkRuns.validate(runs.reindex(columns=list(BenchmarkRuns.to_schema().columns))),
+        BenchmarkModels.validate(models.reindex(columns=list(BenchmarkModels.to_schema().columns))),
+    )
+
+
+# -- readers -------------------------------------------------------------------------------------------
+def _mteb_file(folder: Path, scores: list[dict[str, object]], task: str = "FooClassification") -> None:
+    path = folder / "org__model" / "abc" / f"{task}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"task_name": task, "mteb_version": "2.0", "scores": {"test": scores}}))
+
+
+def test_mteb_results_average_subsets_and_keep_repeated_experiments(tmp_path: Path) -> None:
+    parts = [
+        {"hf_subset": name, "main_score": s, "accuracy": s,
+         "scores_per_experiment": [{"accuracy": s - 0.1}, {"accuracy": s + 0.1}]}
+        for name, s in (("en", 0.6), ("de", 0.4))
+    ]  # fmt: skip
+    _mteb_file(tmp_path, parts)
+    (tmp_path / "org__model" / "abc" / "model_meta.json").write_text("{}")
+    _mteb_file(tmp_path, [], "Empty")
+    runs, rejects = read_mteb_results(tmp_path)
+    row = runs.iloc[0]
+    assert (row["score"], row["metric"], row["n_replicates"]) == (pytest.approx(50.0), "accuracy", 2)
+    assert row["replicate_sd"] == pytest.approx(100 * np.std([0.4, 0.6], ddof=1))
+    assert rejects["source_file"].tolist() == ["org__model/abc/Empty.json"]
+    only, _ = read_mteb_results(tmp_path, subsets=["en"])
+    assert only["score"].iloc[0] == pytest.approx(60.0)
+
+
+def test_mteb_metadata_becomes_the_seven_fields_without_counts() -> None:
+    tasks = pd.DataFrame({
+        "task": ["FooClassification"], "description": ["Topics of forum posts."], "type": ["Classification"],
+        "modalities": ["text"], "languages": ["deu|eng"], "main_metric": ["accuracy"], "domains": ["Web|Written"],
+        "date": ["('2019-01-01', '2020-05-31')"], "subtypes": ["Topic classification"], "license": ["mit"],
+        "annotations": ["human-annotated"], "sample_creation": ["found"], "reference": ["https://example.org"],
+        "st_num_samples": [2048.0], "st_text_statistics__average_text_length": [120.0],
+        "st_label_statistics__unique_labels": [6.0],
+    })  # fmt: skip
+    row = describe_tasks(tasks).iloc[0]
+    assert (row["n_classes"], row["n_items"], row["languages"]) == (6, 2048, "deu|eng")
+    assert row["difficulty"] == "topic classification; short texts."
+    assert row["published_at"] == pd.Timestamp("2020-05-31", tz="UTC")
+    assert not any("2048" in str(row[name]) for name in ("task", "data_collection", "difficulty", "subset"))
+
+
+def test_harness_results_of_either_layout_come_out_in_points(tmp_path: Path) -> None:
+    new = {
+        "results": {"arc_easy": {"alias": "a", "acc,none": 0.5, "acc_stderr,none": 0.01, "ppl,none": float("nan")}},
+        "n-shot": {"arc_easy": 5}, "n-samples": {"arc_easy": {"original": 200, "effective": 100}},
+        "higher_is_better": {"arc_easy": {"acc": True}}, "model_name": "m", "lm_eval_version": "0.4.9",
+    }  # fmt: skip
+    old = {
+        "results": {"wikitext": {"word_perplexity": 20.0}, "boolq": {"acc": 0.6, "acc_stderr": 0.02}},
+        "config": {"model_args": "pretrained=org/m,dtype=float16", "num_fewshot": 0},
+    }
+    for name, record in (("new", new), ("old", old)):
+        (tmp_path / name).write_text(json.dumps(record))
+    runs, rejects = read_lm_eval_results(tmp_path / "new")
+    assert runs[["score", "standard_error_reported", "n_items", "n_shot"]].iloc[0].tolist() == [50.0, 1.0, 100, 5]
+    assert rejects["reason"].tolist() == ["arc_easy/ppl,none is nan, not a finite number"]
+    runs, _ = read_lm_eval_results(tmp_path / "old")
+    by_metric = runs.set_index("metric")
+    assert by_metric.loc["acc", "model"] == "org/m"
+    assert by_metric.loc["acc", "standard_error_reported"] == pytest.approx(2.0)
+    assert not by_metric.loc["word_perplexity", "higher_is_better"]
+    assert by_metric.loc["word_perplexity", "score"] == 20.0
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"results": 3}', "\x00\x01"])
+def test_what_is_no_results_file_is_a_clear_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "r.json").write_text(content)
+    with pytest.raises(DatasetError, match="not a results file"):
+        read_lm_eval_results(tmp_path / "r.json")
+
+
+def test_harness_readmes_describe_tasks_and_group_those_of_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "blimp").mkdir()
+    text = "# BLiMP\n\n### Paper\n\nMinimal pairs of sentences probe grammar.\n\n### Citation\n\n```\n@x\n```\n"
+    (tmp_path / "blimp" / "README.md").write_text(text)
+    readmes = read_task_readmes(tmp_path)
+    assert readmes == {"blimp": "Minimal pairs of sentences probe grammar."}
+    described = describe_harness(["blimp_drop_argument", "blimp_causative", "piqa"], readmes).set_index("benchmark")
+    assert described.loc["blimp_causative", "task"] == "Minimal pairs of sentences probe grammar."
+    assert described["leak_group"].nunique() == 2
+    assert described.loc["blimp_causative", "n_classes"] == 2
+
+
+def test_precog_records_get_leak_groups_from_their_sources(tmp_path: Path) -> None:
+    path = tmp_path / "precog.jsonl"
+    records = [
+        {"benchmark": "Kites", "task": "Sorting kites.", "sources": ["arxiv.org/abs/2301.00001"], "n_classes": 4},
+        {"benchmark": "Lamps", "task": "Lamps.", "sources": ["arxiv.org/abs/2301.00001", "arxiv.org/abs/2301.00002"]},
+        {"benchmark": "Moons", "task": "Counting moons.", "sources": ["arxiv.org/abs/2301.00003"]},
+    ]  # fmt: skip
+    path.write_text("\n".join(json.dumps(record) for record in records))
+    assert load_precog_jsonl(path)["leak_group"].tolist() == ["Kites", "Kites", "Moons"]
+    path.write_text('{"name": "x"}')
+    with pytest.raises(DatasetError, match="lack `benchmark`"):
+        load_precog_jsonl(path)
+
+
+# -- examples ------------------------------------------------------------------------------------------
+def test_no_row_is_lost_between_good_and_quarantined() -> None:
+    descriptions, runs, models = _tables()
+    runs.loc[0, "score"], runs.loc[1, "benchmark"], runs.loc[2, "higher_is_better"] = 100.5, "unheard", False
+    tables = prepare_tables(descriptions, runs, models)
+    assert len(tables.runs) + len(tables.quarantine) == len(runs)
+    assert tables.quarantine["reason"].str.contains("outside|no description|lower is better").all()
+    assert len(tables.quarantine) == 3
+
+
+def test_a_description_that_names_its_benchmark_is_redacted_and_one_that_hides_a_score_too() -> None:
+    descriptions, runs, models = _tables()
+    descriptions["benchmark"] = descriptions["benchmark"].replace({"B0": "FooBench"})
+    runs["benchmark"] = runs["benchmark"].replace({"B0": "FooBench"})
+    descriptions.loc[0, "task"] = "The FooBench corpus on which models reach 63.4 points of accuracy."
+    tables = prepare_tables(descriptions, runs, models)
+    assert "Foo" not in tables.descriptions.loc[0, "task"]
+    assert {"name", "count"} <= set(tables.redactions.loc[tables.redactions["benchmark"] == "FooBench", "kind"])
+
+
+def test_examples_take_so_many_models_of_a_benchmark_and_the_same_each_time() -> None:
+    tables = prepare_tables(*_tables())
+    examples = examples_from_scores(tables, per_benchmark=3)
+    assert examples.groupby("benchmark").size().eq(3).all()
+    pd.testing.assert_frame_equal(examples, examples_from_scores(tables, per_benchmark=3))
+    assert examples.groupby("leak_group")["split"].nunique().max() == 1
+
+
+def test_known_scores_are_of_the_cheapest_models_and_never_asked_for() -> None:
+    examples = examples_from_scores(prepare_tables(*_tables()))
+    told = with_known_scores(examples, examples["model"].unique().tolist(), n_known=2)
+    assert all(models == ["M0", "M1"] for models in told["known_models"])
+    assert not told["model"].isin(["M0", "M1"]).any()
+    assert with_known_scores(examples, ["M0"], n_known=2).empty
+
+
+def test_the_noise_floor_of_known_errors_is_the_mean_absolute_normal() -> None:
+    examples = examples_from_scores(prepare_tables(*_tables())).drop(columns="split")
+    quantiles = pd.DataFrame({0.5: 50.0}, index=examples["cell_id"])
+    table = evaluate(examples, quantiles, predictor="p", family="f", dataset="d", split="s", metrics=("mae",),
+                     segments=("has_noise",))  # fmt: skip
+    filled = add_noise_floors(table, examples).set_index("segment")
+    assert filled.loc["has_noise=known", "noise_floor"] == pytest.approx(np.sqrt(2 / np.pi))
+    assert np.isnan(filled.loc["all", "noise_floor"])
+
+
+@pytest.mark.slow
+def test_evaluation_covers_every_split_and_is_reproducible() -> None:
+    tables = prepare_tables(*_tables(n_benchmarks=40))
+    first, second = (evaluate_score_tables(tables, "made up", optimistic=True) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    assert set(first["split"]) == {"leak_group", "known_5", "benchmark_optimistic"}
+    mae = first[(first["metric"] == "mae") & (first["segment"] == "all")].set_index(["split", "predictor"])["value"]
+    assert mae["known_5", "benchmark_scores"] < mae["leak_group", "benchmark_scores"] < mae["leak_group", "global"]
+
+
+def test_an_unknown_set_or_a_missing_snapshot_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="must be one of"):
+        load_score_tables("squad", snapshots=tmp_path)
+    with pytest.raises(DatasetError, match="mteb_scores"):
+        load_score_tables("mteb", snapshots=tmp_path)
+
+
+@pytest.mark.mirror
+def test_the_snapshot_is_read_redacted_and_split_without_leaks(snapshots: Path) -> None:
+    descriptions, runs, _ = load_mteb_snapshot(snapshots / "mteb")
+    assert (len(descriptions), len(runs)) == (858, 71239)
+    assert descriptions["leak_group"].nunique() > 250
+    harness = load_score_tables("llm-harness", snapshots=snapshots)
+    assert harness.descriptions["leak_group"].nunique() == 39
+    assert len(harness.redactions) > 100
