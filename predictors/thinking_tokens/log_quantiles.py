@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from predictors.base import BasePredictor
+from predictors.base import BasePredictor, check_levels
 from predictors.schemas.requests import CONTEXT_COLUMNS, Requests
 from predictors.splits import assign_split
 from predictors.thinking_tokens.calibration import Calibration
@@ -187,8 +188,20 @@ class LogQuantilePredictor(BasePredictor):
             [self._tokens(X.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
         )
 
-    def _predict_mean(self, X: pd.DataFrame) -> Floats:
+    def predict_both(self, X: pd.DataFrame, levels: Sequence[float]) -> tuple[pd.DataFrame, pd.Series]:
+        """`predict_quantiles` and `predict_mean` at the price of one: the same numbers, for large batches."""
+        self._check_fitted()
+        checked = check_levels(levels)
+        X = self._validate(X)
         heads = self._heads(X)
+        columns = pd.Index([float(level) for level in checked], name="level")
+        quantiles = pd.DataFrame(self._tokens(X, heads, checked), index=X.index, columns=columns)
+        return quantiles, pd.Series(self._mean_of(X, heads), index=X.index, name="mean")
+
+    def _predict_mean(self, X: pd.DataFrame) -> Floats:
+        return self._mean_of(X, self._heads(X))
+
+    def _mean_of(self, X: pd.DataFrame, heads: Heads) -> Floats:
         cells = cell_keys(X, CATEGORIES)
         factors = np.ones(len(X))
         for regime, calibration in self.calibrations_.items():

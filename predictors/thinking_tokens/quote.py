@@ -90,8 +90,8 @@ def quote(
     if kept.empty:
         raise InvalidInputError(f"no request is left to quote: {len(requests)} given, {len(left_out)} left out")
     stacked = pd.concat([kept.assign(model=model, request=kept.index) for model in models], ignore_index=True)
-    batch = forecast_batch(predictor, stacked)
-    rows = _per_request(predictor, stacked, batch, reservation_level, price_file)
+    batch = forecast_batch(predictor, stacked, levels=sorted({*QUANTILES, reservation_level}))
+    rows = _per_request(stacked, batch, reservation_level, price_file)
     rates = request_rates(stacked.assign(input_tokens=estimated_input_tokens(stacked)), price_file=price_file)
     fixed = (rates["request"] + rates["input"] * estimated_input_tokens(stacked)).to_numpy()
     per_token = rates["output"].to_numpy()
@@ -138,14 +138,10 @@ def _left_out(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _per_request(
-    predictor: ThinkingTokensPredictor,
-    X: pd.DataFrame,
-    batch: BatchForecast,
-    reservation_level: float,
-    price_file: Path | None,
+    X: pd.DataFrame, batch: BatchForecast, reservation_level: float, price_file: Path | None
 ) -> pd.DataFrame:
-    levels = sorted({*QUANTILES, reservation_level})
-    quantiles = predictor.predict_quantiles(X, levels)
+    quantiles = batch.quantiles
+    assert quantiles is not None
     tokens = quantiles[list(QUANTILES)].rename(columns=QUANTILES)
     tokens.columns.name = None
     tokens.insert(0, "mean", batch.steps.mean(axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,18 +33,24 @@ class BatchForecast:
         Requests of one group share their error: one model, benchmark and effort.
     max_tokens : ndarray of shape (n_requests,)
         Hard limits; infinite where none is known.
+    quantiles : DataFrame of shape (n_requests, n_levels), optional
+        Quantiles that were asked for beside the steps.
     """
 
     steps: Floats
     shared_deviation: Floats
     groups: NDArray[np.intp]
     max_tokens: Floats
+    quantiles: pd.DataFrame | None = None
 
 
-def forecast_batch(predictor: ThinkingTokensPredictor, X: pd.DataFrame) -> BatchForecast:
+def forecast_batch(
+    predictor: ThinkingTokensPredictor, X: pd.DataFrame, *, levels: Sequence[float] = ()
+) -> BatchForecast:
     """Forecast the requests of `X` (valid under `Requests`), as `simulate_totals` wants them."""
-    steps = predictor.predict_quantiles(X, tuple(STEPS)).to_numpy()
-    mean = predictor.predict_mean(X).to_numpy()
+    asked = np.unique(np.r_[STEPS, np.asarray(levels, dtype=np.float64)])
+    quantiles, means = predictor.predict_both(X, asked.tolist())
+    steps, mean = quantiles[STEPS.tolist()].to_numpy(), means.to_numpy()
     cap = X["max_tokens"].to_numpy(dtype=np.float64) if "max_tokens" in X else np.full(len(X), np.nan)
     groups, _ = pd.factorize(cell_keys(X, CATEGORIES))
     return BatchForecast(
@@ -51,6 +58,7 @@ def forecast_batch(predictor: ThinkingTokensPredictor, X: pd.DataFrame) -> Batch
         predictor.shared_deviation(X).to_numpy(),
         groups.astype(np.intp),
         np.where(np.isnan(cap), np.inf, cap),
+        quantiles[[float(level) for level in levels]] if len(levels) else None,
     )
 
 
