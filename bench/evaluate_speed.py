@@ -87,7 +87,8 @@ Memory is the peak of the whole process, with the tables that are evaluated.
 {rows}
 
 The bar is 3 s and 1 GB for a million rows.
-Time grows in proportion to rows; memory is that of the tables (1.7 kB of forecasts per query) and some 100 bytes a run.
+Time grows a little faster than rows (sorting and memory traffic). The peak is reached while the tables are made, before the call:
+evaluating needs less memory beside them than making them did.
 """
 
 
