@@ -17,6 +17,7 @@ from trace_lines import chat, write_jsonl
 
 from assets.readers import READERS, ReadOptions, archives, detect, read_tables, read_traces
 from assets.readers.archives import MemberError, member_names, read_member
+from assets.readers.base import tables
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 thorough = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -308,8 +309,8 @@ def test_a_file_that_inflates_to_4_gb_of_garbage_keeps_memory_flat(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
 
 
-def test_many_rows_stream_in_batches(tmp_path):
-    path = write_jsonl(tmp_path / "a.jsonl", *[chat(i) for i in range(3000)])
-    _, stream = read_tables(path)
-    sizes = [rows.num_rows for rows, _ in stream]
-    assert sum(sizes) == 3000
+def test_rows_stream_in_batches_so_that_memory_stays_flat(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", *[chat(i) for i in range(250)])
+    records = READERS["openai_jsonl"].read(path, ReadOptions())
+    sizes = [rows.num_rows for rows, _ in tables(records, source="s", source_file="f", batch_rows=100)]
+    assert sizes == [100, 100, 50]

@@ -94,7 +94,7 @@ def test_duplicate_ids_equal_content_counts_and_other_content_is_quarantined(tmp
     assert "key came before" in curated.quarantine["reason"][0]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"", mtime=0)])
 def test_empty_file_is_one_clear_reject(tmp_path, content):
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -74,5 +73,4 @@ def test_signature_requires_the_model_alone(installed) -> None:
     schema = model.metadata.get_input_schema()
     assert schema.required_input_names() == ["model"]
     assert {"prompt_text", "benchmark", "reasoning_effort", "max_tokens"} <= set(schema.optional_input_names())
-    assert sys.getsizeof(model.input_example or {}) >= 0
-    assert model.input_example is not None
+    assert len(model.input_example) > 0
