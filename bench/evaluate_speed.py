@@ -87,8 +87,8 @@ Memory is the peak of the whole process, with the tables that are evaluated.
 {rows}
 
 The bar is 3 s and 1 GB for a million rows.
-Time grows a little faster than rows (sorting and memory traffic). The peak is reached while the tables are made, before the call:
-evaluating needs less memory beside them than making them did.
+Time grows a little faster than rows (sorting and memory traffic).
+The peak is reached while the tables are made, before the call: evaluating needs less beside them than making them did.
 """
 
 
