@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.benchmark_scores.leakage import description_text
 from predictors.benchmark_scores.redaction import MAX_FIELD_CHARS
 from predictors.schemas.descriptions import DESCRIPTION_FIELDS
 
@@ -39,7 +38,8 @@ _STOP_WORDS = """
     whether into using used their can also such not based been than between other any all more
 """
 _STOP = frozenset(_STOP_WORDS.split())
-BLOCKS = ("format", "metric", "language", "domain", "word", "detail")
+_BANDS = {"very short": 0.0, "short": 1.0, "medium-length": 2.0, "long": 3.0, "very long": 4.0}
+_LENGTHS = [re.compile(rf"(very short|short|medium-length|very long|long) {what}") for what in ("documents", "texts")]
 
 
 def benchmark_rows(X: pd.DataFrame, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, NDArray[np.intp]]:
@@ -47,17 +47,19 @@ def benchmark_rows(X: pd.DataFrame, extra: Sequence[str] = ()) -> tuple[pd.DataF
 
     Columns that `X` lacks come out null. Texts are cut to `MAX_FIELD_CHARS`.
     """
-    table = pd.DataFrame(index=X.index)
+    columns: dict[str, list[Any]] = {}
     for name in (*BENCHMARK_COLUMNS, *extra):
+        values = X[name].tolist() if name in X else [None] * len(X)
         if name in ("n_classes", "n_items"):
-            table[name] = X[name].astype("float64") if name in X else np.nan
+            columns[name] = [float("nan") if v is None else float(v) for v in values]
         else:
-            values = X[name] if name in X else pd.Series(None, index=X.index, dtype="object")
-            table[name] = values.astype("object").where(values.notna(), "").astype("str").str.slice(0, MAX_FIELD_CHARS)
-    keys = table.fillna(-1.0).apply(tuple, axis=1) if len(table) < 2 else pd.MultiIndex.from_frame(table.fillna(-1.0))
-    codes, _ = pd.factorize(keys)
+            columns[name] = [v[:MAX_FIELD_CHARS] if isinstance(v, str) else "" for v in values]
+    keys = [tuple(-1.0 if v != v else v for v in row) for row in zip(*columns.values(), strict=True)]
+    place: dict[tuple[Any, ...], int] = {}
+    codes = np.array([place.setdefault(key, len(place)) for key in keys], dtype=np.intp)
     first = np.unique(codes, return_index=True)[1]
-    return table.iloc[first].reset_index(drop=True), np.asarray(codes, dtype=np.intp)
+    table = pd.DataFrame({name: [values[i] for i in first] for name, values in columns.items()})
+    return table, codes
 
 
 def model_matrix(X: pd.DataFrame) -> Floats:
@@ -86,42 +88,53 @@ class BenchmarkFeatures:
     vocabularies: dict[str, list[str]] = field(default_factory=dict)
     weights: dict[str, Floats] = field(default_factory=dict)
     frequency: dict[str, float] = field(default_factory=dict)
+    _last: tuple[pd.DataFrame, dict[str, list[list[str]]], dict[str, Floats]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     def fit(self, benchmarks: pd.DataFrame) -> Self:
         """Learn vocabularies and inverse document frequencies from `benchmark_rows`."""
-        self.vocabularies, self.weights = {}, {}
-        for name, tokens in self._tokens(benchmarks).items():
+        self.vocabularies, self.weights, self._last = {}, {}, None
+        every = self._tokens(benchmarks)
+        for name, tokens in every.items():
             counts = Counter(token for row in tokens for token in set(row))
             least = 2 if name in ("word", "detail") else 1
             self.vocabularies[name] = sorted(token for token, n in counts.items() if n >= least)
             seen = np.array([counts[token] for token in self.vocabularies[name]], dtype=np.float64)
             self.weights[name] = np.log((1 + len(benchmarks)) / (1 + seen)) + 1
-        languages = Counter(token for row in self._tokens(benchmarks)["language"] for token in row)
+        languages = Counter(token for row in every["language"] for token in row)
         self.frequency = {token: float(np.log1p(n)) for token, n in sorted(languages.items())}
         return self
 
     def blocks(self, benchmarks: pd.DataFrame) -> dict[str, Floats]:
         """Vectors of length 1 (0 where nothing is known), one row per benchmark, by name of the block."""
-        return {name: self._vectors(name, tokens) for name, tokens in self._tokens(benchmarks).items()}
+        return self._read(benchmarks)[1]
 
     def matrix(self, benchmarks: pd.DataFrame) -> Floats:
         """Structured features of shape (n_benchmarks, n_columns); NaN where unknown."""
-        tokens = self._tokens(benchmarks)
-        indicator = [self._vectors(name, tokens[name]) > 0 for name in ("format", "metric", "domain")]
+        tokens, vectors = self._read(benchmarks)
+        indicator = [vectors[name] > 0 for name in ("format", "metric", "domain")]
         resource = [[self.frequency.get(code, 0.0) for code in row] or [np.nan] for row in tokens["language"]]
-        languages = benchmarks["languages"].str
+        languages = tokens["language"]
         numbers = [
             np.log(benchmarks["n_classes"].to_numpy(dtype=np.float64)),
             chance_level(benchmarks),
-            np.log1p(languages.count(r"\|").to_numpy(dtype=np.float64)),
-            (benchmarks["languages"] == "eng").to_numpy(dtype=np.float64),
-            languages.contains("eng", regex=False).to_numpy(dtype=np.float64),
+            np.log([max(len(codes), 1.0) for codes in languages]),
+            np.array([float(codes == ["eng"]) for codes in languages]),
+            np.array([float("eng" in codes) for codes in languages]),
             *[np.array([reduce(row) for row in resource]) for reduce in (np.mean, np.min, np.max)],
             *_bands(benchmarks["difficulty"]),
         ]
         if self.use_counts:
             numbers.append(np.log(benchmarks["n_items"].to_numpy(dtype=np.float64)))
         return np.column_stack([*[block.astype(np.float64) for block in indicator], *numbers])
+
+    def _read(self, benchmarks: pd.DataFrame) -> tuple[dict[str, list[list[str]]], dict[str, Floats]]:
+        """Tokens and vectors; those of the table that was read last are kept, as several parts ask for them."""
+        if self._last is None or self._last[0] is not benchmarks:
+            tokens = self._tokens(benchmarks)
+            self._last = benchmarks, tokens, {name: self._vectors(name, rows) for name, rows in tokens.items()}
+        return self._last[1], self._last[2]
 
     def _vectors(self, name: str, tokens: list[list[str]]) -> Floats:
         position = {token: i for i, token in enumerate(self.vocabularies[name])}
@@ -138,14 +151,15 @@ class BenchmarkFeatures:
         def split(name: str) -> list[list[str]]:
             return [[part for part in text.split("|") if part] for text in benchmarks[name]]
 
-        words = description_text(benchmarks, [name for name in DESCRIPTION_FIELDS if name != "subset"])
-        details = benchmarks["data_collection"] + ";" + benchmarks["difficulty"]
+        fields = [benchmarks[name] for name in DESCRIPTION_FIELDS if name != "subset"]
+        words = [" ".join(parts) for parts in zip(*fields, strict=True)] if self.use_text else [""] * len(benchmarks)
+        details = [f"{a};{b}" for a, b in zip(benchmarks["data_collection"], benchmarks["difficulty"], strict=True)]
         return {
             "format": split("answer_format"),
             "metric": split("metric"),
             "language": split("languages"),
             "domain": split("domain"),
-            "word": [_words(text) if self.use_text else [] for text in words],
+            "word": [_words(text) for text in words],
             "detail": [[p.strip() for p in re.split(r"[;,.]", text.lower()) if p.strip()] for text in details],
         }
 
@@ -177,9 +191,8 @@ def _words(text: str) -> list[str]:
 
 def _bands(difficulty: pd.Series) -> list[Floats]:
     """How long documents and other texts are said to be, 0 (very short) to 4 (very long); NaN where nothing is."""
-    order = {"very short": 0.0, "short": 1.0, "medium-length": 2.0, "long": 3.0, "very long": 4.0}
     out: list[Floats] = []
-    for what in ("documents", "texts"):
-        found = difficulty.str.extract(rf"(very short|short|medium-length|very long|long) {what}", expand=False)
-        out.append(np.asarray(found.map(order).to_numpy(dtype=np.float64)))
+    for pattern in _LENGTHS:
+        found = [pattern.search(text) for text in difficulty]
+        out.append(np.array([_BANDS[match.group(1)] if match else np.nan for match in found]))
     return out

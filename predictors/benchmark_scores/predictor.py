@@ -17,6 +17,7 @@ from predictors.benchmark_scores.evidence import KnownScores, known_sets, simula
 from predictors.benchmark_scores.factors import ResidualFactors
 from predictors.benchmark_scores.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows, model_matrix
 from predictors.benchmark_scores.leakage import assign_folds
+from predictors.benchmark_scores.requests import plainly_valid
 from predictors.benchmark_scores.scale import from_logit, to_logit
 from predictors.benchmark_scores.stack import EXPERTS, Stack
 from predictors.errors import InvalidInputError
@@ -204,6 +205,10 @@ class BenchmarkScorePredictor(BasePredictor):
         self.factors_ = ResidualFactors.fit(residuals, rows.benchmark, rows.model, metadata, **settings)
         told, chosen = np.concatenate(standardised), np.concatenate(where)
         self.evidence_curve_ = ResidualCurve.fit(told, _per_group(rows.take(chosen))) if len(told) else self.curve_
+
+    def _validate(self, X: pd.DataFrame) -> pd.DataFrame:
+        plain = plainly_valid(X)
+        return super()._validate(X) if plain is None else plain
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,8 +14,10 @@ from predictors.benchmark_scores.gaussian_process import LEVEL, DescriptionProce
 from predictors.benchmark_scores.information import value_of_information
 from predictors.benchmark_scores.neighbours import Neighbours
 from predictors.benchmark_scores.noise import score_standard_error
+from predictors.benchmark_scores.requests import plainly_valid
 from predictors.benchmark_scores.scale import from_logit, to_logit
 from predictors.errors import InvalidInputError
+from predictors.schemas.descriptions import ScoreRequests
 from tests.predictors.benchmark_scores.synthetic_scores import make_scores
 
 
@@ -141,3 +143,13 @@ def test_value_of_information_counts_what_is_already_known() -> None:
     assert bought["variance_removed"].iloc[0] > 50 * bought["variance_removed"].iloc[1]
     with pytest.raises(InvalidInputError, match="`costs`"):
         value_of_information(covariance, costs=np.zeros(3), budget=1)
+
+
+@pytest.mark.parametrize("column", sorted(ScoreRequests.to_schema().columns))
+def test_the_short_way_through_validation_lets_nothing_pass_that_the_schema_stops(column: str) -> None:
+    for value in (-1.0, 0.0, 0.5, 1.0, 1900.0, 2150.0, np.nan, "text"):
+        row = pd.DataFrame({column: [value]})
+        quick = plainly_valid(row)
+        if quick is not None:
+            pd.testing.assert_frame_equal(quick, ScoreRequests.validate(row, lazy=True))
+    assert plainly_valid(make_scores(2, 2)[["task", "n_classes"]]) is not None
