@@ -182,7 +182,8 @@ def _numbers(values: dict[str, float]) -> dict[str, dg.MetadataValue]:
 def _draw(plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, path: Path) -> dg.MetadataValue:
     """Save a figure and return it inline, as the UI shows it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = plot(table).figure
+    figure = plot(table).get_figure(root=True)
+    assert figure is not None
     figure.savefig(path, dpi=110)
     encoded = base64.b64encode(path.read_bytes()).decode()
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")

@@ -162,8 +162,8 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            raised = error.cause or error  # Dagster wraps what a step raised
-            message = raised.message.strip()
+            raised = error and (error.cause or error)  # Dagster wraps what a step raised
+            message = raised.message.strip() if raised else "unknown error"
             return f"step {event.step_key}: {message}"
     return "no step reported an error; see the Dagster log"
 

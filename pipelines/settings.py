@@ -15,6 +15,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 __all__ = ["PROJECT_ROOT", "Settings", "prepare_dagster_home", "quiet_environment"]
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+nux:  # no sign-up window before the first page
+  enabled: false
+concurrency:
+  pools:
+    default_limit: 1
+"""
 
 
 class Settings(BaseSettings):
@@ -92,4 +101,4 @@ def prepare_dagster_home(settings: Settings) -> None:
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if not config.exists():
-        config.write_text("telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    default_limit: 1\n", "utf-8")
+        config.write_text(DAGSTER_YAML, "utf-8")

@@ -23,8 +23,9 @@ def run_ui(settings: Settings, *, host: str, dagster_port: int, mlflow_port: int
             raise InvalidInputError(f"port {port} on {host} is in use; choose another with {name}")
     prepare_dagster_home(settings)
     (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
-    processes = {name: subprocess.Popen(line, cwd=PROJECT_ROOT) for name, line in
-                 commands(settings, host=host, dagster_port=dagster_port, mlflow_port=mlflow_port).items()}  # fmt: skip
+    servers = commands(settings, host=host, dagster_port=dagster_port, mlflow_port=mlflow_port)
+    # What the servers print is progress; standard output holds the two addresses and nothing else.
+    processes = {name: subprocess.Popen(line, cwd=PROJECT_ROOT, stdout=sys.stderr) for name, line in servers.items()}
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         for name, port in (("Dagster", dagster_port), ("MLflow", mlflow_port)):

@@ -7,7 +7,7 @@ Two layouts are read:
   f4cc6c8b365a3c779dbc708d6affe0b0355b2ddf (CC0) and the metadata of the package ``mteb`` (Apache-2.0);
 - the results layout itself, ``results/<model>/<revision>/<task>.json``, with its repeated experiments.
 
-Task metadata comes from the snapshot or, where it is installed, from the package ``mteb``. Scores are in
+Task metadata comes from the snapshot. Scores are in
 points (0-100). Citation: Muennighoff et al. (2023), MTEB: Massive Text Embedding Benchmark.
 """
 
@@ -27,7 +27,7 @@ from predictors.errors import DatasetError
 from predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
 from predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
 
-__all__ = ["load_mteb_snapshot", "read_mteb_results", "task_metadata_from_package"]
+__all__ = ["load_mteb_snapshot", "read_mteb_results"]
 
 LENGTH_BANDS = ((60, "very short"), (200, "short"), (1000, "medium-length"), (4000, "long"))
 """Characters up to which a text counts as such; longer is "very long". Bands, because exact counts are redacted."""
@@ -100,45 +100,6 @@ def describe_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
         "published_at": pd.to_datetime(tasks["date"].map(_end_of_dates), utc=True, errors="coerce"),
     })  # fmt: skip
     return BenchmarkDescriptions.validate(out.reset_index(drop=True), lazy=True)
-
-
-def task_metadata_from_package() -> pd.DataFrame:
-    """Task metadata from the installed package ``mteb``, in the columns of the snapshot.
-
-    Raises
-    ------
-    DatasetError
-        If the package is not installed.
-    """
-    try:
-        import mteb  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise DatasetError("the package `mteb` is not installed: pip install mteb, or give a snapshot") from error
-    rows = []
-    for task in mteb.get_tasks(exclude_superseded=False):
-        meta = task.metadata
-        statistics = meta.descriptive_stats or {}
-        split = statistics.get((meta.eval_splits or ["test"])[0], {})
-        rows.append(
-            {
-                "task": meta.name,
-                "description": meta.description,
-                "type": meta.type,
-                "modalities": "|".join(meta.modalities),
-                "languages": "|".join(sorted(meta.languages)),
-                "main_metric": meta.main_score,
-                "date": str(meta.date),
-                "domains": "|".join(meta.domains or []),
-                "subtypes": "|".join(meta.task_subtypes or []),
-                "license": meta.license,
-                "annotations": meta.annotations_creators,
-                "sample_creation": meta.sample_creation,
-                "reference": meta.reference,
-                "st_num_samples": split.get("num_samples"),
-                "st_label_statistics__unique_labels": (split.get("label_statistics") or {}).get("unique_labels"),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def read_mteb_results(root: Path, *, subsets: Iterable[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
