@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.predict import read_requests, write_frame
+from assets.requests import read_requests
+from pipelines.predict import write_frame
 from predictors.errors import InvalidInputError
 from predictors.serving import FORECAST_COLUMNS
 
@@ -33,16 +34,61 @@ def test_requests_come_back_from_every_format(tmp_path: Path, suffix: str) -> No
         REQUESTS.to_parquet(path)
     else:
         REQUESTS.to_json(path, orient="records", lines=True)
-    read = read_requests(path)
+    read, problems = read_requests(path)
+    assert problems == []
     assert read["model"].tolist() == REQUESTS["model"].tolist()
     assert read["prompt_text"].iloc[1] == REQUESTS["prompt_text"].iloc[1]
 
 
-def test_broken_line_of_requests_is_named(tmp_path: Path) -> None:
+def test_broken_line_of_requests_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    path.write_text('{"model": "a"}\n{"model": \n', "utf-8")
-    with pytest.raises(InvalidInputError, match=r"requests\.jsonl:2"):
+    path.write_text('{"model": "a"}\n{"model": \n{"colour": "blue"}\n{"prompt_text": "b"}\n', "utf-8")
+    read, problems = read_requests(path)
+    assert read.index.tolist() == [1, 4]
+    assert [problem.split(": ")[0].rsplit(":", 1)[1] for problem in problems] == ["2", "3"]
+
+
+def test_chat_and_batch_lines_are_requests(tmp_path: Path) -> None:
+    chat = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 100}
+    batch = {"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions", "body": chat}
+    path = tmp_path / "requests.jsonl"
+    path.write_text(json.dumps(chat) + "\n" + json.dumps(batch) + "\n", "utf-8")
+    read, problems = read_requests(path)
+    assert problems == []
+    assert read["model"].tolist() == ["gpt-5-mini"] * 2
+    assert read["max_tokens"].tolist() == [100, 100]
+    assert read["query_id"].iloc[0] == read["query_id"].iloc[1]
+    assert "Why?" in read["prompt_text"].iloc[0]
+
+
+@pytest.mark.parametrize("content", ["", "{\n", '{"colour": "blue"}\n'])
+def test_file_without_a_request_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_text(content, "utf-8")
+    with pytest.raises(InvalidInputError, match="holds no request"):
         read_requests(path)
+
+
+def test_quote_adds_up_and_names_what_it_leaves_out(installed, tmp_path: Path) -> None:
+    lines = [
+        {"messages": [{"role": "user", "content": f"What is {i} times {i + 1}?"}], "max_tokens": 500} for i in range(20)
+    ]
+    path = tmp_path / "requests.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"colour": "blue"}\n', "utf-8")
+    command = [sys.executable, "-m", "pipelines.cli", "quote", str(path), "--model", "gpt-5-mini"]
+    models = ["--model", "gpt-5", "--model", "nobody-knows", "--budget", "1000"]
+    environment = {**os.environ, "FORETELL_HOME": str(installed.settings.home)}
+    done = subprocess.run([*command, *models, "--json"], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "requests.jsonl:21" in done.stderr
+    rows = {row["model"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert set(rows) == {"gpt-5-mini", "gpt-5", "nobody-knows"}
+    for row in rows.values():
+        assert row["n_requests"] == 20
+        assert row["tokens_lower_90"] <= row["tokens_median"] <= row["tokens_upper_90"] <= row["worst_case_tokens"]
+    assert rows["gpt-5-mini"]["usd_median"] < rows["gpt-5"]["usd_median"]
+    assert rows["gpt-5-mini"]["probability_over_budget"] == 0
+    assert rows["nobody-knows"]["usd_median"] is None
 
 
 def test_predict_writes_one_forecast_per_request_in_order(installed, tmp_path: Path) -> None:
