@@ -71,7 +71,7 @@ class DescriptionProcess:
         inputs = self._inputs(benchmarks)
         cross = _weighted(self.weights, self._kernels(inputs, self.inputs)) + LEVEL
         own = _weighted(self.weights, self._kernels_diagonal(inputs)) + LEVEL + self.noise.sum()
-        half = np.linalg.solve(self.factor, cross.T)
+        half = self._halved(cross)
         variance = np.maximum(own - (half**2).sum(axis=0), 1e-6)
         return self.centre + self.spread * (cross @ self.dual), self.spread * np.sqrt(variance)
 
@@ -81,8 +81,14 @@ class DescriptionProcess:
         cross = _weighted(self.weights, self._kernels(inputs, self.inputs)) + LEVEL
         own = _weighted(self.weights, self._kernels(inputs)) + LEVEL
         own += self.noise[0] * (groups[:, None] == groups) + self.noise[1] * np.eye(len(benchmarks))
-        half = np.linalg.solve(self.factor, cross.T)
+        half = self._halved(cross)
         return np.asarray(self.spread**2 * (own - half.T @ half))
+
+    def _halved(self, cross: Floats) -> Floats:
+        """Columns whose inner products are what the training data explain of a covariance."""
+        from scipy.linalg import solve_triangular
+
+        return np.asarray(solve_triangular(self.factor, cross.T, lower=True, check_finite=False))
 
     def _inputs(self, benchmarks: pd.DataFrame) -> dict[str, Floats]:
         classes = np.log(benchmarks["n_classes"].fillna(0.5).to_numpy(dtype=np.float64))
