@@ -52,7 +52,6 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         ins=examples_in,
         group_name=family,
         kinds={"lightgbm"},
-        pool=f"{family}_retrain",
         description="One row: the fit of these data, parameters and code, and where it lies.",
     )
     def model(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
@@ -91,7 +90,6 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         deps=[model],
         group_name=family,
         kinds={"mlflow"},
-        pool=f"{family}_retrain",
         description="One row: the registered version of the newest fit, and whether it is champion.",
     )
     def registered_model(

@@ -20,9 +20,6 @@ telemetry:
   enabled: false
 nux:  # no sign-up window before the first page
   enabled: false
-concurrency:
-  pools:
-    default_limit: 1
 """
 
 
@@ -97,7 +94,7 @@ def quiet_environment(settings: Settings) -> None:
 
 
 def prepare_dagster_home(settings: Settings) -> None:
-    """Create Dagster's folder with telemetry off and one retrain of a family at a time."""
+    """Create Dagster's folder, with telemetry off."""
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if not config.exists():
