@@ -90,7 +90,7 @@ def sql(
 
 @app.command()
 def evaluate(
-    family: Annotated[str, typer.Argument(help="thinking_tokens")],
+    family: Annotated[str, typer.Argument(help="thinking_tokens or benchmark_scores")],
     dataset: Annotated[str, typer.Option(help="starter, lake (your own traces), or a public set by name.")],
     json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 
 from pipelines.settings import Settings
-from predictors.errors import InvalidInputError
+from predictors.errors import DatasetError, InvalidInputError
 
 FAMILIES = ("thinking_tokens",)
 
@@ -25,9 +25,24 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFr
     from assets.family import evaluate_family, fit_family
     from assets.thinking_tokens import PIPELINE
 
+    if family == "benchmark_scores":
+        return _evaluate_scores(settings, dataset)
     examples = _examples(settings, family, dataset)
     fitted = fit_family(PIPELINE, examples, store=settings.home / "models")
     return evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
+
+
+def _evaluate_scores(settings: Settings, dataset: str) -> pd.DataFrame:
+    from pathlib import Path
+
+    from assets.benchmark_scores import SCORE_DATASETS, evaluate_benchmark_scores
+    from pipelines.console import say
+
+    if dataset not in SCORE_DATASETS:
+        raise InvalidInputError(f"unknown data set {dataset!r}; benchmark_scores has {', '.join(SCORE_DATASETS)}")
+    if settings.mirror is None or "://" in settings.mirror:
+        raise DatasetError("the prepared scores lie beside a mirror: set FORETELL_MIRROR to a folder")
+    return evaluate_benchmark_scores(dataset, snapshots=Path(settings.mirror).parent / "snapshots", progress=say)
 
 
 def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
@@ -50,7 +65,6 @@ def load_dataset(settings: Settings, dataset: str) -> pd.DataFrame:
     """The curated traces of a data set; `lake` is what this installation has ingested."""
     from assets.datasets import load_traces
     from assets.io import read_table
-    from predictors.errors import DatasetError
     from predictors.thinking_tokens.cost import price_requests
 
     if dataset == "lake":
