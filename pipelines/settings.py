@@ -26,7 +26,7 @@ nux:  # no sign-up window before the first page
 class Settings(BaseSettings):
     """Paths and addresses of one installation."""
 
-    model_config = SettingsConfigDict(env_prefix="FORETELL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FORETELL_", env_ignore_empty=True, extra="ignore")
 
     home: Path = Path(".foretell")
     """State: landed files, tables, models, the MLflow and Dagster databases. Relative to the project."""

@@ -216,3 +216,11 @@ def test_column_map_must_be_a_mapping(foretell, tmp_path: Path) -> None:
     done = foretell("ingest", "x.csv", "--columns", str(columns))
     assert done.returncode == 2
     assert "columns.yaml" in done.stderr
+
+
+def test_empty_setting_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An empty FORETELL_HOME once scattered the state over the project's root.
+    from pipelines.settings import PROJECT_ROOT, Settings
+
+    monkeypatch.setenv("FORETELL_HOME", "")
+    assert Settings().home == PROJECT_ROOT / ".foretell"
