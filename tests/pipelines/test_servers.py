@@ -82,3 +82,13 @@ def test_string_selections_work_on_the_shipped_environment(copied, selection: st
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "RUN_SUCCESS" in done.stderr
+
+
+@pytest.mark.slow
+def test_job_can_be_launched_by_name(copied) -> None:
+    environment = {**os.environ, "FORETELL_HOME": str(copied.home), "DAGSTER_HOME": str(copied.dagster_home)}
+    command = [Path(sys.executable).with_name("dg"), "launch", "--job", "retrain"]
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "RUN_SUCCESS" in done.stderr
