@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from assets.processes import is_alive
 from predictors.base import BasePredictor
 from predictors.errors import DatasetError
 from predictors.serving import FORECAST_COLUMNS
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CHAMPION", "Fit", "Registry", "code_digest", "fit_digest", "frame_digest"]
 
 CHAMPION = "champion"
+PID_TAG = "foretell.pid"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MODEL_REQUIREMENTS = (
     "genai-prices",
@@ -148,7 +151,13 @@ class Registry:
             experiment_id=self._experiment(client, fit.family), run_name=f"{fit.family}-{fit.digest[:8]}"
         ) as run:
             mlflow.set_tags(
-                {"fit_digest": fit.digest, "data_digest": fit.data_digest, "git_commit": _git_commit(), **fit.tags}
+                {
+                    "fit_digest": fit.digest,
+                    "data_digest": fit.data_digest,
+                    "git_commit": _git_commit(),
+                    PID_TAG: str(os.getpid()),
+                    **fit.tags,
+                }
             )
             mlflow.log_params({k: str(v)[:500] for k, v in fit.predictor.get_params(deep=False).items()})
             model = self._log_model(fit)
@@ -191,9 +200,10 @@ class Registry:
         experiment = client.get_experiment_by_name(family)
         if experiment is None:
             return
-        # One retrain of a family runs at a time, so a run that still counts as running was killed.
         for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
-            client.set_terminated(run.info.run_id, status="KILLED")
+            pid = run.data.tags.get(PID_TAG)
+            if pid is not None and not is_alive(int(pid)):
+                client.set_terminated(run.info.run_id, status="KILLED")
 
     def _log_model(self, fit: Fit) -> Any:
         import mlflow

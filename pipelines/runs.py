@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assets.processes import is_alive
 from assets.tracking import fit_digest
 from pipelines.settings import PROJECT_ROOT, Settings, prepare_dagster_home
 from predictors.errors import ForecastError
@@ -79,7 +80,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(unfinished):
         pid = run.tags.get(PID_TAG)
-        if pid is not None and not _is_alive(int(pid)):
+        if pid is not None and not is_alive(int(pid)):
             instance.report_run_failed(run, f"process {pid} ended before the run did")
     return instance
 
@@ -181,13 +182,3 @@ def _price_digest(settings: Settings) -> str:
     if settings.price_file is None:
         return "public prices"
     return hashlib.sha256(Path(settings.price_file).read_bytes()).hexdigest()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

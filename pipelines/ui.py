@@ -26,7 +26,9 @@ def run_ui(settings: Settings, *, host: str, dagster_port: int, mlflow_port: int
     servers = commands(settings, host=host, dagster_port=dagster_port, mlflow_port=mlflow_port)
     # What the servers print is progress; standard output holds the two addresses and nothing else.
     processes = {name: subprocess.Popen(line, cwd=PROJECT_ROOT, stdout=sys.stderr) for name, line in servers.items()}
-    signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts background jobs with SIGINT ignored; both signals end the servers all the same.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         for name, port in (("Dagster", dagster_port), ("MLflow", mlflow_port)):
             _wait_until_open(processes, host, port)

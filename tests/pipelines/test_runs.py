@@ -120,13 +120,24 @@ def test_new_data_makes_a_new_version_that_is_decided_on_once(copied, tmp_path: 
     assert len(list((copied.home / "lake" / "request_traces").glob("*.parquet"))) == 2
 
 
-def test_run_left_running_by_a_kill_is_closed(copied) -> None:
+def test_run_left_running_by_a_kill_is_closed_and_a_living_one_is_not(copied) -> None:
+    import os
+    import subprocess
+    import sys
+
+    from assets.tracking import PID_TAG
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
     store = registry(copied)
     client = store.client()
     experiment = client.get_experiment_by_name("thinking_tokens")
-    left = client.create_run(experiment.experiment_id)
+    left, living = (
+        client.create_run(experiment.experiment_id, tags={PID_TAG: str(pid)}) for pid in (ended.pid, os.getpid())
+    )
     store._close_abandoned_runs(client, "thinking_tokens")
     assert client.get_run(left.info.run_id).info.status == "KILLED"
+    assert client.get_run(living.info.run_id).info.status == "RUNNING"
 
 
 def test_nightly_tick_requests_yesterday_and_the_job_runs(copied) -> None:
