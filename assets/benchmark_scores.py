@@ -11,24 +11,28 @@ import pandas as pd
 
 from assets.family import FamilyPipeline
 from assets.family_assets import build_family_assets
+from assets.resources import Workspace
+from assets.score_noise import add_noise_floors
+from assets.sources import Sources
 from predictors.base import EVALUATION_LEVELS, BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
 from predictors.splits import assign_split
 
 __all__ = [
+    "DATASETS",
     "PIPELINE",
-    "SCORE_DATASETS",
     "ScoreTables",
     "benchmark_scores_assets",
-    "evaluate_benchmark_scores",
+    "evaluate_dataset",
     "evaluate_score_tables",
+    "examples_from_dataset",
     "examples_from_scores",
     "load_precog_jsonl",
     "load_score_tables",
     "with_known_scores",
 ]
 
-SCORE_DATASETS = ("llm-harness", "mteb")
+DATASETS = ("llm-harness", "mteb")
 FOLDS = 5
 MODELS_PER_BENCHMARK = 40
 N_KNOWN = 5
@@ -77,7 +81,7 @@ class ScoreTables:
     quarantine: pd.DataFrame
 
 
-def load_score_tables(dataset: str, *, snapshots: Path) -> ScoreTables:
+def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
     """Read a prepared snapshot, redact its descriptions, check that nothing leaks, and quarantine what is no score.
 
     Raises
@@ -90,14 +94,11 @@ def load_score_tables(dataset: str, *, snapshots: Path) -> ScoreTables:
     from assets.readers.lm_eval_scores import load_llm_harness_snapshot
     from assets.readers.mteb import load_mteb_snapshot
 
-    readers = {
-        "mteb": (load_mteb_snapshot, snapshots / "mteb"),
-        "llm-harness": (load_llm_harness_snapshot, snapshots / "llm_harness"),
-    }
+    readers = {"mteb": (load_mteb_snapshot, "mteb"), "llm-harness": (load_llm_harness_snapshot, "llm_harness")}
     if dataset not in readers:
         raise InvalidInputError(f"`dataset` must be one of {sorted(readers)}, got {dataset!r}")
     read, folder = readers[dataset]
-    return prepare_tables(*read(folder))
+    return prepare_tables(*read(sources.snapshots / folder))
 
 
 def prepare_tables(descriptions: pd.DataFrame, runs: pd.DataFrame, models: pd.DataFrame) -> ScoreTables:
@@ -192,8 +193,17 @@ def with_known_scores(rows: pd.DataFrame, models: Sequence[str], *, n_known: int
     return pd.concat(parts) if parts else rows.iloc[:0].assign(known_models=None, known_scores=None)
 
 
-def evaluate_benchmark_scores(
-    dataset: str, *, snapshots: Path, optimistic: bool = True, progress: Callable[[str], None] = lambda _: None
+def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
+    """`examples_from_scores` of a named data set."""
+    return examples_from_scores(load_score_tables(dataset, sources), per_benchmark=_per_benchmark(dataset))
+
+
+def _per_benchmark(dataset: str) -> int | None:
+    return MODELS_PER_BENCHMARK if dataset == "mteb" else None
+
+
+def evaluate_dataset(
+    dataset: str, sources: Sources, *, optimistic: bool = True, progress: Callable[[str], None] = lambda _: None
 ) -> pd.DataFrame:
     """The Evaluation table of `FOLDS` folds over leak groups, all folds together and one by one.
 
@@ -205,16 +215,16 @@ def evaluate_benchmark_scores(
     Parameters
     ----------
     dataset : str
-        One of `SCORE_DATASETS`.
-    snapshots : Path
-        Folder of the prepared snapshots (``mteb/``, ``llm_harness/``).
+        One of `DATASETS`.
+    sources : Sources
+        Where the prepared tables lie.
     optimistic : bool, optional
         Whether to add the optimistic split, which takes as long again.
     progress : callable, optional
         Told what has been done.
     """
-    tables = load_score_tables(dataset, snapshots=snapshots)
-    few = MODELS_PER_BENCHMARK if dataset == "mteb" else None
+    tables = load_score_tables(dataset, sources)
+    few = _per_benchmark(dataset)
     return evaluate_score_tables(tables, dataset, per_benchmark=few, optimistic=optimistic, progress=progress)
 
 
@@ -322,37 +332,11 @@ def _evaluate(
     )  # fmt: skip
 
 
-def add_noise_floors(table: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Fill the floor of the mean absolute error in the segment of scores whose noise is known.
-
-    A score with normal noise of standard error s has an absolute error of ``s sqrt(2 / pi)`` even to a perfect
-    forecast. The interval of the excess joins the unfavourable ends of both intervals, and is wider than 95 %.
-    """
-    from predictors.metrics import mean_estimate
-
-    known = outcomes[outcomes["has_noise"] == "known"]
-    at = table.index[(table["segment"] == "has_noise=known") & (table["metric"] == "mae")]
-    if known.empty or not len(at):
-        return table
-    codes, names = pd.factorize(known["query_id"])
-    floor = mean_estimate(known["standard_error"].to_numpy() * np.sqrt(2 / np.pi), codes, len(names))
-    lower, upper = floor.interval()
-    out = table.copy()
-    row = out.loc[at[0]]
-    excess = row["value"] - floor.value, row["ci_lower"] - upper, row["ci_upper"] - lower
-    columns = ["noise_floor", "floor_ci_lower", "floor_ci_upper"]
-    out.loc[at[0], columns] = [floor.value, lower, upper]
-    out.loc[at[0], ["excess_error", "excess_ci_lower", "excess_ci_upper"]] = excess
-    out.loc[at[0], "floor_source"] = "model"
-    return out
-
-
 # -- Dagster ------------------------------------------------------------------------------------------
 class ScoreSource(dg.Config):
-    """Which prepared snapshot the examples are made from."""
+    """Which data set the examples are made from."""
 
-    dataset: str = "llm-harness"
-    snapshots: str
+    dataset: str = "ladder"
 
 
 @dg.asset(
@@ -360,8 +344,8 @@ class ScoreSource(dg.Config):
     kinds={"parquet"},
     description="One row per score: the redacted description, the model, the score and its split.",
 )
-def benchmark_scores_examples(config: ScoreSource) -> dg.MaterializeResult:
-    tables = load_score_tables(config.dataset, snapshots=Path(config.snapshots))
+def benchmark_scores_examples(config: ScoreSource, workspace: Workspace) -> dg.MaterializeResult:
+    tables = load_score_tables(config.dataset, workspace.sources)
     examples = examples_from_scores(tables, per_benchmark=MODELS_PER_BENCHMARK)
     return dg.MaterializeResult(
         value=examples,

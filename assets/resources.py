@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.policy import Policy, load_policies
+from assets.sources import Sources
 from assets.tracking import Registry
 
 __all__ = ["Tracking", "Workspace"]
@@ -16,7 +17,16 @@ class Workspace(dg.ConfigurableResource):
     landing: str
     models: str
     reports: str
+    starter: str
+    cache: str
+    home: str
+    mirror: str | None = None
     price_file: str | None = None
+
+    @property
+    def sources(self) -> Sources:
+        """Where the families read their data sets from."""
+        return Sources(Path(self.starter), Path(self.cache), self.mirror, Path(self.home), self.price_path)
 
     @property
     def landing_path(self) -> Path:

@@ -1,17 +1,34 @@
 """The thinking-token family: its examples, and how it is fitted and judged."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from assets.family import FamilyPipeline
+from assets.datasets import TRACE_DATASETS, load_traces
+from assets.family import FamilyPipeline, evaluate_family, fit_family
 from assets.family_assets import build_family_assets
+from assets.io import read_table
+from assets.sources import Sources
 from predictors.base import BasePredictor
+from predictors.errors import DatasetError
 from predictors.splits import assign_split
 
-__all__ = ["PIPELINE", "examples_from_traces", "thinking_tokens_assets"]
+__all__ = [
+    "DATASETS",
+    "PIPELINE",
+    "evaluate_dataset",
+    "examples_from_dataset",
+    "examples_from_traces",
+    "read_inputs",
+    "thinking_tokens_assets",
+    "traces_of_dataset",
+]
 
+DATASETS = (*TRACE_DATASETS, "lake")
 MOSTLY_CENSORED = 0.2
 
 
@@ -61,6 +78,62 @@ def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
         "provider", "model", "benchmark", "reasoning_effort", "temperature", "top_p", "max_tokens",
         "input_tokens", "prompt_text",
     ]]  # fmt: skip
+
+
+def traces_of_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
+    """The curated traces of a data set; ``lake`` is what this installation has ingested.
+
+    Raises
+    ------
+    DatasetError
+        If nothing was ingested, or the files of a public set can neither be fetched nor found in the mirror.
+    """
+    from predictors.thinking_tokens.cost import price_requests
+
+    if dataset == "lake":
+        try:
+            return read_table(sources.home / "lake", "request_traces")
+        except FileNotFoundError as error:
+            raise DatasetError("nothing was ingested yet: run `foretell ingest PATH` or `foretell demo`") from error
+    return load_traces(
+        dataset,
+        starter=sources.starter / "local_llm_traces.jsonl.gz",
+        cache=sources.cache,
+        mirror=sources.mirror,
+        price=partial(price_requests, price_file=sources.price_file),
+    ).traces
+
+
+def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
+    """`examples_from_traces` of a named data set."""
+    return examples_from_traces(traces_of_dataset(dataset, sources))
+
+
+def evaluate_dataset(
+    dataset: str, sources: Sources, *, progress: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Fit on the training queries of a data set and judge on the others: the Evaluation table."""
+    examples = examples_from_dataset(dataset, sources)
+    progress(f"fitting on {int((examples['split'] != 'test').sum())} runs")
+    fitted = fit_family(PIPELINE, examples, store=sources.home / "models")
+    return evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
+
+
+def read_inputs(path: Path) -> pd.DataFrame:
+    """The requests of a file, one row each, in order.
+
+    Raises
+    ------
+    InvalidInputError
+        At the first request that cannot be read: leaving one out would shift the forecasts of the others.
+    """
+    from assets.requests import read_requests
+    from predictors.errors import InvalidInputError
+
+    requests, problems = read_requests(path)
+    if problems:
+        raise InvalidInputError(problems[0])
+    return requests
 
 
 @dg.asset(

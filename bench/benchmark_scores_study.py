@@ -1,4 +1,4 @@
-"""Prints the tables of docs/benchmark_scores.md: `python bench/benchmark_scores_study.py SNAPSHOTS evaluate mteb`.
+"""Prints the tables of docs/benchmark_scores.md: `python bench/benchmark_scores_study.py MIRROR evaluate mteb`.
 
 `evaluate` is what `foretell evaluate benchmark_scores` computes, as a table; `ablation` refits the predictor without
 one part at a time on the tuning folds (the last fold is never looked at); `cost` measures training and prediction.
@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 
 from assets.benchmark_scores import (
+    DATASETS,
     FOLDS,
     PIPELINE,
-    SCORE_DATASETS,
-    evaluate_benchmark_scores,
+    evaluate_dataset,
     examples_from_scores,
     load_score_tables,
 )
+from assets.sources import Sources
 from predictors.benchmark_scores.leakage import assign_folds
 from predictors.metrics import evaluate
 
@@ -45,9 +46,9 @@ def show(table: pd.DataFrame) -> None:
         print(table[SHOWN].round(3).to_string(index=False))
 
 
-def ablation(dataset: str, snapshots: Path, n_folds: int, names: list[str]) -> None:
+def ablation(dataset: str, sources: Sources, n_folds: int, names: list[str]) -> None:
     """Inner folds of the training part of the first outer split: the last outer fold stays unseen."""
-    tables = load_score_tables(dataset, snapshots=snapshots)
+    tables = load_score_tables(dataset, sources)
     examples = examples_from_scores(tables)
     tuning = examples[assign_folds(examples["leak_group"], FOLDS) != FOLDS - 1].reset_index(drop=True)
     folds = assign_folds(tuning["leak_group"], FOLDS, salt="tuning")
@@ -70,8 +71,8 @@ def ablation(dataset: str, snapshots: Path, n_folds: int, names: list[str]) -> N
         show(table)
 
 
-def cost(dataset: str, snapshots: Path) -> None:
-    examples = examples_from_scores(load_score_tables(dataset, snapshots=snapshots), per_benchmark=None)
+def cost(dataset: str, sources: Sources) -> None:
+    examples = examples_from_scores(load_score_tables(dataset, sources), per_benchmark=None)
     start, cpu = time.perf_counter(), time.process_time()
     model = PIPELINE.predictor().fit(PIPELINE.inputs(examples), examples["value"], groups=examples["leak_group"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -89,25 +90,25 @@ def cost(dataset: str, snapshots: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("snapshots", type=Path)
+    parser.add_argument("mirror", help="folder of the mirror; the prepared tables lie beside it")
     parser.add_argument("what", choices=("evaluate", "ablation", "cost"))
-    parser.add_argument("dataset", choices=SCORE_DATASETS)
+    parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("--folds", type=int, default=FOLDS, help="tuning folds of the ablation")
     parser.add_argument("--only", nargs="*", choices=list(ABLATIONS), default=list(ABLATIONS))
     parser.add_argument("--strict-only", action="store_true", help="leave the optimistic split out")
     parser.add_argument("--parquet", type=Path, help="also write the Evaluation table here")
     arguments = parser.parse_args()
+    root = Path(__file__).parents[1]
+    sources = Sources(root / "data" / "starter", root / ".foretell" / "cache", arguments.mirror, root / ".foretell")
     if arguments.what == "evaluate":
-        table = evaluate_benchmark_scores(
-            arguments.dataset, snapshots=arguments.snapshots, optimistic=not arguments.strict_only, progress=print
-        )
+        table = evaluate_dataset(arguments.dataset, sources, optimistic=not arguments.strict_only, progress=print)
         if arguments.parquet is not None:
             table.to_parquet(arguments.parquet)
         show(table)
     elif arguments.what == "ablation":
-        ablation(arguments.dataset, arguments.snapshots, arguments.folds, arguments.only)
+        ablation(arguments.dataset, sources, arguments.folds, arguments.only)
     else:
-        cost(arguments.dataset, arguments.snapshots)
+        cost(arguments.dataset, sources)
 
 
 if __name__ == "__main__":

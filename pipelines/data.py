@@ -63,9 +63,9 @@ class _Progress:
 def export_lake(settings: Settings, path: Path, *, format: str | None) -> None:
     """Write the curated traces to a file."""
     from assets.export import export_traces
-    from pipelines.evaluation import load_dataset
+    from assets.thinking_tokens import traces_of_dataset
 
-    traces = load_dataset(settings, "lake")
+    traces = traces_of_dataset("lake", settings.sources)
     say(f"{len(traces)} requests written to {export_traces(traces, path, format)}")
 
 

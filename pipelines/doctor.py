@@ -117,7 +117,7 @@ def _mirror(settings: Settings) -> Iterator[Finding]:
 
 def _registry(settings: Settings) -> Iterator[Finding]:
     from pipelines.definitions import build_tracking
-    from pipelines.evaluation import FAMILIES
+    from predictors.families import FAMILIES
 
     if settings.tracking_uri is None and not (settings.home / "mlflow" / "mlflow.db").exists():
         yield Finding("registry", "warning", "no model yet", "foretell demo")

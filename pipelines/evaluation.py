@@ -1,15 +1,31 @@
-"""`foretell evaluate`: one family on one data set, split by query, judged against its floor."""
+"""`foretell evaluate` and `foretell floor`: one family on one data set, judged against its floor."""
 
 from __future__ import annotations
 
-from functools import partial
+from importlib import import_module
+from types import ModuleType
 
 import pandas as pd
 
+from pipelines.console import say
 from pipelines.settings import Settings
-from predictors.errors import DatasetError, InvalidInputError
+from predictors.errors import InvalidInputError
+from predictors.families import FAMILIES
 
-FAMILIES = ("thinking_tokens",)
+__all__ = ["evaluate_dataset", "family_module", "floors_of_dataset"]
+
+
+def family_module(family: str) -> ModuleType:
+    """The module of ``assets`` that names the data sets of a family and reads its inputs.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such family.
+    """
+    if family not in FAMILIES:
+        raise InvalidInputError(f"unknown family {family!r}; there is {', '.join(FAMILIES)}")
+    return import_module(f"assets.{family}")
 
 
 def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
@@ -18,65 +34,25 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFr
     Raises
     ------
     InvalidInputError
-        If the family is unknown.
+        If the family or the data set is unknown.
     DatasetError
-        If the data set is unknown, or its files can neither be fetched nor found in the mirror.
+        If the files of the data set can neither be fetched nor found in the mirror.
     """
-    from assets.family import evaluate_family, fit_family
-    from assets.thinking_tokens import PIPELINE
-
-    if family == "benchmark_scores":
-        return _evaluate_scores(settings, dataset)
-    examples = _examples(settings, family, dataset)
-    fitted = fit_family(PIPELINE, examples, store=settings.home / "models")
-    return evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
-
-
-def _evaluate_scores(settings: Settings, dataset: str) -> pd.DataFrame:
-    from pathlib import Path
-
-    from assets.benchmark_scores import SCORE_DATASETS, evaluate_benchmark_scores
-    from pipelines.console import say
-
-    if dataset not in SCORE_DATASETS:
-        raise InvalidInputError(f"unknown data set {dataset!r}; benchmark_scores has {', '.join(SCORE_DATASETS)}")
-    if settings.mirror is None or "://" in settings.mirror:
-        raise DatasetError("the prepared scores lie beside a mirror: set FORETELL_MIRROR to a folder")
-    return evaluate_benchmark_scores(dataset, snapshots=Path(settings.mirror).parent / "snapshots", progress=say)
+    module = _module_with(family, dataset)
+    table: pd.DataFrame = module.evaluate_dataset(dataset, settings.sources, progress=say)
+    return table
 
 
 def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
     """The noise floor of every segment of `dataset`, over all splits; raises as `evaluate_dataset` does."""
     from assets.family import floor_table
-    from assets.thinking_tokens import PIPELINE
 
-    return floor_table(PIPELINE, _examples(settings, family, dataset), dataset=dataset)
-
-
-def _examples(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
-    from assets.thinking_tokens import examples_from_traces
-
-    if family not in FAMILIES:
-        raise InvalidInputError(f"unknown family {family!r}; there is {', '.join(FAMILIES)}")
-    return examples_from_traces(load_dataset(settings, dataset))
+    module = _module_with(family, dataset)
+    return floor_table(module.PIPELINE, module.examples_from_dataset(dataset, settings.sources), dataset=dataset)
 
 
-def load_dataset(settings: Settings, dataset: str) -> pd.DataFrame:
-    """The curated traces of a data set; `lake` is what this installation has ingested."""
-    from assets.datasets import load_traces
-    from assets.io import read_table
-    from predictors.thinking_tokens.cost import price_requests
-
-    if dataset == "lake":
-        try:
-            return read_table(settings.home / "lake", "request_traces")
-        except FileNotFoundError as error:
-            raise DatasetError("nothing was ingested yet: run `foretell ingest PATH` or `foretell demo`") from error
-    curated = load_traces(
-        dataset,
-        starter=settings.starter_traces,
-        cache=settings.cache,
-        mirror=settings.mirror,
-        price=partial(price_requests, price_file=settings.price_file),
-    )
-    return curated.traces
+def _module_with(family: str, dataset: str) -> ModuleType:
+    module = family_module(family)
+    if dataset not in module.DATASETS:
+        raise InvalidInputError(f"unknown data set {dataset!r}; {family} has {', '.join(module.DATASETS)}")
+    return module

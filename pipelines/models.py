@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.console import out, print_json, print_table
-from pipelines.evaluation import FAMILIES
 from pipelines.settings import Settings
+from predictors.families import FAMILIES
 
 COLUMNS = ("family", "version", "alias", "created", "crps", "floor", "skill", "cover 90 %")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.console import print_json, print_table, say
-from pipelines.evaluation import FAMILIES
+from pipelines.evaluation import family_module
 from pipelines.settings import Settings
 from predictors.base import BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
@@ -17,16 +17,10 @@ ROWS_ON_SCREEN = 20
 
 def run_predict(settings: Settings, family: str, file: Path, *, out: Path | None, as_json: bool) -> None:
     """Forecast every row of `file`, in order, and print or write the result."""
-    from assets.requests import read_requests
     from predictors.serving import forecast_frame
 
-    if family not in FAMILIES:
-        raise InvalidInputError(f"unknown family {family!r}; there is {', '.join(FAMILIES)}")
-    requests, problems = read_requests(file)
-    if problems:
-        # Forecasts stand in the order of the requests; leaving one out would shift the others.
-        raise InvalidInputError(problems[0])
-    forecasts = forecast_frame(load_champion(settings, family), requests)
+    inputs = family_module(family).read_inputs(file)
+    forecasts = forecast_frame(load_champion(settings, family), inputs)
     if out is not None:
         write_frame(forecasts, out)
         say(f"{len(forecasts)} forecasts written to {out}")
@@ -35,9 +29,8 @@ def run_predict(settings: Settings, family: str, file: Path, *, out: Path | None
     else:
         shown = forecasts.head(ROWS_ON_SCREEN)
         print_table(
-            f"{family}: forecasts for {len(forecasts)} requests"
-            + (", the first of them" if len(forecasts) > 20 else ""),
-            ["request", *shown.columns],
+            f"{family}: forecasts for {len(forecasts)} rows" + (", the first of them" if len(forecasts) > 20 else ""),
+            ["row", *shown.columns],
             [
                 [index, *[_cell(value) for value in row]]
                 for index, row in zip(shown.index, shown.to_numpy(), strict=True)

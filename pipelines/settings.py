@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from assets.sources import Sources
 
 __all__ = ["PROJECT_ROOT", "Settings", "prepare_dagster_home", "quiet_environment"]
 
@@ -59,6 +63,13 @@ class Settings(BaseSettings):
     @property
     def cache(self) -> Path:
         return self.home / "cache"
+
+    @property
+    def sources(self) -> Sources:
+        """Where the families read their data sets from."""
+        from assets.sources import Sources
+
+        return Sources(self.starter, self.cache, self.mirror, self.home, self.price_file)
 
     @property
     def dagster_home(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pandas as pd
 import pytest
 
 from assets.benchmark_scores import (
-    add_noise_floors,
     evaluate_score_tables,
     examples_from_scores,
     load_precog_jsonl,
@@ -21,6 +21,8 @@ from assets.benchmark_scores import (
 from assets.readers.lm_eval_scores import describe_tasks as describe_harness
 from assets.readers.lm_eval_scores import read_lm_eval_results, read_task_readmes
 from assets.readers.mteb import describe_tasks, load_mteb_snapshot, read_mteb_results
+from assets.score_noise import add_noise_floors
+from assets.sources import Sources
 from predictors.errors import DatasetError, InvalidInputError
 from predictors.metrics import evaluate
 from predictors.schemas.benchmark_runs import BenchmarkRuns
@@ -29,16 +31,13 @@ from tests.predictors.benchmark_scores.synthetic_scores import make_scores
 
 
 @pytest.fixture(scope="module")
-def snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the prepared snapshots lie, beside the mirror; skips where they are not."""
-    import os
-
-    mirror = os.environ.get("FORETELL_MIRROR")
-    here = Path(__file__).resolve().parents[2].parent / "shared" / "snapshots"
-    for folder in ([Path(mirror).parent / "snapshots"] if mirror else []) + [here]:
-        if (folder / "mteb").is_dir():
-            return folder
-    pytest.skip("the prepared snapshots are not here: they lie beside the mirror that FORETELL_MIRROR names")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Sources with a mirror beside which the prepared tables lie; skips where there is none."""
+    mirror = os.environ.get("FORETELL_MIRROR", "")
+    if not (Path(mirror).parent / "snapshots" / "mteb").is_dir():
+        pytest.skip("the prepared tables are not here: they lie beside the mirror that FORETELL_MIRROR names")
+    home = tmp_path_factory.mktemp("home")
+    return Sources(home, home, mirror, home)
 
 
 def _tables(seed: int = 0, n_benchmarks: int = 30) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -191,14 +190,18 @@ def test_known_scores_are_of_the_cheapest_models_and_never_asked_for() -> None:
     assert with_known_scores(examples, ["M0"], n_known=2).empty
 
 
-def test_the_noise_floor_of_known_errors_is_the_mean_absolute_normal() -> None:
+@pytest.mark.parametrize("one_unknown", [False, True])
+def test_a_floor_is_filled_where_the_noise_of_every_score_is_known(one_unknown: bool) -> None:
     examples = examples_from_scores(prepare_tables(*_tables())).drop(columns="split")
+    if one_unknown:
+        examples.loc[0, ["standard_error", "has_noise"]] = [np.nan, "unknown"]
     quantiles = pd.DataFrame({0.5: 50.0}, index=examples["cell_id"])
     table = evaluate(examples, quantiles, predictor="p", family="f", dataset="d", split="s", metrics=("mae",),
                      segments=("has_noise",))  # fmt: skip
-    filled = add_noise_floors(table, examples).set_index("segment")
-    assert filled.loc["has_noise=known", "noise_floor"] == pytest.approx(np.sqrt(2 / np.pi))
-    assert np.isnan(filled.loc["all", "noise_floor"])
+    filled = add_noise_floors(table, examples).set_index("segment")["noise_floor"]
+    # The mean absolute value of normal noise of standard error 1.
+    assert filled["has_noise=known"] == pytest.approx(np.sqrt(2 / np.pi))
+    assert np.isnan(filled["all"]) == one_unknown
 
 
 @pytest.mark.slow
@@ -212,17 +215,21 @@ def test_evaluation_covers_every_split_and_is_reproducible() -> None:
 
 
 def test_an_unknown_set_or_a_missing_snapshot_is_named(tmp_path: Path) -> None:
+    sources = Sources(tmp_path, tmp_path, str(tmp_path / "mirror"), tmp_path)
     with pytest.raises(InvalidInputError, match="must be one of"):
-        load_score_tables("squad", snapshots=tmp_path)
+        load_score_tables("squad", sources)
+    with pytest.raises(DatasetError, match="no prepared tables"):
+        load_score_tables("mteb", sources)
+    (tmp_path / "snapshots").mkdir()
     with pytest.raises(DatasetError, match="mteb_scores"):
-        load_score_tables("mteb", snapshots=tmp_path)
+        load_score_tables("mteb", sources)
 
 
 @pytest.mark.mirror
-def test_the_snapshot_is_read_redacted_and_split_without_leaks(snapshots: Path) -> None:
-    descriptions, runs, _ = load_mteb_snapshot(snapshots / "mteb")
+def test_the_snapshot_is_read_redacted_and_split_without_leaks(sources: Sources) -> None:
+    descriptions, runs, _ = load_mteb_snapshot(sources.snapshots / "mteb")
     assert (len(descriptions), len(runs)) == (858, 71239)
     assert descriptions["leak_group"].nunique() > 250
-    harness = load_score_tables("llm-harness", snapshots=snapshots)
+    harness = load_score_tables("llm-harness", sources)
     assert harness.descriptions["leak_group"].nunique() == 39
     assert len(harness.redactions) > 100
