@@ -11,11 +11,13 @@ import pandas as pd
 
 from assets.family import FamilyPipeline
 from assets.family_assets import build_family_assets
+from assets.input_tables import read_input_table
 from assets.resources import Workspace
 from assets.score_noise import add_noise_floors
 from assets.sources import Sources
 from predictors.base import EVALUATION_LEVELS, BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
+from predictors.families import FAMILIES
 from predictors.splits import assign_split
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "examples_from_scores",
     "load_precog_jsonl",
     "load_score_tables",
+    "read_inputs",
     "with_known_scores",
 ]
 
@@ -41,29 +44,18 @@ LEVELS = EVALUATION_LEVELS
 METRICS = ("mae", "crps", "coverage_90", "width_90", "interval_score_90")
 
 
+FAMILY = FAMILIES["benchmark_scores"]
+
+
 def _predictor(**params: Any) -> BasePredictor:
-    from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
-
-    return BenchmarkScorePredictor(**{"random_state": 0, **params})
-
-
-def _baselines() -> dict[str, BasePredictor]:
-    from predictors.benchmark_scores.baselines import GlobalBaseline, ModelBaseline, TypeBaseline, TypeSizeBaseline
-
-    return {
-        "structured": _predictor(experts=("direct",), use_text=False),
-        "type_size": TypeSizeBaseline(),
-        "type": TypeBaseline(),
-        "model": ModelBaseline(),
-        "global": GlobalBaseline(),
-    }
+    return FAMILY.new_predictor().set_params(**params)
 
 
 PIPELINE = FamilyPipeline(
-    family="benchmark_scores",
+    family=FAMILY.name,
     predictor=_predictor,
-    baselines=_baselines,
-    reference="structured",
+    baselines=FAMILY.new_baselines,
+    reference=FAMILY.reference,
     scale="identity",
     segments=("answer_format",),
     unit="score, points (0-100)",
@@ -113,6 +105,24 @@ def prepare_tables(descriptions: pd.DataFrame, runs: pd.DataFrame, models: pd.Da
     bad = outside | unknown | ~runs["higher_is_better"]
     reason = np.where(runs["higher_is_better"], reason, "a metric of which lower is better has no score in points")
     return ScoreTables(redacted, runs[~bad], models, report, runs[bad].assign(reason=reason[bad.to_numpy()]))
+
+
+def read_inputs(path: Path) -> pd.DataFrame:
+    """Described benchmarks and models of a file, redacted as the training texts were; columns of `ScoreRequests`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be read, or says nothing about a benchmark or a model.
+    """
+    from predictors.benchmark_scores.redaction import redact_descriptions
+    from predictors.schemas.descriptions import ScoreRequests
+
+    columns = ScoreRequests.to_schema().columns
+    rows = read_input_table(path, known=columns, lists=("known_models", "known_scores"))
+    names = rows["benchmark"].fillna("").astype("str") if "benchmark" in rows else ""
+    redacted, _ = redact_descriptions(rows.assign(benchmark=names))
+    return redacted
 
 
 def load_precog_jsonl(path: Path) -> pd.DataFrame:
@@ -244,7 +254,7 @@ def evaluate_score_tables(
     benchmarks = examples.drop_duplicates("benchmark")[["benchmark", "leak_group", "fold"]]
     described = tables.descriptions.merge(benchmarks, on=["benchmark", "leak_group"])
     check_split_leaks(described.assign(task=None), described["fold"])
-    models = {PIPELINE.family: _predictor, **{name: _remake(name) for name in _baselines()}}
+    models = {PIPELINE.family: _predictor, **{name: _remake(name) for name in FAMILY.baselines}}
     strict = _forecast_folds(examples, models, progress, with_known=True)
     evaluated = [*_tables(dataset, "leak_group", strict[:2], examples), *_known_tables(dataset, strict[2])]
     if optimistic:
@@ -256,7 +266,7 @@ def evaluate_score_tables(
 
 
 def _remake(name: str) -> Callable[[], BasePredictor]:
-    return lambda: _baselines()[name]
+    return lambda: FAMILY.new_baselines()[name]
 
 
 Forecasts = dict[str, pd.DataFrame]

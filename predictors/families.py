@@ -66,6 +66,19 @@ FAMILIES: Mapping[str, Family] = {
         reference="model_x_benchmark",
         unit="output tokens",
     ),
+    "benchmark_scores": Family(
+        name="benchmark_scores",
+        predictor="predictors.benchmark_scores.predictor:BenchmarkScorePredictor",
+        baselines={
+            "structured": "predictors.benchmark_scores.baselines:StructuredBaseline",
+            "type_size": "predictors.benchmark_scores.baselines:TypeSizeBaseline",
+            "type": "predictors.benchmark_scores.baselines:TypeBaseline",
+            "model": "predictors.benchmark_scores.baselines:ModelBaseline",
+            "global": "predictors.benchmark_scores.baselines:GlobalBaseline",
+        },
+        reference="structured",
+        unit="points (0-100)",
+    ),
 }
 """Families by name."""
 

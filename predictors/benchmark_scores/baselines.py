@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from predictors.base import BasePredictor
 from predictors.benchmark_scores.components import group_weights
+from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 from predictors.errors import InvalidInputError
 from predictors.schemas.descriptions import ScoreRequests
 
-__all__ = ["GlobalBaseline", "ModelBaseline", "TypeBaseline", "TypeSizeBaseline"]
+__all__ = ["GlobalBaseline", "ModelBaseline", "StructuredBaseline", "TypeBaseline", "TypeSizeBaseline"]
 
 Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 80) / 80, [0.99, 0.995]])
@@ -93,6 +94,40 @@ class TypeSizeBaseline(_EmpiricalBaseline):
     """One distribution per answer format and band of model size."""
 
     keys = ("answer_format", "size")
+
+
+class StructuredBaseline(BasePredictor):
+    """LightGBM on structure and metadata, without a word of the description: what text must beat.
+
+    Parameters
+    ----------
+    num_threads : int
+        Threads of LightGBM.
+    random_state : int, optional
+        Seed of everything random.
+    """
+
+    family: ClassVar[str] = "benchmark_scores"
+    input_schema = ScoreRequests
+
+    def __init__(self, *, num_threads: int = 1, random_state: int | None = 0) -> None:
+        self.num_threads = num_threads
+        self.random_state = random_state
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        self.predictor_ = BenchmarkScorePredictor(
+            experts=("direct",), use_text=False, num_threads=self.num_threads, random_state=self.random_state
+        ).fit(X, y, groups=groups, is_censored=is_censored)
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.predictor_._predict_quantiles(X, levels)
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        self.predictor_.save(path / "structured")
+        return {}
+
+    def _load(self, path: Path, state: dict[str, Any]) -> None:
+        self.predictor_ = BenchmarkScorePredictor.load(path / "structured")
 
 
 def _key(X: pd.DataFrame, name: str) -> list[str]:

@@ -120,7 +120,7 @@ def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
     Parameters
     ----------
     descriptions : DataFrame of shape (n_benchmarks, n_columns)
-        Valid under `BenchmarkDescriptions`.
+        With `benchmark` (empty where it has no name) and any of the seven fields.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
             if not isinstance(text, str):
                 texts.append(None)
                 continue
-            done = redact(text, names=[benchmark], vocabulary=vocabulary)
+            done = redact(text, names=[benchmark] if benchmark else [], vocabulary=vocabulary)
             rows.extend((benchmark, name, kind, removed) for kind, removed in done.removals)
             texts.append(done.text or None)
         out[name] = pd.Series(texts, index=out.index, dtype="str")

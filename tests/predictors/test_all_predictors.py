@@ -15,6 +15,8 @@ from sklearn.base import clone
 from predictors.base import BasePredictor, load_predictor
 from predictors.errors import NotFittedError
 from predictors.families import ALL_PREDICTORS, FAMILIES
+from tests.predictors.benchmark_scores.synthetic_scores import INPUTS as SCORE_INPUTS
+from tests.predictors.benchmark_scores.synthetic_scores import make_scores
 from tests.predictors.thinking_tokens.synthetic_runs import INPUTS, make_runs
 
 
@@ -34,7 +36,17 @@ def _thinking_tokens(seed: int) -> Example:
     return Example(runs[INPUTS], runs["output_tokens"], runs["query_id"], runs["is_censored"])
 
 
-EXAMPLES: dict[str, Callable[[int], Example]] = {"thinking_tokens": _thinking_tokens}
+def _benchmark_scores(seed: int) -> Example:
+    scores = make_scores(24, 6, seed=seed)
+    scores.index = pd.Index([f"run {i}" for i in range(len(scores))])
+    censored = pd.Series(False, index=scores.index)
+    return Example(scores[SCORE_INPUTS], scores["value"], scores["leak_group"], censored)
+
+
+EXAMPLES: dict[str, Callable[[int], Example]] = {
+    "benchmark_scores": _benchmark_scores,
+    "thinking_tokens": _thinking_tokens,
+}
 """Made-up data of each family, by seed; a new family adds its own."""
 
 PREDICTORS = [path for path in ALL_PREDICTORS if path.split(".")[1] in EXAMPLES]
