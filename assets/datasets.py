@@ -10,11 +10,12 @@ import pandas as pd
 from assets.catalog import fetch, load_entry
 from assets.curation import Curated, Pricer, concat, curate
 from assets.readers import read_traces
+from assets.readers.lrm_prompts import read_prompts
 from predictors.errors import DatasetError, InvalidInputError
 
 __all__ = ["TRACE_DATASETS", "load_traces"]
 
-TRACE_DATASETS = ("starter", "pricing-reversal")
+TRACE_DATASETS = ("starter", "pricing-reversal", "lrm-token-economy")
 
 
 def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, price: Pricer) -> Curated:
@@ -47,12 +48,23 @@ def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, pr
             raise DatasetError(f"{starter}: the starter traces are missing; restore the file from the repository")
         return _curated([starter], format="openai_jsonl", source="starter", price=price)
     entry = load_entry(name)
-    files = [path for path in fetch(name, cache=cache, mirror=mirror) if "/data/" in path.as_posix()]
-    return _curated(files, format=entry.reader, source=name, price=price)
+    files = fetch(name, cache=cache, mirror=mirror)
+    if name == "lrm-token-economy":
+        prompts = read_prompts(next(path for path in files if path.suffix == ".json"))
+        runs = [path for path in files if path.name == "evaluation_stats.csv"]
+        return _curated(runs, format=entry.reader, source=name, price=price, prompts=prompts)
+    return _curated(
+        [path for path in files if "/data/" in path.as_posix()], format=entry.reader, source=name, price=price
+    )
 
 
-def _curated(files: Sequence[Path], *, format: str | None, source: str, price: Pricer) -> Curated:
+def _curated(
+    files: Sequence[Path], *, format: str | None, source: str, price: Pricer, prompts: pd.Series | None = None
+) -> Curated:
     # Files of one set can share a name (run0.json): the two folders above tell them apart.
     reads = [read_traces(f, format, source=source, source_file="/".join(f.parts[-3:])) for f in files]
     rejects = pd.concat([read.rejects for read in reads], ignore_index=True)
-    return curate(concat([read.rows for read in reads]), price=price, rejects=rejects)
+    rows = concat([read.rows for read in reads])
+    if prompts is not None:
+        rows["prompt_text"] = rows["item_id"].map(prompts).astype("str").where(rows["item_id"].isin(prompts.index))
+    return curate(rows, price=price, rejects=rejects)

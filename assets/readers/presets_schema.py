@@ -51,7 +51,8 @@ class Preset(BaseModel):
         that is there), or a template (``{prompt_id}/{run}``). Besides the canonical columns: ``messages``,
         ``ended_at`` and ``first_token_at``.
     estimates : list
-        Token columns that the source has estimated: fractions are rounded.
+        Token columns that the source has estimated: fractions are rounded, and an estimate that exceeds the output
+        of which it is a part is unknown.
     scale : dict
         Canonical column -> factor to its unit.
     constants : dict

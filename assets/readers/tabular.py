@@ -97,6 +97,9 @@ class _Rows:
         for column in preset.estimates:
             number_found = as_number(row.get(column))
             row[column] = row.get(column) if number_found is None else round(number_found)
+            whole = as_number(row.get("output_tokens"))
+            if number_found is not None and whole is not None and round(number_found) > whole:
+                row[column] = None  # more than the whole of which it is a part: the estimate has failed
         self._finish(row, item)
         return row
 

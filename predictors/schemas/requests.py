@@ -11,8 +11,13 @@ CONTEXT_COLUMNS: tuple[str, ...] = (
     "context_reasoning_efforts",
     "context_output_tokens",
     "context_is_censored",
+    "context_reasoning_tokens",
+    "context_scores",
 )
 """List columns of `Requests` that hold past runs of the same query."""
+
+RUN_COLUMNS: tuple[str, ...] = ("run_reasoning_tokens", "run_score")
+"""Columns of `Requests` that tell of a past run what came out of it; read by `fit` alone."""
 
 
 class Requests(pa.DataFrameModel):
@@ -23,8 +28,12 @@ class Requests(pa.DataFrameModel):
 
     Past runs of this very query stand in list columns, one element per run, null or empty where there are
     none: `context_models` and `context_output_tokens`, and where known `context_reasoning_efforts` and
-    `context_is_censored` (cut off, so that the tokens are a lower bound). Runs on other models make the
-    forecast *warm*, runs of the same model and effort are *pilots*.
+    `context_is_censored` (cut off, so that the tokens are a lower bound), `context_reasoning_tokens` and
+    `context_scores` (null elements where unknown). Runs on other models make the forecast *warm*, runs of the
+    same model and effort are *pilots*.
+
+    `run_reasoning_tokens` and `run_score` tell `fit` what came out of a past run, so that it learns what such
+    details of a known run say about the next; no forecast reads them.
     """
 
     model: Series[str] = pa.Field(nullable=False)
@@ -41,6 +50,10 @@ class Requests(pa.DataFrameModel):
     context_reasoning_efforts: Series[object] | None = pa.Field(nullable=True)
     context_output_tokens: Series[object] | None = pa.Field(nullable=True)
     context_is_censored: Series[object] | None = pa.Field(nullable=True)
+    context_reasoning_tokens: Series[object] | None = pa.Field(nullable=True)
+    context_scores: Series[object] | None = pa.Field(nullable=True)
+    run_reasoning_tokens: Series[float] | None = pa.Field(nullable=True)
+    run_score: Series[float] | None = pa.Field(nullable=True)
 
     class Config:
         coerce = True
@@ -53,9 +66,8 @@ class Requests(pa.DataFrameModel):
         sizes = {name: context_sizes(df, name) for name in CONTEXT_COLUMNS if name in df}
         n_runs = sizes.get("context_models", pd.Series(0, index=df.index))
         good = n_runs == sizes.get("context_output_tokens", pd.Series(0, index=df.index))
-        for name in ("context_reasoning_efforts", "context_is_censored"):
-            if name in sizes:
-                good &= (sizes[name] == n_runs) | (sizes[name] == 0)
+        for name in sizes.keys() - {"context_models", "context_output_tokens"}:
+            good &= (sizes[name] == n_runs) | (sizes[name] == 0)
         return good
 
     @pa.dataframe_check(error="context_output_tokens must be finite numbers, not negative")

@@ -18,23 +18,29 @@ __all__ = ["CONFIG", "FlatContext", "attach_context", "flatten_context", "sample
 from dataclasses import dataclass
 
 from predictors.thinking_tokens.copula import ContextRuns
+from predictors.thinking_tokens.details import DETAILS, run_details
 from predictors.thinking_tokens.hierarchy import cell_keys
 
 CONFIG: tuple[str, ...] = ("model", "reasoning_effort")
 """What a run shares with its pilots."""
 
+KEEP_ALL = 0.5
 KEEP_OTHER = 0.7
 KEEP_PILOT = 0.5
 
 
 @dataclass(frozen=True)
 class FlatContext:
-    """Known runs as rows: `frame` has `Requests` columns, `target` the position of the forecast each informs."""
+    """Known runs as rows: `frame` has `Requests` columns, `target` the position of the forecast each informs.
+
+    `details` are those of `details.run_details`, not centred.
+    """
 
     target: NDArray[np.intp]
     frame: pd.DataFrame
     output_tokens: NDArray[np.float64]
     is_censored: NDArray[np.bool_]
+    details: NDArray[np.float64]
 
 
 def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool = True) -> pd.DataFrame:
@@ -45,15 +51,15 @@ def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool =
     requests : DataFrame
         Requests to forecast, with `query_id` and `model`. They must not be among `runs`.
     runs : DataFrame
-        Past runs: `query_id`, `model`, `output_tokens`, and where known `reasoning_effort`, `is_censored`.
+        Past runs: `query_id`, `model`, `output_tokens`, and where known `reasoning_effort`, `is_censored`,
+        `reasoning_tokens` and `score`.
     pilots : bool
         Whether runs of the request's own model and effort count; False leaves only the warm ones.
 
     Returns
     -------
     DataFrame
-        Index and columns of `requests`, and the four columns `CONTEXT_COLUMNS`; empty lists where nothing
-        is known.
+        Index and columns of `requests`, and the columns `CONTEXT_COLUMNS`; empty lists where nothing is known.
     """
     left = pd.DataFrame({"query_id": requests["query_id"].to_numpy(), "config": cell_keys(requests, CONFIG)})
     left["position"] = np.arange(len(requests))
@@ -63,6 +69,8 @@ def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool =
     right["context_reasoning_efforts"] = efforts.astype(object).where(efforts.notna(), None).to_numpy()
     right["context_output_tokens"] = runs["output_tokens"].to_numpy(dtype=np.float64)
     right["context_is_censored"] = runs["is_censored"].to_numpy(dtype=bool) if "is_censored" in runs else False
+    for name, column in (("context_reasoning_tokens", "reasoning_tokens"), ("context_scores", "score")):
+        right[name] = runs[column].to_numpy(dtype=np.float64, na_value=np.nan) if column in runs else np.nan
     pairs = left.merge(right, on="query_id")
     if not pilots:
         pairs = pairs[pairs["config"] != pairs["config_of_run"]]
@@ -98,7 +106,12 @@ def flatten_context(X: pd.DataFrame) -> FlatContext | None:
     frame["reasoning_effort"] = pd.Series(flat("context_reasoning_efforts"), dtype=object)
     tokens = np.array(flat("context_output_tokens"), dtype=np.float64)
     censored = np.array([bool(value) for value in flat("context_is_censored")], dtype=bool)
-    return FlatContext(target.astype(np.intp), frame, tokens, censored)
+    reasoning, scores = (
+        np.array([np.nan if value is None else value for value in flat(name)], dtype=np.float64)
+        for name in ("context_reasoning_tokens", "context_scores")
+    )
+    details = run_details(tokens, reasoning, scores)
+    return FlatContext(target.astype(np.intp), frame, tokens, censored, details)
 
 
 def sample_context(
@@ -106,8 +119,8 @@ def sample_context(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Draw, for each of n runs, which other runs of its query are taken as known.
 
-    Every other configuration is kept with probability .7 (one of its runs); with `pilots`, one other run of
-    the same configuration too, with probability .5.
+    For half of the runs every other configuration is kept (one of its runs), for the other half each with
+    probability .7; with `pilots`, one other run of the same configuration too, with probability .5.
 
     Returns
     -------
@@ -122,7 +135,8 @@ def sample_context(
     pairs = pairs.sort_values("draw").drop_duplicates(["target", "config"])
     is_pilot = pairs["own"] == pairs["config"]
     chance = rng.random(len(pairs))
-    keep = np.where(is_pilot, pilots & (chance < KEEP_PILOT), chance < KEEP_OTHER)
+    keep_all = (rng.random(len(queries)) < KEEP_ALL)[pairs["target"]]
+    keep = np.where(is_pilot, pilots & (chance < KEEP_PILOT), keep_all | (chance < KEEP_OTHER))
     pairs = pairs[keep].sort_values(["target", "source"])
     return pairs["target"].to_numpy(dtype=np.intp), pairs["source"].to_numpy(dtype=np.intp)
 
@@ -132,24 +146,36 @@ def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> N
 
     Returns
     -------
-    ndarray of shape (n_samples, 6 + n_configs)
-        Number of warm runs and of pilots, mean, least and largest residual of the warm runs, mean residual
-        of the pilots, mean residual of the warm runs of each of `configs`; NaN where there are none.
+    ndarray of shape (n_samples, 12 + 4 * n_configs)
+        Number of warm runs and of pilots; mean, least and largest residual of the warm runs, mean residual of the
+        pilots; mean details of both; mean residual and details of the warm runs of each of `configs`. NaN where
+        there are none.
     """
-    table = pd.DataFrame(
-        {
-            "target": context.target,
-            "residual": context.residual,
-            "is_pilot": context.is_pilot,
-            "config": context.config,
-        }
-    )
-    warm = table[~table["is_pilot"]].groupby("target")["residual"].agg(["size", "mean", "min", "max"])
-    pilot = table[table["is_pilot"]].groupby("target")["residual"].agg(["size", "mean"])
-    warm, pilot = warm.reindex(range(n)), pilot.reindex(range(n))
-    counts = [warm["size"].fillna(0), pilot["size"].fillna(0)]
-    columns = [*counts, warm["mean"], warm["min"], warm["max"], pilot["mean"]]
-    others = table[~table["is_pilot"] & table["config"].isin(list(configs))]
-    wide = others.pivot_table(index="target", columns="config", values="residual", aggfunc="mean", observed=True)
-    wide = wide.reindex(index=range(n), columns=list(configs))
-    return np.column_stack([*(column.to_numpy(dtype=np.float64) for column in columns), wide.to_numpy(np.float64)])
+    told = ["residual", *DETAILS]
+    table = pd.DataFrame(np.column_stack([context.residual, context.details]), columns=told)
+    table["target"], table["config"] = context.target, context.config
+    warm, pilot = (table[context.is_pilot == own].groupby("target") for own in (False, True))
+    counts = [part.size().reindex(range(n)).fillna(0) for part in (warm, pilot)]
+    ends = warm["residual"].agg(["min", "max"]).reindex(range(n))
+    means = [part[told].mean().reindex(range(n)) for part in (warm, pilot)]
+    position = {config: i for i, config in enumerate(configs)}
+    codes = np.array([position.get(str(config), -1) for config in context.config], dtype=np.intp)
+    keep = ~context.is_pilot & (codes >= 0)
+    wide = [
+        _by_config(context.target[keep], codes[keep], table.loc[keep, name].to_numpy(), n, len(configs))
+        for name in told
+    ]
+    return np.column_stack([part.to_numpy(dtype=np.float64) for part in (*counts, ends, *means)] + wide)
+
+
+def _by_config(
+    target: NDArray[np.intp], codes: NDArray[np.intp], values: NDArray[np.float64], n: int, n_configs: int
+) -> NDArray[np.float64]:
+    """Mean value per forecast and configuration, NaN where there is none; shape (n, n_configs)."""
+    known = np.isfinite(values)
+    at = target[known] * n_configs + codes[known]
+    sums = np.bincount(at, values[known], n * n_configs)
+    counts = np.bincount(at, minlength=n * n_configs)
+    out: NDArray[np.float64] = np.full(n * n_configs, np.nan)
+    np.divide(sums, counts, out=out, where=counts > 0)
+    return out.reshape(n, n_configs)

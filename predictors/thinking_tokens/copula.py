@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from predictors.thinking_tokens.details import DETAILS
 from predictors.thinking_tokens.distribution import GRID
 
 __all__ = ["ContextRuns", "QueryCopula", "normal_scores"]
@@ -42,6 +43,8 @@ class ContextRuns:
         Log tokens minus location, and its normal score.
     is_pilot : ndarray of bool of shape (n_runs,)
         True where model and effort are those of the forecast.
+    details : ndarray of shape (n_runs, 3)
+        What the run tells beside its length (`details.DetailCentres.centred`), NaN where unknown.
     """
 
     target: NDArray[np.intp]
@@ -49,12 +52,15 @@ class ContextRuns:
     residual: Floats
     score: Floats
     is_pilot: NDArray[np.bool_]
+    details: Floats
 
     @classmethod
     def none(cls) -> ContextRuns:
         """No run at all."""
         empty = np.empty(0)
-        return cls(empty.astype(np.intp), empty.astype(object), empty, empty, empty.astype(bool))
+        return cls(
+            empty.astype(np.intp), empty.astype(object), empty, empty, empty.astype(bool), np.empty((0, len(DETAILS)))
+        )
 
     def select(self, keep: NDArray[np.bool_]) -> ContextRuns:
         """The runs where `keep`."""

@@ -12,16 +12,17 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from predictors.base import BasePredictor, check_levels
-from predictors.schemas.requests import CONTEXT_COLUMNS, Requests
+from predictors.schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
 from predictors.splits import assign_split
 from predictors.thinking_tokens.calibration import Calibration
 from predictors.thinking_tokens.censoring import ResidualDistribution
+from predictors.thinking_tokens.details import run_details
 from predictors.thinking_tokens.distribution import COLD, PILOT, WARM, Heads, join_heads
 from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
 
 __all__ = ["Floats", "LogQuantilePredictor", "Runs", "complete_censored", "run_weights", "save_arrays"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Floats = NDArray[np.float64]
 MEAN_LEVELS: Floats = (np.arange(200) + 0.5) / 200
@@ -33,20 +34,24 @@ MAX_LOG = 40.0
 
 @dataclass(frozen=True)
 class Runs:
-    """Past runs to learn from: `log_tokens` is a lower bound where `is_censored`; all of n_samples rows."""
+    """Past runs to learn from: `log_tokens` is a lower bound where `is_censored`; all of n_samples rows.
+
+    `details` are those of `details.run_details`, NaN where unknown.
+    """
 
     X: pd.DataFrame
     log_tokens: Floats
     is_censored: NDArray[np.bool_]
     weight: Floats
     groups: NDArray[np.object_]
+    details: Floats
 
     def __len__(self) -> int:
         return len(self.X)
 
     def select(self, keep: NDArray[np.bool_]) -> Runs:
         """The runs where `keep`."""
-        return Runs(self.X[keep], self.log_tokens[keep], self.is_censored[keep], self.weight[keep], self.groups[keep])
+        return Runs(**{name: values[keep] for name, values in vars(self).items()})
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -114,14 +119,19 @@ class LogQuantilePredictor(BasePredictor):
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        X = X.drop(columns=list(CONTEXT_COLUMNS), errors="ignore")  # what is known of a query is in the runs
+        tokens = y.to_numpy(dtype=np.float64)
+        told = (X[c].to_numpy(np.float64) if c in X else np.full(len(X), np.nan) for c in RUN_COLUMNS)
+        details = run_details(tokens, *told)
+        # What is known of a query is in the runs.
+        X = X.drop(columns=[*CONTEXT_COLUMNS, *RUN_COLUMNS], errors="ignore")
         rng = np.random.default_rng(self.random_state)
         runs = Runs(
             X,
-            np.log(np.maximum(y.to_numpy(dtype=np.float64), 1.0)),
+            np.log(np.maximum(tokens, 1.0)),
             is_censored.to_numpy(dtype=bool),
             run_weights(X, groups),
             groups.to_numpy(dtype=object),
+            details,
         )
         held = self._held_out(groups)
         if runs.is_censored[~held].all():
@@ -158,7 +168,7 @@ class LogQuantilePredictor(BasePredictor):
         cold.fit_factors(cells, self._clipped(runs.X, np.exp(whole)), means, runs.weight)
         # Until they have learnt their own, informed forecasts are calibrated like cold ones.
         self.calibrations_ = dict.fromkeys((COLD, WARM, PILOT), cold)
-        self._calibrate_informed(Runs(runs.X, whole, runs.is_censored, runs.weight, runs.groups), rng)
+        self._calibrate_informed(replace(runs, log_tokens=whole), rng)
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _calibrated(self, X: pd.DataFrame, heads: Heads) -> Heads:

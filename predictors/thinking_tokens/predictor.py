@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from predictors.errors import InvalidInputError
 from predictors.splits import assign_split
 from predictors.thinking_tokens.adaptation import add_curves, add_effects, common_spread, fit_follower
+from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
 from predictors.thinking_tokens.calibration import Calibration
 from predictors.thinking_tokens.censoring import ResidualDistribution
 from predictors.thinking_tokens.context import CONFIG, FlatContext, flatten_context, sample_context, summarise_context
 from predictors.thinking_tokens.copula import ContextRuns, QueryCopula, normal_scores
+from predictors.thinking_tokens.details import DetailCentres
 from predictors.thinking_tokens.distribution import (
     COLD,
     HEAD_LEVELS,
@@ -25,10 +27,10 @@ from predictors.thinking_tokens.distribution import (
     Heads,
     PooledQuantiles,
     evaluate_curves,
-    tilted_curves,
 )
 from predictors.thinking_tokens.features import TextEmbedding, settings_matrix
 from predictors.thinking_tokens.hierarchy import CATEGORIES, SEPARATOR, PooledLocation, cell_keys
+from predictors.thinking_tokens.informed import InformedHeads, centred_tilt
 from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
 
 __all__ = ["ThinkingTokensPredictor"]
@@ -36,6 +38,7 @@ __all__ = ["ThinkingTokensPredictor"]
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
 MIN_INFORMED = 20.0
 MAX_CONFIGS = 24
+KEEP_DETAILS = 0.7
 
 
 class ThinkingTokensPredictor(LogQuantilePredictor):
@@ -122,7 +125,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         codes, curves = self.shapes_.lookup(X)
         starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
         columns = self._columns(X, embedded, base, text)
-        self.boosters_ = {"cold": self._boost(columns, whole, starts, runs.weight)}
+        self.cold_ = self._boosting().quantiles(columns, whole, starts, runs.weight)
+        self.informed_: InformedHeads | None = None
         self._fit_informed(runs, columns, base + text, whole, rng)
 
     def _new_location(self) -> PooledLocation:
@@ -150,6 +154,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         residual = runs.log_tokens - location
         codes, curves = self.shapes_.lookup(X)
         scores = normal_scores(residual, runs.is_censored, codes, curves)
+        self.details_ = DetailCentres().fit(X, runs.details, runs.weight)
+        details = self.details_.centred(X, runs.details)
         benchmarks = cell_keys(X, ("benchmark",))
         self.copula_ = QueryCopula().fit(configs, benchmarks, runs.groups, scores)
         self.context_configs_ = self.copula_.configs_[:MAX_CONFIGS]
@@ -157,23 +163,29 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         chosen = np.unique(target)
         if len(chosen) < MIN_INFORMED:
             return
+        # Some forecasts know nothing but lengths: the heads learn to do without the rest.
+        keeps_details = rng.random(len(chosen)) < KEEP_DETAILS
         context = ContextRuns(
             np.searchsorted(chosen, target),
             configs[source],
             residual[source],
             scores[source],
             configs[source] == configs[target],
+            np.where(keeps_details[np.searchsorted(chosen, target), None], details[source], np.nan),
         )
         mean, deviation = self.copula_.condition(configs[chosen], benchmarks[chosen], context)
-        shape = tilted_curves(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
+        centre, shape = centred_tilt(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
         informed = np.column_stack(
             [columns[chosen], mean, deviation, summarise_context(len(chosen), context, self.context_configs_)]
         )
-        starts = location[chosen, None] + shape
-        self.boosters_["informed"] = self._boost(informed, whole[chosen], starts, runs.weight[chosen])
+        regime = np.full(len(chosen), WARM)
+        regime[context.target[context.is_pilot]] = PILOT
+        self.informed_ = InformedHeads(self._boosting()).fit(
+            informed, location[chosen] + centre, shape, whole[chosen], runs.weight[chosen], runs.groups[chosen], regime
+        )
 
     def _calibrate_informed(self, runs: Runs, rng: np.random.Generator) -> None:
-        if "informed" not in self.boosters_:
+        if self.informed_ is None:
             return
         configs = cell_keys(runs.X, CONFIG)
         for regime, pilots in ((WARM, False), (PILOT, True)):
@@ -183,6 +195,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
                 runs.X.iloc[source].reset_index(drop=True),
                 np.exp(runs.log_tokens[source]),
                 np.zeros(len(source), dtype=bool),
+                runs.details[source],
             )
             heads = self._heads_given(runs.X, known)
             rows = np.flatnonzero(heads.regime == regime)
@@ -194,34 +207,15 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             billed = self._clipped(X, np.exp(runs.log_tokens[rows]))
             self.calibrations_[regime].fit_factors(cells, billed, self._raw_mean(X, heads), weight)
 
-    def _boost(self, columns: Floats, z: Floats, starts: Floats, weight: Floats) -> list[Any]:
-        import lightgbm as lgb
-
-        parameters = {
-            "objective": "quantile",
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_child_samples": self.min_child_samples,
-            "feature_fraction": 0.6,
-            "bagging_fraction": 0.7,
-            "bagging_freq": 1,
-            "lambda_l2": 1.0,
-            "max_bin": 63,
-            "num_threads": self.num_threads,
-            "seed": self.random_state,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
-        categorical = list(range(len(CATEGORIES)))
-        data = lgb.Dataset(
-            columns, z, weight=weight, categorical_feature=categorical, free_raw_data=False, params=parameters
+    def _boosting(self) -> Boosting:
+        return Boosting(
+            self.n_estimators,
+            self.learning_rate,
+            self.num_leaves,
+            self.min_child_samples,
+            self.num_threads,
+            self.random_state,
         )
-        boosters = []
-        for level, start in zip(HEAD_LEVELS, starts.T, strict=True):
-            data.set_init_score(np.ascontiguousarray(start))
-            boosters.append(lgb.train({**parameters, "alpha": level}, data, self.n_estimators))
-        return boosters
 
     def adapt(self, X: pd.DataFrame, y: pd.Series, *, is_censored: pd.Series | None = None) -> Self:
         """A copy that knows a new model (or benchmark, or effort) from a few anchor runs, without training again.
@@ -326,7 +320,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             heads = self._inform(X, heads, base + text, self._context_runs(X, embedded, known), columns)
         cold = (heads.regime == COLD) & self._is_trained(X)
         if cold.any():
-            heads.values[cold] += self._boosted("cold", columns[cold])
+            heads.values[cold] += self._boosting().predict(self.cold_, columns[cold])
         return heads
 
     def _context_runs(self, X: pd.DataFrame, embedded: Floats, known: FlatContext) -> ContextRuns:
@@ -341,6 +335,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             residual,
             normal_scores(residual, known.is_censored, codes, curves),
             configs == cell_keys(X, CONFIG)[known.target],
+            self.details_.centred(known.frame, known.details),
         )
 
     def _inform(self, X: pd.DataFrame, heads: Heads, location: Floats, context: ContextRuns, columns: Floats) -> Heads:
@@ -351,23 +346,20 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         regime[context.target[context.is_pilot]] = PILOT
         values = heads.values.copy()
         rows = regime != COLD
-        shape = tilted_curves(heads.curves, heads.codes, np.array(HEAD_LEVELS), mean, deviation)
-        values[rows] = location[rows, None] + shape[rows]
+        centre, shape = centred_tilt(heads.curves, heads.codes, np.array(HEAD_LEVELS), mean, deviation)
+        values[rows] = (location + centre)[rows, None] + shape[rows]
         boosted = rows & self._is_trained(X)
-        if "informed" in self.boosters_ and boosted.any():
-            informed = np.column_stack(
-                [columns, mean, deviation, summarise_context(len(X), context, self.context_configs_)]
+        if self.informed_ is not None and boosted.any():
+            told = summarise_context(len(X), context, self.context_configs_)
+            informed = np.column_stack([columns, mean, deviation, told])
+            values[boosted] = self.informed_.values(
+                informed[boosted], (location + centre)[boosted], shape[boosted], regime[boosted]
             )
-            values[boosted] += self._boosted("informed", informed[boosted])
         return Heads(values, heads.codes, heads.curves, mean, deviation, regime)
 
     def _is_trained(self, X: pd.DataFrame) -> NDArray[np.bool_]:
         """True for models that were trained on; what the heads learnt does not hold for others."""
         return X["model"].isin(self.categories_["model"]).to_numpy(dtype=bool)
-
-    def _boosted(self, name: str, columns: Floats) -> Floats:
-        learnt = [np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in self.boosters_[name]]
-        return np.column_stack(learnt)
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
@@ -377,33 +369,31 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         save_arrays(path / "shapes.safetensors", arrays)
         copula, arrays = self.copula_.state()
         save_arrays(path / "copula.safetensors", arrays)
-        for name, boosters in self.boosters_.items():
-            for i, booster in enumerate(boosters):
-                (path / f"{name}_{i}.txt").write_text(booster.model_to_string(), "utf-8")
+        details, arrays = self.details_.state()
+        save_arrays(path / "details.safetensors", arrays)
         return {
             "embedding": self.embedding_.save(path / "embedding.safetensors"),
             "location": location,
             "shapes": shapes,
             "copula": copula,
-            "boosters": list(self.boosters_),
+            "details": details,
+            "cold": save_boosters(path, "cold", self.cold_),
+            "informed": None if self.informed_ is None else self.informed_.save(path),
             "context_configs": self.context_configs_,
             "categories": self.categories_,
             **self._calibration_state(),
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        import lightgbm as lgb
         from safetensors.numpy import load_file
 
         self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
         self.location_ = PooledLocation.from_state(state["location"], load_file(path / "location.safetensors"))
         self.shapes_ = PooledQuantiles.from_state(state["shapes"], load_file(path / "shapes.safetensors"))
         self.copula_ = QueryCopula.from_state(state["copula"], load_file(path / "copula.safetensors"))
-        self.boosters_ = {
-            name: [
-                lgb.Booster(model_str=(path / f"{name}_{i}.txt").read_text("utf-8")) for i in range(len(HEAD_LEVELS))
-            ]
-            for name in state["boosters"]
-        }
+        self.details_ = DetailCentres.from_state(state["details"], load_file(path / "details.safetensors"))
+        self.cold_ = load_boosters(path, "cold", state["cold"])
+        informed = state["informed"]
+        self.informed_ = None if informed is None else InformedHeads.load(path, informed, self._boosting())
         self.categories_, self.context_configs_ = state["categories"], state["context_configs"]
         self._load_calibration(state)

@@ -193,7 +193,7 @@ def test_copula_finds_the_correlation_and_conditions_on_it() -> None:
     benchmarks = np.full(40_000, "u", dtype=object)
     copula = QueryCopula().fit(configs, benchmarks, queries, np.r_[first, second])
     context = ContextRuns(
-        np.array([0]), np.array(["a"], dtype=object), np.array([1.0]), np.array([1.0]), np.array([False])
+        np.array([0]), np.array(["a"], dtype=object), np.ones(1), np.ones(1), np.array([False]), np.full((1, 3), np.nan)
     )
     mean, deviation = copula.condition(np.array(["b", "b"], dtype=object), np.array(["u", "u"], dtype=object), context)
     assert mean[0] == pytest.approx(0.6, abs=0.02)
@@ -210,7 +210,7 @@ def test_noise_of_a_run_is_the_variance_within_a_query() -> None:
     copula = QueryCopula().fit(configs, benchmarks, queries, scores)
     assert copula.noise_[0] == pytest.approx(0.2, abs=0.01)
     pilots = ContextRuns(
-        np.array([0, 0]), configs[:2], np.array([1.0, 1.0]), np.array([1.0, 1.0]), np.array([True, True])
+        np.array([0, 0]), configs[:2], np.ones(2), np.ones(2), np.array([True, True]), np.full((2, 3), np.nan)
     )
     mean, deviation = copula.condition(configs[:1], benchmarks[:1], pilots)
     # Two runs at 1: the best linear guess is .8 / (.8 + .2 / 2), and what is left 1 - .8^2 / .9.
@@ -224,8 +224,9 @@ def test_runs_on_models_never_seen_say_nothing_unless_they_are_pilots() -> None:
     queries = np.tile(np.arange(200).astype(str).astype(object), 2)
     copula = QueryCopula().fit(configs, np.full(400, "u", dtype=object), queries, np.r_[first, second])
     for is_pilot, informed in ((False, False), (True, True)):
+        nothing_told = np.full((1, 3), np.nan)
         context = ContextRuns(
-            np.array([0]), np.array(["new"], dtype=object), np.array([1.0]), np.array([1.0]), np.array([is_pilot])
+            np.array([0]), np.array(["new"], dtype=object), np.ones(1), np.ones(1), np.array([is_pilot]), nothing_told
         )
         mean, _ = copula.condition(np.array(["new"], dtype=object), np.array(["u"], dtype=object), context)
         assert (mean[0] > 0.1) == informed

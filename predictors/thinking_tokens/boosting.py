@@ -1,0 +1,96 @@
+"""LightGBM from given starting points: the nine quantile heads, and the mean that they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.thinking_tokens.distribution import HEAD_LEVELS
+from predictors.thinking_tokens.hierarchy import CATEGORIES
+
+__all__ = ["Boosting", "load_boosters", "save_boosters"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Settings of LightGBM; the first columns of every table are the codes of `CATEGORIES`."""
+
+    n_estimators: int
+    learning_rate: float
+    num_leaves: int
+    min_child_samples: int
+    num_threads: int
+    random_state: int | None
+
+    def _parameters(self, **own: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_child_samples": self.min_child_samples,
+            "feature_fraction": 0.6,
+            "bagging_fraction": 0.7,
+            "bagging_freq": 1,
+            "lambda_l2": 1.0,
+            "max_bin": 63,
+            "num_threads": self.num_threads,
+            "seed": self.random_state,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+            **own,
+        }
+
+    def quantiles(self, columns: Floats, z: Floats, starts: Floats, weight: Floats) -> list[Any]:
+        """One booster per level of `HEAD_LEVELS`, from `starts` of shape (n_samples, n_heads)."""
+        import lightgbm as lgb
+
+        parameters = self._parameters(objective="quantile")
+        data = _dataset(columns, z, weight, parameters)
+        boosters = []
+        for level, start in zip(HEAD_LEVELS, starts.T, strict=True):
+            data.set_init_score(np.ascontiguousarray(start))
+            boosters.append(lgb.train({**parameters, "alpha": level}, data, self.n_estimators))
+        return boosters
+
+    def mean(self, columns: Floats, z: Floats, start: Floats, weight: Floats) -> Any:
+        """A booster of the mean of `z` from `start` of shape (n_samples,)."""
+        import lightgbm as lgb
+
+        parameters = self._parameters(objective="l2")
+        data = _dataset(columns, z, weight, parameters)
+        data.set_init_score(np.ascontiguousarray(start))
+        return lgb.train(parameters, data, self.n_estimators)
+
+    def predict(self, boosters: Sequence[Any], columns: Floats) -> Floats:
+        """What each booster adds to its start; shape (n_samples, n_boosters)."""
+        return np.column_stack([np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in boosters])
+
+
+def _dataset(columns: Floats, z: Floats, weight: Floats, parameters: dict[str, Any]) -> Any:
+    import lightgbm as lgb
+
+    categorical = list(range(len(CATEGORIES)))
+    return lgb.Dataset(
+        columns, z, weight=weight, categorical_feature=categorical, free_raw_data=False, params=parameters
+    )
+
+
+def save_boosters(path: Path, name: str, boosters: Sequence[Any]) -> int:
+    """Write boosters as LightGBM's text, ``<name>_<i>.txt``, and return how many."""
+    for i, booster in enumerate(boosters):
+        (path / f"{name}_{i}.txt").write_text(booster.model_to_string(), "utf-8")
+    return len(boosters)
+
+
+def load_boosters(path: Path, name: str, n: int) -> list[Any]:
+    """Read what `save_boosters` wrote."""
+    import lightgbm as lgb
+
+    return [lgb.Booster(model_str=(path / f"{name}_{i}.txt").read_text("utf-8")) for i in range(n)]
