@@ -1,4 +1,4 @@
-"""What every family does with its examples: fit, evaluate, decide. Plain functions, no orchestrator.
+"""What every family does with its examples: fit and evaluate. Plain functions, no orchestrator.
 
 The command line, the Dagster assets and the DVC stages call these same functions.
 """
@@ -15,25 +15,26 @@ from typing import Literal
 
 import pandas as pd
 
-from assets.policy import Policy
 from assets.tracking import code_digest, fit_digest, frame_digest
+from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from predictors.errors import InvalidInputError
 from predictors.schemas import as_evaluation
 
 __all__ = [
-    "Decision",
     "FamilyPipeline",
     "FittedFamily",
-    "decide",
     "evaluate_family",
     "fit_family",
+    "forecasts_by_cell",
     "load_fit",
     "main_segments",
+    "prune_fits",
     "save_fit",
 ]
 
 FLOORS = ("crps", "mae", "mse")
+LAKE = "lake"
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,6 @@ class FittedFamily:
     data_digest: str
     predictor: BasePredictor
     baselines: Mapping[str, BasePredictor]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a fit becomes champion, and why in words."""
-
-    promote: bool
-    reason: str
 
 
 def fit_family(pipeline: FamilyPipeline, examples: pd.DataFrame, *, store: Path | None = None) -> FittedFamily:
@@ -126,6 +119,13 @@ def load_fit(folder: Path) -> FittedFamily:
     return FittedFamily(fit["digest"], fit["data_digest"], load_predictor(folder / "predictor"), baselines)
 
 
+def prune_fits(folder: Path, *, keep: int) -> None:
+    """Delete all but the newest `keep` fits of a family's folder: they are a memo, and can be made again."""
+    fits = sorted((path for path in folder.glob("[!.]*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in fits[:-keep]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def evaluate_family(
     pipeline: FamilyPipeline, fitted: FittedFamily, examples: pd.DataFrame, *, dataset: str
 ) -> pd.DataFrame:
@@ -133,15 +133,18 @@ def evaluate_family(
 
     Groups of runs of which more than a fifth were cut off stand in a split of their own, ``test_capped``:
     there the outcome is min(tokens, cap), and so is the forecast (Powell 1986), which is fair to both but
-    says little about the forecaster.
+    says little about the forecaster. Of the lake, what lies in the vault is left out (`assets.vault`).
     """
-    test = examples[examples["split"] == "test"].drop(columns="split")
+    is_test = examples["split"] == "test"
+    if dataset == LAKE:
+        is_test &= ~sealed(examples)
+    test = examples[is_test].drop(columns="split")
     parts = {"test": test[~test["is_capped"]], "test_capped": test[test["is_capped"]]}
     tables = []
     for split, rows in parts.items():
         if rows.empty:
             continue
-        forecasts = _forecasts(pipeline, {"": fitted.predictor, **fitted.baselines}, rows)
+        forecasts = forecasts_by_cell(pipeline, {"": fitted.predictor, **fitted.baselines}, rows)
         tables.append(_evaluate(pipeline, type(fitted.predictor).__name__, forecasts, "", rows, dataset, split))
         tables += [
             _evaluate(pipeline, name, forecasts, name, rows, dataset, split)
@@ -189,9 +192,10 @@ def main_segments(evaluation: pd.DataFrame) -> pd.Series:
     return ~evaluation["segment"].str.contains(",")
 
 
-def _forecasts(
+def forecasts_by_cell(
     pipeline: FamilyPipeline, models: Mapping[str, BasePredictor], rows: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
+    """The forecast of each model for each cell of `rows`, one column per level, index ``cell_id``."""
     cells = rows.drop_duplicates("cell_id").set_index("cell_id")
     X = pipeline.inputs(cells)
     return {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
@@ -244,43 +248,3 @@ def _whole_segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tu
         columns = [keys] if isinstance(keys, str) else list(keys)
         for values, part in runs.groupby(columns, observed=True):
             yield ",".join(f"{c}={v}" for c, v in zip(columns, values, strict=True)), part
-
-
-def decide(
-    pipeline: FamilyPipeline,
-    fitted: FittedFamily,
-    champion: BasePredictor | None,
-    examples: pd.DataFrame,
-    evaluation: pd.DataFrame,
-    policy: Policy,
-) -> Decision:
-    """Whether this fit should become champion.
-
-    The first champion must beat its baseline. A later one must beat the champion on the test queries by
-    a paired test at the policy's nightly level, so that luck is rarely promoted even with a test a night.
-    """
-    from predictors.metrics import compare
-
-    head = evaluation[(evaluation["segment"] == "all") & (evaluation["metric"] == policy.metric)].iloc[0]
-    if champion is None:
-        better = bool(head["gain_ci_lower"] > 0)
-        return Decision(
-            better,
-            f"first fit: {policy.metric} {head['value']:.4f} against {head['baseline_value']:.4f} "
-            f"of {pipeline.reference}, gain {_interval(head['gain'], head['gain_ci_lower'], head['gain_ci_upper'])}"
-            + ("" if better else ": the interval includes zero, so no champion is named"),
-        )
-    rows = examples[(examples["split"] == "test") & ~examples["is_capped"]]
-    forecasts = _forecasts(pipeline, {"new": fitted.predictor, "champion": champion}, rows)
-    found = compare(rows, forecasts["new"], forecasts["champion"], metric=policy.metric, scale=pipeline.scale)
-    better = found.difference < 0 and found.p_value < policy.level
-    return Decision(
-        bool(better),
-        f"{policy.metric} difference to the champion {_interval(found.difference, found.ci_lower, found.ci_upper)} "
-        f"over {found.n_queries} queries, p = {found.p_value:.2g} against {policy.level:.2g} a night; "
-        f"smallest difference this sample can show: {found.minimum_detectable_effect:.4f}",
-    )
-
-
-def _interval(value: float, lower: float, upper: float) -> str:
-    return f"{value:+.4f} [{lower:+.4f}, {upper:+.4f}]"

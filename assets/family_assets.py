@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pandas as pd
 
-from assets.family import FamilyPipeline, decide, evaluate_family, fit_family, floor_table, main_segments
+from assets.family import (
+    FamilyPipeline,
+    FittedFamily,
+    evaluate_family,
+    fit_family,
+    floor_table,
+    main_segments,
+    prune_fits,
+)
+from assets.promotion import Judged, Record, family_lock, judge
 from assets.resources import Tracking, Workspace
 from assets.tracking import Fit
-from predictors.errors import DatasetError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DATASET = "lake"
 EXAMPLE_ROWS = 5
+KEEP_FITS = 5
+RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For what talks to a store that may be away for a moment; a fault of the data does not pass with time."""
 
 
 def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinition]:
@@ -55,7 +66,7 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         description="One row: the fit of these data, parameters and code, and where it lies.",
     )
     def model(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
-        fitted = fit_family(pipeline, examples, store=workspace.models_path)
+        fitted = _fit(pipeline, examples, workspace)
         row: dict[str, Any] = {
             "digest": fitted.digest,
             "data_digest": fitted.data_digest,
@@ -78,7 +89,7 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
 
         from predictors.plots import plot_error_by_segment
 
-        fitted = fit_family(pipeline, examples, store=workspace.models_path)
+        fitted = _fit(pipeline, examples, workspace)
         table = evaluate_family(pipeline, fitted, examples, dataset=DATASET)
         file = workspace.reports_path / f"{family}_evaluation.png"
         plot = _draw(plot_error_by_segment, table[main_segments(table)], file)
@@ -90,6 +101,7 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
         deps=[model],
         group_name=family,
         kinds={"mlflow"},
+        retry_policy=RETRY,
         description="One row: the registered version of the newest fit, and whether it is champion.",
     )
     def registered_model(
@@ -104,49 +116,53 @@ def build_family_assets(pipeline: FamilyPipeline) -> Sequence[dg.AssetsDefinitio
 def register_fit(
     pipeline: FamilyPipeline, examples: pd.DataFrame, evaluation: pd.DataFrame, workspace: Workspace, tracking: Tracking
 ) -> dict[str, str | int | None]:
-    """Register the newest fit, decide on it once, and say which version is champion."""
+    """Register the newest fit, decide on it once, and say which versions are champion and shadow."""
     from assets.model_card import model_card
 
-    fitted = fit_family(pipeline, examples, store=workspace.models_path)
+    fitted = _fit(pipeline, examples, workspace)
     registry = tracking.registry()
+    policy = tracking.policy(pipeline.family)
     learn = examples[examples["split"] != "test"]
     plots = {p.stem: p for p in workspace.reports_path.glob(f"{pipeline.family}_*.png")}
-    version = registry.register(
-        Fit(
-            family=pipeline.family,
-            digest=fitted.digest,
-            data_digest=fitted.data_digest,
-            predictor=fitted.predictor,
-            evaluation=evaluation,
-            training=learn,
-            input_example=_input_example(pipeline, learn),
-            model_card=model_card(pipeline, fitted, examples, evaluation),
-            tags={"dataset": DATASET, "reference_baseline": pipeline.reference},
-            plots=plots,
-        )
+    fit = Fit(
+        family=pipeline.family,
+        digest=fitted.digest,
+        data_digest=fitted.data_digest,
+        predictor=fitted.predictor,
+        evaluation=evaluation,
+        training=learn,
+        input_example=_input_example(pipeline, learn),
+        model_card=model_card(pipeline, fitted, examples, evaluation),
+        tags={"dataset": DATASET, "reference_baseline": pipeline.reference},
+        plots=plots,
     )
-    champion = registry.champion(pipeline.family)
-    reason = version.tags.get("decision")
-    # A version that was decided on stays decided: running twice must not test twice.
-    if reason is None or champion is None:
-        current, unreadable = None, ""
-        try:
-            current = None if champion is None else registry.load(champion)
-        except DatasetError as error:
-            # Consumers can load it with the code it carries; we cannot, so the newcomer is judged as a first.
-            unreadable = f"the champion cannot be compared with ({error}); "
-        decision = decide(pipeline, fitted, current, examples, evaluation, tracking.policy(pipeline.family))
-        reason = unreadable + decision.reason
-        (registry.set_champion if decision.promote else registry.note_decision)(version, reason)
-        champion = registry.champion(pipeline.family)
+    with family_lock(workspace.locks_path, pipeline.family):
+        version = registry.register(fit)
+        record = judge(registry, Judged(pipeline, fitted, version, examples, evaluation, policy))
+        registry.prune(pipeline.family, keep=policy.keep_versions, always=record.former)
+        prune_fits(workspace.models_path / pipeline.family, keep=KEEP_FITS)
+    return _row(pipeline, fitted, record, int(version.version), str(version.run_id))
+
+
+def _row(
+    pipeline: FamilyPipeline, fitted: FittedFamily, record: Record, version: int, run_id: str
+) -> dict[str, str | int | None]:
     return {
-        "version": int(version.version),
-        "champion": None if champion is None else int(champion.version),
-        "decision": reason,
+        "version": version,
+        "champion": None if record.champion is None else int(record.champion),
+        "shadow": None if record.shadow is None else int(record.shadow),
+        "action": record.action,
+        "decision": record.reason,
         "fit_digest": fitted.digest,
-        "run_id": str(version.run_id),
+        "run_id": run_id,
         "uri": f"models:/{pipeline.family}@champion",
     }
+
+
+def _fit(pipeline: FamilyPipeline, examples: pd.DataFrame, workspace: Workspace) -> FittedFamily:
+    """Fit, or read the fit that is there; two runs at once do the work once."""
+    with family_lock(workspace.locks_path, pipeline.family):
+        return fit_family(pipeline, examples, store=workspace.models_path)
 
 
 def _input_example(pipeline: FamilyPipeline, learn: pd.DataFrame) -> pd.DataFrame:

@@ -3,29 +3,64 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from predictors.errors import InvalidInputError
 
-__all__ = ["Policy", "load_policies"]
+if TYPE_CHECKING:
+    from predictors.metrics.promotion import PromotionRule
 
-NIGHTS_PER_YEAR = 365
+__all__ = ["Policy", "load_policies"]
 
 
 class Policy(BaseModel):
-    """When a new version of a family becomes champion."""
+    """When a new version of a family becomes champion, and what is kept.
+
+    Attributes
+    ----------
+    metric : str
+        The loss that decides; lower is better.
+    rule : dict
+        Thresholds of `predictors.metrics.promotion.PromotionRule` that differ from its defaults.
+    keep_versions : int
+        Newest versions that are kept; the champion, former champions and the shadow are kept always.
+    drift_limit : float
+        Sum of standardised departures at which a drift monitor alarms (`predictors.metrics.drift`).
+    reset_window : bool
+        Whether an alarm that the forecast drifted lets training start anew from that night's rows.
+    min_window_queries : int
+        Queries that a window started anew must hold before training reads it alone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str = "crps"
-    false_promotions_per_year: float = Field(default=0.05, gt=0, lt=1)
+    rule: dict[str, Any] = Field(default_factory=dict)
+    keep_versions: int = Field(default=30, ge=2)
+    drift_limit: float = Field(default=5.0, gt=0)
+    reset_window: bool = True
+    min_window_queries: int = Field(default=200, ge=20)
+
+    @field_validator("rule")
+    @classmethod
+    def known_and_possible(cls, rule: dict[str, Any]) -> dict[str, Any]:
+        from predictors.metrics.promotion import PromotionRule
+
+        try:
+            PromotionRule(**rule)
+        except TypeError as error:
+            raise ValueError(str(error).replace("PromotionRule.__init__()", "`rule`")) from None
+        return rule
 
     @property
-    def level(self) -> float:
-        """Significance level of one night's test (Bonferroni over a year of nights)."""
-        return self.false_promotions_per_year / NIGHTS_PER_YEAR
+    def promotion_rule(self) -> PromotionRule:
+        """Every threshold of the decision."""
+        from predictors.metrics.promotion import PromotionRule
+
+        return PromotionRule(**self.rule)
 
 
 def load_policies(path: Path) -> dict[str, Policy]:
@@ -38,7 +73,7 @@ def load_policies(path: Path) -> dict[str, Policy]:
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
-        return TypeAdapter(dict[str, Policy]).validate_python(content)
+        return TypeAdapter(dict[str, Policy]).validate_python(content or {})
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:

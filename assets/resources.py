@@ -41,6 +41,10 @@ class Workspace(dg.ConfigurableResource):
         return Path(self.reports)
 
     @property
+    def locks_path(self) -> Path:
+        return Path(self.home) / "locks"
+
+    @property
     def price_path(self) -> Path | None:
         return None if self.price_file is None else Path(self.price_file)
 

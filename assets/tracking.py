@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
@@ -27,12 +30,14 @@ from predictors.serving import FORECAST_COLUMNS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
     from mlflow.models import ModelSignature
 
-__all__ = ["CHAMPION", "Fit", "Registry", "code_digest", "fit_digest", "frame_digest"]
+__all__ = ["CHAMPION", "SHADOW", "Fit", "Registry", "code_digest", "fit_digest", "frame_digest"]
 
 CHAMPION = "champion"
+SHADOW = "shadow"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 PID_TAG = "foretell.pid"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MODEL_REQUIREMENTS = (
@@ -110,14 +115,38 @@ class Registry:
         """The version whose fit has this digest, if there is one."""
         return next((v for v in self.versions(family) if v.tags.get("fit_digest") == digest), None)
 
+    def aliases(self, family: str) -> dict[str, str]:
+        """Alias -> version; nothing where the family is not registered. A store that is down raises."""
+        model = self._registered(family)
+        return {} if model is None else {str(name): str(number) for name, number in model.aliases.items()}
+
     def champion(self, family: str) -> ModelVersion | None:
         """The version that consumers load, if there is one."""
+        number = self.aliases(family).get(CHAMPION)
+        return None if number is None else self.version(family, number)
+
+    def version(self, family: str, number: str) -> ModelVersion:
+        """One version by its number.
+
+        Raises
+        ------
+        DatasetError
+            If there is none.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
-            return self.client().get_model_version_by_alias(family, CHAMPION)
-        except MlflowException:
-            return None
+            return self.client().get_model_version(family, number)
+        except MlflowException as error:
+            if error.error_code not in ABSENT:
+                raise
+            known = ", ".join(str(v.version) for v in self.versions(family)) or "none"
+            raise DatasetError(f"{family} has no version {number}; there is {known}") from error
+
+    def tags(self, family: str) -> dict[str, str]:
+        """Tags of the registered model."""
+        model = self._registered(family)
+        return {} if model is None else dict(model.tags)
 
     def load(self, model_version: ModelVersion) -> BasePredictor:
         """The predictor of a version, read with this platform's code.
@@ -178,17 +207,61 @@ class Registry:
             tags={"fit_digest": fit.digest, "data_digest": fit.data_digest, **fit.tags},
         )
 
-    def set_champion(self, model_version: ModelVersion, reason: str) -> None:
-        """Point consumers at a version, and say why; the alias moves last."""
-        client = self.client()
-        client.set_model_version_tag(model_version.name, model_version.version, "decision", reason)
-        client.set_registered_model_alias(model_version.name, CHAMPION, model_version.version)
+    # -- single writes, each of which the store makes whole or not at all -----------------------------
+    def set_tag(self, family: str, key: str, value: str) -> None:
+        """Tag the registered model."""
+        self.client().set_registered_model_tag(family, key, value)
 
-    def note_decision(self, model_version: ModelVersion, reason: str) -> None:
-        """Say why a version did not become champion."""
-        self.client().set_model_version_tag(model_version.name, model_version.version, "decision", reason)
+    def tag_version(self, family: str, number: str, key: str, value: str) -> None:
+        """Tag one version."""
+        self.client().set_model_version_tag(family, number, key, value)
+
+    def point(self, family: str, alias: str, number: str | None) -> None:
+        """Point an alias at a version, or at nothing."""
+        if number is None:
+            self.client().delete_registered_model_alias(family, alias)
+        else:
+            self.client().set_registered_model_alias(family, alias, number)
+
+    def log_series(self, model_version: ModelVersion, step: int, values: Mapping[str, float]) -> None:
+        """Add a point to metric series of a version's run; the same point twice counts once."""
+        client, timestamp = self.client(), step * 86_400_000
+        for key, value in values.items():
+            client.log_metric(str(model_version.run_id), key, value, timestamp=timestamp, step=step)
+
+    def prune(self, family: str, *, keep: int, always: Collection[str] = ()) -> list[str]:
+        """Delete all but the newest `keep` versions and those named, with their runs and artefacts."""
+        always = {*always, *self.aliases(family).values()}
+        gone = [v for v in self.versions(family)[:-keep] if str(v.version) not in always]
+        for model_version in gone:
+            self._delete(model_version)
+        return [str(v.version) for v in gone]
 
     # -- parts ------------------------------------------------------------------------------------
+    def _registered(self, family: str) -> RegisteredModel | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client().get_registered_model(family)
+        except MlflowException as error:
+            # Only an answer that there is none: a store that cannot be reached is no empty one.
+            if error.error_code not in ABSENT:
+                raise
+            return None
+
+    def _delete(self, model_version: ModelVersion) -> None:
+        """The version goes last: where this is cut short, the next night finds it and goes on."""
+        client, run_id = self.client(), str(model_version.run_id)
+        with _unless_absent():
+            _remove(client.get_run(run_id).info.artifact_uri)
+            client.delete_run(run_id)
+        if model_version.model_id is not None:
+            with _unless_absent():
+                _remove(client.get_logged_model(model_version.model_id).artifact_location)
+                client.delete_logged_model(model_version.model_id)
+        with _unless_absent():
+            client.delete_model_version(model_version.name, str(model_version.version))
+
     def _experiment(self, client: MlflowClient, family: str) -> str:
         experiment = client.get_experiment_by_name(family)
         if experiment is not None:
@@ -220,6 +293,23 @@ class Registry:
                 pip_requirements=[f"mlflow=={version('mlflow')}", *_pins(MODEL_REQUIREMENTS)],
                 metadata={"fit_digest": fit.digest},
             )
+
+
+@contextmanager
+def _unless_absent() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+
+
+def _remove(location: str | None) -> None:
+    """Delete a folder of artefacts that lies on this machine; a server keeps its own house."""
+    if location is not None and location.startswith("file://"):
+        shutil.rmtree(unquote(urlsplit(location).path), ignore_errors=True)
 
 
 def _pins(names: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from predictors.metrics.calibration import (
 )
 from predictors.metrics.ceilings import RankCeiling, rank_ceiling
 from predictors.metrics.clusters import Estimate, mean_estimate, ratio_estimate, wilson_interval
-from predictors.metrics.comparison import Comparison, compare, sign_flip_p_value
+from predictors.metrics.comparison import Comparison, compare, query_differences, sign_flip_p_value
 from predictors.metrics.drift import AdwinMonitor, CusumMonitor, DriftMonitor, night_statistics
 from predictors.metrics.evaluate import DEFAULT_METRICS, evaluate
 from predictors.metrics.floor_models import (
@@ -91,6 +91,7 @@ __all__ = [
     "probability_reliability",
     "published_reversals",
     "quantile_reliability",
+    "query_differences",
     "rank_ceiling",
     "rank_reversals",
     "ratio_estimate",

@@ -12,9 +12,9 @@ from scipy import stats
 from predictors.errors import InvalidInputError
 from predictors.metrics.cell_losses import cell_losses, parse_metric
 from predictors.metrics.clusters import Estimate, mean_estimate
-from predictors.metrics.replicates import Scale, group_replicates
+from predictors.metrics.replicates import Replicates, Scale, group_replicates
 
-__all__ = ["Comparison", "compare", "detectable_effect", "sign_flip_p_value"]
+__all__ = ["Comparison", "compare", "detectable_effect", "query_differences", "sign_flip_p_value"]
 
 Floats = NDArray[np.float64]
 MAX_FLIP_UNITS = 2000
@@ -81,12 +81,7 @@ def compare(
     InvalidInputError
         For malformed tables or a metric that is not a loss.
     """
-    parsed = parse_metric(metric, scale)
-    if not parsed.is_loss:
-        raise InvalidInputError(f"`metric` must be a loss, less {parsed.kind} is not better: got {metric!r}")
-    runs = group_replicates(outcomes, parsed.scale)
-    a = cell_losses(runs, forecast_a, [parsed], "forecast_a")[metric]
-    b = cell_losses(runs, forecast_b, [parsed], "forecast_b")[metric]
+    runs, a, b = _paired(outcomes, forecast_a, forecast_b, metric, scale)
     n_queries = int(np.unique(runs.query).size)
     difference = mean_estimate(a - b, runs.query, n_queries)
     totals = np.bincount(runs.query, weights=a - b, minlength=n_queries).astype(np.float64)
@@ -96,6 +91,42 @@ def compare(
         sign_flip_p_value(totals, random_state=random_state), detectable_effect(difference),
         n_queries, int(runs.counts.sum()),
     )  # fmt: skip
+
+
+def query_differences(
+    outcomes: pd.DataFrame,
+    forecast_a: pd.DataFrame,
+    forecast_b: pd.DataFrame,
+    *,
+    metric: str = "crps",
+    scale: Scale = "identity",
+) -> Floats:
+    """Loss of a minus loss of b per query, mean over its cells: what `promotion.decide` judges by.
+
+    Arguments and errors as in `compare`.
+
+    Returns
+    -------
+    ndarray of shape (n_queries,)
+        Negative where a is better; empty for no outcomes.
+    """
+    if outcomes.empty:
+        return np.empty(0)
+    runs, a, b = _paired(outcomes, forecast_a, forecast_b, metric, scale)
+    return np.asarray(np.bincount(runs.query, weights=a - b) / np.bincount(runs.query))
+
+
+def _paired(
+    outcomes: pd.DataFrame, forecast_a: pd.DataFrame, forecast_b: pd.DataFrame, metric: str, scale: Scale
+) -> tuple[Replicates, Floats, Floats]:
+    """Runs grouped by cell, and the loss of both forecasts per cell."""
+    parsed = parse_metric(metric, scale)
+    if not parsed.is_loss:
+        raise InvalidInputError(f"`metric` must be a loss, less {parsed.kind} is not better: got {metric!r}")
+    runs = group_replicates(outcomes, parsed.scale)
+    a = cell_losses(runs, forecast_a, [parsed], "forecast_a")[metric]
+    b = cell_losses(runs, forecast_b, [parsed], "forecast_b")[metric]
+    return runs, a, b
 
 
 def detectable_effect(difference: Estimate, power: float = 0.8, size: float = 0.05) -> float:

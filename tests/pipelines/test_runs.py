@@ -53,7 +53,7 @@ def test_first_version_is_champion_with_its_reason_metrics_and_artefacts(install
     champion = store.champion("thinking_tokens")
     assert champion is not None
     assert int(champion.version) == 1
-    assert champion.tags["decision"].startswith("first fit")
+    assert champion.tags["decision"].startswith("First fit")
     run = store.client().get_run(champion.run_id)
     assert {"test/crps", "test/crps_floor", "test/crps_excess", "test/coverage_90"} <= set(run.data.metrics)
     assert run.data.tags["git_commit"]
@@ -115,7 +115,7 @@ def test_new_data_makes_a_new_version_that_is_decided_on_once(copied, tmp_path: 
     store = registry(copied)
     versions = store.versions("thinking_tokens")
     assert [int(v.version) for v in versions] == [1, 2]
-    assert "difference to the champion" in versions[1].tags["decision"]
+    assert "nothing newer than 2026-11-22 was labelled" in versions[1].tags["decision"]
     assert int(store.champion("thinking_tokens").version) == 1
     assert len(list((copied.home / "lake" / "request_traces").glob("*.parquet"))) == 2
 
