@@ -1,6 +1,6 @@
 """The benchmark-score family: its examples, and how it is fitted and judged over leak groups."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from assets.family import FamilyPipeline
 from assets.family_assets import build_family_assets
 from assets.input_tables import read_input_table
 from assets.resources import Workspace
-from assets.score_noise import add_noise_floors
 from assets.sources import Sources
-from predictors.base import EVALUATION_LEVELS, BasePredictor
+from predictors.base import BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
 from predictors.families import FAMILIES
 from predictors.splits import assign_split
@@ -26,29 +25,25 @@ __all__ = [
     "ScoreTables",
     "benchmark_scores_assets",
     "evaluate_dataset",
-    "evaluate_score_tables",
     "examples_from_dataset",
     "examples_from_scores",
     "load_precog_jsonl",
     "load_score_tables",
     "read_inputs",
-    "with_known_scores",
 ]
 
 DATASETS = ("llm-harness", "mteb")
-FOLDS = 5
 MODELS_PER_BENCHMARK = 40
-N_KNOWN = 5
 SAMPLE_SEED = 0
-LEVELS = EVALUATION_LEVELS
-METRICS = ("mae", "crps", "coverage_90", "width_90", "interval_score_90")
 
 
 FAMILY = FAMILIES["benchmark_scores"]
 
 
 def _predictor(**params: Any) -> BasePredictor:
-    return FAMILY.new_predictor().set_params(**params)
+    predictor = FAMILY.new_predictor()
+    predictor.set_params(**params)
+    return predictor
 
 
 PIPELINE = FamilyPipeline(
@@ -183,26 +178,6 @@ def examples_from_scores(tables: ScoreTables, *, per_benchmark: int | None = MOD
     ]]  # fmt: skip
 
 
-def with_known_scores(rows: pd.DataFrame, models: Sequence[str], *, n_known: int = N_KNOWN) -> pd.DataFrame:
-    """Forecast tasks of which the `n_known` cheapest models (fewest parameters) of each benchmark have run.
-
-    Only models in `models` (those trained on) can be known; benchmarks with too few of them, or with no other
-    row, are left out, as are the rows that became known.
-    """
-    parts = []
-    usable = rows[rows["model"].isin(list(models)) & rows["n_params"].notna()]
-    for benchmark, group in usable.groupby("benchmark"):
-        cheap = group.drop_duplicates("model") if len(group) else group
-        cheap = cheap.sort_values(["n_params", "model"]).head(n_known)
-        rest = rows[(rows["benchmark"] == benchmark) & ~rows["model"].isin(cheap["model"])]
-        if len(cheap) < n_known or rest.empty:
-            continue
-        told = {"known_models": cheap["model"].tolist(), "known_scores": cheap["value"].tolist()}
-        lists = {name: pd.Series([values] * len(rest), index=rest.index) for name, values in told.items()}
-        parts.append(rest.assign(**lists))
-    return pd.concat(parts) if parts else rows.iloc[:0].assign(known_models=None, known_scores=None)
-
-
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     """`examples_from_scores` of a named data set."""
     return examples_from_scores(load_score_tables(dataset, sources), per_benchmark=_per_benchmark(dataset))
@@ -217,10 +192,7 @@ def evaluate_dataset(
 ) -> pd.DataFrame:
     """The Evaluation table of `FOLDS` folds over leak groups, all folds together and one by one.
 
-    Splits: ``leak_group`` (the one that counts), ``known_5`` (the same folds; five cheap models of each new benchmark
-    are known), and ``benchmark_optimistic`` (whole benchmarks, leak groups straddle: flattering, for comparison).
-    Segments: each answer format and fold; ``confidence=narrowest_20`` is the fifth with the narrowest intervals of
-    each fold; ``has_noise=known`` are scores of which the noise is known, with its floor.
+    The splits and segments are those of `assets.score_evaluation.evaluate_scores`.
 
     Parameters
     ----------
@@ -233,113 +205,11 @@ def evaluate_dataset(
     progress : callable, optional
         Told what has been done.
     """
+    from assets.score_evaluation import evaluate_scores
+
     tables = load_score_tables(dataset, sources)
-    few = _per_benchmark(dataset)
-    return evaluate_score_tables(tables, dataset, per_benchmark=few, optimistic=optimistic, progress=progress)
-
-
-def evaluate_score_tables(
-    tables: ScoreTables,
-    dataset: str,
-    *,
-    per_benchmark: int | None = None,
-    optimistic: bool = True,
-    progress: Callable[[str], None] = lambda _: None,
-) -> pd.DataFrame:
-    """What `evaluate_benchmark_scores` does with tables that are at hand."""
-    from predictors.benchmark_scores.leakage import assign_folds, check_split_leaks
-
-    examples = examples_from_scores(tables, per_benchmark=per_benchmark)
-    examples["fold"] = assign_folds(examples["leak_group"], FOLDS)
-    benchmarks = examples.drop_duplicates("benchmark")[["benchmark", "leak_group", "fold"]]
-    described = tables.descriptions.merge(benchmarks, on=["benchmark", "leak_group"])
-    check_split_leaks(described.assign(task=None), described["fold"])
-    models = {PIPELINE.family: _predictor, **{name: _remake(name) for name in FAMILY.baselines}}
-    strict = _forecast_folds(examples, models, progress, with_known=True)
-    evaluated = [*_tables(dataset, "leak_group", strict[:2], examples), *_known_tables(dataset, strict[2])]
-    if optimistic:
-        loose = examples.assign(fold=assign_folds(examples["benchmark"], FOLDS))
-        few = {name: models[name] for name in (PIPELINE.family, PIPELINE.reference)}
-        forecasts = _forecast_folds(loose, few, progress, groups="benchmark")
-        evaluated += _tables(dataset, "benchmark_optimistic", forecasts[:2], loose)
-    return pd.concat(evaluated, ignore_index=True)
-
-
-def _remake(name: str) -> Callable[[], BasePredictor]:
-    return lambda: FAMILY.new_baselines()[name]
-
-
-Forecasts = dict[str, pd.DataFrame]
-
-
-def _forecast_folds(
-    examples: pd.DataFrame,
-    models: Mapping[str, Callable[[], BasePredictor]],
-    progress: Callable[[str], None],
-    *,
-    groups: str = "leak_group",
-    with_known: bool = False,
-) -> tuple[Forecasts, pd.Series, tuple[pd.DataFrame, Forecasts]]:
-    """Out-of-fold forecasts by model, whether each row is among its fold's narrowest, and those with known scores."""
-    found: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
-    known_rows: list[pd.DataFrame] = []
-    known: dict[str, list[pd.DataFrame]] = {"known": [], "unknown": []}
-    narrow = pd.Series("rest", index=examples.index)
-    for fold in range(FOLDS):
-        test = examples["fold"] == fold
-        train, rows = examples[~test], examples[test]
-        for name, build in models.items():
-            model = build().fit(PIPELINE.inputs(train), train["value"], groups=train[groups])
-            found[name].append(model.predict_quantiles(PIPELINE.inputs(rows), LEVELS).set_axis(rows["cell_id"]))
-            progress(f"fold {fold}: {name}")
-            if name != PIPELINE.family:
-                continue
-            width = (found[name][-1][0.95] - found[name][-1][0.05]).to_numpy()
-            narrow[rows.index[width <= np.quantile(width, 0.2)]] = "narrowest_20"
-            if with_known:
-                told = with_known_scores(rows, train["model"].unique().tolist())
-                known_rows.append(told)
-                for key, part in (("known", told), ("unknown", told.drop(columns=["known_models", "known_scores"]))):
-                    quantiles = model.predict_quantiles(PIPELINE.inputs(part), LEVELS)
-                    known[key].append(quantiles.set_axis(told["cell_id"]))
-    joined = {name: pd.concat(parts) for name, parts in found.items()}
-    if not with_known:
-        return joined, narrow, (examples.iloc[:0], {})
-    return joined, narrow, (pd.concat(known_rows), {name: pd.concat(parts) for name, parts in known.items()})
-
-
-def _tables(
-    dataset: str, split: str, forecasts: tuple[Forecasts, pd.Series], examples: pd.DataFrame
-) -> Iterator[pd.DataFrame]:
-    quantiles, narrow = forecasts
-    outcomes = examples.drop(columns="split").assign(confidence=narrow, fold=examples["fold"].astype("str"))
-    for name, forecast in quantiles.items():
-        is_own = name == PIPELINE.family
-        segments = ("answer_format", "fold", "confidence", "has_noise") if is_own else ("fold",)
-        reference = None if name == PIPELINE.reference else quantiles[PIPELINE.reference]
-        table = _evaluate(outcomes, forecast, reference, PIPELINE.reference, name, dataset, split, segments)
-        yield add_noise_floors(table, outcomes) if is_own else table
-
-
-def _known_tables(dataset: str, known: tuple[pd.DataFrame, Forecasts]) -> Iterator[pd.DataFrame]:
-    rows, forecasts = known
-    if rows.empty:
-        return
-    outcomes = rows.drop(columns=["split", "known_models", "known_scores"]).assign(fold=rows["fold"].astype("str"))
-    yield _evaluate(outcomes, forecasts["known"], forecasts["unknown"], "without_known_scores", PIPELINE.family,
-                    dataset, "known_5", ("fold",))  # fmt: skip
-
-
-def _evaluate(
-    outcomes: pd.DataFrame, forecast: pd.DataFrame, reference: pd.DataFrame | None, reference_name: str, name: str,
-    dataset: str, split: str, segments: Sequence[str],
-) -> pd.DataFrame:  # fmt: skip
-    from predictors.metrics import evaluate
-
-    return evaluate(
-        outcomes, forecast, predictor=name, family=PIPELINE.family, dataset=dataset, split=split, baseline=reference,
-        baseline_name=None if reference is None else reference_name, metrics=METRICS, segments=tuple(segments),
-    )  # fmt: skip
+    examples = examples_from_scores(tables, per_benchmark=_per_benchmark(dataset))
+    return evaluate_scores(PIPELINE, examples, tables.descriptions, dataset, optimistic=optimistic, progress=progress)
 
 
 # -- Dagster ------------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ import pandas as pd
 
 from assets.benchmark_scores import (
     DATASETS,
-    FOLDS,
     PIPELINE,
     evaluate_dataset,
     examples_from_scores,
     load_score_tables,
 )
+from assets.score_evaluation import FOLDS
 from assets.sources import Sources
 from predictors.benchmark_scores.leakage import assign_folds
 from predictors.metrics import evaluate

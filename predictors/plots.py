@@ -24,6 +24,7 @@ __all__ = [
     "plot_floor_by_segment",
     "plot_pit",
     "plot_reliability",
+    "plot_risk_coverage",
 ]
 
 INK, FLOOR, BASELINE, MUTED = "#1f4e79", "#e0a030", "#8c8c8c", "#666666"
@@ -201,6 +202,42 @@ def plot_pit(histogram: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0, 1.25 * float(histogram["ci_upper"].fillna(histogram["share"]).max()))
     ax.set_title("PIT histogram", loc="left")
     ax.legend(frameon=False, loc="upper right", ncols=2)
+    return ax
+
+
+def plot_risk_coverage(
+    evaluation: pd.DataFrame, metric: str = "mae", predictor: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Error of the most confident forecasts against the share of forecasts that is kept.
+
+    Parameters
+    ----------
+    evaluation : DataFrame
+        Valid under `predictors.schemas.Evaluation`, with segments ``narrowest_20=yes`` (the fifth of the forecasts
+        with the narrowest intervals) and ``all``; the first data set and split are drawn.
+    metric, predictor : str, optional
+    ax : Axes, optional
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no such segments.
+    """
+    rows = _one_predictor(evaluation, metric, predictor)
+    share = rows["segment"].str.extract(r"^narrowest_(\d+)=yes$")[0].astype("float64")
+    share = share.mask(rows["segment"] == "all", 100.0)
+    rows = rows.assign(share=share).dropna(subset=["share"]).sort_values("share")
+    if len(rows) < 2:
+        raise InvalidInputError("`evaluation` has no segment such as narrowest_20=yes")
+    ax = _axes(ax, 3.6)
+    ax.fill_between(rows["share"], rows["ci_lower"], rows["ci_upper"], color=INK, alpha=0.15, label="95 % interval")
+    ax.plot(rows["share"], rows["value"], "o-", color=INK, label="error of the forecasts that are kept")
+    ax.plot(rows["share"], rows["baseline_value"], "D--", color=BASELINE, label=f"baseline: {rows['baseline'].iloc[0]}")
+    ax.set(xlabel="forecasts kept, narrowest intervals first (%)", ylabel=f"{metric} (lower is better)", ylim=(0, None))
+    ax.set_title(f"Risk and coverage, {_place(rows, 'all')}", loc="left")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.legend(frameon=False, loc="lower right", fontsize=8)
     return ax
 
 

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 
 from assets.benchmark_scores import (
-    evaluate_score_tables,
+    PIPELINE,
     examples_from_scores,
     load_precog_jsonl,
     load_score_tables,
     prepare_tables,
-    with_known_scores,
 )
 from assets.readers.lm_eval_scores import describe_tasks as describe_harness
 from assets.readers.lm_eval_scores import read_lm_eval_results, read_task_readmes
 from assets.readers.mteb import describe_tasks, load_mteb_snapshot, read_mteb_results
+from assets.score_evaluation import evaluate_scores, time_forward, with_known_scores
 from assets.score_noise import add_noise_floors
 from assets.sources import Sources
 from predictors.errors import DatasetError, InvalidInputError
@@ -44,12 +44,14 @@ def _tables(seed: int = 0, n_benchmarks: int = 30) -> tuple[pd.DataFrame, pd.Dat
     rows = make_scores(n_benchmarks, 8, seed=seed)
     described = rows.drop_duplicates("benchmark").reset_index(drop=True)
     described = described.reindex(columns=list(BenchmarkDescriptions.to_schema().columns))
+    days = pd.to_timedelta(np.arange(len(described)) * 30, unit="D")
+    described["published_at"] = (pd.Timestamp("2020-01-01", tz="UTC") + days).as_unit("us")
     runs = rows.rename(columns={"value": "score"}).assign(
         run_id=rows["model"] + "/" + rows["benchmark"], item_id="*", replicate=0, filter="none", n_shot=None,
         higher_is_better=True, standard_error_reported=1.0, n_replicates=1, harness="made up",
         started_at=pd.NaT,
     )  # fmt: skip
-    models = rows.drop_duplicates("model").assign(released_at=pd.Timestamp("2024-03-01", tz="UTC"))
+    models = rows.drop_duplicates("model").assign(released_at=pd.Timestamp("2020-03-01", tz="UTC"))
     return (
         BenchmarkDescriptions.validate(described),
         BenchmarkRuns.validate(runs.reindex(columns=list(BenchmarkRuns.to_schema().columns))),
@@ -204,12 +206,31 @@ def test_a_floor_is_filled_where_the_noise_of_every_score_is_known(one_unknown: 
     assert np.isnan(filled["all"]) == one_unknown
 
 
+def test_the_future_is_whole_leak_groups_and_the_past_ends_before_it() -> None:
+    examples = examples_from_scores(prepare_tables(*_tables(n_benchmarks=40)))
+    past, future = time_forward(examples)
+    assert not (past & future).any()
+    assert examples.loc[past, "published_at"].max() < examples.loc[future, "published_at"].min()
+    assert set(examples.loc[past, "leak_group"]).isdisjoint(examples.loc[future, "leak_group"])
+    cut = examples.loc[future, "published_at"].min()
+    assert (examples.loc[past, "release_year"] < cut.year + 1).all()
+    assert 0.2 < examples.loc[future, "leak_group"].nunique() / examples["leak_group"].nunique() < 0.4
+
+
+def test_without_dates_there_is_no_future() -> None:
+    examples = examples_from_scores(prepare_tables(*_tables()))
+    examples.loc[0, "published_at"] = pd.NaT
+    assert not any(mask.any() for mask in time_forward(examples))
+
+
 @pytest.mark.slow
 def test_evaluation_covers_every_split_and_is_reproducible() -> None:
     tables = prepare_tables(*_tables(n_benchmarks=40))
-    first, second = (evaluate_score_tables(tables, "made up", optimistic=True) for _ in range(2))
+    examples = examples_from_scores(tables)
+    first, second = (evaluate_scores(PIPELINE, examples, tables.descriptions, "made up") for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
-    assert set(first["split"]) == {"leak_group", "known_5", "benchmark_optimistic"}
+    assert set(first["split"]) == {"leak_group", "known_5", "time_forward", "benchmark_optimistic"}
+    assert {"narrowest_20=yes", "one_model=M0", "answer_format=class"} <= set(first["segment"])
     mae = first[(first["metric"] == "mae") & (first["segment"] == "all")].set_index(["split", "predictor"])["value"]
     assert mae["known_5", "benchmark_scores"] < mae["leak_group", "benchmark_scores"] < mae["leak_group", "global"]
 

@@ -92,3 +92,16 @@ def test_reliability_and_pit_draw_their_tables() -> None:
 def test_unknown_metric_names_the_known_ones(evaluation: pd.DataFrame) -> None:
     with pytest.raises(InvalidInputError, match="coverage_90"):
         plots.plot_error_vs_floor(evaluation, metric="rmse")
+
+
+def test_risk_coverage_is_drawn_from_the_narrowest_up_to_all(evaluation: pd.DataFrame) -> None:
+    renamed = evaluation.replace(
+        {"segment": {"benchmark=aime": "narrowest_20=yes", "benchmark=gpqa": "narrowest_20=no"}}
+    )
+    ax = plots.plot_risk_coverage(renamed, metric="mae")
+    line = ax.get_lines()[0]
+    own = renamed[(renamed["predictor"] == "Good") & (renamed["metric"] == "mae")].set_index("segment")["value"]
+    assert list(line.get_xdata()) == [20, 100]
+    assert list(line.get_ydata()) == [own["narrowest_20=yes"], own["all"]]
+    with pytest.raises(InvalidInputError, match="narrowest_20"):
+        plots.plot_risk_coverage(evaluation, metric="mae")
