@@ -54,7 +54,8 @@ def read_input_table(file: Path, *, known: Collection[str], lists: Collection[st
         raise InvalidInputError(f"{file}: has none of the columns {sorted(known)}")
     table = table[columns]
     for name in set(lists).intersection(columns):
-        table[name] = [_as_list(value, f"{file}:{row}", name) for row, value in table[name].items()]
+        values = [_as_list(value, f"{file}:{row}", name) for row, value in table[name].items()]
+        table = table.assign(**{name: pd.Series(values, index=table.index, dtype=object)})
     return table
 
 
