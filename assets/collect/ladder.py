@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from assets.collect.ladder_tables import build_tables, write_tables
 from assets.collect.ladder_train import LadderPlan, Run, train_run
 
 __all__ = ["TINY", "collect", "main", "plan_runs"]
@@ -92,6 +93,8 @@ def main() -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description="Train and measure the model ladder.")
     parser.add_argument("--cache", type=Path, required=True, help="folder of the runs; resumed where it exists")
+    parser.add_argument("--out", type=Path, help="folder of the tables; written with the runs that are whole")
+    parser.add_argument("--tables-only", action="store_true", help="train nothing, write the tables of what is whole")
     parser.add_argument("--max-minutes", type=float, help="stop after so long, with the state saved")
     parser.add_argument("--widths", type=int, nargs="+", default=LadderPlan.widths)
     parser.add_argument("--seeds", type=int, nargs="+", default=LadderPlan.seeds)
@@ -101,7 +104,12 @@ def main() -> None:
     def say(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
-    collect(plan, args.cache, max_minutes=args.max_minutes, progress=say)
+    if not args.tables_only:
+        collect(plan, args.cache, max_minutes=args.max_minutes, progress=say)
+    if args.out is not None:
+        tables = build_tables(plan_runs(plan), args.cache)
+        write_tables(tables, args.out)
+        say(f"{args.out}: {len(tables['runs'])} of {len(plan_runs(plan))} runs, {len(tables['samples'])} samples")
 
 
 if __name__ == "__main__":
