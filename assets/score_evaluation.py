@@ -98,7 +98,8 @@ def time_forward(examples: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     if published.isna().any() or examples["leak_group"].nunique() < 10:
         return nothing, nothing
     first = published.groupby(examples["leak_group"]).transform("min")
-    cut = pd.Timestamp(first.groupby(examples["leak_group"]).first().quantile(FUTURE))
+    begins = first.groupby(examples["leak_group"]).first().sort_values()
+    cut = pd.Timestamp(begins.iloc[int(FUTURE * len(begins))])
     year = cut.year + (cut.month - 1) / 12
     released = examples["release_year"].fillna(-np.inf)
     return (published < cut) & (released < year), first >= cut
