@@ -151,11 +151,75 @@ def quote(
 
 
 @app.command()
+def next_runs(
+    file: Annotated[Path, typer.Argument(help="Candidate runs, as for `predict benchmark_scores`; `cost`, `wanted`.")],
+    budget: Annotated[float, typer.Option(help="Most to spend, in the unit of the column `cost` (default 1 a run).")],
+    json: Json = False,
+) -> None:
+    """Which benchmark runs to buy first: those that tell most about the wanted scores per unit of cost."""
+    from pipelines.next_runs import run_next_runs
+
+    run_next_runs(Settings(), file, budget=budget, as_json=json)
+
+
+@app.command()
 def models(json: Json = False) -> None:
     """List registered versions, their error next to the floor, and why each is champion or not."""
     from pipelines.models import run_models
 
     run_models(Settings(), as_json=json)
+
+
+@app.command()
+def promote(
+    family: Annotated[str, typer.Argument(help="A family with registered versions.")],
+    version: Annotated[str, typer.Argument(help="The version that is to be champion.")],
+    why: Annotated[str, typer.Option(help="For the audit line.")],
+    force: Annotated[bool, typer.Option("--force", help="Overrule the promotion rule.")] = False,
+) -> None:
+    """Make a version champion by hand; the registry keeps who, when and why."""
+    from pipelines.promotion import promote
+
+    promote(Settings(), family, version, force=force, why=why)
+
+
+@app.command()
+def rollback(
+    family: Annotated[str, typer.Argument(help="A family with a former champion.")],
+    why: Annotated[str, typer.Option(help="For the audit line.")],
+) -> None:
+    """Bring the former champion back; the registry keeps who, when and why."""
+    from pipelines.promotion import roll_back
+
+    roll_back(Settings(), family, why=why)
+
+
+@app.command()
+def vault(
+    family: Annotated[str, typer.Argument(help="A family with a champion.")],
+    why: Annotated[str, typer.Option(help="For the log of openings.")],
+    json: Json = False,
+) -> None:
+    """Judge the champion on the sealed queries, for a report; four times a year at most."""
+    from pipelines.promotion import open_vault
+
+    open_vault(Settings(), family, why=why, as_json=json)
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="An empty or new folder.")], json: Json = False) -> None:
+    """Copy registry, lake and landed files, with checksums, while everything runs on."""
+    from pipelines.backup import run_backup
+
+    run_backup(Settings(), folder, as_json=json)
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `foretell backup` wrote.")], json: Json = False) -> None:
+    """Verify a backup and put it in place; what was there is kept beside it."""
+    from pipelines.backup import run_restore
+
+    run_restore(Settings(), folder, as_json=json)
 
 
 @app.command()
