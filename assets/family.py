@@ -18,7 +18,7 @@ import pandas as pd
 from assets.tracking import code_digest, fit_digest, frame_digest
 from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
-from predictors.errors import InvalidInputError
+from predictors.errors import DatasetError, InvalidInputError
 from predictors.schemas import as_evaluation
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "fit_family",
     "forecasts_by_cell",
     "load_fit",
+    "load_newest_fit",
     "main_segments",
     "prune_fits",
     "save_fit",
@@ -117,6 +118,20 @@ def load_fit(folder: Path) -> FittedFamily:
     fit = json.loads((folder / "fit.json").read_text("utf-8"))
     baselines = {name: load_predictor(folder / "baselines" / name) for name in fit["baselines"]}
     return FittedFamily(fit["digest"], fit["data_digest"], load_predictor(folder / "predictor"), baselines)
+
+
+def load_newest_fit(folder: Path) -> FittedFamily:
+    """Read the fit of a family's folder that was made last.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    fits = sorted(folder.glob("[!.]*/fit.json"), key=lambda path: path.stat().st_mtime)
+    if not fits:
+        raise DatasetError(f"{folder}: no fit yet; run the nightly job or `foretell demo`")
+    return load_fit(fits[-1].parent)
 
 
 def prune_fits(folder: Path, *, keep: int) -> None:
