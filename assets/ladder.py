@@ -1,17 +1,33 @@
 """The project's own model ladder: its committed tables, and the collection that makes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pandera.errors
 
+from assets.collect.ladder_words import describe_levels
+from assets.resources import Workspace
 from predictors.errors import DatasetError
-from predictors.schemas.descriptions import BenchmarkDescriptions
+from predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
+from predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
 from predictors.schemas.ladder_samples import LadderSamples
 
-__all__ = ["LADDER_FILES", "LadderTables", "load_ladder", "read_ladder_tables"]
+__all__ = [
+    "LADDER_FILES",
+    "LadderCollection",
+    "LadderTables",
+    "ladder_assets",
+    "ladder_samples",
+    "ladder_scores",
+    "load_ladder",
+    "model_ladder",
+    "read_ladder_tables",
+]
+
+CONTEXT_TOKENS = 28.0
 
 LADDER_FILES: Mapping[str, tuple[str, ...]] = {
     "samples": tuple(LadderSamples.to_schema().columns),
@@ -109,3 +125,108 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if missing:
         raise DatasetError(f"{path}: lacks the columns {missing}; {_REMEDY}")
     return table[list(columns)]
+
+
+def ladder_scores(starter: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The ladder as scores of models on described benchmarks: what `assets.benchmark_scores.prepare_tables` takes.
+
+    A benchmark is a task at a level, a model a size; its score is the mean exact pass probability over the items and
+    the seeds, in points. `replicate_sd` is the standard deviation over the seeds.
+
+    Returns
+    -------
+    descriptions, runs, models : DataFrame
+        Valid under `BenchmarkDescriptions`, `BenchmarkRuns` and `BenchmarkModels`.
+
+    Raises
+    ------
+    DatasetError
+        As `load_ladder`.
+    """
+    tables = load_ladder(starter)
+    cells = tables.checkpoints[(tables.checkpoints["checkpoint"] == 1) & (tables.checkpoints["level"] > 0)]
+    cells = cells.assign(
+        benchmark=cells["benchmark"].astype("str") + "-" + cells["level"].astype("str"),
+        model=cells["model"].astype("str").str.rsplit("-", n=1).str[0],
+        score=100.0 * cells["score"].astype("float64"),
+    )
+    cells["replicate_sd"] = cells["score"]
+    groups = cells.groupby(["model", "benchmark"], sort=False)
+    runs = groups.agg({"score": "mean", "replicate_sd": "std", "n_items": "first"})
+    runs["n_replicates"] = groups.size()
+    runs = runs.reset_index().assign(
+        item_id=AGGREGATE_ITEM, replicate=0, metric="exact_match", filter="none", n_shot=0, higher_is_better=True,
+        harness="foretell-ladder",
+    )  # fmt: skip
+    runs["run_id"] = runs["model"] + "/" + runs["benchmark"]
+    models = tables.runs.assign(model=tables.runs["model"].astype("str").str.rsplit("-", n=1).str[0])
+    models = models.drop_duplicates("model").reset_index(drop=True)
+    models = models.assign(
+        model_family=models["family"].astype("str"), embed_dim=models["width"], context_tokens=CONTEXT_TOKENS,
+        uses_instructions=0.0, open_weights=1.0, released_at=pd.Timestamp("2026-11-22", tz="UTC"),
+    )  # fmt: skip
+    described = describe_levels(int(tables.tasks["n_items"].iloc[0]))
+    return (
+        described,
+        BenchmarkRuns.validate(runs.reindex(columns=list(BenchmarkRuns.to_schema().columns)), lazy=True),
+        BenchmarkModels.validate(models.reindex(columns=list(BenchmarkModels.to_schema().columns)), lazy=True),
+    )
+
+
+# -- Dagster ------------------------------------------------------------------------------------------
+class LadderCollection(dg.Config):
+    """Which ladder to train; without widths and seeds the one that is committed. `tiny` takes seconds."""
+
+    widths: list[int] | None = None
+    seeds: list[int] | None = None
+    max_minutes: float = 120.0
+    tiny: bool = False
+
+
+@dg.asset(
+    group_name="downstream_scaling",
+    kinds={"parquet"},
+    description="One row per model, item and checkpoint of the committed model ladder.",
+)
+def ladder_samples(workspace: Workspace) -> dg.MaterializeResult:
+    tables = load_ladder(workspace.sources.starter)
+    return dg.MaterializeResult(value=tables.samples, metadata=_counts(tables.samples))
+
+
+@dg.asset(
+    group_name="downstream_scaling",
+    kinds={"pytorch", "parquet"},
+    description="One row per model, item and checkpoint of a model ladder trained here; goes on where it stopped.",
+)
+def model_ladder(
+    context: dg.AssetExecutionContext, config: LadderCollection, workspace: Workspace
+) -> dg.MaterializeResult:
+    from assets.collect.ladder import TINY, collect, plan_runs
+    from assets.collect.ladder_tables import build_tables, write_tables
+    from assets.collect.ladder_train import LadderPlan
+
+    plan = TINY if config.tiny else LadderPlan()
+    plan = replace(plan, widths=tuple(config.widths or plan.widths), seeds=tuple(config.seeds or plan.seeds))
+    folder = Path(workspace.home) / "ladder" / ("tiny" if config.tiny else "full")
+    is_whole = collect(plan, folder / "runs", max_minutes=config.max_minutes, progress=context.log.info)
+    tables = build_tables(plan_runs(plan), folder / "runs")
+    write_tables(tables, folder / "tables")
+    samples = tables["samples"]
+    return dg.MaterializeResult(
+        value=samples, metadata={**_counts(samples), "whole": is_whole, "tables": str(folder / "tables")}
+    )
+
+
+def _counts(samples: pd.DataFrame) -> dict[str, float]:
+    final = samples[samples["checkpoint"] == 1]
+    return {
+        "models": int(samples["model"].nunique()),
+        "benchmarks": int(samples["benchmark"].nunique()),
+        "items": int(samples["item_id"].nunique()),
+        "checkpoints": int(samples["checkpoint"].nunique()),
+        "largest_n_params": float(samples["n_params"].max()),
+        "mean_exact_pass_rate": float(final["exact_pass_rate"].mean()),
+    }
+
+
+ladder_assets = [ladder_samples, model_ladder]

@@ -66,17 +66,17 @@ def summarise(samples: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     The standard errors ``*_se`` are those of drawing other items within each level, `sampled_se` that of drawing
     other answers to these items.
     """
-    values = samples.assign(
-        draw_variance=samples["exact_pass_rate"] * (1 - samples["exact_pass_rate"]) / samples["n_draws"].clip(lower=1),
-        **{name: samples[name].astype("float64") for name in ("greedy", "loss", "exact_pass_rate", "pass_rate")},
-    )
+    reals = ("greedy", "loss", "exact_pass_rate", "pass_rate")
+    values = samples.assign(**{name: samples[name].astype("float64") for name in reals})
+    exact = values["exact_pass_rate"]
+    values["draw_variance"] = exact * (1 - exact) / values["n_draws"].where(values["n_draws"] > 0)
     groups = values.groupby(_CELL, observed=True, sort=False)
     out = groups[_CONSTANT].first()
     out["n_items"] = groups.size()
     for name, column in (("score", "exact_pass_rate"), ("greedy", "greedy"), ("loss", "loss")):
         out[name], out[f"{name}_se"] = groups[column].mean(), groups[column].sem()
     out["sampled_score"] = groups["pass_rate"].mean()
-    out["sampled_se"] = np.sqrt(groups["draw_variance"].sum()) / out["n_items"]
+    out["sampled_se"] = np.sqrt(groups["draw_variance"].sum(min_count=1)) / out["n_items"]
     levels = out.reset_index().merge(tasks[["benchmark", "level", "chance"]], on=["benchmark", "level"], how="left")
     return _compact(pd.concat([_over_levels(levels), levels], ignore_index=True))
 

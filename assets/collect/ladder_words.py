@@ -78,7 +78,7 @@ def _description(task: Task, *, benchmark: str, difficulty: str, subset: str, n_
         "other_settings": f"The model writes a {task.form}. It was trained on fresh questions of the same kind.",
         "domain": task.skill,
         "answer_format": task.form,
-        "metric": "exact match",
+        "metric": "exact_match",
         "languages": None,
         "n_items": n_items,
         "n_classes": task.n_classes,
