@@ -10,9 +10,12 @@ WARNING_COLUMNS = ["check", "model", "n_rows", "share", "message"]
 COST_TOLERANCE = 0.05
 MIN_ROWS_CONSTANT = 20
 MAX_TYPICAL_CENSORED = 0.05
+CLOCK_TOLERANCE = pd.Timedelta(minutes=5)
+FIRST_TRACE = pd.Timestamp("2020-01-01", tz="UTC")
+"""No request to a priced model is older: GPT-3's API opened in June 2020."""
 
 
-def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
+def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame, *, now: pd.Timestamp | None = None) -> pd.DataFrame:
     """List semantic warnings, one row per check and model.
 
     Parameters
@@ -21,6 +24,8 @@ def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
         Accepted rows.
     raw : DataFrame
         The same requests with the raw columns, of which ``total_tokens`` is read.
+    now : Timestamp, optional
+        The present, UTC, for the check of clocks. By default the clock of this machine.
 
     Returns
     -------
@@ -29,7 +34,7 @@ def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
     """
     if traces.empty:
         return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})
-    found = _by_model(traces, raw)
+    found = _by_model(traces, raw, pd.Timestamp.now("UTC") if now is None else now)
     return pd.DataFrame(found + _constant_metering(traces) + _thinking_cut(traces), columns=WARNING_COLUMNS)
 
 
@@ -41,11 +46,12 @@ _MESSAGES = {
     "free_despite_tokens": "a price of 0: is that so?",
     "cost_differs": f"our cost differs from the reported one by more than {COST_TOLERANCE:.0%}: batch or tier price, "
     "or reasoning tokens billed twice or not at all?",
+    "clock_skew": "dated in the future or before 2020: is the clock of the logger right, and is the time UTC?",
     "total_differs": "the reported total is not input + output: are reasoning or cached tokens left out?",
 }
 
 
-def _by_model(traces: pd.DataFrame, raw: pd.DataFrame) -> list[dict[str, object]]:
+def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> list[dict[str, object]]:
     ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
     n_tokens = traces["input_tokens"].fillna(0) + traces["output_tokens"]
     masks = {
@@ -55,6 +61,7 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame) -> list[dict[str, object]
         "query_unknown": _without_query(raw),
         "free_despite_tokens": (ours == 0) & (n_tokens > 0),
         "cost_differs": (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
+        "clock_skew": (traces["started_at"] > now + CLOCK_TOLERANCE) | (traces["started_at"] < FIRST_TRACE),
         "total_differs": raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
     }
     total = traces.groupby("model").size()

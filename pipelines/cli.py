@@ -34,7 +34,9 @@ def demo(json: Json = False) -> None:
 
 @app.command()
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns; - is standard input.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, patterns; - is standard input; mlflow:URI a live store.")
+    ],
     format: Annotated[str | None, typer.Option(help="Skip the detection of the format.")] = None,
     date: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) for records that carry no time.")] = None,
     source: Annotated[str | None, typer.Option(help="First half of the key of every row.")] = None,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from assets.mlflow_store import PREFIX
 from pipelines.console import out, print_json, say
 from pipelines.runs import curate_days, locked, open_instance
 from pipelines.settings import Settings
@@ -69,7 +71,10 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, *, cu
         files = []
         if STDIN in paths:
             files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
-        files += ingest([path for path in paths if path != STDIN], settings.landing, **keywords).files
+        for address in (path for path in paths if path.startswith(PREFIX)):
+            files += _ingest_store(settings, address, keywords)
+        plain = [path for path in paths if path != STDIN and not path.startswith(PREFIX)]
+        files += ingest(plain, settings.landing, **keywords).files
         report = IngestReport(files)
         if curate and report.n_usable:
             with open_instance(settings) as instance:
@@ -83,6 +88,19 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, *, cu
         for problem in file.problems:
             say(problem)
     return 0 if report.n_usable else 2
+
+
+def _ingest_store(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:
+    """Land the traces of a live MLflow store; those that landed before are told apart by their ids."""
+    from assets.landing import ingest
+    from assets.mlflow_store import export_mlflow_traces
+
+    settings.landing.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.landing, prefix=".mlflow-") as folder:
+        file = Path(folder) / "traces.jsonl"
+        say(f"{address}: {export_mlflow_traces(address, file)} traces")
+        reports = ingest([file], settings.landing, **{**keywords, "format": "mlflow_traces"}).files
+    return [replace(report, path=address) for report in reports]
 
 
 def _line(file: FileReport) -> str:

@@ -163,6 +163,13 @@ def test_cost_that_differs_from_the_reported_one_is_warned_about():
     assert found["n_rows"].tolist() == [1]
 
 
+def test_clocks_that_are_off_are_warned_about():
+    now = pd.Timestamp.now("UTC")
+    times = [now, now + pd.Timedelta(hours=3), pd.Timestamp("1970-01-01", tz="UTC"), now - pd.Timedelta(days=9)]
+    found = warned(curate(raw(4, started_at=pd.Series(times).dt.as_unit("us")), price=no_price), "clock_skew")
+    assert found["n_rows"].tolist() == [2]
+
+
 def test_total_that_is_not_input_plus_output_is_warned_about():
     found = warned(curate(raw(2, total_tokens=[30, 139]), price=no_price), "total_differs")
     assert found["n_rows"].tolist() == [1]
