@@ -1,0 +1,88 @@
+"""A forecast as a mixture of normals, cut off at the bounds of the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp, ndtr
+
+from predictors.base import check_levels
+
+__all__ = ["Mixture"]
+
+Floats = NDArray[np.float64]
+BISECTIONS = 46
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One mixture of K normals per row, truncated to [lower, upper], in the unit of the metric.
+
+    Attributes
+    ----------
+    weights, means, sds : ndarray of shape (n, K)
+        Rows of `weights` sum to 1; `sds` are positive.
+    lower, upper : ndarray of shape (n,)
+        Bounds of the metric; infinite where it has none.
+    """
+
+    weights: Floats
+    means: Floats
+    sds: Floats
+    lower: Floats
+    upper: Floats
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def log_density(self, y: ArrayLike) -> Floats:
+        """Log density of `y` (n,) in the unit of the metric; minus infinity outside the bounds. Higher is better."""
+        y = np.asarray(y, dtype=np.float64)
+        z = (y[:, None] - self.means) / self.sds
+        terms = -0.5 * z * z - np.log(self.sds) - 0.5 * np.log(2 * np.pi)
+        density = np.asarray(logsumexp(terms, b=self.weights, axis=1)) - np.log(self._inside())
+        return np.where((y >= self.lower) & (y <= self.upper), density, -np.inf)
+
+    def cdf(self, y: ArrayLike) -> Floats:
+        """Probability of at most `y`, shape (n,) or (n, m) like `y`."""
+        y = np.asarray(y, dtype=np.float64)
+        wide = y[:, None] if y.ndim == 1 else y
+        wide = np.clip(wide, self.lower[:, None], self.upper[:, None])
+        out = np.clip((self._raw_cdf(wide) - self._raw_cdf(self.lower[:, None])) / self._inside()[:, None], 0, 1)
+        return out[:, 0] if y.ndim == 1 else out
+
+    def mean(self) -> Floats:
+        """Expected value, shape (n,), within the bounds."""
+        low = (self.lower[:, None] - self.means) / self.sds
+        high = (self.upper[:, None] - self.means) / self.sds
+        density_low, density_high = (np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) for z in (low, high))
+        parts = self.means * (ndtr(high) - ndtr(low)) + self.sds * (density_low - density_high)
+        return np.asarray(np.clip((self.weights * parts).sum(axis=1) / self._inside(), self.lower, self.upper))
+
+    def quantile(self, levels: Sequence[float]) -> Floats:
+        """Quantiles at `levels`, strictly increasing in (0, 1): shape (n, n_levels), non-decreasing in each row."""
+        checked = check_levels(levels)
+        base, inside = self._raw_cdf(self.lower[:, None]), self._inside()[:, None]
+        asked = base + checked[None, :] * inside
+        low = np.maximum((self.means - 9 * self.sds).min(axis=1), self.lower)[:, None] + np.zeros_like(asked)
+        high = np.minimum((self.means + 9 * self.sds).max(axis=1), self.upper)[:, None] + np.zeros_like(asked)
+        low = np.minimum(low, high)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            below = self._raw_cdf(middle) < asked
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.maximum.accumulate(0.5 * (low + high), axis=1)
+
+    def _raw_cdf(self, y: Floats) -> Floats:
+        out = np.zeros(y.shape)
+        for k in range(self.weights.shape[1]):
+            out += self.weights[:, k : k + 1] * ndtr((y - self.means[:, k : k + 1]) / self.sds[:, k : k + 1])
+        return out
+
+    def _inside(self) -> Floats:
+        """Mass of the normals within the bounds."""
+        mass = self._raw_cdf(self.upper[:, None]) - self._raw_cdf(self.lower[:, None])
+        return np.asarray(np.maximum(mass[:, 0], 1e-12))
