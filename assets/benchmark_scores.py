@@ -32,7 +32,7 @@ __all__ = [
     "read_inputs",
 ]
 
-DATASETS = ("llm-harness", "mteb")
+DATASETS = ("ladder", "llm-harness", "mteb")
 MODELS_PER_BENCHMARK = 40
 SAMPLE_SEED = 0
 
@@ -69,7 +69,9 @@ class ScoreTables:
 
 
 def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
-    """Read a prepared snapshot, redact its descriptions, check that nothing leaks, and quarantine what is no score.
+    """Read a set, redact its descriptions, check that nothing leaks, and quarantine what is no score.
+
+    ``ladder`` is committed with the project; the others are prepared tables that lie beside a mirror.
 
     Raises
     ------
@@ -78,12 +80,15 @@ def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
     DatasetError
         If a file is missing.
     """
+    from assets.ladder import ladder_scores
     from assets.readers.lm_eval_scores import load_llm_harness_snapshot
     from assets.readers.mteb import load_mteb_snapshot
 
     readers = {"mteb": (load_mteb_snapshot, "mteb"), "llm-harness": (load_llm_harness_snapshot, "llm_harness")}
-    if dataset not in readers:
-        raise InvalidInputError(f"`dataset` must be one of {sorted(readers)}, got {dataset!r}")
+    if dataset not in DATASETS:
+        raise InvalidInputError(f"`dataset` must be one of {list(DATASETS)}, got {dataset!r}")
+    if dataset == "ladder":
+        return prepare_tables(*ladder_scores(sources.starter))
     read, folder = readers[dataset]
     return prepare_tables(*read(sources.snapshots / folder))
 

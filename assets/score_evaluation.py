@@ -87,7 +87,7 @@ def evaluate_scores(
 
 
 def time_forward(examples: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The past and the future of a set: masks over its rows; both all False where dates are missing.
+    """The past and the future of a set: masks over its rows; both all False where dates are missing or nothing lies before.
 
     The cut is the day before which `FUTURE` of the leak groups had their first benchmark. The future are whole leak
     groups that begin after it; the past are benchmarks that were published and models that were released before it.
@@ -102,7 +102,8 @@ def time_forward(examples: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     cut = pd.Timestamp(begins.iloc[int(FUTURE * len(begins))])
     year = cut.year + (cut.month - 1) / 12
     released = examples["release_year"].fillna(-np.inf)
-    return (published < cut) & (released < year), first >= cut
+    past, future = (published < cut) & (released < year), first >= cut
+    return (past, future) if past.any() else (nothing, nothing)
 
 
 def with_known_scores(rows: pd.DataFrame, models: Sequence[str], *, n_known: int = N_KNOWN) -> pd.DataFrame:
