@@ -28,7 +28,10 @@ class Policy(BaseModel):
     keep_versions : int
         Newest versions that are kept; the champion, former champions and the shadow are kept always.
     drift_limit : float
-        Sum of standardised departures at which a drift monitor alarms (`predictors.metrics.drift`).
+        Sum of standardised departures at which a drift monitor alarms (`predictors.metrics.drift`); with the
+        default .1 false alarms a year, three nights late (docs/studies/drift.md).
+    drift_base_nights : int
+        Nights that set what is normal.
     reset_window : bool
         Whether an alarm that the forecast drifted lets training start anew from that night's rows.
     min_window_queries : int
@@ -40,7 +43,8 @@ class Policy(BaseModel):
     metric: str = "crps"
     rule: dict[str, Any] = Field(default_factory=dict)
     keep_versions: int = Field(default=30, ge=2)
-    drift_limit: float = Field(default=5.0, gt=0)
+    drift_limit: float = Field(default=8.0, gt=0)
+    drift_base_nights: int = Field(default=20, ge=2)
     reset_window: bool = True
     min_window_queries: int = Field(default=200, ge=20)
 

@@ -1,0 +1,228 @@
+"""Has the forecast got worse, has the noise moved, are the requests other ones? One row per family and night.
+
+The statistics are `predictors.metrics.drift`; this module chooses the rows, keeps the history and says from
+which night on training should read. A night is numbered by its data and replaced when it is run again, and
+tonight's training only reads alarms of earlier nights: running a night twice gives the same fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from assets.family import FamilyPipeline, forecasts_by_cell
+from assets.policy import Policy
+from assets.vault import sealed
+from predictors.base import BasePredictor
+
+__all__ = ["HISTORY", "InputShift", "input_shift", "night_row", "replay", "training_rows", "with_night"]
+
+HISTORY = {
+    "night": "str",
+    "champion": "str",
+    "n_queries": "int64",
+    "has_repeats": "bool",
+    "excess": "float64",
+    "excess_error": "float64",
+    "floor": "float64",
+    "floor_error": "float64",
+    "psi": "float64",
+    "psi_column": "str",
+    "psi_p_value": "float64",
+    "verdict": "str",
+    "since": "str",
+}
+"""Columns of a history; `since` names the night from which on training should read, "" for all."""
+
+RESETTING = ("forecast drifted", "ambiguous")
+MIN_QUERIES = 10
+MAX_CATEGORIES = 30
+MAX_REFERENCE = 20_000
+LARGE_PSI = 0.25
+PSI_P_VALUE = 0.001
+
+
+@dataclass(frozen=True)
+class InputShift:
+    """The column whose distribution moved most.
+
+    Attributes
+    ----------
+    psi : float
+        Population stability index, 0 is no move; above .25 is called large by custom (Siddiqi 2006).
+    column : str
+    p_value : float
+        That sampling alone moves it so far: psi n m / (n + m) is chi-squared (Yurdakul 2018), corrected
+        for the number of columns.
+    """
+
+    psi: float
+    column: str
+    p_value: float
+
+    @property
+    def is_large(self) -> bool:
+        """Large, and not by the luck of a small night."""
+        return self.psi > LARGE_PSI and self.p_value < PSI_P_VALUE
+
+
+def night_row(
+    pipeline: FamilyPipeline, champion: BasePredictor, version: str, examples: pd.DataFrame, *, learnt_tonight: bool
+) -> dict[str, object] | None:
+    """Tonight's statistics of the champion, on queries that nobody has seen before.
+
+    Where the champion has `learnt_tonight`, only what it held out counts.
+
+    Returns
+    -------
+    dict or None
+        A row of the history without its verdict; None where no row tells its day or too few queries are new.
+    """
+    if "started_at" not in examples or examples.empty:
+        return None
+    days = examples["started_at"].dt.floor("D")
+    night = days.max()
+    first_seen = days.groupby(examples["query_id"]).transform("min")
+    is_tonight = (first_seen == night) & ~examples["is_capped"] & ~sealed(examples)
+    if learnt_tonight:
+        is_tonight &= examples["split"] == "test"
+    rows = examples[is_tonight]
+    if rows["query_id"].nunique() < MIN_QUERIES:
+        return None
+    found = _statistics(pipeline, champion, rows)
+    shift = input_shift(pipeline.inputs(examples[days == night]), pipeline.inputs(examples[days < night]))
+    return {
+        "night": night.date().isoformat(),
+        "champion": version,
+        **found,
+        "psi": shift.psi,
+        "psi_column": shift.column,
+        "psi_p_value": shift.p_value,
+    }
+
+
+def input_shift(tonight: pd.DataFrame, before: pd.DataFrame) -> InputShift:
+    """Compare the inputs of a night with those before it, column by column.
+
+    Parameters
+    ----------
+    tonight, before : DataFrame of shape (n_rows, n_columns)
+        Inputs. Text of many values and list columns are left out; numbers are cut at the deciles of `before`.
+
+    Returns
+    -------
+    InputShift
+        NaN where there is nothing to compare.
+    """
+    worst, n_columns = InputShift(float("nan"), "", 1.0), 0
+    if tonight.empty or before.empty:
+        return worst
+    for name, (a, b) in _counts(tonight, before.tail(MAX_REFERENCE)):
+        n, m = a.sum(), b.sum()
+        p, q = (a + 0.5) / (n + 0.5 * a.size), (b + 0.5) / (m + 0.5 * b.size)
+        psi = float(((p - q) * np.log(p / q)).sum())
+        p_value = float(stats.chi2.sf(psi * n * m / (n + m), max(a.size - 1, 1)))
+        n_columns += 1
+        if not worst.column or p_value < worst.p_value:
+            worst = InputShift(psi, name, p_value)
+    return InputShift(worst.psi, worst.column, min(1.0, worst.p_value * max(n_columns, 1)))
+
+
+def with_night(history: pd.DataFrame, row: dict[str, object], policy: Policy) -> pd.DataFrame:
+    """The history with tonight's row, once; nights after it are left out and come again."""
+    before = history[history["night"] < str(row["night"])]
+    rows = [*before.to_dict("records"), {**row, "verdict": "ok", "since": ""}]
+    return replay(pd.DataFrame(rows)[list(HISTORY)].astype(HISTORY), policy)
+
+
+def replay(history: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """Verdict of every night, from the first on.
+
+    The monitor of the forecast starts anew with every champion, whose errors are its own.
+    """
+    from predictors.metrics.drift import CusumMonitor, DriftMonitor, Night
+
+    limit, base_nights = policy.drift_limit, policy.drift_base_nights
+    monitor = DriftMonitor(
+        CusumMonitor(limit=limit, base_nights=base_nights),
+        CusumMonitor(limit=limit, base_nights=base_nights, two_sided=True),
+    )
+    verdicts: list[str] = []
+    since: list[str] = []
+    champion, quiet = None, ""
+    for row in history.to_dict("records"):
+        if champion not in (None, row["champion"]):
+            monitor.excess.reset()
+        champion = row["champion"]
+        if monitor.excess.up == 0:
+            quiet = row["night"]
+        names = ("excess", "excess_error", "floor", "floor_error", "n_queries", "has_repeats")
+        verdict = monitor.update(Night(**{name: row[name] for name in names}))
+        verdicts.append(verdict)
+        # The sum left zero on the night at which the change probably began.
+        since.append(quiet if verdict in RESETTING else since[-1] if since else "")
+    return history.assign(verdict=pd.array(verdicts, dtype="str"), since=pd.array(since, dtype="str"))
+
+
+def training_rows(examples: pd.DataFrame, history: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """The rows that tonight learns from and is judged on: all, or those since the forecast drifted.
+
+    Only alarms of nights before tonight count, and only once enough queries have come since.
+    """
+    if not policy.reset_window or history.empty or "started_at" not in examples or examples.empty:
+        return examples
+    days = examples["started_at"].dt.floor("D")
+    earlier = history[history["night"] < days.max().date().isoformat()]
+    if earlier.empty or not earlier["since"].iloc[-1]:
+        return examples
+    start = pd.Timestamp(date.fromisoformat(earlier["since"].iloc[-1]), tz="UTC")
+    recent = examples[days >= start]
+    learn = recent[recent["split"] != "test"]
+    return recent if learn["query_id"].nunique() >= policy.min_window_queries else examples
+
+
+def _statistics(pipeline: FamilyPipeline, champion: BasePredictor, rows: pd.DataFrame) -> dict[str, object]:
+    """Excess and floor over cells with two runs where there are enough of them, else of single runs."""
+    from predictors.metrics import night_statistics
+
+    cells = rows.sort_values(["cell_id", "replicate"]).groupby("cell_id")
+    values = rows.assign(place=cells.cumcount()).set_index(["cell_id", "place"])["value"]
+    if pipeline.scale == "log":
+        values = values.map(np.log)
+    wide = values.unstack("place")  # noqa: PD010
+    assert isinstance(wide, pd.DataFrame)
+    pairs = wide.reindex(columns=[0, 1]).dropna()
+    chosen = pairs if len(pairs) >= MIN_QUERIES else wide[[0]]
+    quantiles = forecasts_by_cell(pipeline, {"champion": champion}, rows)["champion"].loc[chosen.index]
+    forecast = (np.log(quantiles) if pipeline.scale == "log" else quantiles).mean(axis=1)
+    night = night_statistics(chosen.to_numpy(), forecast.to_numpy())
+    return {
+        "n_queries": night.n_queries,
+        "has_repeats": night.has_repeats,
+        "excess": night.excess,
+        "excess_error": night.excess_error,
+        "floor": night.floor,
+        "floor_error": night.floor_error,
+    }
+
+
+def _counts(tonight: pd.DataFrame, before: pd.DataFrame) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    for name in tonight.columns:
+        a, b = tonight[name], before[name]
+        if pd.api.types.is_numeric_dtype(b):
+            known = b.dropna().to_numpy("float64")
+            edges = np.unique(np.quantile(known, np.arange(1, 10) / 10)) if known.size else known
+            a, b = (
+                pd.Series(np.where(column.notna(), np.searchsorted(edges, column.astype("float64")), -1))
+                for column in (a, b)
+            )
+        elif not pd.api.types.is_string_dtype(b):
+            continue
+        table = pd.concat([a.value_counts(dropna=False), b.value_counts(dropna=False)], axis=1).fillna(0.0)
+        if 2 <= len(table) <= MAX_CATEGORIES:
+            yield str(name), (table.iloc[:, 0].to_numpy("float64"), table.iloc[:, 1].to_numpy("float64"))
