@@ -87,7 +87,7 @@ def evaluate_scores(
 
 
 def time_forward(examples: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The past and the future of a set: masks over its rows; both all False where dates are missing or nothing lies before.
+    """The past and the future of a set: masks over its rows; all False without dates or without a past.
 
     The cut is the day before which `FUTURE` of the leak groups had their first benchmark. The future are whole leak
     groups that begin after it; the past are benchmarks that were published and models that were released before it.
