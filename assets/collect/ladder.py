@@ -26,7 +26,16 @@ from assets.collect.ladder_train import LadderPlan, Run, train_run
 
 __all__ = ["TINY", "collect", "main", "plan_runs"]
 
-TINY = LadderPlan(widths=(4, 8), seeds=(0,), tokens_per_param=20.0, items_per_level=2, n_draws=10)
+TINY = LadderPlan(
+    widths=(4, 8),
+    seeds=(0,),
+    tokens_per_param=20.0,
+    batch_scale=3.0,
+    checkpoints=(0.25, 0.5, 0.75, 1.0),
+    items_per_level=2,
+    n_draws=10,
+    curve_points=4,
+)
 """A ladder that trains within seconds, for tests and demonstrations."""
 
 

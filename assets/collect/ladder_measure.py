@@ -51,14 +51,16 @@ def measure_rows(model: Transformer, rows: Rows, *, n_draws: int, seed: int) -> 
     return pd.DataFrame({"loss": loss.numpy(), "n_correct": correct.sum(1), "greedy": greedy})
 
 
-def sample_answers(model: Transformer, prompt: str, n_draws: int, *, seed: int) -> list[str]:
-    """Answers drawn character by character at temperature 1, up to their ``;`` or the end of the row."""
+def sample_answers(
+    model: Transformer, prompt: str, n_draws: int, *, seed: int, max_characters: int = MAX_ROW
+) -> list[str]:
+    """Answers drawn character by character at temperature 1, up to their ``;``, a limit or the end of the row."""
     generator = torch.Generator().manual_seed(seed)
     start = len(prompt)
     encoded = encode([(prompt, ";")]).tokens[:, :start].astype("int64")
     tokens = torch.from_numpy(encoded).repeat(n_draws, 1)
     with torch.no_grad():
-        while tokens.shape[1] < MAX_ROW:
+        while tokens.shape[1] < min(MAX_ROW, start + max_characters):
             odds = model(tokens)[:, -1].softmax(1)
             tokens = torch.cat([tokens, torch.multinomial(odds, 1, generator=generator)], dim=1)
     texts = ["".join(ALPHABET[t] for t in row) for row in tokens[:, start:].tolist()]

@@ -78,7 +78,9 @@ def summarise(samples: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     out["sampled_score"] = groups["pass_rate"].mean()
     out["sampled_se"] = np.sqrt(groups["draw_variance"].sum(min_count=1)) / out["n_items"]
     levels = out.reset_index().merge(tasks[["benchmark", "level", "chance"]], on=["benchmark", "level"], how="left")
-    return _compact(pd.concat([_over_levels(levels), levels], ignore_index=True))
+    order = [*_CELL[:4], "n_items", *_CONSTANT, "checkpoint", "score", "score_se", "sampled_score", "sampled_se"]
+    order += ["greedy", "greedy_se", "loss", "loss_se", "chance"]
+    return _compact(pd.concat([_over_levels(levels), levels], ignore_index=True)[order])
 
 
 def _over_levels(levels: pd.DataFrame) -> pd.DataFrame:
