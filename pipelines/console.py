@@ -16,7 +16,7 @@ from assets.model_card import with_interval
 __all__ = ["out", "print_evaluation", "print_floors", "print_json", "print_table", "say"]
 
 # A pipe or a log has no width of its own; eighty columns would fold the tables.
-_WIDTH = None if sys.stdout.isatty() else 170
+_WIDTH = None if sys.stdout.isatty() else 200
 out = Console(highlight=False, width=_WIDTH)
 _progress = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -34,10 +34,12 @@ def print_json(rows: pd.DataFrame | Iterable[dict[str, object]]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, no_wrap: bool = False) -> None:
-    """A table for people."""
+    """A table for people; with `no_wrap` only the first two columns, which hold names, break lines."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=no_wrap)
+        table.add_column(
+            column, justify="left" if index == 0 else "right", overflow="fold", no_wrap=no_wrap and index > 1
+        )
     for row in rows:
         table.add_row(*[str(cell) for cell in row])
     out.print(table)
