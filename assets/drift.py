@@ -7,6 +7,7 @@ tonight's training only reads alarms of earlier nights: running a night twice gi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -161,8 +162,18 @@ def replay(history: pd.DataFrame, policy: Policy) -> pd.DataFrame:
         champion = row["champion"]
         if monitor.excess.up == 0:
             quiet = row["night"]
-        names = ("excess", "excess_error", "floor", "floor_error", "n_queries", "has_repeats")
-        verdict = monitor.update(Night(**{name: row[name] for name in names}))
+        floor = row["floor"] if row["floor"] > 0 else float("nan")
+        verdict = monitor.update(
+            Night(
+                excess=row["excess"],
+                excess_error=row["excess_error"],
+                # A variance and its standard error rise and fall together, which alarms on luck; their logs do less.
+                floor=math.log(floor),
+                floor_error=row["floor_error"] / floor,
+                n_queries=row["n_queries"],
+                has_repeats=bool(row["has_repeats"]) and floor > 0,
+            )
+        )
         verdicts.append(verdict)
         # The sum left zero on the night at which the change probably began.
         since.append(quiet if verdict in RESETTING else since[-1] if since else "")
