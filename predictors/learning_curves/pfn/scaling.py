@@ -84,9 +84,7 @@ def _points(
     """Checked points of one curve in order, duplicates averaged; the target in doublings since the first step."""
     x, y = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
-        raise InvalidInputError(
-            f"curve {i}: `steps` and `values` must be equally long, at least 1; got {x.shape}, {y.shape}"
-        )
+        raise InvalidInputError(f"curve {i}: needs as many steps as values, at least 1; got {x.shape} and {y.shape}")
     if not np.isfinite(y).all():
         raise InvalidInputError(f"curve {i}: {int((~np.isfinite(y)).sum())} values are not finite; drop those points")
     if not (np.isfinite(x).all() and x.min() >= 0):

@@ -318,6 +318,7 @@ def _replace(file: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any
     save_file(dict(tensors), temporary, metadata={"foretell": json.dumps(header, sort_keys=True)})
     with temporary.open("rb+") as handle:
         os.fsync(handle.fileno())
+    temporary.chmod(0o644)
     os.replace(temporary, file)
 
 
