@@ -28,10 +28,9 @@ from torch.nn import functional
 from assets.collect.ladder_measure import measure_rows
 from assets.collect.ladder_model import Rows, Transformer, encode, new_model
 from assets.collect.ladder_tasks import HELDOUT_SEED, TASKS, heldout_items, training_rows
-from assets.io import write_table
 from predictors.errors import DatasetError, InvalidInputError
 
-__all__ = ["LadderPlan", "Run", "train_run"]
+__all__ = ["LadderPlan", "Run", "load_weights", "read_run", "train_run"]
 
 STATE = "state.safetensors"
 CHUNK_ROWS = 80  # small pieces of a batch stay in the processor's cache: a third faster than whole ones
@@ -241,7 +240,9 @@ def _record(at: _Progress, items: Rows, was: float) -> None:
     if crossed:
         measured = measure_rows(at.model, items, n_draws=plan.n_draws, seed=1000 * at.run.seed + at.run.width)
         for i in crossed:
-            write_table(measured.assign(n_train_tokens=at.tokens, step=at.step), at.folder / f"checkpoint-{i}.parquet")
+            temporary = at.folder / f".checkpoint-{i}.tmp"
+            measured.assign(n_train_tokens=at.tokens, step=at.step).to_parquet(temporary, index=False)
+            os.replace(temporary, at.folder / f"checkpoint-{i}.parquet")
     if math.floor(was * plan.curve_points) == math.floor(at.share * plan.curve_points):
         return
     if not crossed:
