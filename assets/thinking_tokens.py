@@ -9,10 +9,11 @@ import dagster as dg
 import pandas as pd
 
 from assets.datasets import TRACE_DATASETS, load_traces
-from assets.family import FamilyPipeline, evaluate_family, fit_family
+from assets.family import FamilyPipeline, FittedFamily, evaluate_family, fit_family
 from assets.family_assets import build_family_assets
 from assets.io import read_table
 from assets.sources import Sources
+from assets.token_regimes import REGIMES, evaluate_regimes, query_folds
 from predictors.base import BasePredictor
 from predictors.errors import DatasetError
 from predictors.splits import assign_split
@@ -30,6 +31,7 @@ __all__ = [
 
 DATASETS = (*TRACE_DATASETS, "lake")
 MOSTLY_CENSORED = 0.2
+MIN_QUERIES_OF_A_SPLIT = 100
 
 
 def _predictor(**params: Any) -> BasePredictor:
@@ -61,7 +63,8 @@ def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
     `value` is the output tokens, of which an empty answer counts as 1 because errors are taken on the
     log scale. `cell_id` names the runs that share one forecast: a query on a model and configuration.
     `is_capped` marks the groups (model, benchmark, effort) of which more than a fifth of the runs were cut off.
-    Replicates are numbered over all days, because a query may come back on another one.
+    Replicates are numbered over all days, because a query may come back on another one. `run_reasoning_tokens`
+    and `run_score` are outcomes like `value`: what a fit may learn from, and no forecast reads.
     """
     keys = ["query_id", "model", "config_hash"]
     examples = traces.sort_values([*keys, "started_at", "source", "request_id"], kind="stable", ignore_index=True)
@@ -73,10 +76,12 @@ def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
     examples["is_capped"] = groups["is_censored"].transform("mean") > MOSTLY_CENSORED
     for column in ("input_tokens", "max_tokens"):
         examples[column] = examples[column].astype("float64")
+    examples["run_reasoning_tokens"] = examples["reasoning_tokens"].astype("float64")
+    examples["run_score"] = examples["score"].astype("float64")
     return examples[[
         "cell_id", "query_id", "replicate", "split", "value", "is_censored", "is_capped", "repeat_prob", "started_at",
         "provider", "model", "benchmark", "reasoning_effort", "temperature", "top_p", "max_tokens",
-        "input_tokens", "prompt_text",
+        "input_tokens", "prompt_text", "run_reasoning_tokens", "run_score",
     ]]  # fmt: skip
 
 
@@ -112,11 +117,26 @@ def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
 def evaluate_dataset(
     dataset: str, sources: Sources, *, progress: Callable[[str], None] = lambda _: None
 ) -> pd.DataFrame:
-    """Fit on the training queries of a data set and judge on the others: the Evaluation table."""
+    """Fit on the training queries of a data set and judge on the others: the Evaluation table.
+
+    The split ``test`` holds cold forecasts, ``test_warm``, ``test_pilot`` and ``test_pilot_and_warm`` those that
+    know other runs of their query (`assets.token_regimes`). A set of fewer than 100 queries is judged by five folds
+    over queries, each forecast by a fit that has not seen it.
+    """
     examples = examples_from_dataset(dataset, sources)
+    store = sources.home / "models"
+    if examples["query_id"].nunique() < MIN_QUERIES_OF_A_SPLIT:
+        folds: list[tuple[FittedFamily, pd.DataFrame]] = []
+        for fold in query_folds(examples):
+            progress(f"fitting on {int((fold['split'] != 'test').sum())} runs, fold {len(folds) + 1}")
+            folds.append((fit_family(PIPELINE, fold, store=store), fold))
+        return evaluate_regimes(PIPELINE, folds, dataset=dataset, regimes=REGIMES)
     progress(f"fitting on {int((examples['split'] != 'test').sum())} runs")
-    fitted = fit_family(PIPELINE, examples, store=sources.home / "models")
-    return evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
+    fitted = fit_family(PIPELINE, examples, store=store)
+    progress("judging forecasts that know nothing of their query, then those that know other runs of it")
+    cold = evaluate_family(PIPELINE, fitted, examples, dataset=dataset)
+    informed = evaluate_regimes(PIPELINE, [(fitted, examples)], dataset=dataset, regimes=REGIMES[1:])
+    return pd.concat([cold, informed], ignore_index=True)
 
 
 def read_inputs(path: Path) -> pd.DataFrame:

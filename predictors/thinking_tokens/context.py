@@ -25,6 +25,7 @@ CONFIG: tuple[str, ...] = ("model", "reasoning_effort")
 """What a run shares with its pilots."""
 
 KEEP_ALL = 0.5
+EVERY_RUN = 0.5
 KEEP_OTHER = 0.7
 KEEP_PILOT = 0.5
 
@@ -119,8 +120,9 @@ def sample_context(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Draw, for each of n runs, which other runs of its query are taken as known.
 
-    For half of the runs every other configuration is kept (one of its runs), for the other half each with
-    probability .7; with `pilots`, one other run of the same configuration too, with probability .5.
+    For half of the runs every other configuration is kept, for the other half each run of them with probability
+    .7; with `pilots`, other runs of the same configuration too, with probability .5. For half of the runs one run
+    of each configuration is drawn, for the other half all of them.
 
     Returns
     -------
@@ -132,7 +134,9 @@ def sample_context(
     pairs = runs.drop(columns="draw").rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
     pairs = pairs[pairs["source"] != pairs["target"]]
     pairs["draw"] = rng.random(len(pairs))
-    pairs = pairs.sort_values("draw").drop_duplicates(["target", "config"])
+    pairs = pairs.sort_values("draw")
+    every_run = (rng.random(len(queries)) < EVERY_RUN)[pairs["target"]]
+    pairs = pairs[every_run | ~pairs.duplicated(["target", "config"])]
     is_pilot = pairs["own"] == pairs["config"]
     chance = rng.random(len(pairs))
     keep_all = (rng.random(len(queries)) < KEEP_ALL)[pairs["target"]]

@@ -20,7 +20,16 @@ from predictors.thinking_tokens.details import run_details
 from predictors.thinking_tokens.distribution import COLD, PILOT, WARM, Heads, join_heads
 from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
 
-__all__ = ["Floats", "LogQuantilePredictor", "Runs", "complete_censored", "run_weights", "save_arrays"]
+__all__ = [
+    "MIN_INFORMED",
+    "Floats",
+    "Judged",
+    "LogQuantilePredictor",
+    "Runs",
+    "complete_censored",
+    "run_weights",
+    "save_arrays",
+]
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +37,10 @@ Floats = NDArray[np.float64]
 MEAN_LEVELS: Floats = (np.arange(200) + 0.5) / 200
 EM_STEPS = 30
 TEXT_STEPS = 2
-MIN_GROUPS = 20
+MIN_GROUPS = 10
+FEW_GROUPS = 100
+N_PARTS = 5
+MIN_INFORMED = 20.0
 MAX_LOG = 40.0
 
 
@@ -52,6 +64,15 @@ class Runs:
     def select(self, keep: NDArray[np.bool_]) -> Runs:
         """The runs where `keep`."""
         return Runs(**{name: values[keep] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Runs that a fit has not seen, and its uncalibrated forecasts of them in one regime."""
+
+    regime: int
+    runs: Runs
+    heads: Heads
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -114,8 +135,9 @@ class LogQuantilePredictor(BasePredictor):
         """Centre of log tokens, that residuals of censored runs are taken from; shape (n_samples,)."""
         raise NotImplementedError
 
-    def _calibrate_informed(self, runs: Runs, rng: np.random.Generator) -> None:
-        """Calibrate forecasts that know runs of their query; nothing by default."""
+    def _judge_informed(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
+        """Forecasts of `runs`, which the fit has not seen, that know other runs of their query; none by default."""
+        return []
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -133,22 +155,32 @@ class LogQuantilePredictor(BasePredictor):
             groups.to_numpy(dtype=object),
             details,
         )
-        held = self._held_out(groups)
-        if runs.is_censored[~held].all():
-            held = np.zeros(len(X), dtype=bool)
+        held_out = [held for held in self._held_out(groups) if not runs.is_censored[~held].all()]
         self.calibrations_ = {regime: Calibration() for regime in (COLD, WARM, PILOT)}
-        self._fit_heads(runs.select(~held), rng)
-        if held.any():
-            self._calibrate(runs.select(held), rng)
-            if self.refit:
-                self._fit_heads(runs, rng)
+        judged: list[Judged] = []
+        for held in held_out:
+            self._fit_heads(runs.select(~held), rng)
+            judged += self._judge(runs.select(held), rng)
+        if len(held_out) != 1 or self.refit:
+            self._fit_heads(runs, rng)
+        if judged:
+            self._calibrate(judged)
 
-    def _held_out(self, groups: pd.Series) -> NDArray[np.bool_]:
-        """True for the rows that calibrate: a hash of the group decides, so refits agree."""
-        if groups.nunique() < MIN_GROUPS:
-            return np.zeros(len(groups), dtype=bool)
+    def _held_out(self, groups: pd.Series) -> list[NDArray[np.bool_]]:
+        """Rows that calibrate: a hash of the group decides, so refits agree.
+
+        One part of the groups where there are many; where there are few each of five parts in turn; none where
+        there are hardly any.
+        """
+        n = groups.nunique()
+        if n < MIN_GROUPS:
+            return []
+        if n < FEW_GROUPS:
+            parts = assign_split(groups, fractions={str(i): 1 / N_PARTS for i in range(N_PARTS)}, salt="calibration")
+            return [(parts == part).to_numpy(dtype=bool) for part in sorted(parts.unique()) if (parts != part).any()]
         fractions = {"train": 1 - self.calibration_share, "calibration": self.calibration_share}
-        return (assign_split(groups, fractions=fractions, salt="calibration") == "calibration").to_numpy(dtype=bool)
+        held = assign_split(groups, fractions=fractions, salt="calibration") == "calibration"
+        return [held.to_numpy(dtype=bool)] if held.any() else []
 
     def _completed(self, runs: Runs, location: Floats | None, rng: np.random.Generator) -> Floats:
         """Log tokens with a draw in place of every lower bound."""
@@ -159,16 +191,26 @@ class LogQuantilePredictor(BasePredictor):
         drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, u)
         return np.where(runs.is_censored, drawn, runs.log_tokens)
 
-    def _calibrate(self, runs: Runs, rng: np.random.Generator) -> None:
-        whole = self._completed(runs, None, rng)
-        cells = cell_keys(runs.X, CATEGORIES)
-        cold = self.calibrations_[COLD]
-        cold.fit_offsets(cells, whole, self._heads(runs.X).values, runs.weight)
-        means = self._raw_mean(runs.X, self._heads(runs.X))
-        cold.fit_factors(cells, self._clipped(runs.X, np.exp(whole)), means, runs.weight)
-        # Until they have learnt their own, informed forecasts are calibrated like cold ones.
-        self.calibrations_ = dict.fromkeys((COLD, WARM, PILOT), cold)
-        self._calibrate_informed(replace(runs, log_tokens=whole), rng)
+    def _judge(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
+        """Forecasts of held-out runs by the fit as it is now, beside their outcomes, in every regime."""
+        runs = replace(runs, log_tokens=self._completed(runs, None, rng))
+        return [Judged(COLD, runs, self._heads(runs.X)), *self._judge_informed(runs, rng)]
+
+    def _calibrate(self, judged: list[Judged]) -> None:
+        for regime in (COLD, WARM, PILOT):
+            parts = [part for part in judged if part.regime == regime]
+            weight = np.concatenate([part.runs.weight for part in parts]) if parts else np.zeros(0)
+            if regime != COLD and weight.sum() < MIN_INFORMED:
+                # Until they have learnt their own, informed forecasts are calibrated like cold ones.
+                self.calibrations_[regime] = self.calibrations_[COLD]
+                continue
+            cells = np.concatenate([cell_keys(part.runs.X, CATEGORIES) for part in parts])
+            z = np.concatenate([part.runs.log_tokens for part in parts])
+            heads = np.concatenate([part.heads.values for part in parts])
+            self.calibrations_[regime] = Calibration().fit_offsets(cells, z, heads, weight)
+            billed = np.concatenate([self._clipped(part.runs.X, np.exp(part.runs.log_tokens)) for part in parts])
+            means = np.concatenate([self._raw_mean(part.runs.X, part.heads) for part in parts])
+            self.calibrations_[regime].fit_factors(cells, billed, means, weight)
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _calibrated(self, X: pd.DataFrame, heads: Heads) -> Heads:

@@ -14,7 +14,6 @@ from predictors.errors import InvalidInputError
 from predictors.splits import assign_split
 from predictors.thinking_tokens.adaptation import add_curves, add_effects, common_spread, fit_follower
 from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
-from predictors.thinking_tokens.calibration import Calibration
 from predictors.thinking_tokens.censoring import ResidualDistribution
 from predictors.thinking_tokens.context import CONFIG, FlatContext, flatten_context, sample_context, summarise_context
 from predictors.thinking_tokens.copula import ContextRuns, QueryCopula, normal_scores
@@ -28,15 +27,24 @@ from predictors.thinking_tokens.distribution import (
     PooledQuantiles,
     evaluate_curves,
 )
-from predictors.thinking_tokens.features import TextEmbedding, settings_matrix
-from predictors.thinking_tokens.hierarchy import CATEGORIES, SEPARATOR, PooledLocation, cell_keys
+from predictors.thinking_tokens.features import SETTINGS, TextEmbedding, settings_matrix
+from predictors.thinking_tokens.hierarchy import CATEGORIES, SEPARATOR, PooledLocation, cell_keys, text_share
 from predictors.thinking_tokens.informed import InformedHeads, centred_tilt
-from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
+from predictors.thinking_tokens.log_quantiles import (
+    MIN_INFORMED,
+    Floats,
+    Judged,
+    LogQuantilePredictor,
+    Runs,
+    complete_censored,
+    save_arrays,
+)
 
 __all__ = ["ThinkingTokensPredictor"]
 
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
-MIN_INFORMED = 20.0
+QUERIES_PER_LEAF = 5
+N_PLAIN = len(CATEGORIES) + 2 + len(SETTINGS)
 MAX_CONFIGS = 24
 KEEP_DETAILS = 0.7
 
@@ -119,13 +127,17 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             name: sorted(X[name].dropna().unique().tolist()) if name in X else [] for name in CATEGORIES
         }
         base, text = self._out_of_fold(runs, embedded, expected)
+        # Many runs of few texts fit the texts themselves: what other texts do not confirm is taken back.
+        share = text_share(expected - base, text, runs.weight)
+        self.location_.scale_slopes(share)
+        text *= share
         whole = self._completed(runs, base + text, rng)
         residual = whole - base - text
         self.shapes_ = PooledQuantiles(SHAPE_LEVELS).fit(X, residual, runs.weight)
         codes, curves = self.shapes_.lookup(X)
         starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
         columns = self._columns(X, embedded, base, text)
-        self.cold_ = self._boosting().quantiles(columns, whole, starts, runs.weight)
+        self.cold_ = self._boosting(runs).quantiles(columns, whole, starts, runs.weight)
         self.informed_: InformedHeads | None = None
         self._fit_informed(runs, columns, base + text, whole, rng)
 
@@ -175,19 +187,19 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         )
         mean, deviation = self.copula_.condition(configs[chosen], benchmarks[chosen], context)
         centre, shape = centred_tilt(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
-        informed = np.column_stack(
-            [columns[chosen], mean, deviation, summarise_context(len(chosen), context, self.context_configs_)]
-        )
+        told = summarise_context(len(chosen), context, self.context_configs_)
+        informed = np.column_stack([columns[chosen, :N_PLAIN], mean, deviation, told])
         regime = np.full(len(chosen), WARM)
         regime[context.target[context.is_pilot]] = PILOT
-        self.informed_ = InformedHeads(self._boosting()).fit(
+        self.informed_ = InformedHeads(self._boosting(runs)).fit(
             informed, location[chosen] + centre, shape, whole[chosen], runs.weight[chosen], runs.groups[chosen], regime
         )
 
-    def _calibrate_informed(self, runs: Runs, rng: np.random.Generator) -> None:
+    def _judge_informed(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
         if self.informed_ is None:
-            return
+            return []
         configs = cell_keys(runs.X, CONFIG)
+        judged = []
         for regime, pilots in ((WARM, False), (PILOT, True)):
             target, source = sample_context(runs.groups, configs, rng, pilots=pilots)
             known = FlatContext(
@@ -198,21 +210,19 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
                 runs.details[source],
             )
             heads = self._heads_given(runs.X, known)
-            rows = np.flatnonzero(heads.regime == regime)
-            if runs.weight[rows].sum() < MIN_INFORMED:
-                continue
-            X, heads, weight = runs.X.iloc[rows], heads.select(rows), runs.weight[rows]
-            cells = cell_keys(X, CATEGORIES)
-            self.calibrations_[regime] = Calibration().fit_offsets(cells, runs.log_tokens[rows], heads.values, weight)
-            billed = self._clipped(X, np.exp(runs.log_tokens[rows]))
-            self.calibrations_[regime].fit_factors(cells, billed, self._raw_mean(X, heads), weight)
+            rows = heads.regime == regime
+            if rows.any():
+                judged.append(Judged(regime, runs.select(rows), heads.select(np.flatnonzero(rows))))
+        return judged
 
-    def _boosting(self) -> Boosting:
+    def _boosting(self, runs: Runs | None = None) -> Boosting:
+        """Settings of the heads; while they learn, a leaf holds at least five queries' worth of runs."""
+        per_leaf = 0.0 if runs is None else QUERIES_PER_LEAF * len(runs) / len(set(runs.groups))
         return Boosting(
             self.n_estimators,
             self.learning_rate,
             self.num_leaves,
-            self.min_child_samples,
+            max(self.min_child_samples, int(np.ceil(per_leaf))),
             self.num_threads,
             self.random_state,
         )
@@ -351,7 +361,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         boosted = rows & self._is_trained(X)
         if self.informed_ is not None and boosted.any():
             told = summarise_context(len(X), context, self.context_configs_)
-            informed = np.column_stack([columns, mean, deviation, told])
+            informed = np.column_stack([columns[:, :N_PLAIN], mean, deviation, told])
             values[boosted] = self.informed_.values(
                 informed[boosted], (location + centre)[boosted], shape[boosted], regime[boosted]
             )

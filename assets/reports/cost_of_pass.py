@@ -1,0 +1,154 @@
+"""Cost of pass by model and benchmark, with intervals, and what it would be without a class of models.
+
+Erol, El, Suzgun, Yuksekgonul, Zou (2025), Cost-of-Pass, arXiv 2504.13359: expected cost of an attempt over the chance
+that it passes. The frontier of a benchmark is its cheapest pass; leaving a class of models out shows what it is worth.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from assets.reports.report import Report, ReportSpec, build_report_asset, priced_runs, query_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "CLASSES",
+    "SPEC",
+    "cost_of_pass_report",
+    "cost_of_pass_report_asset",
+    "counterfactuals",
+    "model_classes",
+    "scored_runs",
+]
+
+N_BOOTSTRAP = 1000
+THINKING_SHARE = 0.05
+CLASSES = ("provider", "price", "thinking")
+
+
+def scored_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataFrame, list[str]]:
+    """Runs with a price and a score; `passed` is 1 where the score is 1 (a part of the points is no pass)."""
+    runs, reasons = priced_runs(traces, price_file)
+    n_lost = int(runs["score"].isna().sum())
+    if n_lost:
+        reasons.append(f"{n_lost} of {len(runs)} runs have no score.")
+    runs = runs[runs["score"].notna()]
+    if n_lost and runs.empty:
+        reasons.append(
+            "No run has a score: ingest traces with `score` (Inspect logs have it) to see what a pass costs."
+        )
+    return runs.assign(passed=(runs["score"] >= 1).astype("float64"), cost_usd=runs["total_usd"]), reasons
+
+
+def cost_of_pass_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+    """One row per benchmark and model."""
+    from predictors.metrics import cost_of_pass
+
+    runs, reasons = scored_runs(traces, price_file)
+    rows = []
+    for (benchmark, model), part in runs.groupby(["benchmark", "model"], sort=True):
+        found = cost_of_pass(part)
+        rows.append(
+            {
+                "benchmark": benchmark, "model": model, "usd_per_pass": found.value, "ci_lower": found.ci_lower,
+                "ci_upper": found.ci_upper, "pass_rate": found.pass_rate, "mean_cost_usd": found.mean_cost_usd,
+                "n_queries": found.n_queries,
+            }
+        )  # fmt: skip
+    if not rows:
+        return Report(pd.DataFrame(), reasons=tuple(reasons))
+    table = pd.DataFrame(rows).sort_values(["benchmark", "usd_per_pass"], kind="stable", ignore_index=True)
+    without = counterfactuals(runs)
+    best = table.drop_duplicates("benchmark")
+    findings = [
+        f"{row.benchmark}: the cheapest pass is {row.model} at ${row.usd_per_pass:.4g} "
+        f"[{row.ci_lower:.4g}, {row.ci_upper:.4g}], right {row.pass_rate:.0%} of the time."
+        for row in best.itertuples()
+    ]
+    dear = without[without["ratio_lower"] > 1].sort_values("ratio", ascending=False).head(3)
+    findings += [
+        f"Without {row.left_out} a pass on {row.benchmark} would cost {row.ratio:.1f} times as much "
+        f"[{row.ratio_lower:.1f}, {row.ratio_upper:.1f}]."
+        for row in dear.itertuples()
+    ]
+    return Report(table, {"Frontier without a class of models": without}, tuple(findings), tuple(reasons))
+
+
+def model_classes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Classes of each model, index model: `provider`, `price` (against the median listed price), `thinking`."""
+    models = runs.groupby("model")
+    listed = models["listed_usd_per_mtok"].median()
+    share = models["thinking_usd"].sum() / models["total_usd"].sum()
+    return pd.DataFrame(
+        {
+            "provider": models["provider"].first().fillna("(unknown provider)"),
+            "price": np.where(listed <= listed.median(), "models listed low", "models listed high"),
+            "thinking": np.where(share > THINKING_SHARE, "models that think", "models that do not think"),
+        }
+    )
+
+
+def counterfactuals(runs: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP, random_state: int = 0) -> pd.DataFrame:
+    """The cheapest pass of each benchmark with and without each class of models.
+
+    Returns
+    -------
+    DataFrame
+        `benchmark`, `by` (kind of class), `left_out`, `usd_per_pass`, `usd_per_pass_without`, `ratio` with its
+        95 % bootstrap interval over queries, the same draw for all models. Infinite where nobody else ever passes.
+    """
+    classes = model_classes(runs)
+    rows = []
+    for benchmark, part in runs.groupby("benchmark", sort=True):
+        cost = query_table(part, "cost_usd").dropna()
+        passed = query_table(part, "passed").reindex(cost.index)
+        if len(cost) < 2 or cost.shape[1] < 2:
+            continue
+        n = len(cost)
+        weights = np.random.default_rng(random_state).multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
+        weights = np.vstack([np.ones(n), weights])  # the first row is the sample itself
+        with np.errstate(divide="ignore"):
+            per_pass = (weights @ cost.to_numpy()) / (weights @ passed.to_numpy())
+        for kind in CLASSES:
+            of_model = classes.loc[cost.columns, kind].to_numpy()
+            for name in sorted(set(of_model)):
+                rest = of_model != name
+                if not rest.any():
+                    continue
+                whole, without = per_pass.min(axis=1), per_pass[:, rest].min(axis=1)
+                with np.errstate(invalid="ignore"):
+                    ratio = without / whole
+                known = ratio[1:][~np.isnan(ratio[1:])]
+                ends = np.quantile(known, [0.025, 0.975], method="inverted_cdf") if len(known) else [np.nan, np.nan]
+                rows.append(
+                    {
+                        "benchmark": benchmark, "by": kind, "left_out": name, "usd_per_pass": whole[0],
+                        "usd_per_pass_without": without[0], "ratio": ratio[0], "ratio_lower": ends[0],
+                        "ratio_upper": ends[1], "n_queries": n,
+                    }
+                )  # fmt: skip
+    columns = ["benchmark", "by", "left_out", "usd_per_pass", "usd_per_pass_without", "ratio", "ratio_lower",
+               "ratio_upper", "n_queries"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _draw(report: Report) -> "Figure":
+    from predictors.plots import plot_cost_of_pass
+
+    figure = plot_cost_of_pass(report.table).get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+SPEC = ReportSpec(
+    "cost_of_pass",
+    "Cost of pass: what a right answer costs",
+    "One row per benchmark and model: USD per passed answer with its interval, pass rate, mean cost.",
+    cost_of_pass_report,
+    _draw,
+)
+cost_of_pass_report_asset = build_report_asset(SPEC)

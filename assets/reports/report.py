@@ -1,0 +1,165 @@
+"""What every report is: a table, more tables behind it, and findings in words; and its Dagster asset."""
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from assets.resources import Workspace
+from predictors.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Report", "ReportSpec", "build_report_asset", "cell", "markdown", "priced_runs", "query_table"]
+
+ROWS_IN_METADATA = 30
+MAX_CENSORED = 0.05
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report about request traces.
+
+    Attributes
+    ----------
+    table : DataFrame
+        The main table, which the asset keeps. Empty where the data cannot answer.
+    more : mapping of str to DataFrame
+        Further tables by title.
+    findings : tuple of str
+        What it comes to, a sentence each.
+    reasons : tuple of str
+        Why something is missing, a sentence each.
+    """
+
+    table: pd.DataFrame
+    more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """One kind of report: its name, what a row of its table is, how it is made and drawn.
+
+    `make` takes the curated traces and the user's price file; `draw` the report, of which the table is not empty.
+    """
+
+    name: str
+    title: str
+    grain: str
+    make: Callable[[pd.DataFrame, Path | None], Report]
+    draw: "Callable[[Report], Figure]"
+
+
+def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
+    """The asset of a report: reads `request_traces`, keeps the table, shows findings and figure."""
+
+    @dg.asset(
+        name=f"{spec.name}_report",
+        group_name="report",
+        kinds={"parquet"},
+        description=spec.grain,
+    )
+    def report(request_traces: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
+        found = spec.make(request_traces, workspace.price_path)
+        metadata: dict[str, dg.MetadataValue] = {
+            "findings": dg.MetadataValue.md(
+                "\n".join(f"- {line}" for line in (*found.findings, *found.reasons)) or "-"
+            ),
+            "rows": dg.MetadataValue.int(len(found.table)),
+            "table": dg.MetadataValue.md(markdown(found.table.head(ROWS_IN_METADATA))),
+        }
+        if not found.table.empty:
+            path = workspace.reports_path / f"{spec.name}_report.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            spec.draw(found).savefig(path, dpi=110)
+            encoded = base64.b64encode(path.read_bytes()).decode()
+            metadata["plot"] = dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
+        return dg.MaterializeResult(value=found.table, metadata=metadata)
+
+    return report
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown, numbers with four significant digits."""
+    if table.empty:
+        return "no rows"
+    rows = [list(map(str, table.columns)), ["---"] * table.shape[1]]
+    rows += [[cell(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def cell(value: object) -> str:
+    """A value as text: four significant digits, a dash where it is missing."""
+    if isinstance(value, float | np.floating):
+        return "-" if np.isnan(value) else f"{value:.4g}"
+    return "-" if value is None else re.sub(r"\s+", " ", str(value)).replace("|", "/")
+
+
+def priced_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataFrame, list[str]]:
+    """Runs with the rates of their model and what each part of them costs.
+
+    Returns
+    -------
+    runs : DataFrame
+        `traces` with a price, and the columns `usd_per_input_token`, `usd_per_output_token`, `listed_usd_per_mtok`
+        (input + output), `input_usd`, `thinking_usd`, `answer_usd` (null where reasoning is not reported), and
+        `total_usd`: tokens times rate, without cache and batch discounts, so that models are compared by list.
+    reasons : list of str
+        Which models are left out, and why.
+    """
+    from predictors.thinking_tokens.cost import estimated_input_tokens, request_rates
+
+    inputs = estimated_input_tokens(traces)
+    rates = request_rates(traces.assign(input_tokens=inputs), price_file=price_file)
+    runs = traces.assign(
+        usd_per_input_token=rates["input"].to_numpy(),
+        usd_per_output_token=rates["output"].to_numpy(),
+        benchmark=traces["benchmark"].fillna("(none)"),
+    )
+    runs["listed_usd_per_mtok"] = 1e6 * (runs["usd_per_input_token"] + runs["usd_per_output_token"])
+    tokens = {name: traces[name].astype("float64") for name in ("output_tokens", "reasoning_tokens")}
+    n_estimated = int((traces["input_tokens"].isna() & ~np.isnan(inputs)).sum())
+    runs["input_tokens"] = inputs
+    runs["input_usd"] = runs["usd_per_input_token"] * inputs
+    runs["thinking_usd"] = runs["usd_per_output_token"] * tokens["reasoning_tokens"]
+    runs["answer_usd"] = runs["usd_per_output_token"] * (tokens["output_tokens"] - tokens["reasoning_tokens"])
+    runs["total_usd"] = runs["input_usd"] + runs["usd_per_output_token"] * tokens["output_tokens"]
+    reasons = []
+    if n_estimated:
+        reasons.append(f"The input tokens of {n_estimated} runs are estimated as a quarter of the characters.")
+    for column, why in (
+        ("usd_per_output_token", "no price is known: add them to your price file"),
+        ("total_usd", "neither the tokens nor the text of the input are recorded"),
+    ):
+        lost = sorted(runs.loc[runs[column].isna(), "model"].unique())
+        if lost:
+            n_rows = int(runs[column].isna().sum())
+            reasons.append(f"{n_rows} runs of {_listed(lost)} are left out: {why}.")
+        runs = runs[runs[column].notna()]
+    capped = runs.groupby("model")["is_censored"].mean().loc[lambda share: share > MAX_CENSORED]
+    reasons += [
+        f"{model} was cut off in {share:.0%} of its runs: it is judged by cut answers, and looks cheaper than it is."
+        for model, share in capped.items()
+    ]
+    return runs, reasons
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(map(str, names[:4]))
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more models"
+
+
+def query_table(runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of `column` over the runs of each query on each model; index query, columns model."""
+    if column not in runs:
+        raise InvalidInputError(f"the runs lack the column {column!r}")
+    return runs.pivot_table(index="query_id", columns="model", values=column, aggfunc="mean")
