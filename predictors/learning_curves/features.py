@@ -1,0 +1,170 @@
+"""Columns that the stack learns from: the observed beginning, the parametric fits, the learner and its siblings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.learning_curves.curves import CurveBatch
+from predictors.learning_curves.ensemble import FamilyForecasts
+from predictors.schemas.learning_curves import as_points
+
+__all__ = [
+    "Siblings",
+    "end_gaps",
+    "family_columns",
+    "prefix_columns",
+    "read_siblings",
+    "sibling_columns",
+    "train_columns",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+LAGS = 3
+LIKENESS = 0.05
+"""Distance between two curves, unit scale, at which a sibling's say falls by a factor e."""
+COMPLETE = 0.7
+"""Share of the asked budget that a sibling must have reached to count as complete."""
+
+
+@dataclass(frozen=True)
+class Siblings:
+    """Curves of other learners on the data set of one forecast: names, log budgets (over the first one of the
+    forecast's own curve) and unit-scale values."""
+
+    learners: tuple[str, ...]
+    log_x: tuple[Floats, ...]
+    values: tuple[Floats, ...]
+
+
+def prefix_columns(batch: CurveBatch) -> Floats:
+    """What the observed points say by themselves, shape (n, 15)."""
+    rows = np.arange(len(batch))
+    n_points = batch.lengths
+    last = batch.last
+    lags = []
+    for j in range(1, LAGS + 1):
+        earlier = batch.values[rows, np.maximum(n_points - 1 - j, 0)]
+        lags.append(np.where(n_points > j, last - earlier, np.nan))
+    highest = np.where(batch.seen, batch.values, -np.inf).max(axis=1)
+    lowest = np.where(batch.seen, batch.values, np.inf).min(axis=1)
+    first = batch.values[:, 0]
+    errors = batch.errors[rows, n_points - 1], batch.errors[:, 0]
+    slope = last - batch.values[rows, np.maximum(n_points - 2, 0)]
+    gap = batch.last_log_x - batch.log_x[rows, np.maximum(n_points - 2, 0)]
+    return np.column_stack([
+        n_points, last, *lags, first, last - first, highest - last, lowest - last, *errors, batch.last_log_x,
+        batch.target - batch.last_log_x, batch.target, np.where(gap > 0, slope / np.maximum(gap, 1e-9), np.nan),
+    ])  # fmt: skip
+
+
+def family_columns(batch: CurveBatch, forecasts: FamilyForecasts) -> Floats:
+    """What the parametric fits say, relative to the last observed value, shape (n, 4 F + 4)."""
+    relative = forecasts.value - batch.last[:, None]
+    ensemble, spread = forecasts.ensemble()
+    middle = np.median(forecasts.value, axis=1)
+    return np.column_stack([
+        relative, forecasts.deviation, forecasts.error, forecasts.log_evidence, middle, middle - batch.last,
+        ensemble - batch.last, spread,
+    ])  # fmt: skip
+
+
+def train_columns(X: pd.DataFrame, batch: CurveBatch) -> Floats:
+    """How much better a learner is on its own training data, shape (n, 3); NaN where that is not known."""
+    out = np.full((len(X), 3), np.nan)
+    if "train_values" not in X:
+        return out
+    ends = [(p[0], p[-1]) if (p := as_points(v)).size else (np.nan, np.nan) for v in X["train_values"]]
+    return end_gaps(np.array(ends, dtype=np.float64).reshape(-1, 2), batch)
+
+
+def end_gaps(ends: Floats, batch: CurveBatch) -> Floats:
+    """First and last training score of each curve (n, 2), in the metric's unit, as columns (n, 3)."""
+    first, last = (batch.scale.to_unit(column) for column in ends.T)
+    return np.column_stack([last, last - batch.last, first])
+
+
+def read_siblings(X: pd.DataFrame, batch: CurveBatch) -> list[Siblings]:
+    """Siblings of every request; empty where none are given."""
+    if "sibling_learners" not in X:
+        return [Siblings((), (), ())] * len(X)
+    out = []
+    columns = (X[name] for name in ("sibling_learners", "sibling_steps", "sibling_values"))
+    for i, (names, steps, values) in enumerate(zip(*columns, strict=True)):
+        worst, span = batch.scale.worst[i], batch.scale.best[i] - batch.scale.worst[i]
+        found: list[tuple[str, Floats, Floats]] = []
+        for name, step, value in zip(*(_elements(column) for column in (names, steps, values)), strict=True):
+            x, y = as_points(step), as_points(value)
+            usable = np.isfinite(y) & np.isfinite(x) & (x > 0)
+            if usable.any():
+                found.append((str(name), np.log(x[usable] / batch.first_step[i]), (y[usable] - worst) / span))
+        out.append(Siblings(*(tuple(part) for part in zip(*found, strict=True))) if found else Siblings((), (), ()))
+    return out
+
+
+def _elements(value: object) -> Sequence[object]:
+    return list(value) if hasattr(value, "__len__") else []  # type: ignore[call-overload]
+
+
+def sibling_columns(batch: CurveBatch, siblings: Sequence[Siblings], learners: Sequence[str]) -> Floats:
+    """What the siblings say, relative to the last observed value.
+
+    Returns
+    -------
+    ndarray of shape (n, 16 + 2 n_learners)
+        Counts, summaries over siblings at the last observed and at the asked budget, means weighted by likeness to
+        the curve, then for each of `learners` its sibling's value at both budgets; NaN where there is none.
+    """
+    place = {name: j for j, name in enumerate(learners)}
+    out = np.full((len(batch), 16 + 2 * len(learners)), np.nan)
+    out[:, :2] = 0.0
+    for i, family in enumerate(siblings):
+        if family.learners:
+            m = batch.lengths[i]
+            own = batch.log_x[i, :m], batch.values[i, :m]
+            out[i] = _one_row(own, float(batch.target[i]), family, place, out.shape[1])
+    return out
+
+
+def _one_row(own: tuple[Floats, Floats], target: float, family: Siblings, place: dict[str, int], width: int) -> Floats:
+    row = np.full(width, np.nan)
+    log_x, values = own
+    here, end, likeness = (np.array(column) for column in zip(*_read_each(log_x, values, target, family), strict=True))
+    last = values[-1]
+    weight = np.exp(-np.minimum(likeness, 10.0) / LIKENESS) + 1e-6
+    done = np.isfinite(end)
+    near = np.isfinite(here)
+    row[:2] = near.sum(), done.sum()
+    if near.any():
+        gap = here[near] - last
+        row[2:6] = gap.mean(), np.median(gap), gap.min(), gap.max()
+        row[6] = np.average(gap, weights=weight[near])
+    both = done & near
+    if both.any():
+        gain = end[both] - here[both]
+        row[7:11] = gain.mean(), np.median(gain), gain.min(), gain.max()
+        row[11] = np.average(gain, weights=weight[both])
+    if done.any():
+        finish = end[done] - last
+        row[12:15] = np.median(finish), finish.max(), np.average(finish, weights=weight[done])
+    row[15] = likeness.min()
+    n = (width - 16) // 2
+    for name, at, final in zip(family.learners, here, end, strict=True):
+        if name in place:
+            row[16 + place[name]], row[16 + n + place[name]] = at - last, final - last
+    return row
+
+
+def _read_each(log_x: Floats, values: Floats, target: float, family: Siblings) -> Iterator[tuple[float, float, float]]:
+    """Of each sibling: value at the last observed budget, at the asked one, and distance from the own curve."""
+    for x, y in zip(family.log_x, family.values, strict=True):
+        here = float(np.interp(log_x[-1], x, y)) if x[0] <= log_x[-1] <= x[-1] + 1e-9 else np.nan
+        end = float(np.interp(target, x, y)) if x[-1] >= target + np.log(COMPLETE) else np.nan
+        common = (log_x >= x[0] - 1e-9) & (log_x <= x[-1] + 1e-9)
+        distance = np.sqrt(np.mean((np.interp(log_x[common], x, y) - values[common]) ** 2)) if common.any() else 1.0
+        yield here, end, float(distance)

@@ -1,0 +1,165 @@
+"""The contracts of learning curves: the canonical table of points, and one observed beginning per forecast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+__all__ = ["SIBLING_COLUMNS", "CurveRequests", "LearningCurves", "as_points"]
+
+SIBLING_COLUMNS: tuple[str, ...] = ("sibling_learners", "sibling_steps", "sibling_values")
+"""List columns of `CurveRequests` that hold other learners' curves on the same data set."""
+
+
+class LearningCurves(pa.DataFrameModel):
+    """One row per point of a curve: what a learner reached with a budget.
+
+    `resource` says what the budget is (training items, steps, epochs), `resource_unit` its unit, `step` the budget.
+    `seed` is null where `value` is a mean over runs; `standard_error` is then that of the mean, NaN where unknown.
+    """
+
+    curve_id: Series[str]
+    dataset: Series[str]
+    learner: Series[str]
+    resource: Series[str]
+    resource_unit: Series[str]
+    step: Series[float] = pa.Field(ge=0)
+    seed: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=0)
+    metric: Series[str]
+    value: Series[float]
+    higher_is_better: Series[bool]
+    standard_error: Series[float] = pa.Field(nullable=True, ge=0)
+
+    class Config:
+        coerce = True
+        strict = True
+        ordered = True
+        unique = ["curve_id", "step", "seed"]  # noqa: RUF012
+
+    @pa.dataframe_check(error="value must be finite")
+    def value_is_finite(cls, df: pd.DataFrame) -> pd.Series:
+        return df["value"].abs() < float("inf")
+
+
+class CurveRequests(pa.DataFrameModel):
+    """One row per forecast: the observed beginning of a curve, and the budget that is asked about.
+
+    `steps` and `values` are lists of equal length in the order of the budget; `standard_errors`, where known, are
+    those of the values. Bounds are those of the metric (0 and 1 where absent and all values lie there; -inf and inf
+    mean unbounded). `dataset` and `learner` are names; a learner that training did not see counts as unknown.
+    `train_values` are the same learner's scores on its own training data at the same steps.
+
+    Siblings, other learners on the same data set, stand in list columns with one element per sibling, empty or null
+    where there are none: `sibling_learners`, and lists of `sibling_steps` and `sibling_values` as far as known.
+    """
+
+    steps: Series[object] = pa.Field(nullable=False)
+    values: Series[object] = pa.Field(nullable=False)
+    target_step: Series[float] = pa.Field(gt=0)
+    standard_errors: Series[object] | None = pa.Field(nullable=True)
+    train_values: Series[object] | None = pa.Field(nullable=True)
+    dataset: Series[str] | None = pa.Field(nullable=True)
+    learner: Series[str] | None = pa.Field(nullable=True)
+    metric: Series[str] | None = pa.Field(nullable=True)
+    resource_unit: Series[str] | None = pa.Field(nullable=True)
+    lower_bound: Series[float] | None = pa.Field(nullable=True)
+    upper_bound: Series[float] | None = pa.Field(nullable=True)
+    higher_is_better: Series[pd.BooleanDtype] | None = pa.Field(nullable=True)
+    n_items: Series[float] | None = pa.Field(nullable=True, gt=0)
+    sibling_learners: Series[object] | None = pa.Field(nullable=True)
+    sibling_steps: Series[object] | None = pa.Field(nullable=True)
+    sibling_values: Series[object] | None = pa.Field(nullable=True)
+
+    class Config:
+        coerce = True
+        strict = "filter"
+
+    @pa.dataframe_check(error="steps and values must be lists of equal length with one point or more")
+    def points_are_lists(cls, df: pd.DataFrame) -> pd.Series:
+        sizes = [_size(s) if _size(s) == _size(v) else -1 for s, v in zip(df["steps"], df["values"], strict=True)]
+        return pd.Series(np.asarray(sizes, dtype=int) > 0, index=df.index)
+
+    @pa.dataframe_check(error="steps must be finite, not negative and increasing: sort them, keep one value a step")
+    def steps_increase(cls, df: pd.DataFrame) -> pd.Series:
+        return pd.Series([_increases(s) for s in df["steps"]], index=df.index, dtype=bool)
+
+    @pa.dataframe_check(error="values must be numbers, at least one of them finite (NaN marks a diverged point)")
+    def values_are_numbers(cls, df: pd.DataFrame) -> pd.Series:
+        return pd.Series([_has_number(v) for v in df["values"]], index=df.index, dtype=bool)
+
+    @pa.dataframe_check(error="target_step must be finite and not before the last observed step")
+    def target_is_ahead(cls, df: pd.DataFrame) -> pd.Series:
+        ends = [float(np.max(as_points(s), initial=0.0)) for s in df["steps"]]
+        return (df["target_step"] >= pd.Series(ends, index=df.index)) & (df["target_step"] < float("inf"))
+
+    @pa.dataframe_check(error="values must lie within lower_bound and upper_bound, and lower_bound below upper_bound")
+    def values_in_bounds(cls, df: pd.DataFrame) -> pd.Series:
+        lower = df["lower_bound"] if "lower_bound" in df else pd.Series(np.nan, index=df.index)
+        upper = df["upper_bound"] if "upper_bound" in df else pd.Series(np.nan, index=df.index)
+        good = [_inside(v, a, b) for v, a, b in zip(df["values"], lower, upper, strict=True)]
+        return pd.Series(good, index=df.index, dtype=bool)
+
+    @pa.dataframe_check(error="standard_errors and train_values must be as many as steps; standard errors not negative")
+    def companions_agree(cls, df: pd.DataFrame) -> pd.Series:
+        good = pd.Series(True, index=df.index)
+        for name in ("standard_errors", "train_values"):
+            if name in df:
+                pairs = zip(df["steps"], df[name], strict=True)
+                good &= pd.Series([_size(v) in (0, _size(s)) for s, v in pairs], index=df.index, dtype=bool)
+        if "standard_errors" in df:
+            signs = [bool((as_points(v)[np.isfinite(as_points(v))] >= 0).all()) for v in df["standard_errors"]]
+            good &= pd.Series(signs, index=df.index, dtype=bool)
+        return good
+
+    @pa.dataframe_check(error="sibling columns must come together, as lists of equal length")
+    def siblings_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
+        there = [name for name in SIBLING_COLUMNS if name in df]
+        if not there:
+            return True
+        if len(there) < len(SIBLING_COLUMNS):
+            return False
+        good = []
+        for _, steps, values in zip(*(df[name] for name in SIBLING_COLUMNS), strict=True):
+            inner = _size(steps) == _size(values)
+            inner = inner and all(_size(s) == _size(v) for s, v in zip(_items(steps), _items(values), strict=True))
+            good.append(inner)
+        sizes = [_size(names) == _size(steps) for names, steps in zip(df[there[0]], df[there[1]], strict=True)]
+        return pd.Series(np.asarray(good, dtype=bool) & np.asarray(sizes, dtype=bool), index=df.index)
+
+
+def as_points(values: object) -> np.ndarray:
+    """A list column's element as floats; empty where it is null, NaN where an element is no number."""
+    if not _size(values):
+        return np.empty(0)
+    try:
+        return np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        return np.asarray(
+            pd.to_numeric(pd.Series(list(_items(values)), dtype=object), errors="coerce"), dtype=np.float64
+        )
+
+
+def _size(value: object) -> int:
+    return len(value) if hasattr(value, "__len__") and not isinstance(value, str) else 0
+
+
+def _items(value: object) -> list[object]:
+    return list(value) if _size(value) else []  # type: ignore[call-overload]
+
+
+def _increases(steps: object) -> bool:
+    points = as_points(steps)
+    return bool(np.isfinite(points).all() and (points >= 0).all() and (np.diff(points) > 0).all())
+
+
+def _has_number(values: object) -> bool:
+    return bool(np.isfinite(as_points(values)).any())
+
+
+def _inside(values: object, lower: float, upper: float) -> bool:
+    points = as_points(values)
+    points = points[np.isfinite(points)]
+    a, b = (-np.inf if pd.isna(lower) else lower), (np.inf if pd.isna(upper) else upper)
+    return bool(a < b and ((points >= a) & (points <= b)).all())
