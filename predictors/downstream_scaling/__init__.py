@@ -1,0 +1,1 @@
+"""Downstream scaling: a task's score at a larger compute from a ladder of small models."""

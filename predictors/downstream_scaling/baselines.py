@@ -1,0 +1,73 @@
+"""What a forecast must beat: one law for every ladder, with the spread of its past errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.base import BasePredictor
+from predictors.downstream_scaling.combination import EDGE, bounds
+from predictors.downstream_scaling.ladder import LadderRequests, finals, read_ladders, with_something
+from predictors.downstream_scaling.least_squares import Floats
+from predictors.downstream_scaling.methods import forecast_shares
+
+__all__ = ["DirectExponentialBaseline", "LastValueBaseline", "LogitLinearBaseline"]
+
+GRID = np.r_[0.005, 0.01:1.0:0.01, 0.995]
+
+
+class _OneLawBaseline(BasePredictor):
+    """One method, and the quantiles of its errors in points on the ladders it was fitted to, cut at the bounds."""
+
+    family: ClassVar[str] = "downstream_scaling"
+    input_schema = LadderRequests
+    law: ClassVar[str]
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        error = np.sort(y.to_numpy(dtype=np.float64) - self._points(X)[0])
+        found = np.interp(GRID, (np.arange(len(error)) + 0.5) / len(error), error)
+        # The law itself is the median forecast: a shift learnt elsewhere is no part of it.
+        self.errors_: Floats = np.asarray(found - np.interp(0.5, GRID, found))
+
+    def _points(self, X: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+        ladders = [with_something(finals(ladder)) for ladder in read_ladders(X)]
+        shares = forecast_shares(ladders, [self.law])[:, 0]
+        last = np.array([ladder.shares[-1] for ladder in ladders])
+        shares = np.where(np.isfinite(shares), shares, last)
+        points = np.array([ladder.points(share) for ladder, share in zip(ladders, shares, strict=True)])
+        lower, upper = bounds(ladders)
+        return np.clip(points, 0.0, 100.0), lower, upper
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        points, lower, upper = self._points(X)
+        quantiles = points[:, None] + np.interp(levels, GRID, self.errors_)
+        low = np.minimum(lower + EDGE, points)[:, None]
+        return np.clip(quantiles, low, np.maximum(upper, points)[:, None])
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        return {"errors": self.errors_.tolist()}
+
+    def _load(self, path: Path, state: dict[str, Any]) -> None:
+        self.errors_ = np.array(state["errors"])
+
+
+class LastValueBaseline(_OneLawBaseline):
+    """The largest model's score stays."""
+
+    law = "last"
+
+
+class DirectExponentialBaseline(_OneLawBaseline):
+    """The bounded exponential law in compute, fitted to the whole ladder."""
+
+    law = "exponential"
+
+
+class LogitLinearBaseline(_OneLawBaseline):
+    """A straight line of logit score over log compute through the last three models."""
+
+    law = "logit_linear_last3"

@@ -1,0 +1,304 @@
+"""A ladder of small models as numbers: what one row of `LadderRequests` holds, checked and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from numpy.typing import NDArray
+from pandera.typing import Series
+
+from predictors.downstream_scaling.least_squares import Floats
+from predictors.errors import InvalidInputError
+
+__all__ = ["FLOPS_PER_PARAM_TOKEN", "LISTS", "Ladder", "LadderRequests", "finals", "read_ladders", "with_something"]
+
+FLOPS_PER_PARAM_TOKEN = 6.0
+LATE_SHARE = 0.4
+LISTS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_losses",
+         "ladder_is_final", "ladder_runs")  # fmt: skip
+"""List columns of a row, one entry per model (or checkpoint of one)."""
+
+
+class LadderRequests(pa.DataFrameModel):
+    """One row per forecast: a task, the target model's compute, and the ladder that has been measured.
+
+    Scores are points (0-100). Lists of a row have one entry per measured model, in any order, and equal length;
+    of them only `ladder_scores` must be there, with either `ladder_flops` or both `ladder_params` and
+    `ladder_tokens` (training compute is then 6 N D). Entries may be null where a model was not measured so.
+
+    `target_flops` (or `target_params` and `target_tokens`) say what is asked for. `chance_score` is the score of a
+    guess (0 by default), `upper_score` the highest possible (100). `n_items` is the number of items that the target's
+    score will be measured on, from which its sampling noise follows. `ladder_errors` are standard errors in points,
+    `ladder_losses` any loss that explains the task (its own, or the language-model loss), `ladder_runs` names the run
+    (model and seed) of each entry. `ladder_is_final` is false for intermediate checkpoints: those of the last 40 % of
+    a run count as models of their own with less compute, all of them tell how much scores wander.
+    `item_pass_rates` (one list per entry, one number per item, 0-1, null for entries without) is what clustering
+    on difficulty needs.
+    """
+
+    benchmark: Series[str] | None = pa.Field(nullable=True)
+    task_family: Series[str] | None = pa.Field(nullable=True)
+    target_flops: Series[float] | None = pa.Field(nullable=True)
+    target_params: Series[float] | None = pa.Field(nullable=True)
+    target_tokens: Series[float] | None = pa.Field(nullable=True)
+    chance_score: Series[float] | None = pa.Field(nullable=True, ge=0, lt=100)
+    upper_score: Series[float] | None = pa.Field(nullable=True, gt=0, le=100)
+    n_items: Series[float] | None = pa.Field(nullable=True, gt=0)
+    ladder_flops: Series[object] | None = pa.Field(nullable=True)
+    ladder_params: Series[object] | None = pa.Field(nullable=True)
+    ladder_tokens: Series[object] | None = pa.Field(nullable=True)
+    ladder_scores: Series[object] = pa.Field(nullable=False)
+    ladder_errors: Series[object] | None = pa.Field(nullable=True)
+    ladder_losses: Series[object] | None = pa.Field(nullable=True)
+    ladder_is_final: Series[object] | None = pa.Field(nullable=True)
+    ladder_runs: Series[object] | None = pa.Field(nullable=True)
+    item_pass_rates: Series[object] | None = pa.Field(nullable=True)
+
+    class Config:
+        coerce = True
+        strict = "filter"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One measured ladder, sorted by compute, and the target.
+
+    Attributes
+    ----------
+    flops, params, tokens, scores, errors, losses : ndarray of shape (n_models,)
+        Final models and late checkpoints; scores in points; NaN where unknown.
+    runs : tuple of str
+        Names of the runs.
+    is_final : ndarray of bool of shape (n_models,)
+        False for late checkpoints.
+    checkpoint_error : float
+        Standard deviation of a score between adjacent late checkpoints, points; NaN where there are none.
+    target_flops, target_params, target_tokens : float
+    chance, upper : float
+        Points.
+    n_items : float
+        NaN where unknown.
+    pass_rates : ndarray of shape (n_models, n_items) or None
+    """
+
+    flops: Floats
+    params: Floats
+    tokens: Floats
+    scores: Floats
+    errors: Floats
+    losses: Floats
+    runs: tuple[str, ...]
+    is_final: NDArray[np.bool_]
+    checkpoint_error: float
+    target_flops: float
+    target_params: float
+    target_tokens: float
+    chance: float
+    upper: float
+    n_items: float
+    pass_rates: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.flops)
+
+    @property
+    def shares(self) -> Floats:
+        """Scores as shares of the way from chance (0) to the upper bound (1); may lie outside."""
+        return self.share(self.scores)
+
+    def share(self, points: Floats) -> Floats:
+        """Points as shares of the way from chance to the upper bound."""
+        return (points - self.chance) / (self.upper - self.chance)
+
+    def points(self, shares: Floats) -> Floats:
+        """The opposite of `share`."""
+        return self.chance + (self.upper - self.chance) * shares
+
+    def share_errors(self, floor: float) -> Floats:
+        """Standard deviations of the shares: known errors joined with `floor`."""
+        known = np.where(np.isfinite(self.errors), self.errors, 0.0) / (self.upper - self.chance)
+        return np.hypot(known, floor)
+
+    @property
+    def levels(self) -> Floats:
+        """The different amounts of compute, ascending; 2 % apart counts as the same."""
+        logs = np.log(self.flops)
+        return self.flops[np.r_[True, np.diff(logs) > 0.02]]
+
+    def below(self, keep: NDArray[np.bool_], target: int) -> Ladder:
+        """The models in `keep` as a ladder whose target is the model at position `target`."""
+        return replace(
+            self, flops=self.flops[keep], params=self.params[keep], tokens=self.tokens[keep],
+            scores=self.scores[keep], errors=self.errors[keep], losses=self.losses[keep],
+            runs=tuple(name for name, k in zip(self.runs, keep, strict=True) if k), is_final=self.is_final[keep],
+            target_flops=float(self.flops[target]), target_params=float(self.params[target]),
+            target_tokens=float(self.tokens[target]),
+            pass_rates=None if self.pass_rates is None else self.pass_rates[keep],
+        )  # fmt: skip
+
+
+def read_ladders(X: pd.DataFrame) -> list[Ladder]:
+    """Every row of a valid `LadderRequests` table as a `Ladder`.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the row: lists of unequal length, scores outside 0-100, compute that is not positive (a negative
+        one is an int64 that overflowed), no compute at all, or a chance score not below the upper score.
+    """
+    records = X.to_dict("records")
+    return [_ladder(record, label) for record, label in zip(records, X.index, strict=True)]
+
+
+def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
+    lists = {
+        name: _floats(row.get(name), name, label) for name in LISTS if name not in ("ladder_is_final", "ladder_runs")
+    }
+    scores = lists["ladder_scores"]
+    if scores is None or not len(scores):
+        raise InvalidInputError(f"row {label!r}: `ladder_scores` is empty; give the measured scores in points")
+    n = len(scores)
+    final, runs = _flags(row.get("ladder_is_final"), n, label), _names(row.get("ladder_runs"), n, label)
+    for name, values in lists.items():
+        if values is not None and len(values) != n:
+            raise InvalidInputError(f"row {label!r}: `{name}` has {len(values)} entries, `ladder_scores` has {n}")
+    columns = {name: np.full(n, np.nan) if values is None else values for name, values in lists.items()}
+    if np.any((scores < 0) | (scores > 100)):
+        wrong = scores[(scores < 0) | (scores > 100)][0]
+        raise InvalidInputError(f"row {label!r}: `ladder_scores` must be points in 0-100, got {wrong:g}")
+    params, tokens = columns["ladder_params"], columns["ladder_tokens"]
+    flops = _compute(columns["ladder_flops"], params, tokens, label, "ladder")
+    chance, upper = _number(row, "chance_score", 0.0), _number(row, "upper_score", 100.0)
+    if not chance < upper:
+        raise InvalidInputError(f"row {label!r}: `chance_score` {chance:g} must be below `upper_score` {upper:g}")
+    target = np.array([_number(row, f"target_{name}", np.nan) for name in ("flops", "params", "tokens")])
+    target_flops = float(_compute(target[:1], target[1:2], target[2:], label, "target")[0])
+    if np.isnan(target_flops):
+        raise InvalidInputError(f"row {label!r}: give `target_flops`, or `target_params` and `target_tokens`")
+    known = np.isfinite(scores) & np.isfinite(flops)
+    order = np.argsort(flops, kind="stable")
+    order = order[(known & (final | _is_late(runs, tokens, flops)))[order]]
+    return Ladder(
+        flops=flops[order], params=params[order], tokens=tokens[order], scores=scores[order],
+        errors=columns["ladder_errors"][order], losses=columns["ladder_losses"][order],
+        runs=tuple(runs[i] for i in order), is_final=final[order],
+        checkpoint_error=_checkpoint_error(runs, flops, scores), target_flops=target_flops,
+        target_params=float(target[1]), target_tokens=float(target[2]), chance=chance, upper=upper,
+        n_items=_number(row, "n_items", np.nan), pass_rates=_pass_rates(row.get("item_pass_rates"), order, n, label),
+    )  # fmt: skip
+
+
+def finals(ladder: Ladder) -> Ladder:
+    """The ladder without its checkpoints."""
+    keep = ladder.is_final
+    if keep.all():
+        return ladder
+    return replace(
+        ladder, flops=ladder.flops[keep], params=ladder.params[keep], tokens=ladder.tokens[keep],
+        scores=ladder.scores[keep], errors=ladder.errors[keep], losses=ladder.losses[keep],
+        runs=tuple(name for name, k in zip(ladder.runs, keep, strict=True) if k), is_final=ladder.is_final[keep],
+        pass_rates=None if ladder.pass_rates is None else ladder.pass_rates[keep],
+    )  # fmt: skip
+
+
+def with_something(ladder: Ladder) -> Ladder:
+    """The ladder, or where nothing at all was measured one model that guesses, as a stand-in."""
+    if len(ladder):
+        return ladder
+    one = np.array([np.nan])
+    return replace(
+        ladder, flops=np.array([ladder.target_flops]), params=one, tokens=one, scores=np.array([ladder.chance]),
+        errors=one, losses=one, runs=("",), is_final=np.array([True]),
+        pass_rates=None,
+    )  # fmt: skip
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA
+
+
+def _number(row: Mapping[Any, Any], name: str, default: float) -> float:
+    value = row.get(name)
+    return default if value is None or _is_null(value) else float(value)
+
+
+def _floats(value: Any, name: str, label: object) -> Floats | None:
+    if _is_null(value):
+        return None
+    try:
+        return np.array([np.nan if _is_null(v) else float(v) for v in value], dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"row {label!r}: `{name}` must be a list of numbers ({error})") from None
+
+
+def _flags(value: Any, n: int, label: object) -> NDArray[np.bool_]:
+    if _is_null(value):
+        return np.ones(n, dtype=bool)
+    if len(value) != n:
+        raise InvalidInputError(f"row {label!r}: `ladder_is_final` has {len(value)} entries, `ladder_scores` has {n}")
+    return np.array([bool(v) for v in value])
+
+
+def _names(value: Any, n: int, label: object) -> list[str]:
+    if _is_null(value):
+        return [""] * n
+    if len(value) != n:
+        raise InvalidInputError(f"row {label!r}: `ladder_runs` has {len(value)} entries, `ladder_scores` has {n}")
+    return [str(v) for v in value]
+
+
+def _compute(flops: Floats, params: Floats, tokens: Floats, label: object, what: str) -> Floats:
+    for name, values in (("flops", flops), ("params", params), ("tokens", tokens)):
+        bad = values[~np.isnan(values) & ~((values > 0) & np.isfinite(values))]
+        if bad.size:
+            raise InvalidInputError(
+                f"row {label!r}: `{what}_{name}` must be positive and finite, got {bad[0]:g}; a negative value is "
+                "often an int64 that overflowed (above 9.2e18): keep compute as a float"
+            )
+    return np.where(np.isnan(flops), FLOPS_PER_PARAM_TOKEN * params * tokens, flops)
+
+
+def _pass_rates(value: Any, order: NDArray[np.intp], n: int, label: object) -> Floats | None:
+    if _is_null(value):
+        return None
+    rows: Sequence[Any] = list(value)
+    if len(rows) != n:
+        raise InvalidInputError(f"row {label!r}: `item_pass_rates` has {len(rows)} entries, `ladder_scores` has {n}")
+    widths = {len(rows[i]) for i in order if not _is_null(rows[i])}
+    if len(widths) > 1:
+        raise InvalidInputError(f"row {label!r}: `item_pass_rates` differ in length: {sorted(widths)}")
+    width = widths.pop() if widths else 0
+    table = np.array([[np.nan] * width if _is_null(rows[i]) else list(rows[i]) for i in order], dtype=np.float64)
+    if np.any((table < 0) | (table > 1)):
+        raise InvalidInputError(f"row {label!r}: `item_pass_rates` must be in 0-1")
+    return table if width else None
+
+
+def _is_late(runs: Sequence[str], tokens: Floats, flops: Floats) -> NDArray[np.bool_]:
+    """Whether an entry lies in the last `LATE_SHARE` of its run."""
+    progress = np.where(np.isfinite(tokens), tokens, flops)
+    whole: dict[str, float] = {}
+    for name, done in zip(runs, progress, strict=True):
+        whole[name] = max(whole.get(name, 0.0), float(done))
+    return np.array([
+        name != "" and done >= (1 - LATE_SHARE) * whole[name] for name, done in zip(runs, progress, strict=True)
+    ], dtype=bool)  # fmt: skip
+
+
+def _checkpoint_error(runs: Sequence[str], flops: Floats, scores: Floats) -> float:
+    """Standard deviation of late adjacent checkpoints about their trend: second differences within a run."""
+    found: list[float] = []
+    names = np.array(runs)
+    for name in dict.fromkeys(runs):
+        at = np.flatnonzero((names == name) & np.isfinite(scores) & np.isfinite(flops))
+        if name == "" or len(at) < 4:
+            continue
+        at = at[np.argsort(flops[at], kind="stable")]
+        late = scores[at[len(at) // 2 :]] if len(at) >= 8 else scores[at]
+        found += list(np.diff(late, 2) ** 2 / 6.0)
+    return float(np.sqrt(np.mean(found))) if found else float("nan")

@@ -1,0 +1,215 @@
+"""The predictor: the family contract, bad input, doubt and what it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from predictors.base import BasePredictor, load_predictor
+from predictors.downstream_scaling.baselines import (
+    DirectExponentialBaseline,
+    LastValueBaseline,
+    LogitLinearBaseline,
+)
+from predictors.downstream_scaling.predictor import DownstreamScalingPredictor
+from predictors.errors import InvalidInputError
+from tests.predictors.downstream_scaling.synthetic_ladders import INPUTS, make_ladders
+
+LADDERS = make_ladders(40, seed=0)
+X = LADDERS[[name for name in INPUTS if name in LADDERS]]
+
+
+def fitted(predictor: BasePredictor | None = None) -> BasePredictor:
+    return (predictor or DownstreamScalingPredictor()).fit(X, LADDERS["value"], groups=LADDERS["query_id"])
+
+
+@pytest.fixture(scope="module")
+def predictor() -> BasePredictor:
+    return fitted()
+
+
+def one(**changes: Any) -> pd.DataFrame:
+    row = {
+        "target_flops": 1e22, "chance_score": 0.0, "n_items": 1000.0,
+        "ladder_flops": [1e18, 1e19, 1e20, 1e21], "ladder_scores": [10.0, 20.0, 32.0, 45.0],
+    }  # fmt: skip
+    return pd.DataFrame([{**row, **changes}])
+
+
+@pytest.mark.parametrize("cls", [DirectExponentialBaseline, LastValueBaseline, LogitLinearBaseline])
+def test_baselines_hold_the_contract(cls: type[BasePredictor], tmp_path: Path) -> None:
+    baseline = fitted(cls())
+    quantiles = baseline.predict_quantiles(X, (0.001, 0.1, 0.5, 0.9, 0.999))
+    assert ((quantiles >= 0) & (quantiles <= 100)).all(axis=None)
+    assert (np.diff(quantiles.to_numpy(), axis=1) >= 0).all()
+    alone = baseline.predict_quantiles(X.iloc[7:8], (0.5,))
+    np.testing.assert_allclose(alone[0.5], quantiles[0.5].iloc[7:8], rtol=1e-12)
+    again = load_predictor(baseline.save(tmp_path / "b"))
+    pd.testing.assert_frame_equal(again.predict_quantiles(X), baseline.predict_quantiles(X), check_exact=True)
+
+
+def test_a_forecast_does_not_depend_on_the_other_rows(predictor: BasePredictor) -> None:
+    many = predictor.predict_quantiles(X, (0.05, 0.5, 0.95))
+    for row in (0, 3, 17):
+        alone = predictor.predict_quantiles(X.iloc[row : row + 1], (0.05, 0.5, 0.95))
+        np.testing.assert_allclose(alone.to_numpy(), many.iloc[row : row + 1].to_numpy(), rtol=1e-12)
+
+
+def test_save_and_load_change_no_number(predictor: BasePredictor, tmp_path: Path) -> None:
+    loaded = load_predictor(predictor.save(tmp_path / "p"))
+    pd.testing.assert_frame_equal(loaded.predict_quantiles(X), predictor.predict_quantiles(X), check_exact=True)
+
+
+def test_parameters_are_assigned_and_nothing_else() -> None:
+    predictor = DownstreamScalingPredictor()
+    assert vars(predictor) == predictor.get_params(deep=False)
+    assert clone(predictor).get_params() == predictor.get_params()
+
+
+def test_a_known_law_is_forecast_better_than_by_the_last_value(predictor: BasePredictor) -> None:
+    new = make_ladders(60, seed=7)
+    inputs = new[[name for name in INPUTS if name in new]]
+    own = (predictor.predict(inputs) - new["truth"]).abs().mean()
+    last = (fitted(LastValueBaseline()).predict(inputs) - new["truth"]).abs().mean()
+    assert own < 0.5 * last
+
+
+def test_intervals_hold_what_they_promise_on_new_ladders(predictor: BasePredictor) -> None:
+    new = make_ladders(150, seed=11)
+    interval = predictor.predict_interval(new[[name for name in INPUTS if name in new]], 0.9)
+    covered = new["value"].between(interval["lower"], interval["upper"]).mean()
+    # 150 independent ladders: four standard errors of a coverage of .9 are .098.
+    assert 0.80 <= covered <= 1.0
+
+
+def test_the_order_of_the_measured_models_does_not_matter(predictor: BasePredictor) -> None:
+    turned = X.copy()
+    for name in [c for c in X if c.startswith("ladder_")]:
+        turned[name] = [values[::-1] for values in X[name]]
+    np.testing.assert_allclose(predictor.predict(turned), predictor.predict(X), rtol=1e-9)
+
+
+def test_defaults_need_no_past_forecast() -> None:
+    predictor = DownstreamScalingPredictor.with_defaults()
+    interval = predictor.predict_interval(one(), 0.9).iloc[0]
+    assert 40 < predictor.predict(one()).iloc[0] < 80
+    assert 0 <= interval["lower"] < interval["upper"] <= 100
+
+
+def test_compute_may_be_given_as_size_and_data() -> None:
+    predictor = DownstreamScalingPredictor.with_defaults()
+    by_size = one(
+        target_flops=None, target_params=1e10, target_tokens=1e22 / 6e10, ladder_flops=None,
+        ladder_params=[1e8, 2e8, 1e9, 2e9], ladder_tokens=[1e18 / 6e8, 1e19 / 12e8, 1e20 / 6e9, 1e21 / 12e9],
+    )  # fmt: skip
+    assert 40 < predictor.predict(by_size).iloc[0] < 80
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_models_are_an_abstention_with_a_wide_interval(predictor: BasePredictor, n: int) -> None:
+    few = one(ladder_flops=[1e18, 1e19][:n], ladder_scores=[10.0, 20.0][:n])
+    interval = predictor.predict_interval(few, 0.9).iloc[0]
+    extra = predictor.extra_columns(few, pd.DataFrame()).iloc[0]
+    assert interval["upper"] - interval["lower"] > 30
+    assert extra["abstain"]
+    assert "compute level" in extra["reason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ladder_scores": [0.0, 0.0, 0.0, 0.0]}, "no model is above chance"),
+        ({"ladder_scores": [24.0, 22.0, 23.5, 25.5], "chance_score": 25.0}, "no model is above chance"),
+        ({"ladder_scores": [10.0, 60.0, 30.0, 45.0]}, "not monotone"),
+        ({"ladder_scores": [1.0, 1.0, 2.0, 60.0]}, "last one or two sizes"),
+        ({"target_flops": 1e36}, "farther above the ladder"),
+    ],
+)
+def test_doubtful_ladders_are_forecast_and_flagged(
+    predictor: BasePredictor, changes: dict[str, Any], words: str
+) -> None:
+    row = one(**changes)
+    quantiles = predictor.predict_quantiles(row)
+    assert np.isfinite(quantiles.to_numpy()).all()
+    extra = predictor.extra_columns(row, quantiles).iloc[0]
+    assert extra["abstain"]
+    assert words in extra["reason"]
+
+
+def test_a_sound_ladder_is_not_flagged(predictor: BasePredictor) -> None:
+    extra = predictor.extra_columns(one(), pd.DataFrame()).iloc[0]
+    assert not extra["abstain"]
+    assert extra["reason"] == ""
+    assert extra["is_monotone"]
+
+
+def test_missing_losses_and_entries_are_left_out(predictor: BasePredictor) -> None:
+    row = one(ladder_losses=[3.0, None, float("nan"), 2.0], ladder_errors=[None, 1.0, 1.0, 1.0])
+    assert np.isfinite(predictor.predict(row)).all()
+    unmeasured = one(ladder_flops=[1e18, 1e19, 1e20, 1e21, None], ladder_scores=[10.0, 20.0, 32.0, 45.0, 90.0])
+    np.testing.assert_allclose(predictor.predict(unmeasured), predictor.predict(one()))
+
+
+def test_large_integers_are_taken_as_floats(predictor: BasePredictor) -> None:
+    ints = one(ladder_flops=[10**24, 10**25, 10**26, 10**27], target_flops=1e28)
+    floats = one(ladder_flops=[1e24, 1e25, 1e26, 1e27], target_flops=1e28)
+    np.testing.assert_allclose(predictor.predict(ints), predictor.predict(floats))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ladder_flops": [1e18, 1e19, 1e20, -8446744073709551616]}, "int64 that overflowed"),
+        ({"ladder_flops": [1e18, 1e19, 1e20]}, "has 3 entries"),
+        ({"ladder_scores": [10.0, 20.0, 32.0, 450.0]}, "points in 0-100"),
+        ({"ladder_scores": []}, "is empty"),
+        ({"ladder_scores": ["a", "b", "c", "d"]}, "list of numbers"),
+        ({"target_flops": None}, "give `target_flops`"),
+        ({"target_flops": -1.0}, "must be positive"),
+        ({"chance_score": 60.0, "upper_score": 50.0}, "must be below"),
+        ({"item_pass_rates": [[0.5], [0.5, 0.5], [0.5], [0.5]]}, "differ in length"),
+    ],
+)
+def test_bad_rows_are_named_with_a_remedy(predictor: BasePredictor, changes: dict[str, Any], words: str) -> None:
+    row = one(**changes)
+    row.index = ["third"]
+    with pytest.raises(InvalidInputError, match="third") as caught:
+        predictor.predict(row)
+    assert words in str(caught.value)
+
+
+def test_a_score_is_no_lower_bound_and_no_fraction_beyond_100() -> None:
+    with pytest.raises(InvalidInputError, match="is_censored"):
+        DownstreamScalingPredictor().fit(X, LADDERS["value"], is_censored=pd.Series([True, *[False] * (len(X) - 1)]))
+    with pytest.raises(InvalidInputError, match="points"):
+        DownstreamScalingPredictor().fit(X, LADDERS["value"] + 100)
+
+
+def test_unknown_candidates_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="candidates"):
+        DownstreamScalingPredictor.with_defaults(candidates=("magic",))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    scores=st.lists(st.floats(0, 100), min_size=1, max_size=9),
+    chance=st.sampled_from([0.0, 25.0, 50.0]),
+    reach=st.floats(0.01, 1e6),
+)
+def test_any_ladder_gets_finite_bounded_quantiles(scores: list[float], chance: float, reach: float) -> None:
+    predictor = DownstreamScalingPredictor.with_defaults()
+    flops = np.geomspace(1e17, 1e21, len(scores))
+    row = one(
+        ladder_flops=flops.tolist(), ladder_scores=scores, chance_score=chance, target_flops=float(flops[-1] * reach)
+    )
+    quantiles = predictor.predict_quantiles(row, (0.001, 0.05, 0.5, 0.95, 0.999)).to_numpy()
+    assert np.isfinite(quantiles).all()
+    assert ((quantiles >= 0) & (quantiles <= 100)).all()
+    assert (np.diff(quantiles) >= 0).all()
