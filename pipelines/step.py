@@ -1,7 +1,8 @@
-"""One step of the DVC pipeline: ``python -m pipelines.step NAME``; dvc.yaml says in which order.
+"""One step of the DVC pipeline: ``python -m pipelines.step STEP FAMILY``; dvc.yaml says in which order.
 
-Every step calls the function that the Dagster asset of the same name calls; only where the tables
-lie differs: DVC owns the folder `data/dvc`, so that each table is an output it can version.
+Every step calls the function that the Dagster asset of the same purpose calls; only where the tables lie differs:
+DVC owns the folder `data/dvc`, so that each table is an output it can version. params.yaml says which data set and
+which parameters a family runs with; ``dvc exp run -S`` changes them.
 """
 
 from __future__ import annotations
@@ -18,52 +19,44 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from pipelines.evaluation import family_module
 from pipelines.settings import PROJECT_ROOT, Settings, quiet_environment
-from predictors.errors import ForecastError
+from predictors.errors import ForecastError, InvalidInputError
+from predictors.families import FAMILIES
+
+__all__ = ["STEPS", "main"]
 
 METRICS = ("crps", "mae", "coverage_90")
 
 
-def curate(settings: Settings, dataset: str, root: Path) -> None:
-    """Raw files -> validated, priced `request_traces` and `quarantine`."""
-    from assets.datasets import load_traces
+def curate(settings: Settings, family: str, folder: Path) -> None:
+    """Raw data -> ``examples.parquet``, one row per outcome to learn from or be judged on."""
     from assets.io import write_table
-    from predictors.thinking_tokens.cost import price_requests
 
-    curated = load_traces(
-        dataset,
-        starter=settings.starter_traces,
-        cache=settings.cache,
-        mirror=settings.mirror,
-        price=partial(price_requests, price_file=settings.price_file),
-    )
-    write_table(curated.traces, root / "request_traces.parquet")
-    write_table(curated.quarantine, root / "quarantine.parquet")
+    examples = family_module(family).examples_from_dataset(_dataset(family), settings.sources)
+    write_table(examples, folder / "examples.parquet")
 
 
-def train(settings: Settings, dataset: str, root: Path) -> None:
-    """`request_traces` -> examples and the fitted predictor with its baselines."""
+def train(settings: Settings, family: str, folder: Path) -> None:
+    """Examples -> ``model``, the fitted predictor with its baselines."""
     from assets.family import fit_family, save_fit
+
+    pipeline = family_module(family).PIPELINE
+    pipeline = replace(pipeline, predictor=partial(pipeline.predictor, **_params(family)))
+    save_fit(fit_family(pipeline, pd.read_parquet(folder / "examples.parquet")), folder / "model")
+
+
+def evaluate(settings: Settings, family: str, folder: Path) -> None:
+    """Examples and model -> ``evaluation.parquet``, its headline as DVC metrics and its segments as a plot."""
+    from assets.family import evaluate_family, load_fit, main_segments
     from assets.io import write_table
-    from assets.thinking_tokens import PIPELINE, examples_from_traces
 
-    examples = examples_from_traces(pd.read_parquet(root / "request_traces.parquet"))
-    write_table(examples, root / "thinking_tokens_examples.parquet")
-    pipeline = replace(PIPELINE, predictor=partial(PIPELINE.predictor, **_params("thinking_tokens")))
-    save_fit(fit_family(pipeline, examples), root / "thinking_tokens_model")
-
-
-def evaluate(settings: Settings, dataset: str, root: Path) -> None:
-    """Examples and model -> the Evaluation table, and its headline as DVC metrics."""
-    from assets.family import evaluate_family, load_fit
-    from assets.io import write_table
-    from assets.thinking_tokens import PIPELINE
-
-    examples = pd.read_parquet(root / "thinking_tokens_examples.parquet")
-    table = evaluate_family(PIPELINE, load_fit(root / "thinking_tokens_model"), examples, dataset=dataset)
-    write_table(table, root / "thinking_tokens_evaluation.parquet")
-    head = table[(table["segment"] == "all") & (table["split"] == "test") & table["metric"].isin(METRICS)]
-    head = head[head["predictor"] == head["predictor"].iloc[0]].set_index("metric")
+    examples = pd.read_parquet(folder / "examples.parquet")
+    fitted = load_fit(folder / "model")
+    table = evaluate_family(family_module(family).PIPELINE, fitted, examples, dataset=_dataset(family))
+    write_table(table, folder / "evaluation.parquet")
+    own = table[(table["predictor"] == type(fitted.predictor).__name__) & (table["split"] == "test")]
+    head = own[(own["segment"] == "all") & own["metric"].isin(METRICS)].set_index("metric")
     columns = {"error": "value", "floor": "noise_floor", "excess": "excess_error", "skill": "skill"}
     metrics = {
         metric: {
@@ -73,13 +66,23 @@ def evaluate(settings: Settings, dataset: str, root: Path) -> None:
         }
         for metric in head.index
     }
-    (root / "metrics.json").write_text(json.dumps({"thinking_tokens": metrics}, indent=1) + "\n", "utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+    errors = own[main_segments(own) & (own["metric"] == METRICS[0])]
+    errors[["segment", "value", "noise_floor", "baseline_value"]].to_csv(folder / "errors.csv", index=False)
+
+
+def _dataset(family: str) -> str:
+    return str(_content()["families"][family]["dataset"])
 
 
 def _params(family: str) -> dict[str, Any]:
-    """Constructor arguments from params.yaml, which `dvc exp run -S` changes."""
-    content = yaml.safe_load((PROJECT_ROOT / "params.yaml").read_text("utf-8"))
-    return dict(content.get(family) or {})
+    """Constructor arguments of the predictor."""
+    return dict(_content().get(family) or {})
+
+
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "params.yaml").read_text("utf-8"))
+    return content
 
 
 STEPS: dict[str, Callable[[Settings, str, Path], None]] = {"curate": curate, "train": train, "evaluate": evaluate}
@@ -89,16 +92,19 @@ def main() -> None:
     """Run one step; an expected error is one line and exit code 2."""
     parser = argparse.ArgumentParser(description="One step of the DVC pipeline.")
     parser.add_argument("step", choices=sorted(STEPS))
-    parser.add_argument("--dataset", default="starter")
+    parser.add_argument("family", choices=list(FAMILIES))
     parser.add_argument("--root", type=Path, default=Path("data/dvc"))
     args = parser.parse_args()
     settings = Settings()
     quiet_environment(settings)
-    args.root.mkdir(parents=True, exist_ok=True)
+    folder = args.root / args.family
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        STEPS[args.step](settings, args.dataset, args.root)
+        if args.family not in _content()["families"]:
+            raise InvalidInputError(f"params.yaml names no data set of {args.family!r} under `families`")
+        STEPS[args.step](settings, args.family, folder)
     except ForecastError as error:
-        sys.stderr.write(f"{args.step}: {error}\n")
+        sys.stderr.write(f"{args.step} {args.family}: {error}\n")
         sys.exit(2)
 
 

@@ -11,6 +11,10 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pipelines.step import STEPS
+from predictors.families import FAMILIES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,13 +45,17 @@ def test_dvc_repro_works_and_a_second_run_is_a_no_op(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert "Running stage 'curate'" in dvc("repro")
-    (metrics,) = json.loads(dvc("metrics", "show", "--json"))[""]["data"].values()
-    crps = metrics["data"]["thinking_tokens"]["crps"]
+    first = dvc("repro")
+    families = yaml.safe_load((ROOT / "params.yaml").read_text())["families"]
+    assert set(families) == set(FAMILIES)
+    assert all(f"Running stage '{step}@{family}'" in first for family in families for step in STEPS)
+    metrics = json.loads(dvc("metrics", "show", "--json"))[""]["data"]
+    assert set(metrics) == {f"data/dvc/{family}/metrics.json" for family in families}
+    crps = metrics["data/dvc/thinking_tokens/metrics.json"]["data"]["crps"]
     assert 0 < crps["floor"] < crps["error"]
     again = dvc("repro")
     assert "Running stage" not in again
     assert "up to date" in again
     changed = dvc("exp", "run", "-S", "thinking_tokens.random_state=1")
-    assert "Running stage 'train'" in changed
-    assert "Running stage 'curate'" not in changed
+    assert "Running stage 'train@thinking_tokens'" in changed
+    assert "Running stage 'curate" not in changed
