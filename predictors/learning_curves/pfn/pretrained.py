@@ -85,7 +85,7 @@ class PriorFittedNetwork:
             Observed points of each curve, at least one, in any order and any unit; repeated steps are averaged, more
             than 32 points thinned at even log steps.
         target_steps : array-like of shape (n,)
-            Step of the forecast, beyond the last observed one, in the unit of `steps`.
+            Step of the forecast, not before the last observed one, in the unit of `steps`.
         lower, upper : float or array-like of shape (n,)
             Bounds of the metric; infinite where it has none. A metric without bounds is scaled by its observed range.
         higher_is_better : bool or array-like of shape (n,)
@@ -101,11 +101,12 @@ class PriorFittedNetwork:
         InvalidInputError
             As `read_prefixes`.
         """
-        return self._forecast(
+        return self.forecast(
             read_prefixes(steps, values, target_steps, lower=lower, upper=upper, higher_is_better=higher_is_better)
         )
 
-    def _forecast(self, prefixes: Prefixes) -> Mixture:
+    def forecast(self, prefixes: Prefixes) -> Mixture:
+        """Forecast curves that are scaled already; n rows in the unit of the metric."""
         import torch
 
         n, k = len(prefixes.lengths), self.network.config.components

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from predictors.errors import InvalidInputError
 from predictors.learning_curves.pfn.prior import FARTHEST, MAX_CONTEXT
 
-__all__ = ["Prefixes", "read_prefixes"]
+__all__ = ["Prefixes", "read_prefixes", "thin"]
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def read_prefixes(
     ------
     InvalidInputError
         For a curve without points, of unequal lengths, with a value that is not finite or outside its bounds, a
-        negative step, or a target that does not lie beyond the last observed step. The message names the curve.
+        negative step, or a target before the last observed step. The message names the curve.
     """
     n = len(steps)
     asked = np.asarray(target_steps, dtype=np.float64)
@@ -69,7 +69,7 @@ def read_prefixes(
     for i in range(n):
         t, y, targets[i] = _points(i, steps[i], values[i], asked[i], low[i], high[i])
         offset[i], slope[i] = _affine(y, low[i], high[i], bool(better[i]))
-        t, y = _thin(t, (y - offset[i]) / slope[i])
+        t, y = thin(t, (y - offset[i]) / slope[i])
         lengths[i] = t.size
         log_steps[i, : t.size], scaled[i, : t.size] = t, y
     longest = int(lengths.max()) if n else 0
@@ -94,10 +94,8 @@ def _points(
             f"curve {i}: values from {y.min():g} to {y.max():g} leave the declared bounds [{lower:g}, {upper:g}]; "
             "declare wider bounds"
         )
-    if not (np.isfinite(target) and target > x.max()):
-        raise InvalidInputError(
-            f"curve {i}: the target step {target:g} must lie beyond the last observed step {x.max():g}"
-        )
+    if not (np.isfinite(target) and target >= x.max() and target > 0):
+        raise InvalidInputError(f"curve {i}: the target step {target:g} lies before the last observed step {x.max():g}")
     if (np.diff(x) <= 0).any():
         x, where = np.unique(x, return_inverse=True)
         y = np.bincount(where, weights=y) / np.bincount(where)
@@ -128,7 +126,7 @@ def _affine(y: Floats, lower: float, upper: float, higher_is_better: bool) -> tu
     return 0.5 * float(y.max() + y.min()) - 0.5 * slope, slope
 
 
-def _thin(t: Floats, y: Floats) -> tuple[Floats, Floats]:
+def thin(t: Floats, y: Floats) -> tuple[Floats, Floats]:
     """At most `MAX_CONTEXT` points: the first, the last, and means of what lies between at even log steps."""
     if t.size <= MAX_CONTEXT:
         return t, y

@@ -170,11 +170,12 @@ def test_truncated_mean_matches_its_own_quantiles(seed):
         ([5, 5, 5, 7], [0.1, 0.2, 0.3, 0.2]),
         ([1e-9, 1e9], [0.2, 0.3]),
         ([1, 2, 3, 4], [0.9, 0.8, 0.1, 0.0]),
+        ([0.0], [0.2]),
     ],
-    ids=["one", "two", "constant 10,000", "from step 0", "repeats", "far apart", "diverged"],
+    ids=["one", "two", "constant 10,000", "from step 0", "repeats", "far apart", "diverged", "only step 0"],
 )
 def test_any_valid_prefix_has_a_finite_forecast(network, steps, values):
-    mixture = network.predict_mixture([steps], [values], [float(np.max(steps)) * 4])
+    mixture = network.predict_mixture([steps], [values], [float(np.max(steps)) * 4 + 1])
     quantiles = mixture.quantile((0.05, 0.5, 0.95))
     assert np.isfinite(quantiles).all()
     assert (np.diff(quantiles) > 0).all()
@@ -195,8 +196,9 @@ def test_constant_loss_without_bounds_has_a_finite_forecast(network):
         ([-1, 2], [0.5, 0.6], 10, "not negative"),
         ([1, np.inf], [0.5, 0.6], 10, "must be finite"),
         ([1, 2], [0.5, 1.2], 10, r"leave the declared bounds \[0, 1\]"),
-        ([1, 2], [0.5, 0.6], 2, "beyond the last observed step"),
-        ([1, 2], [0.5, 0.6], np.nan, "beyond the last observed step"),
+        ([1, 2], [0.5, 0.6], 1.9, "lies before the last observed step"),
+        ([1, 2], [0.5, 0.6], np.nan, "lies before the last observed step"),
+        ([0], [0.5], 0, "lies before the last observed step"),
     ],
 )
 def test_bad_curves_are_named(network, steps, values, target, said):

@@ -1,0 +1,129 @@
+"""The network alone under the contract of all predictors: zero-shot, the reference for what real curves add."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from predictors.base import BasePredictor
+from predictors.errors import InvalidInputError
+from predictors.learning_curves.curves import CurveBatch, read_curves
+from predictors.learning_curves.pfn.mixture import Mixture
+from predictors.learning_curves.pfn.pretrained import WEIGHTS, PriorFittedNetwork
+from predictors.learning_curves.pfn.prior import FARTHEST, MAX_CONTEXT
+from predictors.learning_curves.pfn.scaling import Prefixes, thin
+from predictors.schemas.learning_curves import CurveRequests
+
+__all__ = ["PfnPredictor", "mixture_of_batch"]
+
+Floats = NDArray[np.float64]
+WEIGHTS_NAME = "network.safetensors"
+DIVERGED_SD = 0.15
+"""Least standard deviation of a component, as a share of the range, once a curve had NaN or infinite points."""
+
+
+class PfnPredictor(BasePredictor):
+    """Forecasts of the prior-data fitted network that the project ships.
+
+    Parameters
+    ----------
+    calibrate : bool
+        True lets `fit` learn one factor on the width of the forecasts. False, the default, learns nothing: `fit` only
+        marks the predictor as fitted, and the forecast is the network's own.
+    """
+
+    family: ClassVar[str] = "learning_curves"
+    input_schema = CurveRequests
+
+    def __init__(self, *, calibrate: bool = False) -> None:
+        self.calibrate = calibrate
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        if is_censored.any():
+            raise InvalidInputError("`is_censored` must be False: the end of a curve is no lower bound")
+        self.weights_file_ = WEIGHTS
+        self.network_ = PriorFittedNetwork.load_pretrained(WEIGHTS)
+        self.width_ = 1.0
+        if self.calibrate:
+            self.width_ = _best_width(self._mixture(X), y.to_numpy(dtype=np.float64))
+
+    def predict_log_density(self, X: pd.DataFrame, y: pd.Series) -> pd.Series:
+        """Natural log of the forecast density at the outcomes `y`, per unit of the metric; higher is better.
+
+        Outcomes beyond the range of the metric count as its end.
+        """
+        self._check_fitted()
+        X = self._validate(X)
+        mixture = self._mixture(X)
+        outcomes = np.clip(self._aligned(y, X, "y").to_numpy(dtype=np.float64), mixture.lower, mixture.upper)
+        return pd.Series(mixture.log_density(outcomes), index=X.index, name="log_density")
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
+        return self._mixture(X).quantile([float(level) for level in levels])
+
+    def _predict_mean(self, X: pd.DataFrame) -> Floats:
+        return self._mixture(X).mean()
+
+    def _mixture(self, X: pd.DataFrame) -> Mixture:
+        batch = read_curves(X)
+        mixture = mixture_of_batch(self.network_, batch)
+        sds = mixture.sds
+        wide = DIVERGED_SD * batch.scale.span[:, None]
+        sds = np.where(batch.diverged[:, None], np.maximum(3 * sds, wide), sds)
+        return _widened(replace(mixture, sds=sds), self.width_)
+
+    def _save(self, path: Path) -> dict[str, Any]:
+        shutil.copyfile(self.weights_file_, path / WEIGHTS_NAME)
+        return {"width": self.width_}
+
+    def _load(self, path: Path, state: dict[str, Any]) -> None:
+        self.weights_file_ = path / WEIGHTS_NAME
+        self.network_ = PriorFittedNetwork.load_pretrained(self.weights_file_)
+        self.width_ = float(state["width"])
+
+
+def mixture_of_batch(network: PriorFittedNetwork, batch: CurveBatch) -> Mixture:
+    """Forecasts for curves that `read_curves` read: n rows, in the unit of each metric, truncated to its range."""
+    n = len(batch)
+    doublings = np.maximum(batch.target, batch.last_log_x) / np.log(2)
+    squeeze = np.minimum(1.0, FARTHEST / np.maximum(doublings, 1e-9))
+    log_steps, values = np.zeros((n, MAX_CONTEXT)), np.zeros((n, MAX_CONTEXT))
+    lengths = np.minimum(batch.lengths, MAX_CONTEXT).astype(np.int64)
+    short = np.minimum(batch.log_x.shape[1], MAX_CONTEXT)
+    log_steps[:, :short] = batch.log_x[:, :short] / np.log(2) * squeeze[:, None]
+    values[:, :short] = batch.values[:, :short]
+    for i in np.flatnonzero(batch.lengths > MAX_CONTEXT):
+        k = batch.lengths[i]
+        t, y = thin(batch.log_x[i, :k] / np.log(2) * squeeze[i], batch.values[i, :k])
+        lengths[i] = t.size
+        log_steps[i, : t.size], values[i, : t.size] = t, y
+    seen = np.arange(MAX_CONTEXT)[None, :] < lengths[:, None]
+    slope = batch.scale.best - batch.scale.worst
+    lower, upper = np.minimum(batch.scale.worst, batch.scale.best), np.maximum(batch.scale.worst, batch.scale.best)
+    padded = np.where(seen, log_steps, 0.0), np.where(seen, values, 0.0)
+    return network.forecast(Prefixes(*padded, lengths, doublings * squeeze, batch.scale.worst, slope, lower, upper))
+
+
+def _widened(mixture: Mixture, width: float) -> Mixture:
+    """The same forecast, `width` times as wide about its centre."""
+    if width == 1.0:
+        return mixture
+    centre = (mixture.weights * mixture.means).sum(axis=1, keepdims=True)
+    return replace(mixture, means=centre + width * (mixture.means - centre), sds=width * mixture.sds)
+
+
+def _best_width(mixture: Mixture, y: Floats) -> float:
+    """The width under which the outcomes are most likely."""
+    outcomes = np.clip(y, mixture.lower, mixture.upper)
+
+    def loss(log_width: float) -> float:
+        return -float(_widened(mixture, float(np.exp(log_width))).log_density(outcomes).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-1.0, 1.5), method="bounded").x))

@@ -1,0 +1,102 @@
+"""The network alone under the predictor contract."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from predictors.base import load_predictor
+from predictors.errors import InvalidInputError
+from predictors.learning_curves.pfn import PriorFittedNetwork
+from predictors.learning_curves.pfn.predictor import PfnPredictor
+from predictors.learning_curves.pfn.prior import CurvePrior
+
+LEVELS = (0.05, 0.5, 0.95)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def curves() -> tuple[pd.DataFrame, pd.Series]:
+    """300 prior curves on half doublings, the first 6 of 16 points observed."""
+    t = np.tile(np.arange(16, dtype=np.float32) / 2, (300, 1))
+    values = CurvePrior().curves(t, np.random.default_rng(5)).astype(float)
+    steps = 16 * 2.0 ** t[0].astype(float)
+    X = pd.DataFrame({"steps": [steps[:6]] * 300, "values": list(values[:, :6]), "target_step": steps[-1]})
+    X["lower_bound"], X["upper_bound"] = 0.0, 1.0
+    return X, pd.Series(values[:, -1])
+
+
+def test_without_calibration_it_is_the_network(curves):
+    X, y = curves
+    forecast = PfnPredictor().fit(X, y).predict_quantiles(X, LEVELS)
+    network = PriorFittedNetwork.load_pretrained()
+    mixture = network.predict_mixture(list(X["steps"]), list(X["values"]), X["target_step"].to_numpy())
+    np.testing.assert_allclose(forecast.to_numpy(), mixture.quantile(LEVELS), atol=1e-4)
+    np.testing.assert_allclose(PfnPredictor().fit(X, y).predict_mean(X), mixture.mean(), atol=1e-4)
+
+
+def test_error_rates_and_percentages_give_the_same_forecast(curves):
+    X, y = curves
+    predictor = PfnPredictor().fit(X, y)
+    errors = X.assign(
+        values=[100 * (1 - v) for v in X["values"]],
+        upper_bound=100.0,
+        higher_is_better=pd.array([False] * len(X), "boolean"),
+    )
+    plain, flipped = predictor.predict_quantiles(X, LEVELS), predictor.predict_quantiles(errors, LEVELS)
+    np.testing.assert_allclose(100 - flipped.to_numpy()[:, ::-1], 100 * plain.to_numpy(), atol=0.02)
+    np.testing.assert_allclose(
+        predictor.predict_log_density(errors, 100 * (1 - y)) + np.log(100),
+        predictor.predict_log_density(X, y),
+        atol=0.02,
+    )
+
+
+def test_calibration_widens_where_outcomes_scatter_more_than_the_network_says(curves):
+    X, y = curves
+    scattered = (y + np.random.default_rng(0).normal(0, 0.2, len(y))).clip(0, 1)
+    calibrated = PfnPredictor(calibrate=True).fit(X, scattered)
+    raw = PfnPredictor().fit(X, scattered)
+    assert calibrated.width_ > 1.1
+    assert calibrated.predict_log_density(X, scattered).mean() > raw.predict_log_density(X, scattered).mean()
+
+
+def test_saved_predictor_answers_the_same(curves, tmp_path):
+    X, y = curves
+    predictor = PfnPredictor(calibrate=True).fit(X, y)
+    predictor.save(tmp_path / "model")
+    loaded = load_predictor(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.predict_quantiles(X), predictor.predict_quantiles(X))
+
+
+def test_diverged_curve_is_less_certain(curves):
+    X, y = curves
+    predictor = PfnPredictor().fit(X, y)
+    broken = X.head(20).copy()
+    broken["values"] = [np.append(v[:-1], np.nan) for v in broken["values"]]
+    widths, before = (predictor.predict_interval(frame, 0.9) for frame in (broken, X.head(20)))
+    assert (widths["upper"] - widths["lower"]).mean() > 1.5 * (before["upper"] - before["lower"]).mean()
+
+
+def test_ten_thousand_points_and_a_single_one_are_forecast(curves):
+    X, y = curves
+    predictor = PfnPredictor().fit(X, y)
+    long = np.arange(1.0, 10_001)
+    odd = pd.DataFrame(
+        {"steps": [long, [3.0]], "values": [np.full(10_000, 0.4), [0.2]], "target_step": [20_000.0, 3.0]}, index=[7, 9]
+    )
+    forecast = predictor.predict_quantiles(odd, LEVELS)
+    assert list(forecast.index) == [7, 9]
+    assert np.isfinite(forecast.to_numpy()).all()
+
+
+def test_censored_ends_are_refused(curves):
+    X, y = curves
+    censored = pd.Series(False, index=X.index)
+    censored.iloc[0] = True
+    with pytest.raises(InvalidInputError, match="no lower bound"):
+        PfnPredictor().fit(X, y, is_censored=censored)
