@@ -79,6 +79,29 @@ FAMILIES: Mapping[str, Family] = {
         reference="structured",
         unit="points (0-100)",
     ),
+    "learning_curves": Family(
+        name="learning_curves",
+        predictor="predictors.learning_curves.predictor:LearningCurvePredictor",
+        baselines={
+            "map_ensemble": "predictors.learning_curves.baselines:MapEnsembleBaseline",
+            "map_mmf4": "predictors.learning_curves.baselines:MapMmfBaseline",
+            "best_fit": "predictors.learning_curves.baselines:BestFitBaseline",
+            "last_value": "predictors.learning_curves.baselines:LastValueBaseline",
+        },
+        reference="map_ensemble",
+        unit="unit of the metric (accuracy: 0-1)",
+    ),
+    "downstream_scaling": Family(
+        name="downstream_scaling",
+        predictor="predictors.downstream_scaling.predictor:DownstreamScalingPredictor",
+        baselines={
+            "exponential": "predictors.downstream_scaling.baselines:DirectExponentialBaseline",
+            "logit_linear_last3": "predictors.downstream_scaling.baselines:LogitLinearBaseline",
+            "last": "predictors.downstream_scaling.baselines:LastValueBaseline",
+        },
+        reference="exponential",
+        unit="points (0-100)",
+    ),
 }
 """Families by name."""
 

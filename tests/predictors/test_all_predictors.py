@@ -17,6 +17,10 @@ from predictors.errors import NotFittedError
 from predictors.families import ALL_PREDICTORS, FAMILIES
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS as SCORE_INPUTS
 from tests.predictors.benchmark_scores.synthetic_scores import make_scores
+from tests.predictors.downstream_scaling.synthetic_ladders import INPUTS as LADDER_INPUTS
+from tests.predictors.downstream_scaling.synthetic_ladders import make_ladders
+from tests.predictors.learning_curves.synthetic_curves import INPUTS as CURVE_INPUTS
+from tests.predictors.learning_curves.synthetic_curves import make_curves
 from tests.predictors.thinking_tokens.synthetic_runs import INPUTS, make_runs
 
 
@@ -43,8 +47,23 @@ def _benchmark_scores(seed: int) -> Example:
     return Example(scores[SCORE_INPUTS], scores["value"], scores["leak_group"], censored)
 
 
+def _learning_curves(seed: int) -> Example:
+    curves = make_curves(60, seed)
+    curves.index = pd.Index([f"curve {i}" for i in range(len(curves))])
+    return Example(curves[CURVE_INPUTS], curves["value"], curves["dataset"], pd.Series(False, index=curves.index))
+
+
+def _downstream_scaling(seed: int) -> Example:
+    ladders = make_ladders(40, seed)
+    ladders.index = pd.Index([f"ladder {i}" for i in range(len(ladders))])
+    known = [name for name in LADDER_INPUTS if name in ladders]
+    return Example(ladders[known], ladders["value"], ladders["query_id"], pd.Series(False, index=ladders.index))
+
+
 EXAMPLES: dict[str, Callable[[int], Example]] = {
     "benchmark_scores": _benchmark_scores,
+    "downstream_scaling": _downstream_scaling,
+    "learning_curves": _learning_curves,
     "thinking_tokens": _thinking_tokens,
 }
 """Made-up data of each family, by seed; a new family adds its own."""
