@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
+
+from predictors.errors import DatasetError
 
 __all__ = ["ParquetIOManager", "read_table", "write_table"]
 
@@ -47,10 +50,22 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
+def _read_day(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file}: damaged, parquet cannot read it ({error}); curate the day again") from error
+
+
 class ParquetIOManager(dg.ConfigurableIOManager):
-    """Frames as parquet below `root`: ``<asset>.parquet`` or ``<asset>/<day>.parquet``."""
+    """Frames as parquet below `root`: ``<asset>.parquet`` or ``<asset>/<day>.parquet``.
+
+    An asset that is not cut into days reads the newest `window_days` of one that is, by default all: so the
+    cost of a night does not grow with the years in the lake.
+    """
 
     root: str
+    window_days: int | None = None
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | None) -> None:
         if obj is None:
@@ -71,12 +86,15 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         path = self._folder(context)
         if not context.has_asset_partitions:
             return pd.read_parquet(self._single(path))
-        # An unpartitioned consumer reads every day; most days of a long calendar hold nothing.
+        # An unpartitioned consumer reads every day of the window; most days of a long calendar hold nothing.
         on_disk = {file.stem: file for file in sorted(path.glob("*.parquet"))}
-        files = [on_disk[key] for key in context.asset_partition_keys if key in on_disk]
-        if not files:
+        days = [day for day in context.asset_partition_keys if day in on_disk]
+        if not days:
             raise FileNotFoundError(f"{path}: no day has been materialised; run `foretell ingest PATH` first")
-        return _concat([pd.read_parquet(file) for file in files])
+        if self.window_days is not None:
+            first = (date.fromisoformat(days[-1]) - timedelta(days=self.window_days - 1)).isoformat()
+            days = [day for day in days if day >= first]
+        return _concat([_read_day(on_disk[day]) for day in days])
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
         return Path(self.root).joinpath(*context.asset_key.path)

@@ -55,6 +55,8 @@ class Tracking(dg.ConfigurableResource):
     uri: str
     artifact_root: str | None = None
     policy_file: str
+    server: str | None = None
+    """Address of MLflow's pages, for links."""
 
     def policy(self, family: str) -> Policy:
         return load_policies(Path(self.policy_file)).get(family, Policy())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dagster as dg
 
-from pipelines.settings import PROJECT_ROOT, Settings, prepare_dagster_home, quiet_environment
+from pipelines.settings import Settings, prepare_dagster_home, quiet_environment
 
 _settings = Settings()
 quiet_environment(_settings)
@@ -13,8 +15,16 @@ prepare_dagster_home(_settings)
 from assets import data_docs, report, thinking_tokens, traces
 from assets.io import ParquetIOManager
 from assets.resources import Tracking, Workspace
-from pipelines.jobs import JOBS
-from pipelines.schedules import landed_days_sensor, nightly_retrain_schedule
+from pipelines.jobs import JOBS, family_jobs
+from pipelines.operations import housekeeping
+from pipelines.schedules import (
+    cadence_schedules,
+    housekeeping_schedule,
+    landed_days_sensor,
+    nightly_retrain_schedule,
+    retrain_sensor,
+)
+from predictors.families import FAMILIES
 
 __all__ = ["build_definitions", "build_tracking", "defs"]
 
@@ -34,14 +44,15 @@ def build_tracking(settings: Settings) -> Tracking:
     return Tracking(
         uri=settings.mlflow_uri,
         artifact_root=None if settings.tracking_uri else str(settings.home / "mlflow" / "artifacts"),
-        policy_file=str(PROJECT_ROOT / "mlflow" / "registry.yaml"),
+        policy_file=str(settings.policy_file),
+        server=settings.mlflow_pages,
     )
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
     """The resources of one installation."""
     return {
-        "io_manager": ParquetIOManager(root=str(settings.home / "lake")),
+        "io_manager": ParquetIOManager(root=str(settings.home / "lake"), window_days=settings.window_days),
         "workspace": Workspace(
             landing=str(settings.landing),
             models=str(settings.home / "models"),
@@ -56,13 +67,16 @@ def build_resources(settings: Settings) -> dict[str, object]:
     }
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
+def build_definitions(settings: Settings, assets: Sequence[dg.AssetsDefinition] = ASSETS) -> dg.Definitions:
     """Everything of one installation."""
+    groups = {group for asset in assets for group in asset.group_names_by_key.values()}
+    families = [family for family in FAMILIES if family in groups]
+    own_jobs = family_jobs(families)
     return dg.Definitions(
-        assets=ASSETS,
-        jobs=JOBS,
-        schedules=[nightly_retrain_schedule],
-        sensors=[landed_days_sensor],
+        assets=assets,
+        jobs=[*JOBS, housekeeping, *own_jobs],
+        schedules=[nightly_retrain_schedule, housekeeping_schedule, *cadence_schedules(families)],
+        sensors=[landed_days_sensor, retrain_sensor(families, own_jobs)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

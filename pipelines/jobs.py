@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import DAILY
 
 TRACES = dg.AssetSelection.assets("landed_files", "raw_traces", "request_traces", "quarantined_traces")
 EVERYTHING = dg.AssetSelection.all()
+ONE_AT_A_TIME = {"foretell/retrain": "yes"}
+"""The run queue starts one run with this tag at a time (`dagster.yaml`); a family's own lock holds everywhere."""
+
+CADENCES: Mapping[str, str] = {}
+"""Families that are not retrained every night: name -> schedule in `pipelines.schedules`."""
+
+NIGHTLY = EVERYTHING - dg.AssetSelection.groups(*CADENCES) if CADENCES else EVERYTHING
 
 curate_day = dg.define_asset_job(
     "curate_day",
@@ -21,15 +31,31 @@ retrain = dg.define_asset_job(
     "retrain",
     selection=EVERYTHING - TRACES,
     executor_def=dg.in_process_executor,
-    description="Refit, judge and register every family on all curated days.",
+    tags=ONE_AT_A_TIME,
+    description="Refit, judge and register every family on the window of curated days.",
 )
 
 nightly_retrain = dg.define_asset_job(
     "nightly_retrain",
-    selection=EVERYTHING,
+    selection=NIGHTLY,
     partitions_def=DAILY,
     executor_def=dg.in_process_executor,
-    description="Curate one day, then refit, judge and register every family on all days.",
+    tags=ONE_AT_A_TIME,
+    description="Curate one day, then refit, judge and register the families of every night on the window.",
 )
 
 JOBS = [curate_day, retrain, nightly_retrain]
+
+
+def family_jobs(families: Sequence[str]) -> list[Any]:
+    """One job per family, for what drifted or has a cadence of its own."""
+    return [
+        dg.define_asset_job(
+            f"retrain_{family}",
+            selection=dg.AssetSelection.groups(family),
+            executor_def=dg.in_process_executor,
+            tags=ONE_AT_A_TIME,
+            description=f"Refit, judge and register {family} on the window of curated days.",
+        )
+        for family in families
+    ]

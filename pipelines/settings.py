@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
@@ -24,6 +24,26 @@ telemetry:
   enabled: false
 nux:  # no sign-up window before the first page
   enabled: false
+run_monitoring:  # a run whose process was killed is marked as failed, and frees its place
+  enabled: true
+  poll_interval_seconds: 60
+run_retries:  # ... and is started again; a fault of the data is not
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+    tag_concurrency_limits:
+      - key: foretell/retrain
+        limit: 1
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days: {skipped: 7, failure: 30, success: 90}
+freshness:
+  enabled: true
 """
 
 
@@ -41,13 +61,28 @@ class Settings(BaseSettings):
     price_file: Path | None = None
     """Your own prices (YAML); they win over the dated public ones."""
 
+    window_days: int = Field(default=180, ge=1)
+    """How many days of traces training, judging and data docs read; the rest stays in the lake."""
+
+    retrain_rows: int = Field(default=5_000, ge=1)
+    """New rows after which a retrain is asked for before the night."""
+
     tracking_uri: str | None = None
     """An MLflow tracking server. Default: sqlite under `home`."""
+
+    keep_runs: int = Field(default=400, ge=1)
+    """Finished Dagster runs that `housekeeping` keeps, about half a megabyte each."""
+
+    mlflow_pages: str | None = None
+    """Address of MLflow's pages as people see it, for links in Dagster; `foretell ui` sets its own."""
+
+    policy_file: Path = PROJECT_ROOT / "mlflow" / "registry.yaml"
+    """When a version becomes champion."""
 
     starter: Path = PROJECT_ROOT / "data" / "starter"
     """The bundled data."""
 
-    @field_validator("home", "starter", "price_file")
+    @field_validator("home", "starter", "price_file", "policy_file")
     @classmethod
     def absolute(cls, path: Path | None) -> Path | None:
         return path if path is None else (PROJECT_ROOT / path.expanduser()).resolve()

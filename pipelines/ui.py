@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -25,7 +26,11 @@ def run_ui(settings: Settings, *, host: str, dagster_port: int, mlflow_port: int
     (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
     servers = commands(settings, host=host, dagster_port=dagster_port, mlflow_port=mlflow_port)
     # What the servers print is progress; standard output holds the two addresses and nothing else.
-    processes = {name: subprocess.Popen(line, cwd=PROJECT_ROOT, stdout=sys.stderr) for name, line in servers.items()}
+    pages = {"FORETELL_MLFLOW_PAGES": settings.mlflow_pages or f"http://{host}:{mlflow_port}"}
+    processes = {
+        name: subprocess.Popen(line, cwd=PROJECT_ROOT, stdout=sys.stderr, env={**os.environ, **pages})
+        for name, line in servers.items()
+    }
     # A shell starts background jobs with SIGINT ignored; both signals end the servers all the same.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

@@ -92,7 +92,9 @@ def register(registry: Registry, predictor: BasePredictor, number: int) -> None:
     folder = registry.artifact_root / f"model-{number}"
     predictor.save(folder / "artifacts" / "predictor")
     experiment = client.get_experiment_by_name(FAMILY)
-    identifier = experiment.experiment_id if experiment else client.create_experiment(FAMILY)
+    identifier = (
+        experiment.experiment_id if experiment else client.create_experiment(FAMILY, registry.artifact_root.as_uri())
+    )
     run = client.create_run(identifier)
     if number == 1:
         client.create_registered_model(FAMILY)
@@ -284,9 +286,9 @@ def test_store_that_is_down_is_an_error_and_no_empty_registry(monkeypatch: pytes
     # A hiccup once read as "no champion yet", which would have let the newcomer in as a first.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     down = Registry("http://127.0.0.1:9")
-    with pytest.raises(Exception, match="127.0.0.1"):
+    with pytest.raises(Exception, match="HTTPConnectionPool"):
         down.champion(FAMILY)
-    with pytest.raises(Exception, match="127.0.0.1"):
+    with pytest.raises(Exception, match="HTTPConnectionPool"):
         promotion.settle(down, FAMILY)
 
 
