@@ -35,6 +35,12 @@ PUBLIC = ("olmo-ladder", "pythia-arithmetic", "pythia", "obs-scaling")
 REACHES = (1.25, 4.0, 16.0, 64.0, 256.0)
 """How many times the compute of its ladder's largest model the target of an example has at least."""
 LEAST_LEVELS = 3
+LEAST_SEED_SD = 0.5
+VARIANT_SIZES = 5
+ITEM_SETS = ("ladder", "pythia-arithmetic")
+"""Data sets that have items, for clustering on difficulty."""
+DRAWS = 100.0
+"""Draws of each item of the own ladder: what a pass rate's noise is about, where exact probabilities are not used."""
 METRICS = ("mae", "crps", "coverage_90", "width_90", "interval_score_90")
 MEASUREMENTS = [
     "dataset", "ladder", "run", "benchmark", "n_params", "n_train_tokens", "train_flops", "score", "standard_error",
@@ -161,7 +167,30 @@ def _obs(sources: Sources) -> pd.DataFrame:
 
 
 def _ladder(sources: Sources) -> pd.DataFrame:
-    raise DatasetError("data/starter/ladder is not there yet: `python -m assets.collect.ladder` trains it")
+    from assets.ladder import load_ladder
+
+    return measurements_of_ladder(load_ladder(sources.starter).checkpoints)
+
+
+def measurements_of_ladder(checkpoints: pd.DataFrame) -> pd.DataFrame:
+    """Measurements of the project's own ladder from its table of checkpoints; all seeds of the largest are targets.
+
+    A score is the mean exact pass probability over the items, in points. All models meet the same items, so what
+    wanders is the seed: a standard error is the standard deviation over the seeds of a size, pooled over the task's
+    sizes, and at least `LEAST_SEED_SD`.
+    """
+    table = checkpoints[checkpoints["level"] == 0].astype({"benchmark": "str", "model": "str", "family": "str"})
+    score = 100.0 * table["score"].astype("float64")
+    final = table["checkpoint"] > 0.999
+    ends = table[final].assign(score=score[final])
+    spread = ends.groupby(["benchmark", "n_params"])["score"].var(ddof=1).groupby("benchmark").mean()
+    error = np.sqrt(table["benchmark"].map(spread).fillna(spread.mean())).clip(lower=LEAST_SEED_SD)
+    return table.assign(
+        dataset="ladder", ladder=table["family"], run=table["model"], score=score, is_final=final,
+        standard_error=error.fillna(LEAST_SEED_SD), loss=table["loss"].astype("float64"),
+        n_items=table["n_items"].astype("float64") * DRAWS, chance_score=100.0 * table["chance"].astype("float64"),
+        is_target=table["n_params"] == table["n_params"].max(),
+    )  # fmt: skip
 
 
 # -- examples -----------------------------------------------------------------------------------------
@@ -214,7 +243,8 @@ def _example(columns: dict[str, np.ndarray], t: int, below: np.ndarray, reach: f
         "standard_error": float(columns["standard_error"][t]), "benchmark": str(columns["benchmark"][t]),
         "target_run": str(columns["run"][t]), "target_flops": float(columns["train_flops"][t]),
         "target_params": float(columns["n_params"][t]), "target_tokens": float(columns["n_train_tokens"][t]),
-        "chance_score": float(columns["chance_score"][t]), "upper_score": 100.0, "n_items": float(columns["n_items"][t]),
+        "chance_score": float(columns["chance_score"][t]), "upper_score": 100.0,
+        "n_items": float(columns["n_items"][t]),
         "ladder_flops": told("train_flops"), "ladder_params": told("n_params"), "ladder_tokens": told("n_train_tokens"),
         "ladder_scores": np.clip(columns["score"][below], 0, 100).tolist(), "ladder_errors": told("standard_error"),
         "ladder_losses": told("loss"), "ladder_is_final": told("is_final"), "ladder_runs": told("run"),
@@ -234,7 +264,8 @@ def training_examples(dataset: str, sources: Sources, progress: Callable[[str], 
         examples = examples_from_dataset(name, sources)
         parts.append(examples[examples["split"] == "train"])
         progress(f"{name}: {len(parts[-1])} examples to learn from")
-    return pd.concat(parts, ignore_index=True)
+    learnt = pd.concat(parts, ignore_index=True)
+    return learnt.assign(dataset=learnt["query_id"].str.split("|").str[0])
 
 
 def evaluate_dataset(
@@ -246,16 +277,57 @@ def evaluate_dataset(
     and whether the forecaster abstains. Intervals resample tasks.
     """
     train = training_examples(dataset, sources, progress)
+    measured = load_measurements(dataset, sources)
+    tables = _judged(dataset, train, _test_splits(dataset, measured), progress)
+    if dataset == "ladder":
+        splits, below = ladder_variants(measured)
+        past = train[(train["dataset"] != dataset) | (train["target_params"] < below)]
+        tables += _judged(dataset, past, splits, progress)
+    if dataset in ITEM_SETS:
+        tables += cod_tables(dataset, item_measurements(dataset, sources))
+        progress("judged clustering on difficulty")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _judged(
+    dataset: str, train: pd.DataFrame, splits: Iterable[tuple[str, pd.DataFrame]], progress: Callable[[str], None]
+) -> list[pd.DataFrame]:
+    """Fit to `train`, judge on every split."""
     X, y = PIPELINE.inputs(train), train["value"]
     models = {PIPELINE.family: _predictor(), **_baselines()}
     for name, model in models.items():
         model.fit(X, y, groups=train["query_id"])
-        progress(f"fitted {name}")
+        progress(f"fitted {name} to {len(train)} examples")
     tables = []
-    for split, rows in _test_splits(dataset, load_measurements(dataset, sources)):
+    for split, rows in splits:
         tables += list(_tables(dataset, split, rows, models))
         progress(f"judged {split}: {len(rows)} forecasts")
-    return pd.concat(tables, ignore_index=True)
+    return tables
+
+
+def ladder_variants(measured: pd.DataFrame) -> tuple[list[tuple[str, pd.DataFrame]], float]:
+    """Other ladders out of the own one: each of its `VARIANT_SIZES` largest sizes as target, by seeds of the ladder.
+
+    Returns
+    -------
+    splits : list of (name, examples)
+        ``<target>_from_s0``, ``..._s1``, ``..._all``: the target size's seeds, forecast from those seeds below it.
+    below : float
+        Parameters of the smallest target: what is learnt for these splits may only stem from targets below it.
+    """
+    sizes = np.sort(measured["n_params"].unique())[-VARIANT_SIZES:]
+    seeds = sorted(measured["run"].str.rsplit("-", n=1).str[1].unique())
+    splits = []
+    for size in sizes[::-1]:
+        part = measured[measured["n_params"] <= size].assign(is_target=measured["n_params"] == size)
+        name = part.loc[part["is_target"], "run"].iloc[0].rsplit("-", 1)[0]
+        for seed in [*seeds, "all"] if len(seeds) > 1 else ["all"]:
+            keep = part["is_target"] | part["run"].str.endswith(seed) if seed != "all" else part["is_target"].notna()
+            examples = examples_from_measurements(part[keep])
+            examples = examples[examples["split"] == "test"]
+            if len(examples):
+                splits.append((f"{name}_from_{seed}", examples))
+    return splits, float(sizes[0])
 
 
 def _test_splits(dataset: str, measured: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -280,13 +352,12 @@ def _tables(dataset: str, split: str, rows: pd.DataFrame, models: dict[str, Base
     cells = rows.set_index("cell_id", drop=False)
     X = PIPELINE.inputs(cells)
     forecasts = {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
-    extra = models[PIPELINE.family].extra_columns(X, forecasts[PIPELINE.family])
+    judge = models.get(PIPELINE.family, models.get("cod"))
+    assert judge is not None
+    extra = judge.extra_columns(X, forecasts[next(iter(forecasts))])
     keep = ["cell_id", "query_id", "replicate", "value", "repeat_prob", "standard_error", "benchmark"]
-    outcomes = (
-        cells[keep]
-        .assign(query_id=cells["benchmark"], abstain=extra["abstain"].astype("str"), method=extra["method"])
-        .reset_index(drop=True)
-    )
+    told = {"query_id": cells["benchmark"], "abstain": extra["abstain"].astype("str")}
+    outcomes = cells[keep].assign(**told).reset_index(drop=True)
     for name, forecast in forecasts.items():
         reference = None if name == PIPELINE.reference else forecasts[PIPELINE.reference]
         table = evaluate(
@@ -295,6 +366,93 @@ def _tables(dataset: str, split: str, rows: pd.DataFrame, models: dict[str, Base
             segments=("benchmark", "abstain"),
         )  # fmt: skip
         yield add_noise_floors(table, outcomes)
+
+
+# -- items --------------------------------------------------------------------------------------------
+def item_measurements(dataset: str, sources: Sources) -> pd.DataFrame:
+    """Pass rates of items, one row per size, seed, set of items and item: what clustering on difficulty needs.
+
+    Columns ``ladder``, ``seed``, ``benchmark`` (the set: a task, or a skill and all skills of the own ladder),
+    ``item_id``, ``n_params``, ``n_train_tokens``, ``train_flops``, ``pass_rate`` (0-1, over adjacent checkpoints where
+    the learning rate falls little between them).
+    """
+    if dataset == "ladder":
+        from assets.ladder import load_ladder
+
+        tables = load_ladder(sources.starter)
+        return items_of_ladder(tables.samples, tables.tasks)
+    from assets.readers.pythia_arithmetic import load_pythia_arithmetic
+
+    items = load_pythia_arithmetic(_fetched("pythia-arithmetic", sources))
+    late = items[items["step"] >= 0.8 * items["step"].max()]
+    keys = ["operation", "n_shot", "item_id", "n_params"]
+    rates = late.groupby(keys)["pass_rate"].mean().reset_index()
+    ends = items[items["step"] == items["step"].max()].drop(columns="pass_rate").merge(rates, on=keys)
+    benchmark = ends["operation"] + "/" + ends["n_shot"].astype("str") + "-shot"
+    return pd.DataFrame(ends.assign(ladder="pythia-deduped", seed=0, benchmark=benchmark))
+
+
+def items_of_ladder(samples: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """Items of the own ladder, in sets by skill and all together."""
+    ends = samples[samples["checkpoint"] > 0.999].astype({"benchmark": "str", "item_id": "str", "family": "str"})
+    skill = (
+        tasks.astype({"benchmark": "str", "skill": "str"}).drop_duplicates("benchmark").set_index("benchmark")["skill"]
+    )
+    table = pd.DataFrame({
+        "ladder": ends["family"], "seed": ends["seed"].astype(int), "item_id": ends["item_id"],
+        "n_params": ends["n_params"], "n_train_tokens": ends["n_train_tokens"], "train_flops": ends["train_flops"],
+        "pass_rate": ends["exact_pass_rate"].astype("float64"),
+    })  # fmt: skip
+    return pd.concat([table.assign(benchmark=ends["benchmark"].map(skill)), table.assign(benchmark="all skills")])
+
+
+def item_examples(dataset: str, items: pd.DataFrame) -> pd.DataFrame:
+    """Forecasts from items: every size with four or more below it is the target of one example per set and seed.
+
+    The largest size is the test split.
+    """
+    rows: list[dict[str, Any]] = []
+    largest = items["n_params"].max()
+    for (ladder, seed, benchmark), group in items.groupby(["ladder", "seed", "benchmark"], sort=True):
+        wide = group.pivot_table(index="n_params", columns="item_id", values="pass_rate").sort_index()
+        about = group.drop_duplicates("n_params").set_index("n_params").sort_index()
+        rates = wide.to_numpy()
+        for t in range(4, len(wide)):
+            name = f"{dataset}|{ladder}|{benchmark}|{seed}|{wide.index[t]:g}"
+            rows.append({
+                "cell_id": name, "query_id": str(benchmark), "replicate": 0, "repeat_prob": 1.0,
+                "split": "test" if wide.index[t] == largest else "train", "value": 100.0 * float(rates[t].mean()),
+                "standard_error": np.nan, "benchmark": str(benchmark),
+                "target_flops": float(about["train_flops"].iloc[t]),
+                "target_params": float(wide.index[t]), "chance_score": 0.0, "upper_score": 100.0,
+                "n_items": float(rates.shape[1]) * DRAWS, "ladder_flops": about["train_flops"].iloc[:t].tolist(),
+                "ladder_params": wide.index[:t].tolist(), "ladder_scores": (100.0 * rates[:t].mean(axis=1)).tolist(),
+                "item_pass_rates": [row.tolist() for row in rates[:t]],
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def cod_tables(dataset: str, items: pd.DataFrame) -> list[pd.DataFrame]:
+    """COD against the bounded exponential law on the same sets of items.
+
+    Split ``cod_largest`` has the largest size as target, ``cod_smaller`` all smaller ones; ``abstain`` is COD's.
+    """
+    from predictors.downstream_scaling.baselines import CodBaseline, DirectExponentialBaseline
+
+    examples = item_examples(dataset, items)
+    models: dict[str, BasePredictor] = {
+        "cod": CodBaseline(relative_unit=dataset == "ladder"),
+        "cod_logit": CodBaseline(space="logit", relative_unit=dataset == "ladder"),
+        "exponential": DirectExponentialBaseline(),
+    }
+    past = examples[examples["split"] == "train"]
+    for model in models.values():
+        model.fit(PIPELINE.inputs(past), past["value"], groups=past["query_id"])
+    tables = []
+    for split, rows in examples.groupby("split", sort=True):
+        name = "cod_largest" if split == "test" else "cod_smaller"
+        tables += list(_tables(dataset, name, rows, models))
+    return tables
 
 
 def read_inputs(path: Path) -> pd.DataFrame:
