@@ -255,10 +255,12 @@ class Registry:
         with _unless_absent():
             _remove(client.get_run(run_id).info.artifact_uri)
             client.delete_run(run_id)
-        if model_version.model_id is not None:
+        # The registry does not tell the logged model of a version but in its source.
+        scheme, _, model_id = str(model_version.source).rpartition("/")
+        if scheme == "models:":
             with _unless_absent():
-                _remove(client.get_logged_model(model_version.model_id).artifact_location)
-                client.delete_logged_model(model_version.model_id)
+                _remove(client.get_logged_model(model_id).artifact_location)
+                client.delete_logged_model(model_id)
         with _unless_absent():
             client.delete_model_version(model_version.name, str(model_version.version))
 
