@@ -15,6 +15,8 @@ __all__ = ["Mixture"]
 
 Floats = NDArray[np.float64]
 BISECTIONS = 46
+RESOLUTION = 1e-3
+"""Share of a bounded range within which a quantile is the bound itself: outcomes may be exactly 1, normals are not."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,10 @@ class Mixture:
         return np.asarray(np.clip((self.weights * parts).sum(axis=1) / self._inside(), self.lower, self.upper))
 
     def quantile(self, levels: Sequence[float]) -> Floats:
-        """Quantiles at `levels`, strictly increasing in (0, 1): shape (n, n_levels), non-decreasing in each row."""
+        """Quantiles at `levels`, strictly increasing in (0, 1): shape (n, n_levels), non-decreasing in each row.
+
+        A quantile nearer to a bound than 0.1 % of the range is the bound.
+        """
         checked = check_levels(levels)
         base, inside = self._raw_cdf(self.lower[:, None]), self._inside()[:, None]
         asked = base + checked[None, :] * inside
@@ -74,7 +79,10 @@ class Mixture:
             middle = 0.5 * (low + high)
             below = self._raw_cdf(middle) < asked
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.maximum.accumulate(0.5 * (low + high), axis=1)
+        out = np.maximum.accumulate(0.5 * (low + high), axis=1)
+        lower, upper = self.lower[:, None], self.upper[:, None]
+        near = RESOLUTION * np.where(np.isfinite(upper - lower), upper - lower, 0.0)
+        return np.where(out < lower + near, lower, np.where(out > upper - near, upper, out))
 
     def _raw_cdf(self, y: Floats) -> Floats:
         out = np.zeros(y.shape)

@@ -73,9 +73,8 @@ def test_reflection_folds_back_and_keeps_what_is_inside():
 
 def test_noise_free_prior_without_ills_is_monotone_for_rising_curves():
     """Second definition: switch off all that disturbs, and what is left is the mixture of shapes."""
-    quiet = CurvePrior(
-        log_noise=(-30, 0), drift=(-30, 0), decline=0, flat=0, dip=0, overfit=0, jump=0, late=0, outliers=0
-    )
+    nothing = dict.fromkeys(("decline", "flat", "dip", "overfit", "jump", "late", "outliers", "end_outliers"), 0.0)
+    quiet = CurvePrior(log_noise=(-30, 0), drift=(-30, 0), **nothing)
     t = np.tile(np.linspace(0, 12, 25, dtype=np.float32), (500, 1))
     curves = quiet.curves(t, np.random.default_rng(2)).astype(float)
     assert (np.diff(curves, axis=1) >= -1e-6).all()
