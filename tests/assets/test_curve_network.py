@@ -12,7 +12,7 @@ from assets.curve_network import CurveNetworkConfig, learning_curve_network, tra
 from assets.resources import Workspace
 from predictors.learning_curves.pfn import PriorFittedNetwork
 
-BRIEF = CurveNetworkConfig(n_curves=2_000_000, cpu_seconds=2.0, gpu_seconds=2.0)
+BRIEF = CurveNetworkConfig(n_curves=2_000_000, cpu_seconds=0.3, gpu_seconds=0.3)
 
 
 @pytest.fixture(autouse=True)

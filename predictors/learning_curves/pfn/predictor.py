@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,12 +22,64 @@ from predictors.learning_curves.pfn.prior import FARTHEST, MAX_CONTEXT
 from predictors.learning_curves.pfn.scaling import Prefixes, thin
 from predictors.schemas.learning_curves import CurveRequests
 
-__all__ = ["PfnPredictor", "mixture_of_batch"]
+__all__ = ["MixtureForecast", "PfnPredictor", "mixture_of_batch"]
 
 Floats = NDArray[np.float64]
 WEIGHTS_NAME = "network.safetensors"
 DIVERGED_SD = 0.15
 """Least standard deviation of a component, as a share of the range, once a curve had NaN or infinite points."""
+
+
+@dataclass(frozen=True)
+class MixtureForecast:
+    """Forecasts of n curves as mixtures, with the readings of `predictors.learning_curves.forecaster.CurveForecast`.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        n rows, in the unit of each metric.
+    rising : ndarray of bool of shape (n,)
+        Whether higher is better.
+    remaining : ndarray of shape (n,)
+        Share of the asked budget that is still to come.
+    index : Index
+    """
+
+    mixture: Mixture
+    rising: NDArray[np.bool_]
+    remaining: Floats
+    index: pd.Index
+
+    def quantiles(self, levels: Floats) -> pd.DataFrame:
+        """Quantiles in the metric's unit, one column per level, non-decreasing from left to right."""
+        names = [float(level) for level in levels]
+        return pd.DataFrame(self.mixture.quantile(names), index=self.index, columns=pd.Index(names, name="level"))
+
+    def log_density(self, y: pd.Series) -> pd.Series:
+        """Log density at the outcomes, nats per unit of the metric; higher is better. Beyond the range: its end."""
+        outcomes = np.clip(y.to_numpy(dtype=np.float64), self.mixture.lower, self.mixture.upper)
+        return pd.Series(self.mixture.log_density(outcomes), index=self.index, name="log_density")
+
+    def probability_above(self, target: float | pd.Series | Floats) -> pd.Series:
+        """Probability of an outcome better than `target`, given in the metric's unit."""
+        goal = np.broadcast_to(np.asarray(target, dtype=np.float64), (len(self.index),))
+        below = self.mixture.cdf(goal)
+        return pd.Series(np.where(self.rising, 1 - below, below), index=self.index, name="probability")
+
+    @classmethod
+    def concat(cls, parts: Sequence[MixtureForecast]) -> MixtureForecast:
+        """One table of forecasts after the other."""
+        names = [field.name for field in fields(Mixture)]
+        mixture = Mixture(*(np.concatenate([getattr(p.mixture, name) for p in parts]) for name in names))
+        index = pd.Index(np.concatenate([p.index.to_numpy() for p in parts]), name=parts[0].index.name)
+        rising, remaining = (np.concatenate([getattr(p, name) for p in parts]) for name in ("rising", "remaining"))
+        return cls(mixture, rising, remaining, index)
+
+    def loc(self, index: pd.Index) -> MixtureForecast:
+        """The forecasts of `index`, in its order."""
+        at = self.index.get_indexer(index)
+        mixture = Mixture(*(getattr(self.mixture, field.name)[at] for field in fields(Mixture)))
+        return MixtureForecast(mixture, self.rising[at], self.remaining[at], index)
 
 
 class PfnPredictor(BasePredictor):
@@ -52,32 +105,38 @@ class PfnPredictor(BasePredictor):
         self.network_ = PriorFittedNetwork.load_pretrained(WEIGHTS)
         self.width_ = 1.0
         if self.calibrate:
-            self.width_ = _best_width(self._mixture(X), y.to_numpy(dtype=np.float64))
+            self.width_ = _best_width(self._forecast(X).mixture, y.to_numpy(dtype=np.float64))
+
+    def distribution(self, X: pd.DataFrame) -> MixtureForecast:
+        """Forecast distributions, from which quantiles, densities and probabilities are read without a second pass."""
+        self._check_fitted()
+        return self._forecast(self._validate(X))
 
     def predict_log_density(self, X: pd.DataFrame, y: pd.Series) -> pd.Series:
         """Natural log of the forecast density at the outcomes `y`, per unit of the metric; higher is better.
 
         Outcomes beyond the range of the metric count as its end.
         """
-        self._check_fitted()
-        X = self._validate(X)
-        mixture = self._mixture(X)
-        outcomes = np.clip(self._aligned(y, X, "y").to_numpy(dtype=np.float64), mixture.lower, mixture.upper)
-        return pd.Series(mixture.log_density(outcomes), index=X.index, name="log_density")
+        return self.distribution(X).log_density(self._aligned(y, X, "y"))
+
+    def predict_probability_above(self, X: pd.DataFrame, target: float | pd.Series) -> pd.Series:
+        """Probability that a run ends better than `target`: above it, or below it where lower is better."""
+        return self.distribution(X).probability_above(target)
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
-        return self._mixture(X).quantile([float(level) for level in levels])
+        return self._forecast(X).quantiles(levels).to_numpy()
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
-        return self._mixture(X).mean()
+        return self._forecast(X).mixture.mean()
 
-    def _mixture(self, X: pd.DataFrame) -> Mixture:
+    def _forecast(self, X: pd.DataFrame) -> MixtureForecast:
         batch = read_curves(X)
         mixture = mixture_of_batch(self.network_, batch)
-        sds = mixture.sds
-        wide = DIVERGED_SD * batch.scale.span[:, None]
-        sds = np.where(batch.diverged[:, None], np.maximum(3 * sds, wide), sds)
-        return _widened(replace(mixture, sds=sds), self.width_)
+        wide = np.maximum(3 * mixture.sds, DIVERGED_SD * batch.scale.span[:, None])
+        mixture = replace(mixture, sds=np.where(batch.diverged[:, None], wide, mixture.sds))
+        remaining = 1.0 - np.exp(np.minimum(batch.last_log_x - batch.target, 0.0))
+        rising = np.asarray(batch.scale.best > batch.scale.worst)
+        return MixtureForecast(_widened(mixture, self.width_), rising, remaining, X.index)
 
     def _save(self, path: Path) -> dict[str, Any]:
         shutil.copyfile(self.weights_file_, path / WEIGHTS_NAME)

@@ -8,7 +8,7 @@ import torch
 from predictors.base import load_predictor
 from predictors.errors import InvalidInputError
 from predictors.learning_curves.pfn import PriorFittedNetwork
-from predictors.learning_curves.pfn.predictor import PfnPredictor
+from predictors.learning_curves.pfn.predictor import MixtureForecast, PfnPredictor
 from predictors.learning_curves.pfn.prior import CurvePrior
 
 LEVELS = (0.05, 0.5, 0.95)
@@ -100,3 +100,20 @@ def test_censored_ends_are_refused(curves):
     censored.iloc[0] = True
     with pytest.raises(InvalidInputError, match="no lower bound"):
         PfnPredictor().fit(X, y, is_censored=censored)
+
+
+def test_forecasts_can_be_picked_joined_and_asked_for_a_target(curves):
+    X, y = curves
+    predictor = PfnPredictor().fit(X, y)
+    whole = predictor.distribution(X)
+    first, rest = predictor.distribution(X.head(100)), predictor.distribution(X.tail(200))
+    joined = MixtureForecast.concat([rest, first]).loc(X.index)
+    np.testing.assert_allclose(joined.quantiles(np.array(LEVELS)), whole.quantiles(np.array(LEVELS)), atol=1e-4)
+    median = predictor.predict(X)
+    inside = (median > 0) & (median < 1)
+    np.testing.assert_allclose(whole.probability_above(median)[inside], 0.5, atol=1e-6)
+    falling = X.assign(higher_is_better=pd.array([False] * len(X), "boolean"))
+    target = 0.6
+    above = predictor.predict_probability_above(X, target)
+    mirrored = predictor.predict_probability_above(falling.assign(values=[1 - v for v in X["values"]]), 1 - target)
+    np.testing.assert_allclose(above, mirrored, atol=1e-3)
