@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from predictors.errors import DatasetError, InvalidInputError, NotFittedError
+from predictors.glance import valid_at_a_glance
 
 __all__ = ["EVALUATION_LEVELS", "LEVELS", "BasePredictor", "check_levels", "load_predictor"]
 
@@ -145,6 +146,10 @@ class BasePredictor(BaseEstimator):
         values = self._predict_mean(X) if len(X) else np.empty(0)
         return pd.Series(np.asarray(values, dtype=np.float64), index=X.index, name="mean")
 
+    def predict_both(self, X: pd.DataFrame, levels: Sequence[float]) -> tuple[pd.DataFrame, pd.Series]:
+        """`predict_quantiles` and `predict_mean`; a family overrides it where one computation serves both."""
+        return self.predict_quantiles(X, levels), self.predict_mean(X)
+
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What the family adds to a served forecast, index of `X`; nothing by default."""
         return pd.DataFrame(index=X.index)
@@ -205,6 +210,9 @@ class BasePredictor(BaseEstimator):
     def _validate(self, X: pd.DataFrame) -> pd.DataFrame:
         if not isinstance(X, pd.DataFrame):
             raise InvalidInputError(f"`X` must be a DataFrame, got {type(X).__name__}")
+        at_a_glance = valid_at_a_glance(self.input_schema, X)
+        if at_a_glance is not None:
+            return at_a_glance
         from pandera.errors import SchemaErrors
 
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from predictors.base import BasePredictor
+from predictors.base import LEVELS, BasePredictor
 
 __all__ = ["FORECAST_COLUMNS", "forecast_frame"]
 
@@ -20,11 +20,11 @@ def forecast_frame(predictor: BasePredictor, X: pd.DataFrame) -> pd.DataFrame:
         Index of `X`; `FORECAST_COLUMNS` in the unit of the target, then what the family adds
         (`BasePredictor.extra_columns`, such as dollars).
     """
-    quantiles = predictor.predict_quantiles(X)
+    quantiles, mean = predictor.predict_both(X, LEVELS)
     frame = quantiles.rename(
         columns={0.5: "median", 0.25: "lower_50", 0.75: "upper_50", 0.05: "lower_90", 0.95: "upper_90"}
     )
-    frame.insert(0, "mean", predictor.predict_mean(X))
+    frame.insert(0, "mean", mean)
     frame = frame[list(FORECAST_COLUMNS)]
     frame.columns.name = None
     return frame.join(predictor.extra_columns(X, frame))

@@ -37,9 +37,7 @@ SEPARATOR = "\x1f"
 def cell_keys(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
     """One key per row from `columns`; a null or absent category is the empty string."""
     parts = [
-        X[name].astype(object).where(X[name].notna(), "").to_numpy(dtype=object)
-        if name in X
-        else np.full(len(X), "", dtype=object)
+        X[name].to_numpy(dtype=object, na_value="") if name in X else np.full(len(X), "", dtype=object)
         for name in columns
     ]
     if not parts:
