@@ -21,8 +21,14 @@ CHECKS: tuple[dict[str, Any], ...] = (
 WARNINGS_OF_CHECK = {
     "few_censored": ("censoring",),
     "metering_varies": ("constant_metering",),
-    "tokens_complete": ("reasoning_unknown", "total_differs", "query_unknown", "thinking_budget_reached"),
-    "costs_known": ("unpriced", "cost_differs", "free_despite_tokens"),
+    "tokens_complete": (
+        "reasoning_unknown",
+        "total_differs",
+        "query_unknown",
+        "thinking_budget_reached",
+        "thinking_off",
+    ),
+    "costs_known": ("unpriced", "cost_differs", "cost_not_reported", "free_despite_tokens"),
 }
 
 

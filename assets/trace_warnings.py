@@ -10,6 +10,7 @@ WARNING_COLUMNS = ["check", "model", "n_rows", "share", "message"]
 COST_TOLERANCE = 0.05
 MIN_ROWS_CONSTANT = 20
 MAX_TYPICAL_CENSORED = 0.05
+MIN_THINKING_SHARE = 0.02
 CLOCK_TOLERANCE = pd.Timedelta(minutes=5)
 FIRST_TRACE = pd.Timestamp("2020-01-01", tz="UTC")
 """No request to a priced model is older: GPT-3's API opened in June 2020."""
@@ -47,6 +48,10 @@ _MESSAGES = {
     "cost_differs": f"our cost differs from the reported one by more than {COST_TOLERANCE:.0%}: batch or tier price, "
     "or reasoning tokens billed twice or not at all?",
     "clock_skew": "dated in the future or before 2020: is the clock of the logger right, and is the time UTC?",
+    "cost_not_reported": "other requests of the model have a reported cost, these have none or 0 beside tokens: a cost "
+    "that was lost?",
+    "thinking_off": f"reasoning tokens are reported but are less than {MIN_THINKING_SHARE:.0%} of the output: "
+    "thinking is switched off, or nearly; do not compare as a reasoning model",
     "total_differs": "the reported total is not input + output: are reasoning or cached tokens left out?",
 }
 
@@ -62,6 +67,8 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> lis
         "free_despite_tokens": (ours == 0) & (n_tokens > 0),
         "cost_differs": (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
         "clock_skew": (traces["started_at"] > now + CLOCK_TOLERANCE) | (traces["started_at"] < FIRST_TRACE),
+        "cost_not_reported": _cost_lost(traces),
+        "thinking_off": _thinking_off(traces),
         "total_differs": raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
     }
     total = traces.groupby("model").size()
@@ -75,6 +82,20 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> lis
                 message = _MESSAGES[check]
                 found.append({"check": check, "model": model, "n_rows": int(n), "share": share, "message": message})
     return found
+
+
+def _cost_lost(traces: pd.DataFrame) -> pd.Series:
+    """Rows without a reported cost, or with one of 0, of models that mostly have one."""
+    lost = traces["cost_reported_usd"].isna() | (traces["cost_reported_usd"] == 0)
+    return lost & (lost.groupby(traces["model"]).transform("mean") < 0.5)
+
+
+def _thinking_off(traces: pd.DataFrame) -> pd.Series:
+    """Rows of models that report reasoning tokens, of which there are next to none but not none."""
+    known = traces["reasoning_tokens"].notna()
+    reasoning = traces["reasoning_tokens"].astype("float64").groupby(traces["model"]).transform("sum")
+    output = traces["output_tokens"].astype("float64").where(known).groupby(traces["model"]).transform("sum")
+    return known & (reasoning > 0) & (reasoning < MIN_THINKING_SHARE * output)
 
 
 def _without_query(raw: pd.DataFrame) -> pd.Series:

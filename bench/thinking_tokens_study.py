@@ -2,12 +2,16 @@
 
     FORETELL_MIRROR=... python bench/thinking_tokens_study.py regimes --dataset pricing-reversal
     python bench/thinking_tokens_study.py regimes --dataset starter
+    FORETELL_MIRROR=... python bench/thinking_tokens_study.py lrm
+    FORETELL_MIRROR=... python bench/thinking_tokens_study.py dollars
     FORETELL_MIRROR=... python bench/thinking_tokens_study.py ablations
+    FORETELL_MIRROR=... python bench/thinking_tokens_study.py warm-ablations
     FORETELL_MIRROR=... python bench/thinking_tokens_study.py new-model
 
-`regimes` fits on train + calibration and reports on the test split; run it once. `ablations` and `new-model`
-use train + calibration only, by folds over queries. One JSON object a line, in log tokens unless it says
-otherwise; intervals are 95 % over queries.
+`regimes` fits on train + calibration and reports on the test split (errors, coverage by cell, bills with intervals,
+dollars); run it once. `lrm` judges nineteen prompts by five folds over them. `dollars` follows the split rule of the
+Price Reversal paper. `ablations`, `warm-ablations` and `new-model` use train + calibration only, by folds over queries.
+One JSON object a line, in log tokens unless it says otherwise; intervals are 95 % over queries.
 """
 
 from __future__ import annotations
@@ -17,23 +21,28 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from assets.datasets import load_traces
-from assets.thinking_tokens import examples_from_traces
-from predictors.base import EVALUATION_LEVELS
+from assets.family import fit_family
+from assets.thinking_tokens import PIPELINE, examples_from_traces
+from assets.token_regimes import REGIMES, evaluate_regimes, known_runs, query_folds, regime_rows
+from predictors.base import EVALUATION_LEVELS, BasePredictor
 from predictors.metrics import compare, evaluate
 from predictors.splits import assign_split
 from predictors.thinking_tokens.baselines import ModelBenchmarkBaseline
 from predictors.thinking_tokens.context import attach_context
 from predictors.thinking_tokens.cost import price_forecast, price_requests
 from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from predictors.thinking_tokens.totals import forecast_batch, simulate_totals
 
 INPUTS = [
     "query_id", "model", "provider", "benchmark", "reasoning_effort", "prompt_text", "input_tokens", "max_tokens",
 ]  # fmt: skip
+LEARN = [*INPUTS, "run_reasoning_tokens", "run_score"]
 CELL = ["model", "benchmark", "reasoning_effort"]
 
 
@@ -49,25 +58,12 @@ def load(dataset: str) -> pd.DataFrame:
     starter = Path("data/starter/local_llm_traces.jsonl.gz")
     mirror = os.environ.get("FORETELL_MIRROR")
     traces = load_traces(dataset, starter=starter, cache=cache, mirror=mirror, price=price_requests).traces
-    examples = examples_from_traces(traces)
-    examples["output_tokens"] = examples["value"]
-    return examples
+    return examples_from_traces(traces)
 
 
-def regimes(runs: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """Outcomes and inputs of each regime: what the forecast of a query may know of its other runs."""
-    first, later = runs[runs["replicate"] == 0], runs[runs["replicate"] > 0]
-    found = {
-        "cold": (runs, runs[INPUTS]),
-        "warm": (first, attach_context(first[INPUTS], first, pilots=False)),
-    }
-    if len(later):
-        found["pilot and warm"] = (later, attach_context(later[INPUTS], first))
-        own = first.assign(only=first["query_id"] + first["model"] + first["reasoning_effort"].fillna(""))
-        alone = later[INPUTS].assign(query_id=later["query_id"] + later["model"] + later["reasoning_effort"].fillna(""))
-        found["pilot"] = (later, attach_context(alone, own.assign(query_id=own["only"])))
-        found["cold, where there is a pilot"] = (later, later[INPUTS])
-    return found
+def fit(predictor: BasePredictor, runs: pd.DataFrame) -> Any:
+    """`predictor`, fitted to `runs`."""
+    return predictor.fit(runs[LEARN], runs["value"], groups=runs["query_id"], is_censored=runs["is_censored"])
 
 
 def explained(runs: pd.DataFrame, forecast: pd.DataFrame, baseline: pd.DataFrame) -> tuple[float, float, float]:
@@ -117,79 +113,148 @@ def by_cell(runs: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
     return forecast.set_axis(runs["cell_id"]).loc[lambda f: ~f.index.duplicated()]
 
 
+def coverage_of_cells(dataset: str, regime: str, runs: pd.DataFrame, forecast: pd.DataFrame) -> None:
+    """Coverage of the 90 % interval by model x benchmark x effort; the least of those with 50 runs or more."""
+    rows = forecast.loc[runs["cell_id"]]
+    covered = runs["value"].between(rows[0.05].to_numpy(), rows[0.95].to_numpy())
+    cells = covered.groupby([runs[name].fillna("") for name in CELL]).agg(["mean", "size"])
+    large = cells[cells["size"] >= 50].sort_values("mean")
+    say(
+        dataset=dataset, regime=regime, metric="coverage_90 of cells of 50 runs", cells=len(large),
+        least=large["mean"].iloc[0] if len(large) else None, where=str(large.index[0]) if len(large) else None,
+        below_80=int((large["mean"] < 0.8).sum()),
+    )  # fmt: skip
+
+
 def study_regimes(dataset: str) -> None:
     """The test split, once."""
     examples = load(dataset)
     learn, test = examples[examples["split"] != "test"], examples[examples["split"] == "test"]
     started = time.perf_counter()
-    fitted = {
-        type(p).__name__: p.fit(
-            learn[INPUTS], learn["value"], groups=learn["query_id"], is_censored=learn["is_censored"]
-        )
-        for p in (ModelBenchmarkBaseline(), ThinkingTokensPredictor())
-    }
-    baseline, predictor = fitted.values()
+    baseline, predictor = (fit(p, learn) for p in (ModelBenchmarkBaseline(), ThinkingTokensPredictor()))
     say(dataset=dataset, rows=len(learn), fit_seconds=time.perf_counter() - started)
-    capped = test["is_capped"] | (test["model"] == "MiniMax-M2.5")
-    for regime, (runs, X) in regimes(test).items():
-        keep = ~capped[runs.index]
-        rows, inputs = runs[keep], X[keep]
-        forecast = by_cell(rows, predictor.predict_quantiles(inputs, EVALUATION_LEVELS))
-        base = by_cell(rows, baseline.predict_quantiles(rows[INPUTS], EVALUATION_LEVELS))
+    whole = test.assign(is_capped=test["is_capped"] | (test["model"] == "MiniMax-M2.5"))
+    for regime in REGIMES:
+        rows, X = regime_rows(PIPELINE, whole, regime)
+        rows = rows[~rows["is_capped"]]
+        if rows.empty:
+            continue
+        X = X.loc[rows["cell_id"].unique()]
+        forecast, base = (p.predict_quantiles(X, EVALUATION_LEVELS) for p in (predictor, baseline))
         report(dataset, regime, rows, forecast, base)
-    rows = test[capped]
+        coverage_of_cells(dataset, regime, rows, forecast)
+    rows = whole[whole["is_capped"]]
     if len(rows):
         forecasts = [by_cell(rows, p.predict_quantiles(rows[INPUTS], EVALUATION_LEVELS)) for p in (predictor, baseline)]
         report(dataset, "cold, capped models as min(tokens, cap)", rows, *forecasts)
-    bills(dataset, test[~capped & (test["replicate"] == 0)], predictor, baseline)
+    first = whole[~whole["is_capped"] & (whole["replicate"] == 0)]
+    bills(dataset, first, predictor)
+    dollars(dataset, first, learn, predictor, baseline)
 
 
-def bills(
-    dataset: str, runs: pd.DataFrame, predictor: ThinkingTokensPredictor, baseline: ModelBenchmarkBaseline
+def bills(dataset: str, runs: pd.DataFrame, predictor: ThinkingTokensPredictor) -> None:
+    """Total tokens of every model on every benchmark: forecast, interval, truth."""
+    log_mean = np.exp(np.log(predictor.predict_quantiles(runs[INPUTS], EVALUATION_LEVELS)).mean(axis=1))
+    rows = []
+    for cell, part in runs.groupby([runs[name].fillna("") for name in CELL]):
+        drawn, _ = simulate_totals(forecast_batch(predictor, part[INPUTS]), n_draws=2000)
+        lower, upper = np.quantile(drawn, [0.05, 0.95])
+        truth = part["value"].sum()
+        rows.append(
+            {
+                "cell": "/".join(map(str, cell)), "n": len(part), "ratio": drawn.mean() / truth,
+                "log_ratio": log_mean[part.index].sum() / truth, "covered": bool(lower <= truth <= upper),
+                "width": (upper - lower) / truth, "truth": truth, "mean": drawn.mean(),
+            }
+        )  # fmt: skip
+    table = pd.DataFrame(rows)
+    error = (table["ratio"] - 1).abs()
+    say(
+        dataset=dataset, bill="mean", cells=len(table), median_error=error.median(), least=table["ratio"].min(),
+        most=table["ratio"].max(), all_cells=table["mean"].sum() / table["truth"].sum(),
+        interval_90_covers=f"{int(table['covered'].sum())} of {len(table)}", median_width=table["width"].median(),
+        exp_mean_log=(table["log_ratio"] * table["truth"]).sum() / table["truth"].sum(),
+    )  # fmt: skip
+    for row in table.to_dict("records"):
+        say(dataset=dataset, **{f"bill_{name}": value for name, value in row.items() if name not in ("truth", "mean")})
+
+
+def dollars(
+    dataset: str,
+    runs: pd.DataFrame,
+    learn: pd.DataFrame,
+    predictor: ThinkingTokensPredictor,
+    baseline: ModelBenchmarkBaseline,
 ) -> None:
-    """Sums over cells, and dollars per request."""
+    """Mean absolute error in dollars, averaged over models, over that of mean costs of the training queries."""
     X = runs[INPUTS]
-    quantiles = predictor.predict_quantiles(X, EVALUATION_LEVELS)
-    frame = runs[CELL].fillna("").assign(
-        value=runs["value"], mean=predictor.predict_mean(X), median=quantiles[0.5],
-        log_mean=np.exp(np.log(quantiles).mean(axis=1)),
-        covered=runs["value"].between(quantiles[0.05], quantiles[0.95]),
-    )  # fmt: skip
-    cells = frame.groupby(CELL).agg(
-        n=("value", "size"), value=("value", "sum"), mean=("mean", "sum"), log_mean=("log_mean", "sum"),
-        covered=("covered", "mean"),
-    )  # fmt: skip
-    for name in ("mean", "log_mean"):
-        ratio = cells[name] / cells["value"]
-        say(dataset=dataset, bill=name, median_ratio=ratio.median(), median_absolute_error=(ratio - 1).abs().median(),
-            least=ratio.min(), most=ratio.max(), all_cells=cells[name].sum() / cells["value"].sum())  # fmt: skip
-    large = cells[cells["n"] >= 50]
-    say(dataset=dataset, least_coverage_of_cells_of_50=large["covered"].min() if len(large) else None, cells=len(large))
-    priced = X.assign(output_tokens=runs["value"])
-    truth = price_requests(priced)["cost_usd"]
+    truth = price_requests(X.assign(output_tokens=runs["value"]))["cost_usd"]
     if truth.isna().all():
         return
-    mean_cost = price_forecast(X, pd.DataFrame({"b": baseline.predict_mean(X)}))["cost_b_usd"]
-    for name, tokens in {"median": quantiles[0.5], "mean": frame["mean"]}.items():
-        cost = price_forecast(X, pd.DataFrame({"p": tokens}))["cost_p_usd"]
-        errors = pd.DataFrame({"model": runs["model"], "p": (cost - truth).abs(), "b": (mean_cost - truth).abs()})
-        per_model = errors.groupby("model")[["p", "b"]].mean()
-        rng = np.random.default_rng(0)
-        codes, names = pd.factorize(runs["query_id"])
-        draws = []
-        for _ in range(500):
-            w = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))[codes]
-            sums = (
-                errors[["p", "b"]]
-                .mul(w, axis=0)
-                .groupby(errors["model"])
-                .sum()
-                .div(pd.Series(w, errors.index).groupby(errors["model"]).sum(), axis=0)
-            )
-            draws.append(sums["p"].mean() / sums["b"].mean())
-        lower, upper = np.quantile(draws, [0.025, 0.975])
-        say(dataset=dataset, dollars=name, mae_usd=per_model["p"].mean(), baseline_mae_usd=per_model["b"].mean(),
-            ratio=per_model["p"].mean() / per_model["b"].mean(), lower=lower, upper=upper)  # fmt: skip
+    past = price_requests(learn[INPUTS].assign(output_tokens=learn["value"]))["cost_usd"].groupby(learn["model"]).mean()
+    means = {
+        "mean of the model": runs["model"].map(past),
+        "mean of model x benchmark": price_forecast(X, pd.DataFrame({"b": baseline.predict_mean(X)}))["cost_b_usd"],
+    }
+    ours = {"median": predictor.predict(X), "mean": predictor.predict_mean(X)}
+    codes, names = pd.factorize(runs["query_id"])
+    models, of_model = np.unique(runs["model"].to_numpy(dtype=object), return_inverse=True)
+    rng = np.random.default_rng(0)
+    draws = np.vstack([np.ones(len(names)), rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=500)])
+
+    def by_draw(errors: np.ndarray) -> np.ndarray:
+        """Error averaged over models, in each draw of queries; shape (n_draws,)."""
+        found = np.empty((len(draws), len(models)))
+        for m in range(len(models)):
+            rows = of_model == m
+            weights = draws[:, codes[rows]]
+            found[:, m] = (weights @ errors[rows]) / weights.sum(axis=1)
+        return found.mean(axis=1)
+
+    for against, mean_cost in means.items():
+        base = by_draw((mean_cost - truth).abs().to_numpy())
+        for name, tokens in ours.items():
+            cost = price_forecast(X, pd.DataFrame({"p": tokens}))["cost_p_usd"]
+            error = by_draw((cost - truth).abs().to_numpy())
+            ratio = error / base
+            lower, upper = np.quantile(ratio[1:], [0.025, 0.975])
+            say(
+                dataset=dataset, dollars=name, against=against, mae_usd=error[0], baseline_mae_usd=base[0],
+                ratio=ratio[0], lower=lower, upper=upper, n_queries=len(names),
+            )  # fmt: skip
+
+
+def study_dollars() -> None:
+    """The split rule of the paper: RandomState(42), a fifth of the queries that every model answered at a cost.
+
+    Models are those that all benchmarks have; arc-agi is left out because one model alone has it, and MiniMax-M2.5
+    because half of its runs are cut off.
+    """
+    examples = load("pricing-reversal")
+    examples = examples[(examples["replicate"] == 0) & (examples["benchmark"] != "arc-agi")]
+    everywhere = examples.groupby("model")["benchmark"].nunique() == examples["benchmark"].nunique()
+    models = [m for m in everywhere.index[everywhere] if m != "MiniMax-M2.5"]
+    counts = examples[examples["model"].isin(models)].groupby("query_id")["model"].nunique()
+    common = np.array(sorted(counts.index[counts == len(models)]))
+    order = np.random.RandomState(42).permutation(len(common))
+    test = set(common[order[: int(0.2 * len(common))]])
+    is_test = examples["query_id"].isin(test)
+    learn = examples[~is_test]
+    runs = examples[is_test & examples["model"].isin(models)]
+    say(split="paper", models=models, common=len(common), test=len(test))
+    baseline, predictor = (fit(p, learn) for p in (ModelBenchmarkBaseline(), ThinkingTokensPredictor()))
+    dollars("pricing-reversal, split rule of the paper", runs, learn, predictor, baseline)
+
+
+def study_lrm() -> None:
+    """Every prompt forecast by a fit that has not seen it."""
+    examples = load("lrm-token-economy")
+    folds = [(fit_family(PIPELINE, fold), fold) for fold in query_folds(examples)]
+    table = evaluate_regimes(PIPELINE, folds, dataset="lrm-token-economy", regimes=REGIMES)
+    shown = table[table["segment"].isin(["all", *(f"benchmark={b}" for b in examples["benchmark"].unique())])]
+    for row in shown[shown["metric"].isin(["crps", "mae", "mse", "coverage_90"])].to_dict("records"):
+        say(**{name: row[name] for name in ("split", "segment", "metric", "value", "ci_lower", "ci_upper",
+                                            "noise_floor", "baseline_value", "n_queries")})  # fmt: skip
 
 
 ABLATIONS: dict[str, dict[str, object]] = {
@@ -211,11 +276,41 @@ def study_ablations() -> None:
         for k in ("a", "b", "c"):
             learn, test = examples[fold != k], examples[fold == k]
             p = ThinkingTokensPredictor(**settings)  # type: ignore[arg-type]
-            p.fit(learn[INPUTS], learn["value"], groups=learn["query_id"], is_censored=learn["is_censored"])
+            fit(p, learn)
             parts.append(by_cell(test, p.predict_quantiles(test[INPUTS], EVALUATION_LEVELS)))
         forecasts[name] = pd.concat(parts)
         found = compare(examples, forecasts[name], next(iter(forecasts.values())), metric="crps", scale="log")
         say(ablation=name, crps_difference=found.difference, lower=found.ci_lower, upper=found.ci_upper)
+
+
+WARM_KNOWLEDGE: dict[str, list[str]] = {
+    "lengths of the other models' runs": [],
+    "and how much of them was reasoning": ["run_reasoning_tokens"],
+    "and whether they were right": ["run_score"],
+    "both, as shipped": ["run_reasoning_tokens", "run_score"],
+}
+
+
+def study_warm_ablations() -> None:
+    """What a warm forecast gains from each thing that is known of the other runs; one fold of three."""
+    examples = load("pricing-reversal")
+    examples = examples[examples["split"] != "test"]
+    fold = assign_split(examples["query_id"], fractions={"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, salt="ablation")
+    learn, judged = examples[fold != "a"], examples[fold == "a"]
+    judged = judged.assign(is_capped=judged["is_capped"] | (judged["model"] == "MiniMax-M2.5"))
+    baseline, predictor = (fit(p, learn) for p in (ModelBenchmarkBaseline(), ThinkingTokensPredictor(refit=False)))
+    unknown = ["run_reasoning_tokens", "run_score"]
+    forecasts = {}
+    for name, known in WARM_KNOWLEDGE.items():
+        blind = judged.assign(**{column: np.nan for column in unknown if column not in known})
+        rows, X = regime_rows(PIPELINE, blind, "warm")
+        rows = rows[~rows["is_capped"]]
+        X = X.loc[rows["cell_id"].unique()]
+        forecasts[name] = predictor.predict_quantiles(X, EVALUATION_LEVELS)
+        r2, lower, upper = explained(rows, forecasts[name], baseline.predict_quantiles(X, EVALUATION_LEVELS))
+        found = compare(rows, forecasts[name], next(iter(forecasts.values())), metric="crps", scale="log")
+        say(knows=name, r2=r2, r2_lower=lower, r2_upper=upper, crps_difference=found.difference,
+            lower=found.ci_lower, upper=found.ci_upper)  # fmt: skip
 
 
 def study_new_model(models: list[str], n_draws: int = 3) -> None:
@@ -225,7 +320,7 @@ def study_new_model(models: list[str], n_draws: int = 3) -> None:
     for model in models or sorted(examples.loc[~examples["is_capped"], "model"].unique()):
         others, own = examples[examples["model"] != model], examples[examples["model"] == model]
         p = ThinkingTokensPredictor(refit=False)
-        p.fit(others[INPUTS], others["value"], groups=others["query_id"], is_censored=others["is_censored"])
+        fit(p, others)
         plain = others[~others["is_capped"]]
         z = np.log(plain["value"])
         centred = (
@@ -237,8 +332,8 @@ def study_new_model(models: list[str], n_draws: int = 3) -> None:
                 anchors = runs.sample(20, random_state=seed)
                 rest = runs.drop(anchors.index)
                 rest = rest.sample(min(len(rest), 200), random_state=seed)
-                new = p.adapt(attach_context(anchors[INPUTS], others), anchors["value"])
-                median = new.predict(attach_context(rest[INPUTS], others))
+                new = p.adapt(attach_context(anchors[INPUTS], known_runs(others)), anchors["value"])
+                median = new.predict(attach_context(rest[INPUTS], known_runs(others)))
                 x, y = anchors["query_id"].map(centred).fillna(0.0), np.log(anchors["value"])
                 slope, intercept = np.polyfit(x, y, 1)
                 truth = np.log(rest["value"])
@@ -261,16 +356,18 @@ def study_new_model(models: list[str], n_draws: int = 3) -> None:
 def main() -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description="Accuracy of the thinking-token forecasts.")
-    parser.add_argument("study", choices=["regimes", "ablations", "new-model"])
+    studies = ["regimes", "lrm", "dollars", "ablations", "warm-ablations", "new-model"]
+    parser.add_argument("study", choices=studies)
     parser.add_argument("--dataset", default="pricing-reversal")
     parser.add_argument("--model", action="append", default=[])
     args = parser.parse_args()
     if args.study == "regimes":
         study_regimes(args.dataset)
-    elif args.study == "ablations":
-        study_ablations()
-    else:
+    elif args.study == "new-model":
         study_new_model(args.model)
+    else:
+        {"lrm": study_lrm, "dollars": study_dollars, "ablations": study_ablations,
+         "warm-ablations": study_warm_ablations}[args.study]()  # fmt: skip
 
 
 if __name__ == "__main__":

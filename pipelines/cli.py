@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines import bill_commands
 from pipelines.settings import Settings, quiet_environment
 
 app = typer.Typer(
@@ -137,19 +138,9 @@ def predict(
     run_predict(Settings(), family, file, out=out, as_json=json)
 
 
-@app.command()
-def quote(
-    file: Annotated[Path, typer.Argument(help="Requests: chat JSONL, batch input, csv or parquet.")],
-    model: Annotated[list[str], typer.Option(help="A model to quote; give it several times to compare.")],
-    budget: Annotated[float | None, typer.Option(help="USD: how probable is it that the total exceeds it?")] = None,
-    confidence: Annotated[float, typer.Option(help="With which probability the cheapest is to keep its total.")] = 0.9,
-    requests: Annotated[bool, typer.Option(help="With --json: a row per request instead of totals.")] = False,
-    json: Json = False,
-) -> None:
-    """The bill of a batch before it is sent: tokens and dollars with intervals, on each model."""
-    from pipelines.quote import run_quote
-
-    run_quote(Settings(), file, model, budget=budget, confidence=confidence, per_request=requests, as_json=json)
+app.command()(bill_commands.quote)
+app.command()(bill_commands.report)
+app.command()(bill_commands.route)
 
 
 @app.command()

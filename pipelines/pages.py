@@ -21,7 +21,7 @@ th:first-child, td:first-child, td.text, th.text { text-align: left; } tr.best t
 svg { display: block; width: 100%; height: auto; } li { margin: .15rem 0; }
 @media print { body { margin: 0; max-width: none; } .scroll { overflow: visible; } }
 """
-_NUMBER = re.compile(r"^[\s$<>~+-]*[\d.,]+(e[+-]?\d+)?\s*(%|k|M)?(\s*\[.*\])?$|^(-|inf|nan)$")
+_NUMBER = re.compile(r"^[\s$<>~+-]*[\d.,]+(e[+-]?\d+)?\s*(%|k|M)?(\s*\[.*\])?$|^(-|inf|nan|\[.*\])$")
 
 
 def page(title: str, body: str) -> str:

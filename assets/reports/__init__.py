@@ -7,6 +7,8 @@ from assets.reports.frontier import frontier_report_asset
 from assets.reports.price_reversals import SPEC as PRICE_REVERSALS
 from assets.reports.price_reversals import price_reversals_report_asset
 from assets.reports.report import Report, ReportSpec
+from assets.reports.routing import SPEC as ROUTING
+from assets.reports.routing import routing_report_asset
 from assets.reports.thinking_share import SPEC as THINKING_SHARE
 from assets.reports.thinking_share import thinking_share_report_asset
 from assets.reports.token_noise import SPEC as TOKEN_NOISE
@@ -15,7 +17,8 @@ from assets.reports.token_noise import token_noise_report_asset
 __all__ = ["REPORTS", "REPORT_ASSETS", "Report", "ReportSpec"]
 
 REPORTS: dict[str, ReportSpec] = {
-    spec.name.replace("_", "-"): spec for spec in (PRICE_REVERSALS, COST_OF_PASS, FRONTIER, THINKING_SHARE, TOKEN_NOISE)
+    spec.name.replace("_", "-"): spec
+    for spec in (PRICE_REVERSALS, COST_OF_PASS, FRONTIER, THINKING_SHARE, TOKEN_NOISE, ROUTING)
 }
 """By the name that the command line uses."""
 
@@ -25,4 +28,5 @@ REPORT_ASSETS = [
     frontier_report_asset,
     thinking_share_report_asset,
     token_noise_report_asset,
+    routing_report_asset,
 ]

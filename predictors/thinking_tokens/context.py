@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from predictors.schemas.requests import CONTEXT_COLUMNS, context_sizes
 
-__all__ = ["CONFIG", "FlatContext", "attach_context", "flatten_context", "sample_context", "summarise_context"]
+__all__ = [
+    "CONFIG",
+    "MEAN_RESIDUALS",
+    "FlatContext",
+    "attach_context",
+    "flatten_context",
+    "sample_context",
+    "summarise_context",
+]
 
 from dataclasses import dataclass
 
@@ -23,6 +31,9 @@ from predictors.thinking_tokens.hierarchy import cell_keys
 
 CONFIG: tuple[str, ...] = ("model", "reasoning_effort")
 """What a run shares with its pilots."""
+
+MEAN_RESIDUALS = [4, 8]
+"""Columns of `summarise_context`: mean residual of the warm runs, and of the pilots."""
 
 KEEP_ALL = 0.5
 EVERY_RUN = 0.5

@@ -14,12 +14,15 @@ from predictors.splits import assign_split
 from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
 from predictors.thinking_tokens.distribution import PILOT, WARM, tilted_curves
 
-__all__ = ["InformedHeads", "centred_tilt"]
+__all__ = ["InformedHeads", "add_signals", "centred_tilt", "fit_signals"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 N_FOLDS = 5
 MIN_SHARE = 0.2
+RIDGE_QUERIES = 3.0
+WARM_PRIOR = (1.0, 0.0, 0.0)
+PILOT_PRIOR = (0.4, 0.0, 0.6)
 STEPS: Floats = (np.arange(20) + 0.5) / 20
 
 
@@ -29,12 +32,65 @@ def centred_tilt(curves: Floats, codes: Ints, levels: Floats, mean: Floats, devi
     return centre, tilted_curves(curves, codes, levels, mean, deviation) - centre[:, None]
 
 
+def _patterns(signals: Floats) -> NDArray[np.object_]:
+    """Which signals each row has, such as ``110``; shape (n_samples,)."""
+    known = np.isfinite(signals)
+    return np.array(["".join("01"[int(flag)] for flag in row) for row in known], dtype=object)
+
+
+def _prior(pattern: str) -> Floats:
+    """Weights of the signals before any data."""
+    return np.array(PILOT_PRIOR if pattern[-1] == "1" else WARM_PRIOR)
+
+
+def fit_signals(signals: Floats, residual: Floats, weight: Floats, groups: NDArray[np.object_]) -> dict[str, Floats]:
+    """Weights of the signals by ridge regression of `residual`, apart by which signals a row has.
+
+    Pulled, with the weight of three queries, towards the copula's mean alone, and where there is a pilot towards .4 of
+    it and .6 of the pilot: within the range of what was seen the two say the same, beyond it only the pilot does.
+
+    Parameters
+    ----------
+    signals : ndarray of shape (n_samples, n_signals)
+        The first is the copula's mean, the last that of the pilots; NaN where a signal is missing.
+    residual, weight, groups : ndarrays of shape (n_samples,)
+
+    Returns
+    -------
+    dict
+        Pattern of known signals -> weights of shape (n_signals,), 0 for a missing one.
+    """
+    found = {}
+    patterns = _patterns(signals)
+    for pattern in np.unique(patterns):
+        rows = patterns == pattern
+        known = np.array([flag == "1" for flag in pattern])
+        design, w = signals[rows][:, known], weight[rows]
+        prior = _prior(pattern)[known]
+        gram = (design * w[:, None]).T @ design
+        per_query = np.trace(gram) / len(prior) / len(set(groups[rows]))
+        gram += (RIDGE_QUERIES * per_query + 1e-9) * np.eye(len(prior))
+        pull = (RIDGE_QUERIES * per_query + 1e-9) * prior
+        weights = np.zeros(signals.shape[1])
+        weights[known] = np.linalg.solve(gram, design.T @ (w * residual[rows]) + pull)
+        found[str(pattern)] = weights
+    return found
+
+
+def add_signals(weights: dict[str, Floats], signals: Floats) -> Floats:
+    """What the signals add to the location, as `fit_signals` weighs them or would without data; shape (n_samples,)."""
+    table = np.array([weights.get(str(p), _prior(str(p))) for p in _patterns(signals)]).reshape(signals.shape)
+    return np.asarray((np.nan_to_num(signals) * table).sum(axis=1))
+
+
 class InformedHeads:
     """Heads of forecasts that know runs of their query.
 
-    1. *Mean*: LightGBM with squared error, boosted from the copula's mean. Squared error uses every run of a leaf,
-       where a quantile near the end of the distribution uses few.
-    2. *Heads*: LightGBM with the quantile objective, boosted from the out-of-fold mean plus the copula's shape,
+    1. *Signals*: the copula's mean and the mean residuals of the warm runs and of the pilots, weighted by ridge
+       regression, apart by which of them are known. A line goes on where few queries were seen; a tree does not.
+    2. *Mean*: LightGBM with squared error, boosted from there. Squared error uses every run of a leaf, where a quantile
+       near the end of the distribution uses few.
+    3. *Heads*: LightGBM with the quantile objective, boosted from the out-of-fold mean plus the copula's shape,
        drawn together by as much as the mean has explained (apart for warm and pilot forecasts).
     """
 
@@ -50,7 +106,8 @@ class InformedHeads:
     def fit(
         self,
         columns: Floats,
-        centre: Floats,
+        location: Floats,
+        signals: Floats,
         shape: Floats,
         z: Floats,
         weight: Floats,
@@ -63,40 +120,47 @@ class InformedHeads:
         ----------
         columns : ndarray of shape (n_samples, n_columns)
             Codes of the categories first.
-        centre, shape : ndarrays of shape (n_samples,) and (n_samples, n_heads)
-            Mean of log tokens by the copula, and its quantiles around it.
+        location : ndarray of shape (n_samples,)
+            Log tokens that the request alone makes one expect.
+        signals : ndarray of shape (n_samples, 3)
+            What is to be added to it by the copula, the warm runs and the pilots; NaN where there are none.
+        shape : ndarray of shape (n_samples, n_heads)
+            Quantiles around the mean, by the copula.
         z, weight, groups, regime : ndarrays of shape (n_samples,)
             Log tokens, weight, query, and `WARM` or `PILOT`.
         """
         fractions = {str(fold): 1 / N_FOLDS for fold in range(N_FOLDS)}
         folds = assign_split(pd.Series(groups), fractions=fractions, salt="informed").to_numpy()
-        shift = np.zeros(len(z))
+        centre = np.empty(len(z))
         for fold in np.unique(folds):
             out = folds == fold
-            if out.all():
-                continue
-            booster = self.mean_boosting.mean(columns[~out], z[~out], centre[~out], weight[~out])
-            shift[out] = self.boosting.predict([booster], columns[out])[:, 0]
-        self.mean_ = [self.mean_boosting.mean(columns, z, centre, weight)]
+            rest = ~out if (~out).any() else out
+            linear = fit_signals(signals[rest], (z - location)[rest], weight[rest], groups[rest])
+            start = location + add_signals(linear, signals)
+            booster = self.mean_boosting.mean(columns[rest], z[rest], start[rest], weight[rest])
+            centre[out] = start[out] + self.boosting.predict([booster], columns[out])[:, 0]
+        self.linear_ = fit_signals(signals, z - location, weight, groups)
+        start = location + add_signals(self.linear_, signals)
+        self.mean_ = [self.mean_boosting.mean(columns, z, start, weight)]
         self.shares_ = {}
         for name in (WARM, PILOT):
             rows = regime == name
-            before = float((weight[rows] * (z - centre)[rows] ** 2).sum())
-            after = float((weight[rows] * (z - centre - shift)[rows] ** 2).sum())
+            before = float((weight[rows] * (z - location - signals[:, 0])[rows] ** 2).sum())
+            after = float((weight[rows] * (z - centre)[rows] ** 2).sum())
             self.shares_[name] = float(np.clip(np.sqrt(after / before), MIN_SHARE, 1.0)) if before > 0 else 1.0
-        starts = self._starts(centre + shift, shape, regime)
-        self.heads_ = self.boosting.quantiles(np.column_stack([columns, shift]), z, starts, weight)
+        starts = self._starts(centre, shape, regime)
+        self.heads_ = self.boosting.quantiles(np.column_stack([columns, centre - location]), z, starts, weight)
         return self
 
     def _starts(self, centre: Floats, shape: Floats, regime: Ints) -> Floats:
         share = np.array([self.shares_.get(int(name), 1.0) for name in regime])
         return np.asarray(centre[:, None] + share[:, None] * shape)
 
-    def values(self, columns: Floats, centre: Floats, shape: Floats, regime: Ints) -> Floats:
+    def values(self, columns: Floats, location: Floats, signals: Floats, shape: Floats, regime: Ints) -> Floats:
         """Log quantiles at `HEAD_LEVELS`, uncalibrated; arguments as for `fit`; shape (n_samples, n_heads)."""
-        shift = self.boosting.predict(self.mean_, columns)[:, 0]
+        shift = add_signals(self.linear_, signals) + self.boosting.predict(self.mean_, columns)[:, 0]
         learnt = self.boosting.predict(self.heads_, np.column_stack([columns, shift]))
-        return self._starts(centre + shift, shape, regime) + learnt
+        return self._starts(location + shift, shape, regime) + learnt
 
     def save(self, path: Path) -> dict[str, Any]:
         """Write the boosters into the folder `path`; returns JSON for `load`."""
@@ -104,6 +168,7 @@ class InformedHeads:
             "mean": save_boosters(path, "informed_mean", self.mean_),
             "heads": save_boosters(path, "informed", self.heads_),
             "shares": {str(regime): share for regime, share in self.shares_.items()},
+            "linear": {pattern: weights.tolist() for pattern, weights in self.linear_.items()},
         }
 
     @classmethod
@@ -113,4 +178,5 @@ class InformedHeads:
         informed.mean_ = load_boosters(path, "informed_mean", state["mean"])
         informed.heads_ = load_boosters(path, "informed", state["heads"])
         informed.shares_ = {int(regime): float(share) for regime, share in state["shares"].items()}
+        informed.linear_ = {pattern: np.array(weights) for pattern, weights in state["linear"].items()}
         return informed

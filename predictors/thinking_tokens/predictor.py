@@ -15,7 +15,14 @@ from predictors.splits import assign_split
 from predictors.thinking_tokens.adaptation import add_curves, add_effects, common_spread, fit_follower
 from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
 from predictors.thinking_tokens.censoring import ResidualDistribution
-from predictors.thinking_tokens.context import CONFIG, FlatContext, flatten_context, sample_context, summarise_context
+from predictors.thinking_tokens.context import (
+    CONFIG,
+    MEAN_RESIDUALS,
+    FlatContext,
+    flatten_context,
+    sample_context,
+    summarise_context,
+)
 from predictors.thinking_tokens.copula import ContextRuns, QueryCopula, normal_scores
 from predictors.thinking_tokens.details import DetailCentres
 from predictors.thinking_tokens.distribution import (
@@ -189,10 +196,11 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         centre, shape = centred_tilt(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
         told = summarise_context(len(chosen), context, self.context_configs_)
         informed = np.column_stack([columns[chosen, :N_PLAIN], mean, deviation, told])
+        signals = np.column_stack([centre, told[:, MEAN_RESIDUALS]])
         regime = np.full(len(chosen), WARM)
         regime[context.target[context.is_pilot]] = PILOT
         self.informed_ = InformedHeads(self._boosting(runs)).fit(
-            informed, location[chosen] + centre, shape, whole[chosen], runs.weight[chosen], runs.groups[chosen], regime
+            informed, location[chosen], signals, shape, whole[chosen], runs.weight[chosen], runs.groups[chosen], regime
         )
 
     def _judge_informed(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
@@ -309,6 +317,23 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self._check_fitted()
         return frozenset(config.split(SEPARATOR)[0] for config in self.copula_.configs_)
 
+    @property
+    def known_configs(self) -> list[tuple[str, str]]:
+        """Pairs of model and effort (empty where none was given) that runs were learnt from."""
+        self._check_fitted()
+        pairs = (config.split(SEPARATOR) for config in self.copula_.configs_)
+        return [(model, effort) for model, effort in pairs]
+
+    @property
+    def noise_factor(self) -> float:
+        """Factor within which 90 % of the runs of one request lie around its typical run; learnt from repeats.
+
+        Where nothing was repeated it rests on an assumption: noise is a quarter of the variance of a run.
+        """
+        self._check_fitted()
+        spread = common_spread(self.shapes_) * float(np.sqrt(np.mean(self.copula_.noise_)))
+        return float(np.exp(1.645 * spread))
+
     def shared_deviation(self, X: pd.DataFrame) -> pd.Series:
         """Standard deviation, in log tokens, of the error that all requests of a cell share; for sums of many."""
         self._check_fitted()
@@ -362,8 +387,9 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         if self.informed_ is not None and boosted.any():
             told = summarise_context(len(X), context, self.context_configs_)
             informed = np.column_stack([columns[:, :N_PLAIN], mean, deviation, told])
+            signals = np.column_stack([centre, told[:, MEAN_RESIDUALS]])
             values[boosted] = self.informed_.values(
-                informed[boosted], (location + centre)[boosted], shape[boosted], regime[boosted]
+                *(part[boosted] for part in (informed, location, signals, shape, regime))
             )
         return Heads(values, heads.codes, heads.curves, mean, deviation, regime)
 
