@@ -14,6 +14,7 @@ import typer
 
 from pipelines import bill_commands
 from pipelines.settings import Settings, quiet_environment
+from predictors.families import FAMILIES
 
 app = typer.Typer(
     name="foretell",
@@ -22,6 +23,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+Family = Annotated[str, typer.Argument(help=f"One of {', '.join(FAMILIES)}.")]
+Dataset = Annotated[
+    str, typer.Option(help="starter or ladder (bundled), lake (your own traces), or a public set by name.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per row and nothing else.")]
 
 
@@ -33,7 +38,7 @@ def demo(json: Json = False) -> None:
     run_demo(Settings(), as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 def ingest(
     paths: Annotated[
         list[str], typer.Argument(help="Files, folders, patterns; - is standard input; mlflow:URI a live store.")
@@ -53,7 +58,7 @@ def ingest(
     raise typer.Exit(run_ingest(Settings(), paths, options, curate=curate, as_json=json))
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Names of public data sets.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what there is.")] = False,
@@ -69,7 +74,7 @@ def fetch(
         fetch_public_data(Settings(), names or [], every=all_, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 def export(
     path: Annotated[Path, typer.Argument(help="File to write: .parquet, .csv or .jsonl.")],
     format: Annotated[str | None, typer.Option(help="parquet, csv, jsonl or otlp_json.")] = None,
@@ -80,7 +85,7 @@ def export(
     export_lake(Settings(), path, format=format)
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 def sql(
     query: Annotated[str, typer.Argument(help="For example: select model, count(*) from request_traces group by 1")],
     json: Json = False,
@@ -91,10 +96,10 @@ def sql(
     query_lake(Settings(), query, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Judge")
 def evaluate(
-    family: Annotated[str, typer.Argument(help="thinking_tokens or benchmark_scores")],
-    dataset: Annotated[str, typer.Option(help="starter, lake (your own traces), or a public set by name.")],
+    family: Family,
+    dataset: Dataset,
     json: Json = False,
 ) -> None:
     """Fit on the training queries of a data set and report the error on the others, next to its floor."""
@@ -108,27 +113,27 @@ def evaluate(
         print_evaluation(table)
 
 
-@app.command()
+@app.command(rich_help_panel="Judge")
 def floor(
-    family: Annotated[str, typer.Argument(help="thinking_tokens")],
-    dataset: Annotated[str, typer.Option(help="starter, lake (your own traces), or a public set by name.")],
+    family: Family,
+    dataset: Dataset,
     json: Json = False,
 ) -> None:
     """Estimate the noise floor of every segment of a data set, from all of its repeated runs."""
     from pipelines.console import print_floors, print_json
-    from pipelines.evaluation import floors_of_dataset
+    from pipelines.evaluation import family_module, floors_of_dataset
 
     table = floors_of_dataset(Settings(), family, dataset)
     if json:
         print_json(table)
     else:
-        print_floors(table, title=f"{family} on {dataset}: noise floor, log tokens")
+        print_floors(table, title=f"{family} on {dataset}: noise floor; {family_module(family).PIPELINE.unit}")
 
 
-@app.command()
+@app.command(rich_help_panel="Forecast")
 def predict(
-    family: Annotated[str, typer.Argument(help="thinking_tokens")],
-    file: Annotated[Path, typer.Argument(help="Requests: csv, parquet or jsonl; `model` and `prompt_text` at least.")],
+    family: Family,
+    file: Annotated[Path, typer.Argument(help="csv, parquet or jsonl, a row per forecast; see docs/ for its columns.")],
     out: Annotated[Path | None, typer.Option(help="Write the forecasts to this csv, parquet or jsonl file.")] = None,
     json: Json = False,
 ) -> None:
@@ -138,12 +143,12 @@ def predict(
     run_predict(Settings(), family, file, out=out, as_json=json)
 
 
-app.command()(bill_commands.quote)
-app.command()(bill_commands.report)
-app.command()(bill_commands.route)
+app.command(rich_help_panel="Forecast")(bill_commands.quote)
+app.command(rich_help_panel="Judge")(bill_commands.report)
+app.command(rich_help_panel="Forecast")(bill_commands.route)
 
 
-@app.command()
+@app.command(rich_help_panel="Forecast")
 def next_runs(
     file: Annotated[Path, typer.Argument(help="Candidate runs, as for `predict benchmark_scores`; `cost`, `wanted`.")],
     budget: Annotated[float, typer.Option(help="Most to spend, in the unit of the column `cost` (default 1 a run).")],
@@ -155,7 +160,7 @@ def next_runs(
     run_next_runs(Settings(), file, budget=budget, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def models(json: Json = False) -> None:
     """List registered versions, their error next to the floor, and why each is champion or not."""
     from pipelines.models import run_models
@@ -163,7 +168,7 @@ def models(json: Json = False) -> None:
     run_models(Settings(), as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def promote(
     family: Annotated[str, typer.Argument(help="A family with registered versions.")],
     version: Annotated[str, typer.Argument(help="The version that is to be champion.")],
@@ -176,7 +181,7 @@ def promote(
     promote(Settings(), family, version, force=force, why=why)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def rollback(
     family: Annotated[str, typer.Argument(help="A family with a former champion.")],
     why: Annotated[str, typer.Option(help="For the audit line.")],
@@ -187,7 +192,7 @@ def rollback(
     roll_back(Settings(), family, why=why)
 
 
-@app.command()
+@app.command(rich_help_panel="Judge")
 def vault(
     family: Annotated[str, typer.Argument(help="A family with a champion.")],
     why: Annotated[str, typer.Option(help="For the log of openings.")],
@@ -199,7 +204,7 @@ def vault(
     open_vault(Settings(), family, why=why, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def backup(folder: Annotated[Path, typer.Argument(help="An empty or new folder.")], json: Json = False) -> None:
     """Copy registry, lake and landed files, with checksums, while everything runs on."""
     from pipelines.backup import run_backup
@@ -207,7 +212,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="An empty or new folder."
     run_backup(Settings(), folder, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def restore(folder: Annotated[Path, typer.Argument(help="What `foretell backup` wrote.")], json: Json = False) -> None:
     """Verify a backup and put it in place; what was there is kept beside it."""
     from pipelines.backup import run_restore
@@ -215,7 +220,7 @@ def restore(folder: Annotated[Path, typer.Argument(help="What `foretell backup` 
     run_restore(Settings(), folder, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def doctor(json: Json = False) -> None:
     """Look for the usual faults of an installation."""
     from pipelines.doctor import run_doctor
@@ -223,7 +228,7 @@ def doctor(json: Json = False) -> None:
     raise typer.Exit(run_doctor(Settings(), as_json=json))
 
 
-@app.command()
+@app.command(rich_help_panel="Operate")
 def ui(
     dagster_port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000,

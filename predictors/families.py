@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from predictors.base import BasePredictor
+if TYPE_CHECKING:
+    from predictors.base import BasePredictor
 
 __all__ = ["ALL_PREDICTORS", "FAMILIES", "Family"]
 
@@ -48,6 +50,8 @@ class Family:
 
 
 def _build(path: str) -> BasePredictor:
+    from predictors.base import BasePredictor
+
     module, _, name = path.partition(":")
     predictor = getattr(import_module(module), name)()
     assert isinstance(predictor, BasePredictor)
