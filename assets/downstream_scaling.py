@@ -184,7 +184,8 @@ def measurements_of_ladder(checkpoints: pd.DataFrame) -> pd.DataFrame:
     final = table["checkpoint"] > 0.999
     ends = table[final].assign(score=score[final])
     spread = ends.groupby(["benchmark", "n_params"])["score"].var(ddof=1).groupby("benchmark").mean()
-    error = np.sqrt(table["benchmark"].map(spread).fillna(spread.mean())).clip(lower=LEAST_SEED_SD)
+    variance = table["benchmark"].map(spread).fillna(spread.mean())
+    error = pd.Series(np.sqrt(variance), index=table.index).clip(lower=LEAST_SEED_SD)
     return table.assign(
         dataset="ladder", ladder=table["family"], run=table["model"], score=score, is_final=final,
         standard_error=error.fillna(LEAST_SEED_SD), loss=table["loss"].astype("float64"),
@@ -234,10 +235,12 @@ def _example(columns: dict[str, np.ndarray], t: int, below: np.ndarray, reach: f
     def told(name: str) -> Any:
         return columns[name][below].tolist()
 
-    group = "|".join(str(columns[name][t]) for name in ("dataset", "ladder", "benchmark"))
+    dataset, ladder, benchmark, run = (str(columns[name][t]) for name in ("dataset", "ladder", "benchmark", "run"))
     is_target = bool(columns["is_target"][t])
+    # What is learnt counts models, not tasks: all tasks share the luck of the model that they are measured on.
+    query = f"task {dataset}|{ladder}|{benchmark}" if is_target else f"model {dataset}|{ladder}|{run}"
     return {
-        "cell_id": f"{group}|{columns['run'][t]}|{reach:g}", "query_id": group, "replicate": 0,
+        "cell_id": f"{dataset}|{ladder}|{benchmark}|{run}|{reach:g}", "query_id": query, "replicate": 0,
         "split": "test" if is_target else "train", "value": float(np.clip(columns["score"][t], 0, 100)),
         "is_censored": False, "is_capped": False, "repeat_prob": 1.0,
         "standard_error": float(columns["standard_error"][t]), "benchmark": str(columns["benchmark"][t]),
@@ -265,7 +268,7 @@ def training_examples(dataset: str, sources: Sources, progress: Callable[[str], 
         parts.append(examples[examples["split"] == "train"])
         progress(f"{name}: {len(parts[-1])} examples to learn from")
     learnt = pd.concat(parts, ignore_index=True)
-    return learnt.assign(dataset=learnt["query_id"].str.split("|").str[0])
+    return learnt.assign(dataset=learnt["cell_id"].str.split("|").str[0])
 
 
 def evaluate_dataset(

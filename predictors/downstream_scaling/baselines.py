@@ -13,7 +13,7 @@ from predictors.base import BasePredictor
 from predictors.downstream_scaling.cod import UNIT_FLOPS, CodReport, forecast_cod, unit_of_ladder
 from predictors.downstream_scaling.combination import EDGE, bounds
 from predictors.downstream_scaling.difficulty import Space
-from predictors.downstream_scaling.ladder import Ladder, LadderRequests, finals, read_ladders, with_something
+from predictors.downstream_scaling.ladder import Ladder, LadderRequests, read_ladders, with_something
 from predictors.downstream_scaling.least_squares import Floats
 from predictors.downstream_scaling.methods import forecast_shares
 
@@ -36,7 +36,7 @@ class _OneLawBaseline(BasePredictor):
         self.errors_: Floats = np.asarray(found - np.interp(0.5, GRID, found))
 
     def _points(self, X: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-        ladders = [with_something(finals(ladder)) for ladder in read_ladders(X)]
+        ladders = [with_something(ladder) for ladder in read_ladders(X)]
         shares = forecast_shares(ladders, [self.law])[:, 0]
         last = np.array([ladder.shares[-1] for ladder in ladders])
         shares = np.where(np.isfinite(shares), shares, last)
@@ -78,7 +78,7 @@ class CodBaseline(_OneLawBaseline):
 
     def reports(self, X: pd.DataFrame) -> list[CodReport | None]:
         """Report of every row; None where no items are given."""
-        return [self._report(finals(ladder)) for ladder in read_ladders(self._validate(X))]
+        return [self._report(ladder) for ladder in read_ladders(self._validate(X))]
 
     def _report(self, ladder: Ladder) -> CodReport | None:
         if ladder.pass_rates is None or not len(ladder):

@@ -23,6 +23,7 @@ from predictors.downstream_scaling.methods import forecast_shares, match_reach
 
 __all__ = [
     "GATES",
+    "MEDIAN",
     "PARTS",
     "REGIMES",
     "SCALE_LEVELS",
@@ -33,6 +34,7 @@ __all__ = [
     "gather",
     "group_weights",
     "regimes",
+    "widening",
 ]
 
 MARGIN_POINTS = 3.0
@@ -42,11 +44,14 @@ SMOOTH = 0.2
 """Points below which an absolute error counts as its square."""
 LEAST_BACKTEST_ERROR = 0.01
 LOW = 0.5
+MOST_WIDENING = 3.0
+LADDER_FOLDS = 5
 REGIMES = 3
 PARTS = ("constant", "sampling", "disagreement", "backtest", "reach", "drop", "flat")
 """Parts of the spread, all on the logit scale; see `gather`."""
 GATES = ("reach", "varied", "low", "levels")
 SCALE_LEVELS = np.r_[0.002, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2:0.81:0.1, 0.85, 0.9, 0.95, 0.975, 0.99, 0.998]
+MEDIAN = int(np.argmin(np.abs(SCALE_LEVELS - 0.5)))
 
 
 @dataclass(frozen=True)
@@ -299,6 +304,31 @@ class Spread:
                 scale = np.sqrt((parts[rows] ** 2) @ (coefficients[r] ** 2))
                 quantiles[r] = _fit_quantiles(errors[rows] / scale, weight[rows], start.quantiles[r], pull)
         return cls(coefficients, quantiles)
+
+
+def widening(
+    parts: Floats, errors: Floats, weight: Floats, regime: NDArray[np.intp], origin: NDArray[np.intp], start: Spread,
+    pull: float,
+) -> float:  # fmt: skip
+    """Factor on the quantiles that makes 90 % intervals hold 90 % of the errors on ladders they have not seen.
+
+    `origin` numbers the ladders; each has the same say, and a fold is a fifth of them. At least 1.
+    """
+    votes = group_weights(origin)
+    ratio = np.full(len(errors), np.nan)
+    ends = np.array([0.05, 0.5, 0.95])
+    for fold in np.unique(origin % LADDER_FOLDS):
+        out = origin % LADDER_FOLDS == fold
+        if out.all():
+            return 1.0
+        some = Spread.fit(parts[~out], errors[~out], weight[~out], regime[~out], start, pull)
+        quantiles = some.at(ends, regime[out]) * some.scale(parts[out], regime[out])[:, None]
+        lower, middle, upper = quantiles[:, 0], quantiles[:, 1], quantiles[:, 2]
+        ratio[out] = np.maximum((errors[out] - middle) / (upper - middle), (errors[out] - middle) / (lower - middle))
+    order = np.argsort(ratio, kind="stable")
+    share = votes[order].cumsum() / votes.sum()
+    at = min(int(np.searchsorted(share, 0.9)), len(order) - 1)
+    return float(np.clip(ratio[order][at], 1.0, MOST_WIDENING))
 
 
 def regimes(evidence: Evidence) -> NDArray[np.intp]:

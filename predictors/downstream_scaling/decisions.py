@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictors.base import BasePredictor
-from predictors.downstream_scaling.ladder import Ladder, finals, read_ladders
+from predictors.downstream_scaling.ladder import Ladder, read_ladders
 from predictors.errors import InvalidInputError
 
 __all__ = ["MeasurementPlan", "plan_measurement", "points_of_compute", "score_error", "smallest_worthwhile_compute"]
@@ -73,7 +73,10 @@ def smallest_worthwhile_compute(
     certainty: float = 0.5,
     largest: float = 1000.0,
 ) -> float:
-    """Smallest multiple of today's compute that buys `wanted_points` with probability `certainty`; infinite above `largest`."""
+    """Smallest multiple of today's compute that buys `wanted_points` with probability `certainty`.
+
+    Infinite where more than `largest` times as much is needed.
+    """
     if not 0 < certainty < 1 or not wanted_points > 0 or not largest > 1:
         raise InvalidInputError("`certainty` must be in (0, 1), `wanted_points` positive and `largest` above 1")
     ladder = _only(row)
@@ -99,7 +102,7 @@ def _at_compute(row: pd.DataFrame, ladder: Ladder, factors: Sequence[float]) -> 
 def _only(row: pd.DataFrame) -> Ladder:
     if len(row) != 1:
         raise InvalidInputError(f"`row` must be one forecast, got {len(row)} rows")
-    ladder = finals(read_ladders(row.assign(target_flops=1.0))[0])
+    ladder = read_ladders(row.assign(target_flops=1.0))[0]
     if not len(ladder):
         raise InvalidInputError("`row` holds no measured model")
     return ladder

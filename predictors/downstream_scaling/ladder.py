@@ -15,10 +15,9 @@ from pandera.typing import Series
 from predictors.downstream_scaling.least_squares import Floats
 from predictors.errors import InvalidInputError
 
-__all__ = ["FLOPS_PER_PARAM_TOKEN", "LISTS", "Ladder", "LadderRequests", "finals", "read_ladders", "with_something"]
+__all__ = ["FLOPS_PER_PARAM_TOKEN", "LISTS", "Ladder", "LadderRequests", "read_ladders", "with_something"]
 
 FLOPS_PER_PARAM_TOKEN = 6.0
-LATE_SHARE = 0.4
 LISTS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_losses",
          "ladder_is_final", "ladder_runs")  # fmt: skip
 """List columns of a row, one entry per model (or checkpoint of one)."""
@@ -35,8 +34,8 @@ class LadderRequests(pa.DataFrameModel):
     guess (0 by default), `upper_score` the highest possible (100). `n_items` is the number of items that the target's
     score will be measured on, from which its sampling noise follows. `ladder_errors` are standard errors in points,
     `ladder_losses` any loss that explains the task (its own, or the language-model loss), `ladder_runs` names the run
-    (model and seed) of each entry. `ladder_is_final` is false for intermediate checkpoints: those of the last 40 % of
-    a run count as models of their own with less compute, all of them tell how much scores wander.
+    (model and seed) of each entry. `ladder_is_final` is false for intermediate checkpoints, which only
+    tell how much scores wander.
     `item_pass_rates` (one list per entry, one number per item, 0-1, null for entries without) is what clustering
     on difficulty needs.
     """
@@ -71,11 +70,9 @@ class Ladder:
     Attributes
     ----------
     flops, params, tokens, scores, errors, losses : ndarray of shape (n_models,)
-        Final models and late checkpoints; scores in points; NaN where unknown.
+        Final models; scores in points; NaN where unknown.
     runs : tuple of str
         Names of the runs.
-    is_final : ndarray of bool of shape (n_models,)
-        False for late checkpoints.
     checkpoint_error : float
         Standard deviation of a score between adjacent late checkpoints, points; NaN where there are none.
     target_flops, target_params, target_tokens : float
@@ -93,7 +90,6 @@ class Ladder:
     errors: Floats
     losses: Floats
     runs: tuple[str, ...]
-    is_final: NDArray[np.bool_]
     checkpoint_error: float
     target_flops: float
     target_params: float
@@ -135,7 +131,7 @@ class Ladder:
         return replace(
             self, flops=self.flops[keep], params=self.params[keep], tokens=self.tokens[keep],
             scores=self.scores[keep], errors=self.errors[keep], losses=self.losses[keep],
-            runs=tuple(name for name, k in zip(self.runs, keep, strict=True) if k), is_final=self.is_final[keep],
+            runs=tuple(name for name, k in zip(self.runs, keep, strict=True) if k),
             target_flops=float(self.flops[target]), target_params=float(self.params[target]),
             target_tokens=float(self.tokens[target]),
             pass_rates=None if self.pass_rates is None else self.pass_rates[keep],
@@ -182,27 +178,14 @@ def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
         raise InvalidInputError(f"row {label!r}: give `target_flops`, or `target_params` and `target_tokens`")
     known = np.isfinite(scores) & np.isfinite(flops)
     order = np.argsort(flops, kind="stable")
-    order = order[(known & (final | _is_late(runs, tokens, flops)))[order]]
+    order = order[(known & final)[order]]
     return Ladder(
         flops=flops[order], params=params[order], tokens=tokens[order], scores=scores[order],
         errors=columns["ladder_errors"][order], losses=columns["ladder_losses"][order],
-        runs=tuple(runs[i] for i in order), is_final=final[order],
+        runs=tuple(runs[i] for i in order),
         checkpoint_error=_checkpoint_error(runs, flops, scores), target_flops=target_flops,
         target_params=float(target[1]), target_tokens=float(target[2]), chance=chance, upper=upper,
         n_items=_number(row, "n_items", np.nan), pass_rates=_pass_rates(row.get("item_pass_rates"), order, n, label),
-    )  # fmt: skip
-
-
-def finals(ladder: Ladder) -> Ladder:
-    """The ladder without its checkpoints."""
-    keep = ladder.is_final
-    if keep.all():
-        return ladder
-    return replace(
-        ladder, flops=ladder.flops[keep], params=ladder.params[keep], tokens=ladder.tokens[keep],
-        scores=ladder.scores[keep], errors=ladder.errors[keep], losses=ladder.losses[keep],
-        runs=tuple(name for name, k in zip(ladder.runs, keep, strict=True) if k), is_final=ladder.is_final[keep],
-        pass_rates=None if ladder.pass_rates is None else ladder.pass_rates[keep],
     )  # fmt: skip
 
 
@@ -213,8 +196,7 @@ def with_something(ladder: Ladder) -> Ladder:
     one = np.array([np.nan])
     return replace(
         ladder, flops=np.array([ladder.target_flops]), params=one, tokens=one, scores=np.array([ladder.chance]),
-        errors=one, losses=one, runs=("",), is_final=np.array([True]),
-        pass_rates=None,
+        errors=one, losses=one, runs=("",), pass_rates=None,
     )  # fmt: skip
 
 
@@ -277,17 +259,6 @@ def _pass_rates(value: Any, order: NDArray[np.intp], n: int, label: object) -> F
     if np.any((table < 0) | (table > 1)):
         raise InvalidInputError(f"row {label!r}: `item_pass_rates` must be in 0-1")
     return table if width else None
-
-
-def _is_late(runs: Sequence[str], tokens: Floats, flops: Floats) -> NDArray[np.bool_]:
-    """Whether an entry lies in the last `LATE_SHARE` of its run."""
-    progress = np.where(np.isfinite(tokens), tokens, flops)
-    whole: dict[str, float] = {}
-    for name, done in zip(runs, progress, strict=True):
-        whole[name] = max(whole.get(name, 0.0), float(done))
-    return np.array([
-        name != "" and done >= (1 - LATE_SHARE) * whole[name] for name, done in zip(runs, progress, strict=True)
-    ], dtype=bool)  # fmt: skip
 
 
 def _checkpoint_error(runs: Sequence[str], flops: Floats, scores: Floats) -> float:

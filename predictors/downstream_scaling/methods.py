@@ -17,7 +17,7 @@ METHODS: Mapping[str, Method] = {**DIRECT, **TWO_STEP}
 """Methods by name: a batch of ladders -> share of the way from chance to the upper bound, NaN where not applicable."""
 
 CANDIDATES = (
-    "last", "logit_linear", "logit_weighted", "exponential", "power", "bnsl", "exponential_nd", "two_step_nd",
+    "isotonic_last", "logit_weighted", "exponential", "power", "bnsl", "exponential_nd", "two_step_nd",
 )  # fmt: skip
 """What the forecaster chooses from: left by backtests on smaller models (docs/downstream_scaling.md)."""
 
@@ -50,13 +50,13 @@ def match_reach(ladder: Ladder, n_cuts: int) -> list[tuple[Ladder, float]]:
     """Backtests inside a ladder: what a part of it is to forecast, and the share that was measured there.
 
     The `n_cuts` parts are those whose target lies as far above them as the real target lies above the whole ladder,
-    as nearly as the ladder allows; each keeps three compute levels or more, and no checkpoint of the target's own run.
+    as nearly as the ladder allows; each keeps three compute levels or more, and nothing of the target's own run.
     """
     wanted = np.log(ladder.target_flops / ladder.flops[-1])
     top = np.log(ladder.flops[-1])
     runs = np.array(ladder.runs)
     choices = []
-    for target in np.flatnonzero(ladder.is_final).tolist():
+    for target in range(len(ladder)):
         other = (ladder.flops < ladder.flops[target] / 1.02) & ((runs != runs[target]) | (runs == ""))
         levels = _levels(ladder.flops[other])
         for count in range(3, len(levels) + 1):

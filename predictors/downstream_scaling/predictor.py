@@ -15,6 +15,7 @@ from predictors.base import BasePredictor
 from predictors.downstream_scaling.abstention import doubts
 from predictors.downstream_scaling.combination import (
     GATES,
+    MEDIAN,
     PARTS,
     REGIMES,
     SCALE_LEVELS,
@@ -24,6 +25,7 @@ from predictors.downstream_scaling.combination import (
     gather,
     group_weights,
     regimes,
+    widening,
 )
 from predictors.downstream_scaling.ladder import Ladder, LadderRequests, read_ladders, with_something
 from predictors.downstream_scaling.least_squares import Floats
@@ -67,7 +69,7 @@ class DownstreamScalingPredictor(BasePredictor):
     input_schema = LadderRequests
 
     def __init__(
-        self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, pull: float = 3.0, n_folds: int = 5
+        self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, pull: float = 1.0, n_folds: int = 5
     ) -> None:
         self.candidates = candidates
         self.trust = trust
@@ -105,7 +107,8 @@ class DownstreamScalingPredictor(BasePredictor):
             raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {score.min()} to {score.max()}")
         if is_censored.any():
             raise InvalidInputError("`is_censored` must be False: a score is no lower bound")
-        evidence = gather([with_something(ladder) for ladder in read_ladders(X)], self.candidates)
+        ladders = [with_something(ladder) for ladder in read_ladders(X)]
+        evidence = gather(ladders, self.candidates)
         codes = pd.factorize(groups)[0]
         weight = group_weights(codes)
         start, spread = self._start()
@@ -118,7 +121,13 @@ class DownstreamScalingPredictor(BasePredictor):
         self.stack_ = Stack.fit(evidence, score, weight, start, self.pull)
         usable = np.isfinite(evidence.z).any(axis=1)
         errors = (evidence.to_scale(score) - location)[usable]
-        self.spread_ = Spread.fit(parts[usable], errors, weight[usable], regimes(evidence)[usable], spread, self.pull)
+        about = parts[usable], errors, weight[usable], regimes(evidence)[usable]
+        found = Spread.fit(*about, spread, self.pull)
+        # Parts of one ladder share its smallest model.
+        origin = pd.factorize(np.array([ladder.flops[0] for ladder in ladders]))[0]
+        factor = widening(*about, origin[usable], spread, self.pull)
+        middle = found.quantiles[:, [MEDIAN]]
+        self.spread_ = Spread(found.coefficients, middle + factor * (found.quantiles - middle))
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
