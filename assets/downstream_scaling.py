@@ -286,6 +286,8 @@ def evaluate_dataset(
         splits, below = ladder_variants(measured)
         past = train[(train["dataset"] != dataset) | (train["target_params"] < below)]
         tables += _judged(dataset, past, splits, progress)
+    if dataset == "obs-scaling":
+        tables += observational_tables(measured)
     if dataset in ITEM_SETS:
         tables += cod_tables(dataset, item_measurements(dataset, sources))
         progress("judged clustering on difficulty")
@@ -369,6 +371,48 @@ def _tables(dataset: str, split: str, rows: pd.DataFrame, models: dict[str, Base
             segments=("benchmark", "abstain"),
         )  # fmt: skip
         yield add_noise_floors(table, outcomes)
+
+
+def observational_tables(measured: pd.DataFrame) -> list[pd.DataFrame]:
+    """Observational scaling against the bounded exponential law, on the largest model of every family.
+
+    Split ``observational``; point forecasts, so of the metrics only the mean absolute error says something.
+    """
+    from predictors.downstream_scaling.ladder import read_ladders
+    from predictors.downstream_scaling.methods import forecast_shares
+    from predictors.downstream_scaling.observational import ObservationalLaw
+    from predictors.metrics import evaluate
+
+    examples = examples_from_measurements(measured)
+    test = examples[examples["split"] == "test"].reset_index(drop=True)
+    small = measured[~measured["is_target"]]
+    share = (small["score"] - small["chance_score"]) / (100.0 - small["chance_score"])
+    wide = small.assign(share=share).pivot_table(index="run", columns="benchmark", values="share")
+    wide = wide[wide.notna().sum(axis=1) >= 3]
+    about = small.drop_duplicates("run").set_index("run").loc[wide.index]
+    law = ObservationalLaw.fit(
+        wide.to_numpy(), np.log(about["train_flops"].to_numpy()), about["ladder"].to_numpy(dtype=str)
+    )
+    family = test["cell_id"].str.split("|").str[1]
+    known = family.isin(about["ladder"]).to_numpy()
+    test, family = test[known].reset_index(drop=True), family[known].reset_index(drop=True)
+    found = np.array([
+        law.forecast(wide[b].to_numpy(), name, float(np.log(c)))
+        for b, name, c in zip(test["benchmark"], family, test["target_flops"], strict=True)
+    ])  # fmt: skip
+    direct = forecast_shares(read_ladders(PIPELINE.inputs(test)), ["exponential"])[:, 0]
+    chance = test["chance_score"].to_numpy()
+    points = {name: np.clip(chance + (100 - chance) * s, 0, 100) for name, s in
+              (("observational", found), ("exponential_law", direct))}  # fmt: skip
+    outcomes = test[["cell_id", "replicate", "value", "benchmark"]].assign(query_id=family)
+    frames = {name: pd.DataFrame({0.5: p}, index=pd.Index(test["cell_id"])) for name, p in points.items()}
+    return [
+        evaluate(
+            outcomes, frames["observational"], predictor="observational", family=PIPELINE.family, dataset="obs-scaling",
+            split="observational", baseline=frames["exponential_law"], baseline_name="exponential_law",
+            metrics=("mae",), segments=("benchmark",),
+        )
+    ]  # fmt: skip
 
 
 # -- items --------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ UNIT_FLOPS = 1e18
 """Unit of C in the paper; the threshold on `a` depends on it."""
 SMALLEST_IN_UNITS = 40.0
 A_MIN, B_MIN, C_MAX = 1.0, 0.1, 1.0
+RMSE_MAX = 0.1
+"""Not in the paper, whose filters let pass a law that lies flat through a falling cluster."""
 LEAST_MODELS = 4
 LEAST_RATIO = 0.2
 MAP_RMSE = 0.005
@@ -211,17 +213,20 @@ def _fit_laws(
     for k, rows in enumerate(groups):
         b, c, floor = float(np.exp(theta[1, k])), float(np.exp(theta[2, k])), float(expit(theta[3, k]))
         a = float(np.exp(theta[0, k] + b * np.log(flops[-1] / unit_flops)))
-        laws.append(ClusterLaw(len(rows), floor, a, b, c, float(rmse[k]), float(target[k]), _fault(a, b, c)))
+        laws.append(
+            ClusterLaw(len(rows), floor, a, b, c, float(rmse[k]), float(target[k]), _fault(a, b, c, float(rmse[k])))
+        )
     return laws
 
 
-def _fault(a: float, b: float, c: float) -> str:
+def _fault(a: float, b: float, c: float, rmse: float) -> str:
     faults = [
         text
         for wrong, text in (
             (not a > A_MIN, f"a <= {A_MIN:g} (hardly depends on compute)"),
             (not b > B_MIN, f"b <= {B_MIN:g} (too flat)"),
             (not 0 <= c < C_MAX, f"c >= {C_MAX:g} (its ceiling is too low)"),
+            (rmse > RMSE_MAX, f"rmse > {RMSE_MAX:g} (does not follow the law)"),
         )
         if wrong
     ]

@@ -197,7 +197,7 @@ def test_unknown_candidates_are_refused() -> None:
         DownstreamScalingPredictor.with_defaults(candidates=("magic",))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     scores=st.lists(st.floats(0, 100), min_size=1, max_size=9),
     chance=st.sampled_from([0.0, 25.0, 50.0]),
