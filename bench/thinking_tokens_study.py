@@ -36,6 +36,7 @@ from predictors.splits import assign_split
 from predictors.thinking_tokens.baselines import ModelBenchmarkBaseline
 from predictors.thinking_tokens.context import attach_context
 from predictors.thinking_tokens.cost import price_forecast, price_requests
+from predictors.thinking_tokens.features import TextEmbedding
 from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 from predictors.thinking_tokens.totals import forecast_batch, simulate_totals
 
@@ -149,7 +150,8 @@ def study_regimes(dataset: str) -> None:
         report(dataset, "cold, capped models as min(tokens, cap)", rows, *forecasts)
     first = whole[~whole["is_capped"] & (whole["replicate"] == 0)]
     bills(dataset, first, predictor)
-    dollars(dataset, first, learn, predictor, baseline)
+    _, warm = regime_rows(PIPELINE, whole, "warm")
+    dollars(dataset, first, learn, predictor, baseline, warm=warm.loc[first["cell_id"]].set_axis(first.index))
 
 
 def bills(dataset: str, runs: pd.DataFrame, predictor: ThinkingTokensPredictor) -> None:
@@ -185,6 +187,8 @@ def dollars(
     learn: pd.DataFrame,
     predictor: ThinkingTokensPredictor,
     baseline: ModelBenchmarkBaseline,
+    *,
+    warm: pd.DataFrame | None = None,
 ) -> None:
     """Mean absolute error in dollars, averaged over models, over that of mean costs of the training queries."""
     X = runs[INPUTS]
@@ -197,6 +201,10 @@ def dollars(
         "mean of model x benchmark": price_forecast(X, pd.DataFrame({"b": baseline.predict_mean(X)}))["cost_b_usd"],
     }
     ours = {"median": predictor.predict(X), "mean": predictor.predict_mean(X)}
+    if warm is not None:
+        ours["warm median"] = predictor.predict(warm)
+    priced = learn.assign(cost=price_requests(learn[INPUTS].assign(output_tokens=learn["value"]))["cost_usd"])
+    theirs = {"the paper's way: median of 5 nearest texts": nearest_costs(priced, runs)}
     codes, names = pd.factorize(runs["query_id"])
     models, of_model = np.unique(runs["model"].to_numpy(dtype=object), return_inverse=True)
     rng = np.random.default_rng(0)
@@ -213,8 +221,8 @@ def dollars(
 
     for against, mean_cost in means.items():
         base = by_draw((mean_cost - truth).abs().to_numpy())
-        for name, tokens in ours.items():
-            cost = price_forecast(X, pd.DataFrame({"p": tokens}))["cost_p_usd"]
+        costs = {name: price_forecast(X, pd.DataFrame({"p": tokens}))["cost_p_usd"] for name, tokens in ours.items()}
+        for name, cost in {**costs, **theirs}.items():
             error = by_draw((cost - truth).abs().to_numpy())
             ratio = error / base
             lower, upper = np.quantile(ratio[1:], [0.025, 0.975])
@@ -222,6 +230,24 @@ def dollars(
                 dataset=dataset, dollars=name, against=against, mae_usd=error[0], baseline_mae_usd=base[0],
                 ratio=ratio[0], lower=lower, upper=upper, n_queries=len(names),
             )  # fmt: skip
+
+
+def nearest_costs(learn: pd.DataFrame, runs: pd.DataFrame, k: int = 5) -> pd.Series:
+    """Median cost of the `k` training queries of nearest text (TF-IDF, cosine) on the model of each run."""
+    texts = learn.drop_duplicates("query_id").set_index("query_id")["prompt_text"]
+    embedding = TextEmbedding(n_components=150).fit(sorted(set(texts)))
+    table = learn[learn["replicate"] == 0].pivot_table(index="query_id", columns="model", values="cost")
+    asked = runs.drop_duplicates("query_id").set_index("query_id")["prompt_text"]
+    new = embedding.transform(asked.tolist())
+    found = pd.Series(np.nan, index=runs.index)
+    for model, own in runs.groupby("model"):
+        costs = table[model].dropna()
+        known = embedding.transform(texts.loc[costs.index].tolist())
+        known /= np.linalg.norm(known, axis=1, keepdims=True)
+        near = np.argpartition(-(new @ known.T), k, axis=1)[:, :k]
+        median = pd.Series(np.median(costs.to_numpy()[near], axis=1), index=asked.index)
+        found[own.index] = median.loc[own["query_id"]].to_numpy()
+    return found
 
 
 def study_dollars() -> None:

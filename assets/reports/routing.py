@@ -152,7 +152,9 @@ def _policies(
         name = f"always {model}" + (" (best)" if column == best else "") + (" (cheapest)" if column == cheapest else "")
         chosen.append((name, np.nan, np.tile(one_hot[column], (n, 1))))
     chosen.append(("random", np.nan, np.full((n, len(models)), 1 / len(models))))
-    least, most = expected.min(axis=1).sum(), max(expected[:, best].sum(), expected.min(axis=1).sum())
+    # From the cheapest model for every query to whatever is likeliest to pass, or the best model if that costs more.
+    least = expected.min(axis=1).sum()
+    most = max(expected[:, best].sum(), expected[rows, success.argmax(axis=1)].sum())
     for share in BUDGETS:
         budget = float(least + share * (most - least)) * (1 + 1e-9)
         chosen.append(("router", budget / n, one_hot[assign_models(success, expected, budget).choice]))

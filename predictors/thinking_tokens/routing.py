@@ -36,7 +36,7 @@ class SuccessForecaster:
         Seed of the embedding.
     """
 
-    def __init__(self, *, n_components: int = 40, penalty: float = 20.0, random_state: int | None = 0) -> None:
+    def __init__(self, *, n_components: int = 40, penalty: float = 5.0, random_state: int | None = 0) -> None:
         self.n_components = n_components
         self.penalty = penalty
         self.random_state = random_state
