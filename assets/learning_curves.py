@@ -1,50 +1,47 @@
-"""The learning-curve family: its examples, and how it is fitted and judged by data set."""
+"""The learning-curve family: how it is fitted and judged, by data set and by what is known of a curve."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
+from assets.curve_examples import DATASETS, LCDB_CUTS, LEAST_RUNS, examples_from_dataset, load_lcdb, usable_curves
 from assets.family import FamilyPipeline
 from assets.family_assets import build_family_assets
 from assets.input_tables import read_input_table
 from assets.resources import Workspace
 from assets.sources import Sources
-from predictors.base import EVALUATION_LEVELS, BasePredictor
+from predictors.base import EVALUATION_LEVELS
 from predictors.errors import InvalidInputError
 
+if TYPE_CHECKING:
+    from predictors.learning_curves.forecaster import CurveForecast, CurveForecaster
+
 __all__ = [
-    "CUTS",
     "DATASETS",
     "PIPELINE",
+    "curve_from_mlflow",
     "evaluate_dataset",
-    "examples_from_curves",
     "examples_from_dataset",
-    "lcdb_split",
     "learning_curves_assets",
     "read_inputs",
 ]
 
-DATASETS = ("lcdb",)
-CUTS = (0.1, 0.2, 0.4, 0.8)
-"""Shares of the anchors that are observed."""
-LEAST_ANCHORS = 8
-LEAST_RUNS = 5
-TRAIN_SHARE = 0.6
 METRICS = ("mae", "crps", "coverage_90", "width_90", "interval_score_90")
 LISTS = ("steps", "values", "standard_errors", "train_values", "sibling_learners", "sibling_steps", "sibling_values")
+LEARNER_FOLDS = 4
 
 
-def _predictor(**params: Any) -> BasePredictor:
+def _predictor(**params: Any) -> "CurveForecaster":
     from predictors.learning_curves.predictor import LearningCurvePredictor
 
     return LearningCurvePredictor(**{"random_state": 0, **params})
 
 
-def _baselines() -> dict[str, BasePredictor]:
+def _baselines() -> "dict[str, CurveForecaster]":
     from predictors.learning_curves.baselines import (
         BestFitBaseline,
         LastValueBaseline,
@@ -69,78 +66,26 @@ PIPELINE = FamilyPipeline(
     segments=("cut",),
     unit="unit of the metric (accuracy: share, 0-1)",
 )
+Progress = Callable[[str], None]
 
 
-# -- LCDB ---------------------------------------------------------------------------------------------
-def lcdb_split(datasets: pd.Series) -> pd.Series:
-    """``train`` or ``test`` for every row: 60 % of the data sets, drawn as in the reference measurements (seed 0)."""
-    names = np.sort(datasets.astype("int64").unique())
-    train = np.random.default_rng(0).permutation(names)[: int(TRAIN_SHARE * len(names))]
-    return pd.Series(np.where(datasets.astype("int64").isin(train), "train", "test"), index=datasets.index, dtype="str")
+def evaluate_dataset(dataset: str, sources: Sources, *, progress: Progress = lambda _: None) -> pd.DataFrame:
+    """The Evaluation table of a named set, all cuts together and one by one.
 
+    Intervals are over data sets (Pythia: tasks). Beside the losses stands ``log_likelihood``, the mean log density of
+    the outcome in nats per unit of the metric: higher is better, and so is its gain.
 
-def usable_curves(table: pd.DataFrame) -> pd.DataFrame:
-    """Anchors with five runs or more, of curves that have eight such anchors or more."""
-    kept = table[table["n"] >= LEAST_RUNS].sort_values(["dataset", "learner", "step"], ignore_index=True)
-    return kept[kept.groupby(["dataset", "learner"])["step"].transform("size") >= LEAST_ANCHORS]
+    Splits of ``lcdb`` differ in what is known of a test curve beside its own beginning:
 
+    - ``test``: the learner's name. What the reference measurements knew; the figures to compare.
+    - ``test_no_learner``: nothing. ``test_unseen_learner``: nothing, and the learner is not among the training curves.
+    - ``test_same_budget``: the other learners' curves on the data set, up to the budget of the curve itself.
+    - ``test_complete``: the other learners' whole curves on the data set.
+    - ``test_train_values``: the learner's scores on its own training data.
+    - ``test_single_run``: as ``test``, but judged on single runs, which have a floor of their own.
 
-def examples_from_curves(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per curve and cut: the first anchors as inputs, the mean accuracy at the last one as `value`.
-
-    `query_id` is the data set. `standard_errors` of the inputs count runs as independent; `standard_error` of the
-    outcome respects the outer splits, between which a share of the variance lies.
-    """
-    rows = []
-    for (dataset, learner), part in usable_curves(table).groupby(["dataset", "learner"]):
-        columns = {name: part[name].to_numpy(dtype=np.float64) for name in ("step", "value", "train_value", "sd", "n")}
-        error = columns["sd"] / np.sqrt(columns["n"])
-        last = part.iloc[-1]
-        split_error = last["split_sd"] / np.sqrt(last["n_splits"])
-        for cut in CUTS:
-            k = max(2, round(cut * len(part)))
-            rows.append({
-                "cell_id": f"{dataset}/{learner}/{cut:.0%}", "query_id": str(dataset), "value": last["value"],
-                "standard_error": error[-1] if np.isnan(split_error) else split_error, "cut": f"{cut:.0%}",
-                "dataset": str(dataset), "learner": str(learner), "steps": columns["step"][:k].tolist(),
-                "values": columns["value"][:k].tolist(), "standard_errors": error[:k].tolist(),
-                "train_values": columns["train_value"][:k].tolist(), "target_step": float(last["step"]),
-            })  # fmt: skip
-    out = pd.DataFrame(rows)
-    return out.assign(
-        split=lcdb_split(out["dataset"]), replicate=0, is_censored=False, is_capped=False, repeat_prob=1.0,
-        metric="accuracy", resource_unit="items", lower_bound=0.0, upper_bound=1.0,
-    )  # fmt: skip
-
-
-def _load_lcdb(sources: Sources) -> pd.DataFrame:
-    from assets.readers.lcdb import load_mean_curves
-
-    return load_mean_curves(sources.starter / "lcdb")
-
-
-def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
-    """One row per curve and cut of a named set, see `examples_from_curves`.
-
-    Raises
-    ------
-    InvalidInputError
-        If the set is not known.
-    DatasetError
-        If a file is missing.
-    """
-    if dataset not in DATASETS:
-        raise InvalidInputError(f"unknown data set {dataset!r}; learning_curves has {', '.join(DATASETS)}")
-    return examples_from_curves(_load_lcdb(sources))
-
-
-def evaluate_dataset(
-    dataset: str, sources: Sources, *, progress: Callable[[str], None] = lambda _: None
-) -> pd.DataFrame:
-    """The Evaluation table of a named set: every predictor on the test split, all cuts together and one by one.
-
-    Intervals are over data sets. Beside the losses stands ``log_likelihood``, the mean log density of the outcome in
-    nats per unit of the metric: higher is better.
+    In ``pythia`` every task is forecast by a fit to the other tasks (``task_out``); ``task_out_siblings`` knows whole
+    curves of the other models on the task as well.
 
     Parameters
     ----------
@@ -151,80 +96,168 @@ def evaluate_dataset(
         Told what has been done.
     """
     examples = examples_from_dataset(dataset, sources)
-    train, test = (examples[examples["split"] == name] for name in ("train", "test"))
-    fitted: dict[str, BasePredictor] = {}
+    if dataset == "pythia":
+        return _evaluate_pythia(examples, sources, progress)
+    return pd.concat(list(_evaluate_lcdb(examples, sources, progress)), ignore_index=True)
+
+
+# -- LCDB ---------------------------------------------------------------------------------------------
+def _evaluate_lcdb(examples: pd.DataFrame, sources: Sources, progress: Progress) -> Iterator[pd.DataFrame]:
+    from predictors.learning_curves.context import attach_siblings
+
+    train, test = (examples[examples["split"] == name].set_index("cell_id") for name in ("train", "test"))
+    found = {}
     for name, model in {PIPELINE.family: _predictor(), **_baselines()}.items():
-        X = PIPELINE.inputs(train)
-        fitted[name] = model.fit(X, train["value"], groups=train["query_id"])
-        progress(f"{name}: fitted on {len(train)} forecasts")
-    return pd.concat(list(_evaluate_split(dataset, "test", fitted, test)), ignore_index=True)
+        fitted = _fit(model, train)
+        found[name] = fitted.distribution(PIPELINE.inputs(test))
+        if name == PIPELINE.family:
+            own = fitted
+        progress(f"{name}: fitted on {len(train)} forecasts, asked for {len(test)}")
+    yield from _tables("lcdb", "test", found, test)
+    base = {PIPELINE.reference: found[PIPELINE.reference]}
+    curves = usable_curves(load_lcdb(sources))
+    plain = test.drop(columns="learner")
+    regimes = {
+        "test_no_learner": plain,
+        "test_same_budget": attach_siblings(test, curves, known="same_budget"),
+        "test_complete": attach_siblings(test, curves, known="complete"),
+    }
+    for split, rows in regimes.items():
+        given = {PIPELINE.family: own.distribution(PIPELINE.inputs(rows)), **base}
+        yield from _tables("lcdb", split, given, test, only=PIPELINE.family)
+        progress(split)
+    richer = _fit(_predictor(use_train_values=True, use_siblings=False), train)
+    given = {PIPELINE.family: richer.distribution(PIPELINE.inputs(test)), **base}
+    yield from _tables("lcdb", "test_train_values", given, test, only=PIPELINE.family)
+    progress("test_train_values")
+    unseen = {PIPELINE.family: _unseen_learners(train, test), **base}
+    yield from _tables("lcdb", "test_unseen_learner", unseen, test, only=PIPELINE.family)
+    progress("test_unseen_learner")
+    yield _single_runs(found, test, sources)
 
 
-def _evaluate_split(
-    dataset: str, split: str, models: Mapping[str, BasePredictor], rows: pd.DataFrame
-) -> Iterator[pd.DataFrame]:
-    """The tables of all models on the same rows, gain and skill against the reference among them."""
-    cells = rows.set_index("cell_id")
-    X = PIPELINE.inputs(cells)
-    forecasts = {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
-    densities = {name: _log_densities(model, X, cells["value"]) for name, model in models.items()}
-    for name in models:
-        reference = None if name == PIPELINE.reference else PIPELINE.reference
-        yield evaluation_rows(dataset, split, name, rows, forecasts, densities, reference)
+def _fit(model: "CurveForecaster", rows: pd.DataFrame) -> "CurveForecaster":
+    return model.fit(PIPELINE.inputs(rows), rows["value"], groups=rows["query_id"])
 
 
-def _log_densities(model: BasePredictor, X: pd.DataFrame, y: pd.Series) -> pd.Series:
-    from predictors.learning_curves.forecaster import CurveForecaster
+def _unseen_learners(train: pd.DataFrame, test: pd.DataFrame) -> "CurveForecast":
+    """Forecasts of each learner's test curves by fits to the other learners' training curves."""
+    from predictors.learning_curves.forecaster import CurveForecast
 
-    assert isinstance(model, CurveForecaster)
-    return model.predict_log_density(X, y)
+    learners = np.sort(test["learner"].unique())
+    parts = []
+    for fold in range(LEARNER_FOLDS):
+        out = list(learners[fold::LEARNER_FOLDS])
+        rest = train[~train["learner"].isin(out)].drop(columns="learner")
+        model = _fit(_predictor(use_siblings=False), rest)
+        rows = test[test["learner"].isin(out)].drop(columns="learner")
+        parts.append(model.distribution(PIPELINE.inputs(rows)))
+    return CurveForecast.concat(parts).loc(test.index)
 
 
-def evaluation_rows(
-    dataset: str, split: str, name: str, rows: pd.DataFrame, forecasts: Mapping[str, pd.DataFrame],
-    densities: Mapping[str, pd.Series], reference: str | None,
-) -> pd.DataFrame:  # fmt: skip
-    """Evaluation rows of one model: losses beside their floors, and the log likelihood."""
+def _single_runs(found: "Mapping[str, CurveForecast]", test: pd.DataFrame, sources: Sources) -> pd.DataFrame:
+    """Errors on the single runs at the last anchor, with the floor of their spread."""
+    from assets.readers.lcdb import load_final_runs
+    from predictors.metrics import evaluate
+
+    runs = load_final_runs(sources.starter / "lcdb")
+    cells = test.reset_index()[["cell_id", "query_id", "cut", "dataset", "learner"]]
+    outcomes = cells.merge(runs, on=["dataset", "learner"])
+    # A curve that a few runs went beyond its last usable anchor is asked about another step than they ended at.
+    n_runs = outcomes.groupby("cell_id")["value"].transform("size")
+    outcomes = outcomes[n_runs >= LEAST_RUNS].reset_index(drop=True)
+    outcomes["replicate"] = outcomes["outer_seed"] * 100 + outcomes["inner_seed"]
+    levels = np.array(EVALUATION_LEVELS)
+    return evaluate(
+        outcomes, found[PIPELINE.family].quantiles(levels), predictor=PIPELINE.family, family=PIPELINE.family,
+        dataset="lcdb", split="test_single_run", baseline=found[PIPELINE.reference].quantiles(levels),
+        baseline_name=PIPELINE.reference, metrics=("mae",), segments=("cut",),
+    )  # fmt: skip
+
+
+# -- Pythia -------------------------------------------------------------------------------------------
+def _evaluate_pythia(examples: pd.DataFrame, sources: Sources, progress: Progress) -> pd.DataFrame:
+    from assets.curve_examples import load_pythia
+    from predictors.learning_curves.context import attach_siblings
+    from predictors.learning_curves.forecaster import CurveForecast
+
+    rows = examples.set_index("cell_id")
+    curves = load_pythia(sources)
+    known = attach_siblings(rows, curves[curves["step"] >= 1_000], known="complete")
+    parts: dict[str, list[CurveForecast]] = {name: [] for name in (PIPELINE.family, "siblings", *_baselines())}
+    for task in sorted(rows["query_id"].unique()):
+        rest, asked = rows[rows["query_id"] != task], rows[rows["query_id"] == task]
+        for name, model in {PIPELINE.family: _predictor(), **_baselines()}.items():
+            fitted = _fit(model, rest)
+            parts[name].append(fitted.distribution(PIPELINE.inputs(asked)))
+            if name == PIPELINE.family:
+                parts["siblings"].append(fitted.distribution(PIPELINE.inputs(known.loc[asked.index])))
+        progress(f"{task}: forecast by the other tasks")
+    found = {name: CurveForecast.concat(part).loc(rows.index) for name, part in parts.items()}
+    siblings = {PIPELINE.family: found.pop("siblings"), PIPELINE.reference: found[PIPELINE.reference]}
+    tables = [*_tables("pythia", "task_out", found, rows, reference="last_value")]
+    siblings["last_value"] = found["last_value"]
+    tables += _tables("pythia", "task_out_siblings", siblings, rows, only=PIPELINE.family, reference="last_value")
+    jitter = rows.assign(standard_error=rows["jitter"])
+    own = {name: found[name] for name in (PIPELINE.family, "last_value")}
+    tables += _tables("pythia", "task_out_jitter_floor", own, jitter, only=PIPELINE.family, reference="last_value")
+    return pd.concat(tables, ignore_index=True)
+
+
+# -- tables -------------------------------------------------------------------------------------------
+def _tables(
+    dataset: str, split: str, found: "Mapping[str, CurveForecast]", rows: pd.DataFrame, *, only: str | None = None,
+    reference: str = PIPELINE.reference,
+) -> Iterator[pd.DataFrame]:  # fmt: skip
+    """Evaluation rows of each model (or of `only` one) on the same rows: losses beside their floors, log likelihood."""
     from assets.score_noise import add_noise_floors
     from predictors.metrics import evaluate
 
-    outcomes = rows.drop(columns=["split", *(c for c in LISTS if c in rows)])
-    table = evaluate(
-        outcomes, forecasts[name], predictor=name, family=PIPELINE.family, dataset=dataset, split=split,
-        baseline=None if reference is None else forecasts[reference], baseline_name=reference,
-        metrics=METRICS, segments=("cut",),
-    )  # fmt: skip
-    return pd.concat([add_noise_floors(table, outcomes), _likelihood_rows(table, outcomes, densities, name, reference)])
+    levels = np.array(EVALUATION_LEVELS)
+    quantiles = {name: forecast.quantiles(levels) for name, forecast in found.items()}
+    outcomes = rows.reset_index().drop(columns=["split", *(c for c in LISTS if c in rows)])
+    for name in found if only is None else [only]:
+        base = None if name == reference else reference
+        table = evaluate(
+            outcomes, quantiles[name], predictor=name, family=PIPELINE.family, dataset=dataset, split=split,
+            baseline=None if base is None else quantiles[base], baseline_name=base, metrics=METRICS, segments=("cut",),
+        )  # fmt: skip
+        yield add_noise_floors(table, outcomes)
+        yield _likelihood_rows(table, rows, found[name], None if base is None else (base, found[base]))
 
 
 def _likelihood_rows(
-    table: pd.DataFrame, outcomes: pd.DataFrame, densities: Mapping[str, pd.Series], name: str, reference: str | None
+    table: pd.DataFrame, rows: pd.DataFrame, found: "CurveForecast", base: "tuple[str, CurveForecast] | None"
 ) -> pd.DataFrame:
     from predictors.metrics import mean_estimate
     from predictors.schemas import as_evaluation
 
     head = table.iloc[0]
-    parts = {"all": outcomes, **{f"cut={cut}": part for cut, part in outcomes.groupby("cut")}}
+    density = found.log_density(rows["value"]).to_numpy()
+    reference = None if base is None else base[1].log_density(rows["value"]).to_numpy()
     out: list[dict[str, object]] = []
-    for segment, part in parts.items():
-        codes, groups = pd.factorize(part["query_id"])
-        value = mean_estimate(densities[name].loc[part["cell_id"]].to_numpy(), codes, len(groups))
+    for segment in ["all", *(f"cut={cut}" for cut in rows["cut"].unique())]:
+        at = np.arange(len(rows)) if segment == "all" else np.flatnonzero(rows["cut"] == segment.removeprefix("cut="))
+        codes, groups = pd.factorize(rows["query_id"].iloc[at])
+        value = mean_estimate(density[at], codes, len(groups))
         lower, upper = value.interval()
         row: dict[str, object] = {
             **{key: head[key] for key in ("predictor", "family", "dataset", "split")}, "segment": segment,
             "metric": "log_likelihood", "value": value.value, "ci_lower": lower, "ci_upper": upper,
-            "floor_source": "none: a log density has no floor that these runs identify",
-            "n_queries": len(groups), "n_replicates": len(part),
+            "floor_source": "none: the entropy of the outcome is not known",
+            "n_queries": len(groups), "n_replicates": len(at),
         }  # fmt: skip
-        if reference is not None:
-            base = mean_estimate(densities[reference].loc[part["cell_id"]].to_numpy(), codes, len(groups))
-            ends = (value - base).interval()
-            row |= {"baseline": reference, "baseline_value": base.value, "gain": value.value - base.value,
+        if base is not None and reference is not None:
+            other = mean_estimate(reference[at], codes, len(groups))
+            gain = value - other
+            ends = gain.interval()
+            row |= {"baseline": base[0], "baseline_value": other.value, "gain": gain.value,
                     "gain_ci_lower": ends[0], "gain_ci_upper": ends[1]}  # fmt: skip
         out.append(row)
     return as_evaluation(out)
 
 
+# -- inputs -------------------------------------------------------------------------------------------
 def read_inputs(path: Path) -> pd.DataFrame:
     """What `foretell predict learning_curves FILE` reads: a row per forecast, the columns of `CurveRequests`.
 
@@ -244,6 +277,71 @@ def read_inputs(path: Path) -> pd.DataFrame:
     return table
 
 
+def curve_from_mlflow(tracking_uri: str, run_id: str, metric: str, *, target_step: float | None = None) -> pd.DataFrame:
+    """The history of a metric of an MLflow run as one request.
+
+    Points that were logged twice for a step keep the latest; the `dataset` is the experiment, the `learner` the run's
+    name. Without `target_step` the run's parameter or tag ``target_step``, ``max_steps`` or ``epochs`` is read.
+
+    Parameters
+    ----------
+    tracking_uri : str
+    run_id : str
+    metric : str
+        Name of the metric, such as ``val_accuracy``. Names with ``loss`` or ``error`` count as better when lower.
+    target_step : float, optional
+        Step that is asked about.
+
+    Returns
+    -------
+    DataFrame of one row, valid under `CurveRequests`; index is the run.
+
+    Raises
+    ------
+    InvalidInputError
+        If the run or the metric is not there, or no target is known; says what is there.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    from predictors.learning_curves.curves import lower_is_better
+
+    client = MlflowClient(tracking_uri=tracking_uri)
+    try:
+        run = client.get_run(run_id)
+        history = client.get_metric_history(run_id, metric)
+    except MlflowException as error:
+        raise InvalidInputError(f"{run_id}: no such run at {tracking_uri} ({error.message})") from error
+    if not history:
+        there = ", ".join(sorted(run.data.metrics)) or "none"
+        raise InvalidInputError(f"{run_id}: has no metric {metric!r}; it has {there}")
+    told = {**run.data.tags, **run.data.params}
+    if target_step is None:
+        target_step = next((float(told[name]) for name in TARGET_NAMES if _is_number(told.get(name))), None)
+    if target_step is None:
+        raise InvalidInputError(
+            f"{run_id}: no target; give `--target-step` or log a parameter {' or '.join(TARGET_NAMES)}"
+        )
+    latest = {point.step: point for point in sorted(history, key=lambda p: (p.step, p.timestamp))}
+    steps = sorted(latest)
+    row: dict[str, list[object]] = {
+        "steps": [[float(step) for step in steps]], "values": [[float(latest[step].value) for step in steps]],
+        "target_step": [target_step], "metric": [metric], "learner": [run.info.run_name or run_id],
+        "dataset": [run.info.experiment_id], "higher_is_better": [not lower_is_better(metric)],
+    }  # fmt: skip
+    return pd.DataFrame(row, index=pd.Index([run_id], name="run_id"))
+
+
+TARGET_NAMES = ("target_step", "max_steps", "total_steps", "epochs", "num_train_epochs", "n_epochs")
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return float(str(value)) > 0
+    except ValueError:
+        return False
+
+
 # -- Dagster ------------------------------------------------------------------------------------------
 @dg.asset(
     group_name="learning_curves",
@@ -255,7 +353,7 @@ def learning_curves_examples(workspace: Workspace) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         value=examples,
         metadata={
-            "curves": len(examples) // len(CUTS),
+            "curves": len(examples) // len(LCDB_CUTS),
             "datasets": int(examples["dataset"].nunique()),
             "learners": int(examples["learner"].nunique()),
         },

@@ -101,6 +101,11 @@ class CurveBatch:
         """Log budget of the last observed point."""
         return self.log_x[np.arange(len(self)), self.lengths - 1]
 
+    @property
+    def spans(self) -> Floats:
+        """Horizon (log of the asked over the last observed budget, >= 0) and number of points, shape (n, 2)."""
+        return np.column_stack([np.maximum(self.target - self.last_log_x, 0.0), self.lengths])
+
     def weights(self, misfit: float) -> Floats:
         """Inverse standard deviations of the points (0 = none): measured errors and a misfit of the family."""
         known = np.where(np.isnan(self.errors), misfit, self.errors)

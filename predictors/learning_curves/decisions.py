@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from predictors.errors import InvalidInputError
-from predictors.learning_curves.curves import read_curves
 from predictors.learning_curves.forecaster import CurveForecaster
 
 __all__ = ["DECISION_COLUMNS", "advise"]
 
-Floats: TypeAlias = NDArray[np.float64]
 DECISION_COLUMNS: tuple[str, ...] = (
     "probability_above", "expected_gain", "remaining_share", "gain_per_budget", "stop",
 )  # fmt: skip
-N_LEVELS = 200
 
 
 def advise(
@@ -61,15 +55,11 @@ def advise(
         raise InvalidInputError("`least_probability` must be in [0, 1) and `margin` >= 0")
     if not np.isfinite(goal).all():
         raise InvalidInputError("`incumbent` must be finite in every row")
-    found, scale = predictor.distribution(X)
-    sign = np.sign(scale.best - scale.worst)
-    above = 1.0 - found.probability_below(scale.to_unit(goal + sign * margin))
-    levels = (np.arange(N_LEVELS) + 0.5) / N_LEVELS
-    unit_goal = scale.to_unit(goal)[:, None]
-    gain = np.maximum(found.quantiles(levels) - unit_goal, 0.0).mean(axis=1) * scale.span
-    batch = read_curves(X)
-    remaining = 1.0 - np.exp(batch.last_log_x - batch.target)
+    found = predictor.distribution(X)
+    sign = np.sign(found.scale.best - found.scale.worst)
+    above = found.probability_above(goal + sign * margin).to_numpy()
+    gain = found.expected_gain(goal)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(remaining > 0, gain / remaining, np.inf)
-    columns = (above, gain, remaining, rate, (above < least_probability) & (remaining > 0))
+        rate = np.where(found.remaining > 0, gain / found.remaining, np.inf)
+    columns = (above, gain, found.remaining, rate, (above < least_probability) & (found.remaining > 0))
     return pd.DataFrame(dict(zip(DECISION_COLUMNS, columns, strict=True)), index=X.index)

@@ -14,6 +14,7 @@ __all__ = ["LEAST_SCALE", "ScaleModel", "TruncatedT"]
 Floats: TypeAlias = NDArray[np.float64]
 LEAST_SCALE = 1e-4
 EDGE = 0.5
+PENALTY = 0.01
 MOST_ROWS = 3000
 """Rows that a handful of coefficients are fitted to; more change nothing that can be seen."""
 
@@ -84,13 +85,15 @@ class ScaleModel:
         columns, location, outcome, weight = (a[::step] for a in (columns, location, outcome, weight))
         share = weight / weight.sum()
         residual = np.abs(outcome - location)
-        start = np.r_[np.log(np.average(residual, weights=weight) + 1e-3), np.zeros(p - 1), np.log(3.0)]
+        # Few rows cannot tell the columns apart; the scale then follows the first of them, the method's own spread.
+        slopes = np.eye(p)[1] if p > 1 else np.zeros(p)
+        start = np.r_[slopes, np.log(3.0)]
+        start[0] = np.log(np.average(residual, weights=weight) + 1e-3) - np.average(columns @ slopes, weights=weight)
 
         def loss(v: Floats) -> float:
             model = cls(v[:-1], _df(v[-1]))
-            return float(
-                -(share * model.at(columns, location).log_density(outcome)).sum() + 1e-4 * (v[1:-1] ** 2).sum()
-            )
+            fitted = model.at(columns, location).log_density(outcome)
+            return float(-(share * fitted).sum() + PENALTY * ((v - start)[1:] ** 2).sum())
 
         found = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 200}).x
         return cls(found[:-1], _df(found[-1]))

@@ -18,6 +18,7 @@ __all__ = [
     "Siblings",
     "end_gaps",
     "family_columns",
+    "point_forecasts",
     "prefix_columns",
     "read_siblings",
     "sibling_columns",
@@ -72,6 +73,19 @@ def family_columns(batch: CurveBatch, forecasts: FamilyForecasts) -> Floats:
         relative, forecasts.deviation, forecasts.error, forecasts.log_evidence, middle, middle - batch.last,
         ensemble - batch.last, spread,
     ])  # fmt: skip
+
+
+def point_forecasts(batch: CurveBatch, forecasts: FamilyForecasts) -> Floats:
+    """Simple forecasts relative to the last value: the ensemble, the median family, means of the last two and three
+    points; shape (n, 4)."""
+    rows = np.arange(len(batch))
+    last = batch.last
+    total = last.copy()
+    means = []
+    for j in (1, 2):
+        total = total + batch.values[rows, np.maximum(batch.lengths - 1 - j, 0)]
+        means.append(total / (j + 1) - last)
+    return np.column_stack([forecasts.ensemble()[0] - last, np.median(forecasts.value, axis=1) - last, *means])
 
 
 def train_columns(X: pd.DataFrame, batch: CurveBatch) -> Floats:

@@ -17,12 +17,14 @@ from predictors.learning_curves.ensemble import ALL_FAMILIES, forecast_families
 from predictors.learning_curves.features import (
     Siblings,
     family_columns,
+    point_forecasts,
     prefix_columns,
     read_siblings,
     sibling_columns,
     train_columns,
 )
 from predictors.learning_curves.forecaster import CurveForecaster
+from predictors.learning_curves.hierarchy import LearnerPriors, WholeCurves
 from predictors.learning_curves.prefixes import TrainingPrefixes, training_prefixes
 from predictors.learning_curves.stack import StackHead
 
@@ -43,7 +45,8 @@ class LearningCurvePredictor(CurveForecaster):
 
     1. *Prefixes*: every training curve is cut at many places, each cut a case of its own (`prefixes`).
     2. *Columns*: the points themselves, maximum a posteriori fits of 13 parametric families with the measured noise
-       (`parametric`, `ensemble`), the learner's name, and sibling curves where they are known (`features`).
+       (`parametric`, `ensemble`), fits under what the learner's other curves were like (`hierarchy`), the learner's
+       name, and sibling curves where they are known (`features`).
     3. *Heads*: LightGBM for the median, then for the scale of a Student t by maximum likelihood of out-of-fold
        residuals over groups (`stack`), calibrated out of fold. There is a head for requests with and without a known
        learner, and with and without siblings; the forecast never leaves the range of the metric.
@@ -76,9 +79,9 @@ class LearningCurvePredictor(CurveForecaster):
         families: tuple[str, ...] = ALL_FAMILIES,
         use_siblings: bool = True,
         use_train_values: bool = False,
-        n_prefixes: int = 12,
+        n_prefixes: int = 10,
         n_folds: int = 3,
-        location_rounds: int = 500,
+        location_rounds: int = 400,
         scale_rounds: int = 120,
         least_curves: int = 5,
         num_threads: int = 1,
@@ -113,38 +116,51 @@ class LearningCurvePredictor(CurveForecaster):
         return sorted(str(name) for name in counts.index[counts >= self.least_curves])
 
     def _fit_heads(self, X: pd.DataFrame, cases: TrainingPrefixes, rng: np.random.Generator) -> dict[str, StackHead]:
-        base = self._base_columns(cases.batch, self._train_gaps(X, cases))
-        codes = self._codes(X)[cases.source]
-        partly = np.where(rng.random(len(codes)) < UNNAMED, np.nan, codes)
-        with_siblings = self.use_siblings and cases.has_siblings
-        near = sibling_columns(cases.batch, cases.siblings(rng), self.learners_) if with_siblings else None
+        train = cases.train_columns(X) if self.use_train_values else None
+        base, points = self._base_columns(cases.batch, train)
         folds = _folds(cases.group, self.n_folds, rng)
+        codes = self._codes(X)[cases.source]
+        near = None
+        if self.use_siblings and cases.has_siblings:
+            near = sibling_columns(cases.batch, cases.siblings(rng), self.learners_)
+        named = np.column_stack([codes, base, self._own_columns(X, cases, codes, folds)])
         heads = {}
         for head in HEADS:
             if (head == "siblings" and near is None) or (head == "learner" and not self.learners_):
                 continue
-            is_last = head == "siblings"
-            columns = self._join(head, base, partly if is_last else codes, near if is_last else None)
+            columns = base if head == "plain" else named
+            if head == "siblings" and near is not None:
+                unnamed = rng.random(len(codes)) < UNNAMED
+                columns = np.column_stack([named, near])
+                columns[unnamed, 0] = np.nan
             heads[head] = StackHead.fit(
-                columns, cases.batch.last, cases.outcome, cases.weight, folds, n_categorical=int(head != "plain"),
+                columns, cases.batch.last, points, cases.batch.spans, cases.outcome, cases.weight, folds,
+                n_categorical=int(head != "plain"),
                 location_rounds=self.location_rounds, scale_rounds=self.scale_rounds, seed=self.random_state,
                 num_threads=self.num_threads,
             )  # fmt: skip
         return heads
 
-    def _train_gaps(self, X: pd.DataFrame, cases: TrainingPrefixes) -> Floats | None:
-        return cases.train_columns(X) if self.use_train_values else None
+    def _own_columns(self, X: pd.DataFrame, cases: TrainingPrefixes, codes: Floats, folds: NDArray[np.intp]) -> Floats:
+        """Fits under the learners' priors; those of a fold come from the curves of the others."""
+        at = np.zeros(len(cases.curves), dtype=np.intp)
+        at[cases.curve] = np.arange(len(cases.curve))
+        whole = WholeCurves.fit(cases.curves, cases.final, _as_codes(codes[at]), len(self.learners_))
+        self.priors_ = whole.priors(np.ones(len(at), dtype=bool))
+        out = np.empty((0, 0))
+        for fold in np.unique(folds):
+            rows = np.flatnonzero(folds == fold)
+            part = whole.priors(folds[at] != fold).columns(cases.batch.take(rows), _as_codes(codes[rows]))
+            out = out if out.size else np.empty((len(codes), part.shape[1]))
+            out[rows] = part
+        return out
 
-    def _base_columns(self, batch: CurveBatch, train: Floats | None) -> Floats:
+    def _base_columns(self, batch: CurveBatch, train: Floats | None) -> tuple[Floats, Floats]:
+        """What every head reads, and the point forecasts among it."""
         forecasts = forecast_families(batch, self.families)
-        parts = [prefix_columns(batch), family_columns(batch, forecasts)]
-        return np.column_stack(parts if train is None else [*parts, train])
-
-    @staticmethod
-    def _join(head: str, base: Floats, codes: Floats, near: Floats | None) -> Floats:
-        if head == "plain":
-            return base
-        return np.column_stack([codes, base] if near is None else [codes, base, near])
+        points = point_forecasts(batch, forecasts)
+        parts = [prefix_columns(batch), family_columns(batch, forecasts), points]
+        return np.column_stack(parts if train is None else [*parts, train]), points
 
     def _codes(self, X: pd.DataFrame) -> Floats:
         """Position of each row's learner among those known, NaN for others."""
@@ -155,7 +171,7 @@ class LearningCurvePredictor(CurveForecaster):
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
-        base = self._base_columns(batch, train_columns(X, batch) if self.use_train_values else None)
+        base, points = self._base_columns(batch, train_columns(X, batch) if self.use_train_values else None)
         codes = self._codes(X)
         siblings = read_siblings(X, batch)
         chosen = self._choose(codes, siblings)
@@ -164,13 +180,13 @@ class LearningCurvePredictor(CurveForecaster):
             rows = np.flatnonzero(chosen == head)
             if not rows.size:
                 continue
-            part = batch.take(rows)
-            near = None
+            part, columns = batch.take(rows), base[rows]
+            if head != "plain":
+                columns = np.column_stack([codes[rows], columns, self.priors_.columns(part, _as_codes(codes[rows]))])
             if head == "siblings":
                 near = sibling_columns(part, [siblings[i] for i in rows], self.learners_)
-            found = model.predict(
-                self._join(head, base[rows], codes[rows], near), part.last, num_threads=self.num_threads
-            )
+                columns = np.column_stack([columns, near])
+            found = model.predict(columns, part.last, points[rows], part.spans, num_threads=self.num_threads)
             location[rows], scale[rows], df[rows] = found.location, found.scale, found.df
         return TruncatedT(location, scale, df)
 
@@ -184,11 +200,16 @@ class LearningCurvePredictor(CurveForecaster):
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
         heads = {name: head.save(path, name) for name, head in self.heads_.items()}
-        return {"heads": heads, "learners": self.learners_}
+        return {"heads": heads, "learners": self.learners_, "priors": self.priors_.state()}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         self.learners_ = list(state["learners"])
+        self.priors_ = LearnerPriors.from_state(state["priors"])
         self.heads_ = {name: StackHead.load(path, name, part) for name, part in state["heads"].items()}
+
+
+def _as_codes(codes: Floats) -> NDArray[np.intp]:
+    return np.where(np.isnan(codes), -1, codes).astype(np.intp)
 
 
 def _folds(groups: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
