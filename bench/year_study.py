@@ -143,7 +143,7 @@ def chat_lines(frame: pd.DataFrame, day: datetime) -> Iterator[str]:
         )
 
 
-def install(home: Path, world: World, window_days: int) -> tuple[Settings, Any, Callable[[str], Any]]:
+def install(home: Path, world: World, window_days: int) -> tuple[Settings, Any, Callable[..., Any]]:
     """An installation of its own whose family asks the world for tonight's recipe, and its nightly job."""
     from pipelines.settings import Settings, prepare_dagster_home, quiet_environment
 
@@ -178,15 +178,29 @@ def install(home: Path, world: World, window_days: int) -> tuple[Settings, Any, 
     job = build_definitions(settings, assets).resolve_job_def("nightly_retrain")
     instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
 
-    def run_night(day: str) -> Any:
-        return job.execute_in_process(instance=instance, partition_key=day, run_config=QUIET, raise_on_error=True)
+    def run_night(day: str, hooks: frozenset[Any] = frozenset()) -> Any:
+        return job.with_hooks(hooks).execute_in_process(
+            instance=instance, partition_key=day, run_config=QUIET, raise_on_error=True
+        )
 
     return settings, instance, run_night
 
 
+def land(settings: Settings, world: World, night: int) -> str:
+    """Land the requests of a night; returns its day."""
+    from assets.landing import ingest
+
+    world.night = night
+    day = FIRST_DAY + timedelta(days=night)
+    file = settings.home / "tonight.jsonl"
+    tonight = world.draw(night, world.queries, seed=world.seed + night)
+    file.write_text("\n".join(chat_lines(tonight, day)) + "\n", "utf-8")
+    ingest([file], settings.landing)
+    return f"{day:%Y-%m-%d}"
+
+
 def simulate(home: Path, world: World, *, window_days: int = 60, progress: bool = False) -> Log:
     """Run every night; returns what happened."""
-    from assets.landing import ingest
     from assets.promotion import read_record
     from pipelines.definitions import build_tracking
     from pipelines.operations import prune_runs
@@ -195,14 +209,8 @@ def simulate(home: Path, world: World, *, window_days: int = 60, progress: bool 
     registry = build_tracking(settings).registry()
     log = Log()
     for night in range(world.nights):
-        world.night = night
-        day = FIRST_DAY + timedelta(days=world.night)
-        file = home / "tonight.jsonl"
-        tonight = world.draw(world.night, world.queries, seed=world.seed + world.night)
-        file.write_text("\n".join(chat_lines(tonight, day)) + "\n", "utf-8")
         started, cpu = time.perf_counter(), time.process_time()
-        ingest([file], settings.landing)
-        run_night(f"{day:%Y-%m-%d}")
+        run_night(land(settings, world, night))
         prune_runs(instance, keep=KEEP_RUNS)
         seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu
         record = read_record(registry, FAMILY)

@@ -1,0 +1,101 @@
+"""How fast the champion answers: one row, and many, next to the bare LightGBM call on the same machine.
+
+    python bench/serve_speed.py                     # the demo's champion under FORETELL_HOME
+    python bench/serve_speed.py --family thinking_tokens --out docs/studies/serve-speed.md
+
+Times are taken in this process, one thread, collector of garbage off. On a machine that others use, processor time says
+more than wall time; both are printed, with the load beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROWS = (1, 10, 100, 1_000, 10_000)
+
+
+def timed(call: Callable[[], object], repeats: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wall and processor milliseconds of each of `repeats` calls, after three to warm up."""
+    for _ in range(min(2, repeats)):
+        call()
+    wall, cpu = [], []
+    gc.collect()
+    gc.disable()
+    for _ in range(repeats):
+        started, spent = time.perf_counter(), time.process_time()
+        call()
+        cpu.append(time.process_time() - spent)
+        wall.append(time.perf_counter() - started)
+    gc.enable()
+    return np.array(wall) * 1e3, np.array(cpu) * 1e3
+
+
+def bare_booster() -> object:
+    """A LightGBM model of the champion's size, which is what the forecast would cost without the rest."""
+    import lightgbm
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2_000, 40))
+    data = lightgbm.Dataset(X, label=X[:, 0] + rng.normal(size=2_000))
+    params = {"objective": "quantile", "alpha": 0.5, "num_leaves": 8, "num_threads": 1, "verbose": -1}
+    return lightgbm.train(params, data, num_boost_round=80)
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", default="thinking_tokens")
+    parser.add_argument("--predictor", type=Path, default=None, help="a saved predictor instead of the champion")
+    parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--out", type=Path, default=None)
+    args = parser.parse_args()
+    from pipelines.settings import Settings, quiet_environment
+
+    settings = Settings()
+    quiet_environment(settings)
+    from predictors.base import load_predictor
+    from predictors.serving import forecast_frame
+
+    if args.predictor is None:
+        from pipelines.predict import load_champion
+
+        predictor = load_champion(settings, args.family)
+    else:
+        predictor = load_predictor(args.predictor)
+    request = {"model": ["SmolLM2-135M-Instruct"], "prompt_text": ["Prove that the square root of two is irrational."]}
+    booster = bare_booster()
+    heads = len(getattr(predictor, "heads_", [])) or 7
+    lines = [
+        "| rows | forecast, median ms | p99 ms | processor p99 ms | bare LightGBM heads, median ms | ratio | rows/s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for n in ROWS:
+        frame = pd.DataFrame(request).loc[np.zeros(n, dtype=int)].reset_index(drop=True)
+        frame["prompt_text"] = [f"{text} {i}" for i, text in enumerate(frame["prompt_text"])]
+        X = np.random.default_rng(1).normal(size=(n, 40))
+        repeats = max(3, args.repeats // max(1, n // 10))
+        wall, cpu = timed(lambda: forecast_frame(predictor, frame), repeats)  # noqa: B023
+        bare, _ = timed(lambda: [booster.predict(X) for _ in range(heads)], repeats)  # noqa: B023
+        lines.append(
+            f"| {n:,} | {np.median(wall):.1f} | {np.percentile(wall, 99):.1f} | {np.percentile(cpu, 99):.1f} "
+            f"| {np.median(bare):.2f} | {np.median(wall) / np.median(bare):.1f} | {n / np.median(wall) * 1e3:,.0f} |"
+        )
+    note = f"One thread; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {heads} heads."
+    text = "\n".join(
+        ["# How fast the champion answers", "", "Made by `python bench/serve_speed.py`.", note, "", *lines]
+    )
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

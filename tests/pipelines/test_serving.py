@@ -1,0 +1,64 @@
+"""`mlflow models serve` answers with the documented schema, and refuses what breaks it with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from test_servers import free_port
+
+from predictors.serving import FORECAST_COLUMNS
+
+
+def ask(port: int, content: object) -> tuple[int, dict[str, object]]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", json.dumps(content).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+@pytest.mark.slow
+def test_models_serve_answers_with_the_documented_schema(installed, tmp_path) -> None:
+    port = free_port()
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": installed.settings.mlflow_uri}
+    environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/thinking_tokens@champion"]
+    process = subprocess.Popen(
+        [*command, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "--workers", "1"],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).close()
+                break
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.5)
+        row = {"model": "gpt-5-mini", "prompt_text": "What is 2 + 2?"}
+        status, answer = ask(port, {"dataframe_records": [row]})
+        assert status == 200
+        (forecast,) = answer["predictions"]
+        assert set(FORECAST_COLUMNS) <= set(forecast)
+        assert 0 < forecast["lower_90"] <= forecast["median"] <= forecast["upper_90"]
+        split = {"columns": ["model"], "data": [["gpt-5-mini"], ["another"]]}
+        status, answer = ask(port, {"dataframe_split": split})
+        assert (status, len(answer["predictions"])) == (200, 2)
+        status, answer = ask(port, {"dataframe_records": [{"prompt_text": "no model named"}]})
+        assert status == 400
+        assert "model" in str(answer)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=60)
