@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from test_servers import free_port
@@ -32,6 +33,8 @@ def ask(port: int, content: object) -> tuple[int, dict[str, object]]:
 def test_models_serve_answers_with_the_documented_schema(installed, tmp_path) -> None:
     port = free_port()
     environment = {**os.environ, "MLFLOW_TRACKING_URI": installed.settings.mlflow_uri}
+    # MLflow starts uvicorn by name.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/thinking_tokens@champion"]
     process = subprocess.Popen(
