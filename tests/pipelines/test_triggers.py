@@ -1,0 +1,104 @@
+"""What starts a retrain before its time, what is deleted, and the settings of the instance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from synthetic import chat_call, write_jsonl
+
+from assets.landing import ingest
+from pipelines.operations import housekeeping, prune_runs
+from pipelines.schedules import CRONS, retrain_sensor
+from pipelines.settings import Settings, prepare_dagster_home
+
+FAMILY = "thinking_tokens"
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
+    from pipelines.jobs import family_jobs
+
+    sensor = retrain_sensor([FAMILY], family_jobs([FAMILY]))
+    return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor, definitions=_definitions()))
+
+
+def _definitions() -> dg.Definitions:
+    from pipelines.definitions import build_definitions
+
+    return build_definitions(Settings())
+
+
+def night(instance: dg.DagsterInstance, day: str, verdict: str) -> None:
+    metadata = {"night": day, "verdict": verdict}
+    instance.report_runless_asset_event(dg.AssetMaterialization(f"{FAMILY}_drift", metadata=metadata))
+
+
+def test_drifted_family_is_retrained_once_a_night(clean_environment: Path, instance: dg.DagsterInstance) -> None:
+    assert tick(instance).run_requests == []
+    night(instance, "2026-11-20", "ok")
+    assert tick(instance).run_requests == []
+    night(instance, "2026-11-21", "forecast drifted")
+    first = tick(instance)
+    assert [(r.job_name, r.run_key) for r in first.run_requests] == [
+        (f"retrain_{FAMILY}", f"drift-{FAMILY}-2026-11-21")
+    ]
+    assert tick(instance, first.cursor).run_requests == []
+    night(instance, "2026-11-22", "ambiguous")
+    assert len(tick(instance, first.cursor).run_requests) == 1
+
+
+def test_many_new_rows_ask_for_a_retrain_once(
+    clean_environment: Path, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETELL_RETRAIN_ROWS", "5")
+    cursor = tick(instance).cursor
+    for part, n in (("a", 3), ("b", 4)):
+        calls = [chat_call(f"{part}-{i}") for i in range(n)]
+        ingest([write_jsonl(tmp_path / f"{part}.jsonl", calls)], Settings().landing)
+        result = tick(instance, cursor)
+        cursor = result.cursor
+        expected = [] if part == "a" else ["retrain"]
+        assert [r.job_name for r in result.run_requests] == expected
+    assert json.loads(cursor)["rows"] == 7
+
+
+def test_housekeeping_keeps_the_newest_runs(instance: dg.DagsterInstance, clean_environment: Path, monkeypatch) -> None:
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    for _ in range(5):
+        nothing.execute_in_process(instance=instance)
+    assert prune_runs(instance, keep=10) == 0
+    newest = [run.run_id for run in instance.get_runs(limit=2)]
+    assert prune_runs(instance, keep=2) == 3
+    assert [run.run_id for run in instance.get_runs()] == newest
+    monkeypatch.setenv("FORETELL_KEEP_RUNS", "1")
+    assert housekeeping.execute_in_process(instance=instance).success
+    assert instance.get_runs_count() == 2  # the newest one and the one that did it
+
+
+def test_instance_frees_places_of_dead_runs_and_runs_one_retrain_at_a_time(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    prepare_dagster_home(settings)
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as made:
+        assert made.run_monitoring_enabled
+        assert made.run_retries_enabled
+        limits = made.get_concurrency_config().run_queue_config.tag_concurrency_limits
+        assert {"key": "foretell/retrain", "limit": 1} in limits
+    tagged = [job.name for job in _definitions().resolve_all_job_defs() if "foretell/retrain" in job.tags]
+    assert {"retrain", "nightly_retrain", f"retrain_{FAMILY}"} <= set(tagged)
+
+
+def test_every_cadence_has_a_clock() -> None:
+    from pipelines.jobs import CADENCES
+
+    assert set(CADENCES.values()) <= set(CRONS)
