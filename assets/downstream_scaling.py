@@ -37,6 +37,7 @@ REACHES = (1.25, 4.0, 16.0, 64.0, 256.0)
 LEAST_LEVELS = 3
 LEAST_SEED_SD = 0.5
 VARIANT_SIZES = 5
+EVERY = 3
 ITEM_SETS = ("ladder", "pythia-arithmetic")
 """Data sets that have items, for clustering on difficulty."""
 DRAWS = 100.0
@@ -357,9 +358,7 @@ def _tables(dataset: str, split: str, rows: pd.DataFrame, models: dict[str, Base
     cells = rows.set_index("cell_id", drop=False)
     X = PIPELINE.inputs(cells)
     forecasts = {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
-    judge = models.get(PIPELINE.family, models.get("cod"))
-    assert judge is not None
-    extra = judge.extra_columns(X, forecasts[next(iter(forecasts))])
+    extra = models[PIPELINE.family].extra_columns(X, forecasts[PIPELINE.family])
     keep = ["cell_id", "query_id", "replicate", "value", "repeat_prob", "standard_error", "benchmark"]
     told = {"query_id": cells["benchmark"], "abstain": extra["abstain"].astype("str")}
     outcomes = cells[keep].assign(**told).reset_index(drop=True)
@@ -440,7 +439,7 @@ def item_measurements(dataset: str, sources: Sources) -> pd.DataFrame:
 
 
 def items_of_ladder(samples: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
-    """Items of the own ladder, in sets by skill and all together."""
+    """Items of the own ladder, in sets by skill, and every third of all skills together."""
     ends = samples[samples["checkpoint"] > 0.999].astype({"benchmark": "str", "item_id": "str", "family": "str"})
     skill = (
         tasks.astype({"benchmark": "str", "skill": "str"}).drop_duplicates("benchmark").set_index("benchmark")["skill"]
@@ -450,7 +449,12 @@ def items_of_ladder(samples: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
         "n_params": ends["n_params"], "n_train_tokens": ends["n_train_tokens"], "train_flops": ends["train_flops"],
         "pass_rate": ends["exact_pass_rate"].astype("float64"),
     })  # fmt: skip
-    return pd.concat([table.assign(benchmark=ends["benchmark"].map(skill)), table.assign(benchmark="all skills")])
+    every = table.assign(benchmark="all skills")[table["item_id"].map(_rank(table["item_id"])) % EVERY == 0]
+    return pd.concat([table.assign(benchmark=ends["benchmark"].map(skill)), every])
+
+
+def _rank(names: pd.Series) -> dict[str, int]:
+    return {name: i for i, name in enumerate(sorted(names.unique()))}
 
 
 def item_examples(dataset: str, items: pd.DataFrame) -> pd.DataFrame:
@@ -482,23 +486,34 @@ def item_examples(dataset: str, items: pd.DataFrame) -> pd.DataFrame:
 def cod_tables(dataset: str, items: pd.DataFrame) -> list[pd.DataFrame]:
     """COD against the bounded exponential law on the same sets of items.
 
-    Split ``cod_largest`` has the largest size as target, ``cod_smaller`` all smaller ones; ``abstain`` is COD's.
+    Split ``cod_largest`` has the largest size as target, ``cod_smaller`` all smaller ones; segment ``cod=answers`` are
+    the forecasts that COD makes, the others stand as the law's own. Point forecasts: only the mean absolute error.
     """
-    from predictors.downstream_scaling.baselines import CodBaseline, DirectExponentialBaseline
+    from predictors.downstream_scaling.baselines import CodBaseline
+    from predictors.downstream_scaling.ladder import read_ladders
+    from predictors.downstream_scaling.methods import forecast_shares
+    from predictors.metrics import evaluate
 
     examples = item_examples(dataset, items)
-    models: dict[str, BasePredictor] = {
-        "cod": CodBaseline(relative_unit=dataset == "ladder"),
-        "cod_logit": CodBaseline(space="logit", relative_unit=dataset == "ladder"),
-        "exponential": DirectExponentialBaseline(),
-    }
-    past = examples[examples["split"] == "train"]
-    for model in models.values():
-        model.fit(PIPELINE.inputs(past), past["value"], groups=past["query_id"])
+    X = PIPELINE.inputs(examples)
+    law = np.clip(100.0 * forecast_shares(read_ladders(X), ["exponential"])[:, 0], 0.0, 100.0)
+    index = pd.Index(examples["cell_id"])
+    base = pd.DataFrame({0.5: law}, index=index)
     tables = []
-    for split, rows in examples.groupby("split", sort=True):
-        name = "cod_largest" if split == "test" else "cod_smaller"
-        tables += list(_tables(dataset, name, rows, models))
+    for name, space in (("cod", "raw"), ("cod_logit", "logit")):
+        cod = CodBaseline(space="raw" if space == "raw" else "logit", relative_unit=dataset == "ladder")
+        score = np.array([np.nan if r is None or r.abstains else 100.0 * r.score for r in cod.reports(X)])
+        answered = np.isfinite(score)
+        forecast = pd.DataFrame({0.5: np.where(answered, score, law)}, index=index)
+        for split, rows in examples.assign(cod=np.where(answered, "answers", "abstains")).groupby("split", sort=True):
+            outcomes = rows[["cell_id", "query_id", "replicate", "value", "benchmark", "cod"]]
+            tables.append(
+                evaluate(
+                    outcomes, forecast, predictor=name, family=PIPELINE.family, dataset=dataset,
+                    split="cod_largest" if split == "test" else "cod_smaller", baseline=base,
+                    baseline_name="exponential_law", metrics=("mae",), segments=("benchmark", "cod"),
+                )
+            )  # fmt: skip
     return tables
 
 

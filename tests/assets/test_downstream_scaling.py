@@ -1,0 +1,222 @@
+"""The data sets of downstream scaling: readers, examples without leaks, tables, files of forecasts to make."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from assets.downstream_scaling import (
+    PIPELINE,
+    cod_tables,
+    examples_from_dataset,
+    examples_from_measurements,
+    item_examples,
+    ladder_variants,
+    load_measurements,
+    measurements_of_ladder,
+    read_inputs,
+)
+from assets.readers.obs_scaling import load_obs_scaling
+from assets.readers.olmo_ladder import load_olmo_ladder
+from assets.readers.pythia_arithmetic import load_pythia_arithmetic
+from assets.readers.pythia_evals_scaling import load_pythia_ladders
+from assets.sources import Sources
+from predictors.downstream_scaling.ladder import LadderRequests, read_ladders
+from predictors.errors import DatasetError, InvalidInputError
+
+MIRROR = os.environ.get("FORETELL_MIRROR", "")
+needs_mirror = pytest.mark.skipif(not MIRROR, reason="FORETELL_MIRROR is not set: the public files are not here")
+
+
+def sources(tmp_path: Path) -> Sources:
+    return Sources(starter=tmp_path, cache=tmp_path / "cache", mirror=MIRROR or None, home=tmp_path)
+
+
+def measured(n_sizes: int = 8, n_seeds: int = 2, n_tasks: int = 3) -> pd.DataFrame:
+    """A made-up table of the own ladder's checkpoints, as measurements."""
+    rows = []
+    for task in range(n_tasks):
+        for k in range(n_sizes):
+            for seed in range(n_seeds):
+                params = 1e3 * 2.0**k
+                for checkpoint in (0.9, 1.0):
+                    tokens = 200 * params * checkpoint
+                    rows.append({
+                        "family": "toy", "model": f"w{k:03d}-s{seed}", "benchmark": f"task{task}", "level": 0,
+                        "n_items": 75, "n_params": params, "n_train_tokens": tokens, "train_flops": 6 * params * tokens,
+                        "seed": seed, "checkpoint": checkpoint, "loss": 3.0 - 0.2 * k, "chance": 0.1,
+                        "score": float(np.clip(0.1 + 0.08 * k + 0.01 * seed + 0.02 * task, 0, 1)),
+                    })  # fmt: skip
+    return measurements_of_ladder(pd.DataFrame(rows))
+
+
+def test_no_test_target_and_no_larger_model_is_ever_learnt_from() -> None:
+    table = measured()
+    examples = examples_from_measurements(table)
+    targets = set(table.loc[table["is_target"], "run"])
+    assert set(examples.loc[examples["split"] == "test", "target_run"]) == targets
+    assert targets.isdisjoint(examples.loc[examples["split"] == "train", "target_run"])
+    for row in examples.itertuples():
+        assert targets.isdisjoint(row.ladder_runs)
+        assert row.target_run not in row.ladder_runs
+        assert max(row.ladder_flops) < row.target_flops / 1.2
+
+
+def test_what_is_learnt_is_counted_by_model_and_what_is_judged_by_task() -> None:
+    examples = examples_from_measurements(measured())
+    by_split = examples.groupby("split")["query_id"]
+    assert by_split.get_group("train").str.startswith("model ").all()
+    assert by_split.get_group("test").str.startswith("task ").all()
+    assert examples["cell_id"].is_unique
+
+
+def test_examples_are_what_the_predictor_takes() -> None:
+    examples = examples_from_measurements(measured())
+    ladders = read_ladders(LadderRequests.validate(PIPELINE.inputs(examples)))
+    assert len(ladders) == len(examples)
+    assert all(len(ladder) == len(set(ladder.runs)) for ladder in ladders), "a checkpoint stands as a model"
+    assert "value" not in PIPELINE.inputs(examples)
+    assert "target_run" not in PIPELINE.inputs(examples)
+
+
+def test_variants_keep_seeds_and_sizes_apart() -> None:
+    splits, below = ladder_variants(measured())
+    assert len(splits) == 15
+    assert below == 8e3
+    for name, examples in splits:
+        target, _, seed = name.partition("_from_")
+        assert examples["target_run"].str.startswith(target).all()
+        if seed != "all":
+            assert all(run.endswith(seed) for runs in examples["ladder_runs"] for run in runs)
+
+
+def test_scores_of_the_own_ladder_are_points_with_the_seeds_noise() -> None:
+    table = measured()
+    assert table["score"].between(10, 100).all()
+    # Two seeds one point apart: a standard deviation of .7 points.
+    np.testing.assert_allclose(table["standard_error"], np.sqrt(0.5))
+    assert table["is_target"].groupby(table["run"]).first().sum() == 2
+
+
+def test_cod_is_judged_beside_the_law_on_the_same_sets() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"ladder": "toy", "seed": 0, "benchmark": "set", "item_id": i, "n_params": 1e3 * 2**k,
+         "n_train_tokens": 2e5 * 2**k, "train_flops": 1.2e9 * 4**k, "pass_rate": float(np.clip(0.1 * k + 0.05 * (i % 2) + 0.01 * rng.random(), 0, 1))}
+        for k in range(7) for i in range(60)
+    ]  # fmt: skip
+    items = pd.DataFrame(rows)
+    examples = item_examples("ladder", items)
+    assert examples["split"].tolist() == ["train", "train", "test"]
+    tables = pd.concat(cod_tables("ladder", items))
+    assert set(tables["split"]) == {"cod_largest", "cod_smaller"}
+    assert set(tables["predictor"]) == {"cod", "cod_logit"}
+
+
+# -- files -----------------------------------------------------------------------------------------------
+def test_forecasts_to_make_are_read_from_json_lines_and_parquet(tmp_path: Path) -> None:
+    row = {"target_flops": 1e22, "ladder_flops": [1e18, 1e19, 1e20], "ladder_scores": [1.0, 2.0, 3.0]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n\n" + json.dumps(row) + "\n", "utf-8")
+    lines = read_inputs(tmp_path / "a.jsonl")
+    assert len(lines) == 2
+    lines.to_parquet(tmp_path / "a.parquet")
+    assert len(read_ladders(LadderRequests.validate(read_inputs(tmp_path / "a.parquet")))[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "x", "lists do not fit"),
+        ("a.jsonl", "{}", "line 1 has no `ladder_scores`"),
+        ("a.jsonl", '{"ladder_scores": [1]}\n{', "line 2 is no JSON"),
+        ("a.jsonl", "\n", "no forecast to make"),
+        ("a.parquet", "x", "not readable as parquet"),
+    ],
+)
+def test_bad_files_are_named_with_line_and_remedy(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(DatasetError, match=words):
+        read_inputs(tmp_path / name)
+
+
+def test_bad_csv_of_pythia_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    head = "model,checkpoint,task,fewshot,acc,acc_stderr\n"
+    good = "EleutherAI/pythia-13b-deduped,143000,num_reasoning_arithmetic_addition_7,4,0.5,0.07\n"
+    path.write_text(head + good, "utf-8")
+    table = load_pythia_arithmetic([path])
+    assert table.loc[0, "model"] == "12b"
+    assert table.loc[0, "train_flops"] == pytest.approx(6 * 11_846_072_320 * 143_000 * 2_097_152)
+    path.write_text(head + good + good.replace("0.5", "1.5"), "utf-8")
+    with pytest.raises(DatasetError, match="line 3"):
+        load_pythia_arithmetic([path])
+    path.write_text("a,b\n1,2\n", "utf-8")
+    with pytest.raises(DatasetError, match="lacks the columns"):
+        load_pythia_arithmetic([path])
+
+
+@pytest.mark.parametrize("load", [load_pythia_arithmetic, load_olmo_ladder, load_obs_scaling, load_pythia_ladders])
+def test_readers_without_their_files_say_what_to_fetch(load: object) -> None:
+    with pytest.raises(DatasetError, match="foretell fetch"):
+        load([])  # type: ignore[operator]
+
+
+def test_a_broken_result_file_of_pythia_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pythia-v1" / "pythia-70m" / "zero-shot" / "70m_step143000.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{", "utf-8")
+    with pytest.raises(DatasetError, match="70m_step143000"):
+        load_pythia_ladders([path])
+
+
+def test_an_olmo_run_without_its_columns_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ladder-runs" / "190M-1xC.csv"
+    path.parent.mkdir()
+    path.write_text("throughput/total_tokens,x\n1e9,1\n", "utf-8")
+    with pytest.raises(DatasetError, match="lacks the columns"):
+        load_olmo_ladder([path])
+
+
+def test_unknown_data_sets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="must be one of"):
+        load_measurements("mmlu", sources(tmp_path))
+
+
+# -- public data -------------------------------------------------------------------------------------------
+@pytest.mark.mirror
+@needs_mirror
+def test_the_olmo_targets_are_the_published_scores(tmp_path: Path) -> None:
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "olmo_ladder_errors.json").read_text("utf-8"))
+    table = load_measurements("olmo-ladder", sources(tmp_path))
+    largest = table[table["run"] == "peteish13_eval_final"].set_index("benchmark")["score"] / 100
+    for task, actual in golden["actual"].items():
+        # MMLU's four parts are weighted by their numbers of questions here.
+        assert largest[task] == pytest.approx(actual, abs=1e-4 if task == "mmlu" else 1e-7)
+
+
+@pytest.mark.mirror
+@needs_mirror
+@pytest.mark.parametrize(
+    ("dataset", "n_test", "n_tasks"),
+    [("olmo-ladder", 16, 8), ("pythia-arithmetic", 10, 10), ("pythia", 36, 9), ("obs-scaling", 151, 15)],
+)
+def test_public_sets_make_their_examples(dataset: str, n_test: int, n_tasks: int, tmp_path: Path) -> None:
+    examples = examples_from_dataset(dataset, sources(tmp_path))
+    test = examples[examples["split"] == "test"]
+    assert len(test) == n_test
+    assert test["benchmark"].nunique() == n_tasks
+    assert examples["value"].between(0, 100).all()
+    assert (examples["standard_error"] > 0).all()
+
+
+@pytest.mark.mirror
+@needs_mirror
+def test_pythia_arithmetic_has_the_scores_that_the_method_note_cites(tmp_path: Path) -> None:
+    table = load_measurements("pythia-arithmetic", sources(tmp_path))
+    ends = table[table["is_final"] & (table["benchmark"] == "addition/4-shot")].sort_values("n_params")
+    np.testing.assert_allclose(ends["score"], [1.4, 1.2, 2.5, 2.8, 71.6, 52.3, 77.4], atol=0.06)
