@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from predictors.downstream_scaling.cod import UNIT_FLOPS, forecast_cod, unit_of_ladder
 from predictors.downstream_scaling.ladder import Ladder
 
 __all__ = ["Doubts", "doubts"]
@@ -57,7 +58,16 @@ def doubts(ladder: Ladder) -> Doubts:
         reasons.append("the rise rests on the last one or two sizes: its pace cannot be told")
     if np.log(ladder.target_flops / ladder.flops[-1]) > MAX_REACH * np.log(ladder.flops[-1] / ladder.flops[0]):
         reasons.append("the target lies farther above the ladder than three times the ladder's span")
-    return Doubts(tuple(reasons), bool(is_monotone), float("nan"))
+    return Doubts(tuple(reasons), bool(is_monotone), _predictable_ratio(ladder))
+
+
+def _predictable_ratio(ladder: Ladder) -> float:
+    """Share of the items in clusters whose law scales; NaN without items of every model."""
+    rates = ladder.pass_rates
+    if rates is None or not np.isfinite(rates).all():
+        return float("nan")
+    unit = UNIT_FLOPS if ladder.flops[0] >= UNIT_FLOPS else unit_of_ladder(ladder.flops)
+    return forecast_cod(rates, ladder.flops, ladder.target_flops, unit_flops=unit).predictable_ratio
 
 
 def _noise(ladder: Ladder) -> float:

@@ -107,7 +107,8 @@ def test_cod_is_judged_beside_the_law_on_the_same_sets() -> None:
     rng = np.random.default_rng(0)
     rows = [
         {"ladder": "toy", "seed": 0, "benchmark": "set", "item_id": i, "n_params": 1e3 * 2**k,
-         "n_train_tokens": 2e5 * 2**k, "train_flops": 1.2e9 * 4**k, "pass_rate": float(np.clip(0.1 * k + 0.05 * (i % 2) + 0.01 * rng.random(), 0, 1))}
+         "n_train_tokens": 2e5 * 2**k, "train_flops": 1.2e9 * 4**k,
+         "pass_rate": float(np.clip(0.1 * k + 0.05 * (i % 2) + 0.01 * rng.random(), 0, 1))}
         for k in range(7) for i in range(60)
     ]  # fmt: skip
     items = pd.DataFrame(rows)

@@ -150,6 +150,15 @@ def test_a_sound_ladder_is_not_flagged(predictor: BasePredictor) -> None:
     assert extra["is_monotone"]
 
 
+def test_items_tell_the_predictable_ratio(predictor: BasePredictor) -> None:
+    rates = [[0.1, 0.1] * 20, [0.2, 0.2] * 20, [0.32, 0.32] * 20, [0.45, 0.45] * 20]
+    with_items = predictor.extra_columns(one(item_pass_rates=rates), pd.DataFrame())
+    assert with_items["predictable_ratio"][0] == 1.0
+    assert np.isnan(predictor.extra_columns(one(), pd.DataFrame())["predictable_ratio"][0])
+    gaps = predictor.extra_columns(one(item_pass_rates=[rates[0], None, rates[2], rates[3]]), pd.DataFrame())
+    assert np.isnan(gaps["predictable_ratio"][0])
+
+
 def test_missing_losses_and_entries_are_left_out(predictor: BasePredictor) -> None:
     row = one(ladder_losses=[3.0, None, float("nan"), 2.0], ladder_errors=[None, 1.0, 1.0, 1.0])
     assert np.isfinite(predictor.predict(row)).all()
