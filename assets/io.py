@@ -76,6 +76,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata(
             {
                 "dagster/row_count": len(obj),
+                "dagster/column_schema": dg.TableSchema(
+                    [dg.TableColumn(str(name), str(dtype)) for name, dtype in obj.dtypes.items()]
+                ),
                 "path": dg.MetadataValue.path(str(path)),
                 "size_bytes": path.stat().st_size,
                 "preview": dg.MetadataValue.md(_preview(obj)),

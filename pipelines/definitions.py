@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -28,14 +28,19 @@ from predictors.families import FAMILIES
 
 __all__ = ["build_definitions", "build_tracking", "defs"]
 
+FAMILY_ASSETS: Mapping[str, Sequence[dg.AssetsDefinition]] = {
+    "thinking_tokens": thinking_tokens.thinking_tokens_assets,
+}
+"""What is wired, by family; jobs, schedules, triggers and the report follow from it."""
+
 ASSETS = [
     traces.landed_files,
     traces.raw_traces,
     traces.curated_traces,
     traces.quarantine,
-    *thinking_tokens.thinking_tokens_assets,
+    *(asset for assets in FAMILY_ASSETS.values() for asset in assets),
     data_docs.data_docs,
-    report.forecast_report,
+    report.build_report(list(FAMILY_ASSETS)),
 ]
 
 

@@ -13,9 +13,12 @@ from typing import Literal
 
 from pipelines.console import print_json, print_table
 from pipelines.settings import PROJECT_ROOT, Settings
+from predictors.errors import InvalidInputError
+from predictors.families import FAMILIES
 
 Status = Literal["ok", "warning", "failure"]
 MIN_FREE_GB = 2
+RESTORE = "foretell restore BACKUP"
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,6 @@ def _mirror(settings: Settings) -> Iterator[Finding]:
 
 def _registry(settings: Settings) -> Iterator[Finding]:
     from pipelines.definitions import build_tracking
-    from predictors.families import FAMILIES
 
     if settings.tracking_uri is None and not (settings.home / "mlflow" / "mlflow.db").exists():
         yield Finding("registry", "warning", "no model yet", "foretell demo")
@@ -136,6 +138,82 @@ def _registry(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"champion {family}", "ok", f"version {champion.version}")
 
 
+def _policy(settings: Settings) -> Iterator[Finding]:
+    from assets.policy import load_policies
+
+    try:
+        known = load_policies(settings.policy_file)
+    except InvalidInputError as error:
+        yield Finding("promotion policy", "failure", str(error), "correct the file; its keys are in assets/policy.py")
+        return
+    unknown = sorted(set(known) - set(FAMILIES))
+    yield Finding(
+        "promotion policy",
+        "warning" if unknown else "ok",
+        f"no such family: {', '.join(unknown)}" if unknown else f"{len(known)} families have one of their own",
+        f"correct the names in {settings.policy_file}" if unknown else "",
+    )
+
+
+def _databases(settings: Settings) -> Iterator[Finding]:
+    """Whether the databases are whole, and nobody holds them."""
+    import sqlite3
+    from contextlib import closing
+
+    for name, path in (
+        ("registry database", settings.home / "mlflow" / "mlflow.db"),
+        ("run database", settings.dagster_home / "history" / "runs.db"),
+    ):
+        if not path.exists():
+            continue
+        try:
+            with closing(sqlite3.connect(path, timeout=5)) as connection:
+                (verdict,) = connection.execute("pragma quick_check").fetchone()
+                connection.execute("begin immediate")
+                connection.rollback()
+        except sqlite3.Error as error:
+            yield Finding(name, "failure", f"{path}: {error}", "end what holds it open, or `foretell restore`")
+            continue
+        good = verdict == "ok"
+        yield Finding(name, "ok" if good else "failure", str(path if good else verdict), "" if good else RESTORE)
+
+
+def _tables(settings: Settings) -> Iterator[Finding]:
+    """Every parquet file of the lake has a readable footer."""
+    import pyarrow.parquet as pq
+    from pyarrow import ArrowException
+
+    damaged, n_files = [], 0
+    for path in sorted((settings.home / "lake").rglob("*.parquet")):
+        n_files += 1
+        try:
+            pq.read_metadata(path)
+        except (OSError, ArrowException):
+            damaged.append(path)
+    if n_files:
+        yield Finding(
+            "tables",
+            "failure" if damaged else "ok",
+            f"{len(damaged)} damaged, first {damaged[0]}" if damaged else f"{n_files} files can be read",
+            "delete them and run `foretell demo`, or launch curate_day for the day" if damaged else "",
+        )
+
+
+def _dead_runs(settings: Settings) -> Iterator[Finding]:
+    """Runs that their process left behind."""
+    from pipelines.runs import dead_runs
+
+    if not (settings.dagster_home / "history" / "runs.db").exists():
+        return
+    n_dead = dead_runs(settings)
+    yield Finding(
+        "unfinished runs",
+        "warning" if n_dead else "ok",
+        f"{n_dead} runs were left by a process that is gone" if n_dead else "none",
+        "the daemon's run monitoring or the next `foretell demo` marks them as failed" if n_dead else "",
+    )
+
+
 def _telemetry(settings: Settings) -> Iterator[Finding]:
     names = ("DAGSTER_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DVC_NO_ANALYTICS", "GX_ANALYTICS_ENABLED")
     yield Finding("telemetry", "ok", ", ".join(f"{name}={os.environ.get(name)}" for name in names))
@@ -148,6 +226,10 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _home,
     _starter,
     _mirror,
+    _policy,
+    _databases,
+    _tables,
+    _dead_runs,
     _registry,
     _telemetry,
 )

@@ -77,12 +77,25 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
     prepare_dagster_home(settings)
     instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(unfinished):
-        pid = run.tags.get(PID_TAG)
-        if pid is not None and not is_alive(int(pid)):
-            instance.report_run_failed(run, f"process {pid} ended before the run did")
+    for run in _dead(instance):
+        instance.report_run_failed(run, f"process {run.tags[PID_TAG]} ended before the run did")
     return instance
+
+
+def dead_runs(settings: Settings) -> int:
+    """How many runs a process that is gone has left unfinished; changes nothing."""
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        return len(_dead(instance))
+
+
+def _dead(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    import dagster as dg
+
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    runs = [run for run in instance.get_runs(unfinished) if PID_TAG in run.tags]
+    return [run for run in runs if not is_alive(int(run.tags[PID_TAG]))]
 
 
 def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> int:
