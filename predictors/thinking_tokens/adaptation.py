@@ -16,10 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from predictors.thinking_tokens.censoring import ResidualDistribution
+from predictors.thinking_tokens.copula import ContextRuns, QueryCopula
 from predictors.thinking_tokens.distribution import GRID, PooledQuantiles
-from predictors.thinking_tokens.hierarchy import PooledLocation, cell_keys
+from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
 
-__all__ = ["Follower", "add_curves", "add_effects", "common_spread", "fit_follower"]
+__all__ = ["Follower", "add_curves", "add_effects", "common_spread", "fit_follower", "learn_anchors"]
 
 Floats = NDArray[np.float64]
 SLOPE_ANCHORS = 3.0
@@ -46,6 +48,47 @@ class Follower:
     slope: float
     factor: float
     spread: float
+
+
+def learn_anchors(
+    location: PooledLocation,
+    shapes: PooledQuantiles,
+    copula: QueryCopula,
+    X: pd.DataFrame,
+    embedded: Floats,
+    log_tokens: Floats,
+    is_censored: NDArray[np.bool_],
+    context: ContextRuns,
+) -> None:
+    """Teach `location`, `shapes` and `copula`, in place, the cells of some anchors.
+
+    Parameters
+    ----------
+    location, shapes, copula : PooledLocation, PooledQuantiles, QueryCopula
+        Copies of what was learnt.
+    X : DataFrame of shape (n_anchors, n_columns)
+    embedded : ndarray of shape (n_anchors, n_features)
+        Their texts.
+    log_tokens, is_censored : ndarrays of shape (n_anchors,)
+    context : ContextRuns
+        What is known of the anchors' queries.
+    """
+    configs = cell_keys(X, ("model", "reasoning_effort"))
+    score, _ = copula.condition(configs, cell_keys(X, ("benchmark",)), context)
+    spread = common_spread(shapes)
+    cells = cell_keys(X, CATEGORIES)
+    for cell in dict.fromkeys(cells):
+        rows = cells == cell
+        text = location.text_effect(X[rows], embedded[rows])
+        residual = log_tokens[rows] - location.intercept(X[rows])
+        if is_censored[rows].any():
+            beyond = ResidualDistribution().fit(residual - text, is_censored[rows], np.ones(rows.sum()))
+            residual = np.where(is_censored[rows], text + beyond.mean_beyond(residual - text), residual)
+        follower = fit_follower(residual, text, score[rows], spread)
+        add_effects(location, X[rows], follower)
+        add_curves(shapes, X[rows], follower.spread)
+        if str(configs[rows][0]) not in copula.configs_:
+            copula.add(str(configs[rows][0]), follower.factor)
 
 
 def fit_follower(residual: Floats, text: Floats, score: Floats, spread: float) -> Follower:

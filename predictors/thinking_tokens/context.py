@@ -16,6 +16,7 @@ from predictors.schemas.requests import CONTEXT_COLUMNS, context_sizes
 __all__ = [
     "CONFIG",
     "MEAN_RESIDUALS",
+    "N_PILOTS",
     "FlatContext",
     "attach_context",
     "flatten_context",
@@ -32,13 +33,15 @@ from predictors.thinking_tokens.hierarchy import cell_keys
 CONFIG: tuple[str, ...] = ("model", "reasoning_effort")
 """What a run shares with its pilots."""
 
+N_PILOTS = 1
 MEAN_RESIDUALS = [4, 8]
-"""Columns of `summarise_context`: mean residual of the warm runs, and of the pilots."""
+"""Columns of `summarise_context`: number of pilots; mean residual of the warm runs, and of the pilots."""
 
 KEEP_ALL = 0.5
 EVERY_RUN = 0.5
 KEEP_OTHER = 0.7
 KEEP_PILOT = 0.5
+PILOT_ALONE = 0.3
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def sample_context(
 
     For half of the runs every other configuration is kept, for the other half each run of them with probability
     .7; with `pilots`, other runs of the same configuration too, with probability .5. For half of the runs one run
-    of each configuration is drawn, for the other half all of them.
+    of each configuration is drawn, for the other half all of them. Of those that know pilots, three in ten know
+    nothing else.
 
     Returns
     -------
@@ -152,6 +156,10 @@ def sample_context(
     chance = rng.random(len(pairs))
     keep_all = (rng.random(len(queries)) < KEEP_ALL)[pairs["target"]]
     keep = np.where(is_pilot, pilots & (chance < KEEP_PILOT), keep_all | (chance < KEEP_OTHER))
+    has_pilot = np.zeros(len(queries), dtype=bool)
+    has_pilot[pairs["target"][keep & is_pilot]] = True
+    alone = has_pilot & (rng.random(len(queries)) < PILOT_ALONE)
+    keep &= is_pilot | ~alone[pairs["target"]]
     pairs = pairs[keep].sort_values(["target", "source"])
     return pairs["target"].to_numpy(dtype=np.intp), pairs["source"].to_numpy(dtype=np.intp)
 

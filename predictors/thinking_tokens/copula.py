@@ -122,6 +122,12 @@ class QueryCopula:
         prior = (sums.sum() + NOISE_POOLING * DEFAULT_NOISE) / (freedom.sum() + NOISE_POOLING)
         return np.asarray(np.clip((sums + NOISE_POOLING * prior) / (freedom + NOISE_POOLING), 0.01, 0.95))
 
+    def noise_of(self, configs: NDArray[np.object_]) -> Floats:
+        """Share of a single run's variance that is noise, of each configuration; the mean where it is unknown."""
+        known = dict(zip(self.configs_, self.noise_.tolist(), strict=True))
+        usual = float(np.mean(self.noise_)) if len(self.noise_) else DEFAULT_NOISE
+        return np.array([known.get(str(config), usual) for config in configs], dtype=np.float64)
+
     def _proper(self, covariance: Floats) -> Floats:
         """Nearest usable covariance: signal variance 1 - noise on the diagonal, no negative eigenvalue."""
         signal = np.sqrt(1 - self.noise_)

@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 N_FOLDS = 5
 MIN_SHARE = 0.2
-RIDGE_QUERIES = 3.0
+RIDGE_QUERIES = 20.0
+MAX_WEIGHT = 1.2
+MAX_DEVIATIONS = 2.5
 WARM_PRIOR = (1.0, 0.0, 0.0)
 PILOT_PRIOR = (0.4, 0.0, 0.6)
 STEPS: Floats = (np.arange(20) + 0.5) / 20
@@ -43,16 +45,24 @@ def _prior(pattern: str) -> Floats:
     return np.array(PILOT_PRIOR if pattern[-1] == "1" else WARM_PRIOR)
 
 
+def winsorised(residual: Floats) -> Floats:
+    """Residuals kept within `MAX_DEVIATIONS` robust standard deviations of their median."""
+    middle = float(np.median(residual))
+    reach = MAX_DEVIATIONS * 1.4826 * float(np.median(np.abs(residual - middle)))
+    return np.asarray(np.clip(residual, middle - reach, middle + reach)) if reach > 0 else residual
+
+
 def fit_signals(signals: Floats, residual: Floats, weight: Floats, groups: NDArray[np.object_]) -> dict[str, Floats]:
     """Weights of the signals by ridge regression of `residual`, apart by which signals a row has.
 
-    Pulled, with the weight of three queries, towards the copula's mean alone, and where there is a pilot towards .4 of
+    Pulled, with the weight of twenty queries, towards the copula's mean alone, and where there is a pilot towards .4 of
     it and .6 of the pilot: within the range of what was seen the two say the same, beyond it only the pilot does.
+    Weights and their sum are kept within [0, 1.2].
 
     Parameters
     ----------
     signals : ndarray of shape (n_samples, n_signals)
-        The first is the copula's mean, the last that of the pilots; NaN where a signal is missing.
+        The first is the copula's mean, the last that of the pilots, shrunk by their noise; NaN where there is none.
     residual, weight, groups : ndarrays of shape (n_samples,)
 
     Returns
@@ -72,7 +82,9 @@ def fit_signals(signals: Floats, residual: Floats, weight: Floats, groups: NDArr
         gram += (RIDGE_QUERIES * per_query + 1e-9) * np.eye(len(prior))
         pull = (RIDGE_QUERIES * per_query + 1e-9) * prior
         weights = np.zeros(signals.shape[1])
-        weights[known] = np.linalg.solve(gram, design.T @ (w * residual[rows]) + pull)
+        solved = np.linalg.solve(gram, design.T @ (w * residual[rows]) + pull)
+        kept = np.clip(solved, 0.0, MAX_WEIGHT)
+        weights[known] = kept * min(1.0, MAX_WEIGHT / max(float(kept.sum()), 1e-9))
         found[str(pattern)] = weights
     return found
 
@@ -131,6 +143,8 @@ class InformedHeads:
         """
         fractions = {str(fold): 1 / N_FOLDS for fold in range(N_FOLDS)}
         folds = assign_split(pd.Series(groups), fractions=fractions, salt="informed").to_numpy()
+        # Runs that ran away to their limit are drawn from beyond it: squares would see nothing else.
+        drawn, z = z, location + winsorised(z - location)
         centre = np.empty(len(z))
         for fold in np.unique(folds):
             out = folds == fold
@@ -149,7 +163,7 @@ class InformedHeads:
             after = float((weight[rows] * (z - centre)[rows] ** 2).sum())
             self.shares_[name] = float(np.clip(np.sqrt(after / before), MIN_SHARE, 1.0)) if before > 0 else 1.0
         starts = self._starts(centre, shape, regime)
-        self.heads_ = self.boosting.quantiles(np.column_stack([columns, centre - location]), z, starts, weight)
+        self.heads_ = self.boosting.quantiles(np.column_stack([columns, centre - location]), drawn, starts, weight)
         return self
 
     def _starts(self, centre: Floats, shape: Floats, regime: Ints) -> Floats:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from predictors.errors import InvalidInputError
 from predictors.splits import assign_split
-from predictors.thinking_tokens.adaptation import add_curves, add_effects, common_spread, fit_follower
+from predictors.thinking_tokens.adaptation import common_spread, learn_anchors
 from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
-from predictors.thinking_tokens.censoring import ResidualDistribution
 from predictors.thinking_tokens.context import (
     CONFIG,
     MEAN_RESIDUALS,
+    N_PILOTS,
     FlatContext,
     flatten_context,
     sample_context,
@@ -196,12 +196,22 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         centre, shape = centred_tilt(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
         told = summarise_context(len(chosen), context, self.context_configs_)
         informed = np.column_stack([columns[chosen, :N_PLAIN], mean, deviation, told])
-        signals = np.column_stack([centre, told[:, MEAN_RESIDUALS]])
+        signals = self._signals(configs[chosen], centre, told)
         regime = np.full(len(chosen), WARM)
         regime[context.target[context.is_pilot]] = PILOT
         self.informed_ = InformedHeads(self._boosting(runs)).fit(
             informed, location[chosen], signals, shape, whole[chosen], runs.weight[chosen], runs.groups[chosen], regime
         )
+
+    def _signals(self, configs: NDArray[np.object_], centre: Floats, told: Floats) -> Floats:
+        """What copula, warm runs and pilots make one expect, for `InformedHeads`; shape (n_samples, 3).
+
+        The mean of n pilots counts (1 - v) / (1 - v + v / n), v the share of a run's variance that is noise.
+        """
+        noise = self.copula_.noise_of(configs)
+        warm, pilot = told[:, MEAN_RESIDUALS].T
+        n = np.maximum(told[:, N_PILOTS], 1.0)
+        return np.column_stack([centre, warm, pilot * (1 - noise) / (1 - noise + noise / n)])
 
     def _judge_informed(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
         if self.informed_ is None:
@@ -273,22 +283,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         adapted.copula_ = copy.deepcopy(self.copula_)
         embedded, known = self._embed(X), flatten_context(X)
         context = ContextRuns.none() if known is None else self._context_runs(X, embedded, known)
-        configs = cell_keys(X, CONFIG)
-        score, _ = self.copula_.condition(configs, cell_keys(X, ("benchmark",)), context)
-        spread = common_spread(self.shapes_)
-        cells = cell_keys(X, CATEGORIES)
-        for cell in dict.fromkeys(cells):
-            rows = cells == cell
-            text = adapted.location_.text_effect(X[rows], embedded[rows])
-            residual = np.log(np.maximum(tokens[rows], 1.0)) - adapted.location_.intercept(X[rows])
-            if censored[rows].any():
-                beyond = ResidualDistribution().fit(residual - text, censored[rows], np.ones(rows.sum()))
-                residual = np.where(censored[rows], text + beyond.mean_beyond(residual - text), residual)
-            follower = fit_follower(residual, text, score[rows], spread)
-            add_effects(adapted.location_, X[rows], follower)
-            add_curves(adapted.shapes_, X[rows], follower.spread)
-            if str(configs[rows][0]) not in adapted.copula_.configs_:
-                adapted.copula_.add(str(configs[rows][0]), follower.factor)
+        parts = adapted.location_, adapted.shapes_, adapted.copula_
+        learn_anchors(*parts, X, embedded, np.log(np.maximum(tokens, 1.0)), censored, context)
         return adapted
 
     # -- forecasts -----------------------------------------------------------------------------------
@@ -387,7 +383,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         if self.informed_ is not None and boosted.any():
             told = summarise_context(len(X), context, self.context_configs_)
             informed = np.column_stack([columns[:, :N_PLAIN], mean, deviation, told])
-            signals = np.column_stack([centre, told[:, MEAN_RESIDUALS]])
+            signals = self._signals(cell_keys(X, CONFIG), centre, told)
             values[boosted] = self.informed_.values(
                 *(part[boosted] for part in (informed, location, signals, shape, regime))
             )

@@ -115,7 +115,8 @@ def test_page_says_everything_and_fetches_nothing(
     text = quote_page(found, requests, terms, ["r.jsonl: request 5: no text"], fitted, Path("r.jsonl"))
     for wanted in (
         "small</b> is the cheapest", "over $5.00", "worst case", "How much to set aside", "12 requests",
-        "file:2026-11-01", "no text", "never seen in training", "Assumptions", "90 % interval", "a quarter of the characters", "<svg",
+        "file:2026-11-01", "no text", "never seen in training", "Assumptions", "90 % interval",
+        "a quarter of the characters", "<svg",
     ):  # fmt: skip
         assert wanted in text, wanted
     assert "count &lt;b&gt;seven" in text

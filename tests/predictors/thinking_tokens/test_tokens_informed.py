@@ -41,8 +41,8 @@ def test_a_missing_signal_has_no_weight_and_an_unseen_pattern_its_prior() -> Non
 def test_one_query_leaves_the_weights_near_their_prior() -> None:
     signals = np.tile([[1.0, 0.0, 1.0]], (50, 1))
     found = fit_signals(signals, np.full(50, 5.0), np.ones(50), np.full(50, "q", dtype=object))
-    # Where the signals say 1 the prior says 1 and the data 5: both count.
-    assert 1.5 < add_signals(found, signals[:1])[0] < 4.0
+    # Where the signals say 1 the prior says 1 and the data 5; weights are kept within 1.2 in sum.
+    assert 1.0 < add_signals(found, signals[:1])[0] <= 1.2 + 1e-9
 
 
 # -- details -------------------------------------------------------------------------------------------
