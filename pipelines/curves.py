@@ -140,7 +140,7 @@ def forecast_curves(
         "noise_floor": [jitter_floor(*points) for points in observed],
     }  # fmt: skip
     table = pd.DataFrame(columns, index=rows.index)
-    table["stop_step"] = [_stop_step(row) for _, row in rows.iterrows()]
+    table["stop_step"] = pd.Series([_stop_step(row) for _, row in rows.iterrows()], index=rows.index, dtype="float64")
     table["advice"] = [
         _advice(bool(stop), gain, floor, step)
         for stop, gain, floor, step in zip(
@@ -176,7 +176,7 @@ def draw_curve(
     forecast = pd.DataFrame({"step": steps, **{name: quantiles[level] for name, level in LEVELS.items()}})
     forecast = forecast.assign(
         noise_floor=told["noise_floor"], target_value=np.nan if target_value is None else target_value,
-        stop_step=np.nan if told["stop_step"] is None else told["stop_step"],
+        stop_step=told["stop_step"],
     )  # fmt: skip
     first = row.iloc[0]
     curve = pd.DataFrame({"step": as_points(first["steps"]), "value": as_points(first["values"])})
@@ -208,12 +208,12 @@ def _number(value: object) -> float | None:
     return None if value is None or pd.isna(value) else float(str(value))
 
 
-def _advice(stop: bool, gain: float, floor: float, stop_step: float | None) -> str:
+def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:
     if stop:
         return "stop: the target is out of reach"
     if np.isfinite(floor) and gain < floor:
         return "stop: what is still to come is less than the noise"
-    if stop_step is not None:
+    if np.isfinite(stop_step):
         return f"may stop: the trend has settled at step {stop_step:g}"
     return "go on"
 
