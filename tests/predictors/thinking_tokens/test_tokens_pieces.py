@@ -265,8 +265,14 @@ def test_sampled_context_is_of_the_same_query_and_never_the_run_itself() -> None
     target, source = sample_context(queries, configs, rng, pilots=True)
     assert (queries[target] == queries[source]).all()
     assert (target != source).all()
-    pairs = pd.DataFrame({"target": target, "config": configs[source]})
-    assert not pairs.duplicated().any()
+    pairs = pd.DataFrame({"target": target, "source": source, "config": configs[source]})
+    assert not pairs.duplicated(["target", "source"]).any()
+    # Half of the runs may know one run of each configuration, the other half all of them.
+    several = pairs.duplicated(["target", "config"], keep=False).groupby(pairs["target"]).any().mean()
+    assert 0.2 < several < 0.6
+    is_pilot = configs[target] == configs[source]
+    alone = pd.Series(is_pilot).groupby(target).agg(["any", "all"])
+    assert 0.2 < alone.loc[alone["any"], "all"].mean() < 0.45
     warm_target, warm_source = sample_context(queries, configs, rng, pilots=False)
     assert (configs[warm_target] != configs[warm_source]).all()
 
