@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from predictors.downstream_scaling.ladder import LadderRequests
-
-INPUTS = list(LadderRequests.to_schema().columns)
-"""Columns that are known before the target is measured; a table may lack some."""
+INPUTS = [
+    "benchmark", "target_flops", "target_params", "target_tokens", "chance_score", "upper_score", "n_items",
+    "ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_losses", "ladder_runs",
+]  # fmt: skip
+"""Columns of `make_ladders` that are known before the target is measured."""
 
 
 def true_score(flops: np.ndarray, *, chance: float, height: float, middle: float, pace: float) -> np.ndarray:
@@ -22,7 +23,7 @@ def true_score(flops: np.ndarray, *, chance: float, height: float, middle: float
 def make_ladders(n: int = 40, seed: int = 0, *, n_models: int = 6, noise: float = 0.8) -> pd.DataFrame:
     """`n` ladders of `n_models` models each, with the score of a target at 4 to 30 times the largest compute.
 
-    Columns: those of `LadderRequests` but for the items', with `value` (the target's score in points), `query_id`
+    Columns: `INPUTS`, with `value` (the target's score in points), `query_id`
     (the task) and `truth` (the law's own score at the target).
     """
     rng = np.random.default_rng(seed)

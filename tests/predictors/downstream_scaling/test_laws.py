@@ -25,7 +25,7 @@ from tests.predictors.downstream_scaling.synthetic_ladders import INPUTS, make_l
 
 def ladders(n: int = 20, seed: int = 0, **changes: float) -> list[Ladder]:
     table = make_ladders(n, seed, **changes)  # type: ignore[arg-type]
-    return read_ladders(LadderRequests.validate(table[[name for name in INPUTS if name in table]]))
+    return read_ladders(LadderRequests.validate(table[INPUTS]))
 
 
 def test_the_batched_solver_is_numpys() -> None:

@@ -23,7 +23,7 @@ from predictors.errors import InvalidInputError
 from tests.predictors.downstream_scaling.synthetic_ladders import INPUTS, make_ladders
 
 LADDERS = make_ladders(40, seed=0)
-X = LADDERS[[name for name in INPUTS if name in LADDERS]]
+X = LADDERS[INPUTS]
 
 
 def fitted(predictor: BasePredictor | None = None) -> BasePredictor:
@@ -75,7 +75,7 @@ def test_parameters_are_assigned_and_nothing_else() -> None:
 
 def test_a_known_law_is_forecast_better_than_by_the_last_value(predictor: BasePredictor) -> None:
     new = make_ladders(60, seed=7)
-    inputs = new[[name for name in INPUTS if name in new]]
+    inputs = new[INPUTS]
     own = (predictor.predict(inputs) - new["truth"]).abs().mean()
     last = (fitted(LastValueBaseline()).predict(inputs) - new["truth"]).abs().mean()
     assert own < 0.5 * last
@@ -83,7 +83,7 @@ def test_a_known_law_is_forecast_better_than_by_the_last_value(predictor: BasePr
 
 def test_intervals_hold_what_they_promise_on_new_ladders(predictor: BasePredictor) -> None:
     new = make_ladders(150, seed=11)
-    interval = predictor.predict_interval(new[[name for name in INPUTS if name in new]], 0.9)
+    interval = predictor.predict_interval(new[INPUTS], 0.9)
     covered = new["value"].between(interval["lower"], interval["upper"]).mean()
     # 150 independent ladders: four standard errors of a coverage of .9 are .098.
     assert 0.80 <= covered <= 1.0
