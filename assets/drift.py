@@ -21,7 +21,7 @@ from assets.policy import Policy
 from assets.vault import sealed
 from predictors.base import BasePredictor
 
-__all__ = ["HISTORY", "InputShift", "input_shift", "night_row", "replay", "training_rows", "with_night"]
+__all__ = ["HISTORY", "InputShift", "drift_start", "input_shift", "night_row", "replay", "training_rows", "with_night"]
 
 HISTORY = {
     "night": "str",
@@ -32,16 +32,22 @@ HISTORY = {
     "excess_error": "float64",
     "floor": "float64",
     "floor_error": "float64",
+    "base_excess": "float64",
+    "base_error": "float64",
     "psi": "float64",
     "psi_column": "str",
     "psi_p_value": "float64",
     "verdict": "str",
     "since": "str",
 }
-"""Columns of a history; `since` names the night from which on training should read, "" for all."""
+"""Columns of a history; `since` names the night from which on training should read, "" for all.
+
+`base_excess` is what the champion's excess was on held-out queries of the nights before it took over.
+"""
 
 RESETTING = ("forecast drifted", "ambiguous")
 MIN_QUERIES = 10
+MIN_BASE_QUERIES = 40
 MAX_CATEGORIES = 30
 MAX_REFERENCE = 20_000
 LARGE_PSI = 0.25
@@ -73,11 +79,19 @@ class InputShift:
 
 
 def night_row(
-    pipeline: FamilyPipeline, champion: BasePredictor, version: str, examples: pd.DataFrame, *, learnt_tonight: bool
+    pipeline: FamilyPipeline,
+    champion: BasePredictor,
+    version: str,
+    examples: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    learnt_tonight: bool,
+    base_nights: int = 20,
 ) -> dict[str, object] | None:
     """Tonight's statistics of the champion, on queries that nobody has seen before.
 
-    Where the champion has `learnt_tonight`, only what it held out counts.
+    Where the champion has `learnt_tonight`, only what it held out counts. What is normal for a champion is told
+    by the held-out queries of the nights before: a change that comes right after a promotion is seen as one.
 
     Returns
     -------
@@ -96,11 +110,20 @@ def night_row(
     if rows["query_id"].nunique() < MIN_QUERIES:
         return None
     found = _statistics(pipeline, champion, rows)
+    earlier = history[history["night"] < night.date().isoformat()]
+    if not earlier.empty and earlier["champion"].iloc[-1] == version:
+        base = {name: float(earlier[name].iloc[-1]) for name in ("base_excess", "base_error")}
+    else:
+        since = drift_start(examples, history) or night - pd.Timedelta(days=base_nights)
+        held_out = (examples["split"] == "test") & ~examples["is_capped"] & ~sealed(examples)
+        before = (days < night) & (days >= max(since, night - pd.Timedelta(days=base_nights)))
+        base = _base(pipeline, champion, examples[held_out & before])
     shift = input_shift(pipeline.inputs(examples[days == night]), pipeline.inputs(examples[days < night]))
     return {
         "night": night.date().isoformat(),
         "champion": version,
         **found,
+        **base,
         "psi": shift.psi,
         "psi_column": shift.column,
         "psi_p_value": shift.p_value,
@@ -144,7 +167,8 @@ def with_night(history: pd.DataFrame, row: dict[str, object], policy: Policy) ->
 def replay(history: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     """Verdict of every night, from the first on.
 
-    The monitor of the forecast starts anew with every champion, whose errors are its own.
+    The monitor of the forecast starts anew with every champion, whose errors are its own: from its `base_excess`,
+    or where that is unknown from its first nights.
     """
     from predictors.metrics.drift import CusumMonitor, DriftMonitor, Night
 
@@ -157,8 +181,11 @@ def replay(history: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     since: list[str] = []
     champion, quiet = None, ""
     for row in history.to_dict("records"):
-        if champion not in (None, row["champion"]):
+        if champion != row["champion"]:
             monitor.excess.reset()
+            if math.isfinite(row["base_excess"]):
+                error = row["base_error"] * math.sqrt(base_nights)
+                monitor.excess.base = [(row["base_excess"], error)] * base_nights
         champion = row["champion"]
         if monitor.excess.up == 0:
             quiet = row["night"]
@@ -185,16 +212,29 @@ def training_rows(examples: pd.DataFrame, history: pd.DataFrame, policy: Policy)
 
     Only alarms of nights before tonight count, and only once enough queries have come since.
     """
-    if not policy.reset_window or history.empty or "started_at" not in examples or examples.empty:
+    start = drift_start(examples, history) if policy.reset_window else None
+    if start is None:
         return examples
-    days = examples["started_at"].dt.floor("D")
-    earlier = history[history["night"] < days.max().date().isoformat()]
-    if earlier.empty or not earlier["since"].iloc[-1]:
-        return examples
-    start = pd.Timestamp(date.fromisoformat(earlier["since"].iloc[-1]), tz="UTC")
-    recent = examples[days >= start]
+    recent = examples[examples["started_at"] >= start]
     learn = recent[recent["split"] != "test"]
     return recent if learn["query_id"].nunique() >= policy.min_window_queries else examples
+
+
+def drift_start(examples: pd.DataFrame, history: pd.DataFrame) -> pd.Timestamp | None:
+    """The day since which the requests are other ones, by alarms of nights before the newest of `examples`."""
+    if history.empty or "started_at" not in examples or examples.empty:
+        return None
+    earlier = history[history["night"] < examples["started_at"].max().date().isoformat()]
+    if earlier.empty or not earlier["since"].iloc[-1]:
+        return None
+    return pd.Timestamp(date.fromisoformat(earlier["since"].iloc[-1]), tz="UTC")
+
+
+def _base(pipeline: FamilyPipeline, champion: BasePredictor, rows: pd.DataFrame) -> dict[str, float]:
+    if rows["query_id"].nunique() < MIN_BASE_QUERIES:
+        return {"base_excess": math.nan, "base_error": math.nan}
+    found = _statistics(pipeline, champion, rows)
+    return {"base_excess": float(str(found["excess"])), "base_error": float(str(found["excess_error"]))}
 
 
 def _statistics(pipeline: FamilyPipeline, champion: BasePredictor, rows: pd.DataFrame) -> dict[str, object]:

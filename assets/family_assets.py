@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pandas as pd
 
-from assets.drift import HISTORY, LARGE_PSI, PSI_P_VALUE, RESETTING, night_row, training_rows, with_night
+from assets.drift import HISTORY, LARGE_PSI, PSI_P_VALUE, RESETTING, drift_start, night_row, training_rows, with_night
 from assets.family import (
     FamilyPipeline,
     FittedFamily,
@@ -140,9 +140,10 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
         workspace: Workspace,
         tracking: Tracking,
     ) -> dg.MaterializeResult:
+        drifted_on = drift_start(examples, _history(pipeline, workspace))
         examples = _window(pipeline, examples, workspace, tracking)
         back = {"dagster.run_id": context.run_id, "dagster.asset": context.asset_key.to_user_string()}
-        row = register_fit(pipeline, examples, evaluation, workspace, tracking, dagster=back)
+        row = register_fit(pipeline, examples, evaluation, workspace, tracking, drifted_on=drifted_on, dagster=back)
         told = {k: v for k, v in row.items() if v is not None}
         return dg.MaterializeResult(value=pd.DataFrame([row]), metadata={**told, **_links(tracking, row)})
 
@@ -168,7 +169,15 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
             registry = tracking.registry()
             champion = registry.load(registry.version(family, str(int(number))))
             fresh = bool(number == registered["version"].iloc[0])
-            row = night_row(pipeline, champion, str(int(number)), examples, learnt_tonight=fresh)
+            row = night_row(
+                pipeline,
+                champion,
+                str(int(number)),
+                examples,
+                history,
+                learnt_tonight=fresh,
+                base_nights=policy.drift_base_nights,
+            )
             if row is not None:
                 history = with_night(history, row, policy)
         return dg.MaterializeResult(
@@ -185,11 +194,13 @@ def register_fit(
     workspace: Workspace,
     tracking: Tracking,
     *,
+    drifted_on: pd.Timestamp | None = None,
     dagster: Mapping[str, str] | None = None,
 ) -> dict[str, str | int | None]:
     """Register the newest fit, decide on it once, and say which versions are champion and shadow.
 
-    `dagster` are tags that lead from the MLflow run back to the Dagster run.
+    A shadow that was frozen before `drifted_on` is dropped. `dagster` are tags that lead from the MLflow run
+    back to the Dagster run.
     """
     from assets.model_card import model_card
 
@@ -212,7 +223,7 @@ def register_fit(
     )
     with family_lock(workspace.locks_path, pipeline.family):
         version = registry.register(fit)
-        record = judge(registry, Judged(pipeline, fitted, version, examples, evaluation, policy))
+        record = judge(registry, Judged(pipeline, fitted, version, examples, evaluation, policy, drifted_on))
         registry.prune(pipeline.family, keep=policy.keep_versions, always=record.former)
         prune_fits(workspace.models_path / pipeline.family, keep=KEEP_FITS)
     experiment = registry.client().get_run(str(version.run_id)).info.experiment_id

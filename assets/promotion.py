@@ -67,6 +67,8 @@ class Record:
         Why, in a paragraph.
     pending : bool
         Whether the aliases may still have to follow.
+    frozen : int or None
+        Night on which the shadow was frozen.
     """
 
     state: dict[str, Any]
@@ -75,6 +77,7 @@ class Record:
     action: str = "wait"
     reason: str = ""
     pending: bool = False
+    frozen: int | None = None
 
     @property
     def promotion_state(self) -> PromotionState:
@@ -98,6 +101,7 @@ class Judged:
     examples: pd.DataFrame
     evaluation: pd.DataFrame
     policy: Policy = field(default_factory=Policy)
+    drifted_on: pd.Timestamp | None = None
 
 
 @contextmanager
@@ -250,10 +254,19 @@ def _first(registry: Registry, judged: Judged, record: Record | None, night: int
 
 
 def _later(registry: Registry, judged: Judged, record: Record, night: int, champion: BasePredictor) -> Record:
-    from predictors.metrics.promotion import decide
+    from predictors.metrics.promotion import PromotionState, decide
 
     family, number = judged.pipeline.family, str(judged.version.version)
     old = record.promotion_state
+    told: dict[str, str] = {}
+    drift = None if judged.drifted_on is None else judged.drifted_on.date().toordinal()
+    if old.shadow is not None and drift is not None and (record.frozen or 0) < drift:
+        # It learnt from requests that are no more, and would keep those that learn from today's waiting for weeks.
+        told[old.shadow] = (
+            f"Night of {_day(night)}: version {old.shadow} is dropped as the shadow: it was frozen before the "
+            f"forecasts drifted on {_day(drift)}."
+        )
+        old = PromotionState.from_dict(_without_shadow(old))
     losses = _losses(registry, judged, old, night, champion)
     state, decision = decide(old, losses, judged.policy.promotion_rule)
     promoted = decision.action == "promote"
@@ -263,8 +276,9 @@ def _later(registry: Registry, judged: Judged, record: Record, night: int, champ
         _with_former(record, record.champion) if promoted else record.former,
         decision.action,
         _paragraph(night, number, record, old, decision),
+        frozen=night if decision.action == "start_shadow" else record.frozen if state.shadow is not None else None,
     )
-    told = {number: new.reason}
+    told[number] = new.reason
     if old.shadow is not None:
         told[old.shadow] = new.reason
         points = {"promotion/log_e": decision.log_e, "promotion/gain": decision.gain}

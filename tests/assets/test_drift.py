@@ -53,7 +53,9 @@ def history_of(
     history = EMPTY
     for night in range(first, last):
         rows = examples[examples["started_at"] < FIRST_DAY + pd.Timedelta(days=night + 1)]
-        row = night_row(PIPELINE, champion, "1", rows, learnt_tonight=False)
+        row = night_row(
+            PIPELINE, champion, "1", rows, history, learnt_tonight=False, base_nights=policy.drift_base_nights
+        )
         history = with_night(history, row, policy)
     return history
 
@@ -89,7 +91,7 @@ def test_moved_noise_alone_asks_for_no_new_window(champion) -> None:
 def test_same_night_again_gives_the_same_history(champion) -> None:
     examples = nights(10, 14)
     history = history_of(champion, examples, 10, 24)
-    row = night_row(PIPELINE, champion, "1", examples, learnt_tonight=False)
+    row = night_row(PIPELINE, champion, "1", examples, history.iloc[:-1], learnt_tonight=False, base_nights=10)
     pd.testing.assert_frame_equal(with_night(history, row, POLICY), history)
 
 
@@ -105,6 +107,7 @@ def test_new_champion_starts_the_monitor_anew() -> None:
     rows = [
         {"night": f"2026-01-{d:02d}", "champion": "1" if d < 15 else "2", "n_queries": 40, "has_repeats": True,
          "excess": 0.1 if d < 15 else 0.5, "excess_error": 0.05, "floor": 0.2, "floor_error": 0.02,
+         "base_excess": np.nan, "base_error": np.nan,
          "psi": 0.0, "psi_column": "", "psi_p_value": 1.0, "verdict": "", "since": ""}
         for d in range(1, 29)
     ]  # fmt: skip
@@ -113,17 +116,17 @@ def test_new_champion_starts_the_monitor_anew() -> None:
 
 def test_too_few_queries_or_no_days_give_no_row(champion) -> None:
     few = nights(10, 1).head(5)
-    assert night_row(PIPELINE, champion, "1", few, learnt_tonight=False) is None
+    assert night_row(PIPELINE, champion, "1", few, EMPTY, learnt_tonight=False) is None
     undated = nights(10, 2).drop(columns="started_at")
-    assert night_row(PIPELINE, champion, "1", undated, learnt_tonight=False) is None
+    assert night_row(PIPELINE, champion, "1", undated, EMPTY, learnt_tonight=False) is None
 
 
 def test_champion_of_tonight_is_watched_on_held_out_queries_only(champion) -> None:
     examples = nights(10, 1)
-    own = night_row(PIPELINE, champion, "1", examples, learnt_tonight=False)
+    own = night_row(PIPELINE, champion, "1", examples, EMPTY, learnt_tonight=False)
     assert own["n_queries"] == 40
     n_test = examples.loc[examples["split"] == "test", "query_id"].nunique()
-    held_out = night_row(PIPELINE, champion, "1", examples, learnt_tonight=True)
+    held_out = night_row(PIPELINE, champion, "1", examples, EMPTY, learnt_tonight=True)
     assert (held_out is None) if n_test < 10 else (held_out["n_queries"] == n_test)
 
 
@@ -153,3 +156,17 @@ def test_missing_and_empty_columns_are_no_error() -> None:
     frame = pd.DataFrame({"model": ["a", None], "limit": [np.nan, np.nan], "text": ["x", "y"]})
     assert not input_shift(frame, frame).is_large
     assert np.isnan(input_shift(frame.head(0), frame).psi)
+
+
+def test_change_right_after_a_promotion_is_seen_against_held_out_queries_of_before(champion) -> None:
+    examples = pd.concat([nights(10, 20), nights(30, 6, shift=0.8)], ignore_index=True)
+    history = EMPTY
+    for night in range(25, 36):
+        rows = examples[examples["started_at"] < FIRST_DAY + pd.Timedelta(days=night + 1)]
+        version = "1" if night < 29 else "2"  # the same model under a new number, one night before the change
+        row = night_row(PIPELINE, champion, version, rows, history, learnt_tonight=False)
+        history = with_night(history, row, Policy())
+    assert np.isfinite(history["base_excess"]).all()
+    alarm = history.loc[history["verdict"] == "forecast drifted", "night"]
+    assert len(alarm) >= 1
+    assert alarm.iloc[0] <= "2026-02-03"

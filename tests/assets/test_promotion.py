@@ -115,6 +115,7 @@ def night_of(
         rows,
         changes.get("evaluation", evaluation()),
         POLICY,
+        changes.get("drifted_on"),
     )
     return judge(registry, judged)
 
@@ -345,6 +346,21 @@ def test_shadow_that_cannot_be_read_is_dropped_in_the_end(registry, examples, mo
             break
     assert record.action == "drop_shadow"
     assert registry.aliases(FAMILY) == {CHAMPION: "1"}
+
+
+def test_shadow_that_was_frozen_before_a_drift_makes_room_for_those_that_learn_from_today(
+    registry, examples, models
+) -> None:
+    night_of(registry, examples, models["weak"], 1, 8)
+    night_of(registry, examples, models["good"], 2, 12)
+    record = night_of(registry, examples, models["again"], 3, 13, drifted_on=FIRST_DAY + pd.Timedelta(days=12))
+    assert record.shadow is None
+    assert "frozen before the forecasts drifted" in registry.version(FAMILY, "2").tags["decision"]
+    assert registry.aliases(FAMILY) == {CHAMPION: "1"}
+    again = night_of(registry, examples, models["good"], 4, 14, drifted_on=FIRST_DAY + pd.Timedelta(days=12))
+    assert again.shadow == "4"
+    kept = night_of(registry, examples, models["again"], 5, 15, drifted_on=FIRST_DAY + pd.Timedelta(days=12))
+    assert kept.shadow == "4" or kept.champion == "4"
 
 
 def test_prune_keeps_champion_shadow_former_ones_and_the_newest(registry, examples, models) -> None:
