@@ -204,8 +204,8 @@ def _stop_step(row: pd.Series) -> float | None:
     ).stop_step  # fmt: skip
 
 
-def _number(value: object) -> float | None:
-    return None if value is None or pd.isna(value) else float(str(value))
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
 
 
 def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:

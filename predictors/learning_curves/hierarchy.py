@@ -111,7 +111,9 @@ class LearnerPriors:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Rebuild what `state` wrote."""
+        # The order is that of the columns; a manifest sorts its keys.
+        names = [name for name in HIERARCHY_FAMILIES if name in state]
         return cls(
-            {name: np.asarray(part["means"], dtype=np.float64) for name, part in state.items()},
-            {name: np.asarray(part["precision"], dtype=np.float64) for name, part in state.items()},
+            {name: np.asarray(state[name]["means"], dtype=np.float64) for name in names},
+            {name: np.asarray(state[name]["precision"], dtype=np.float64) for name in names},
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,3 +151,11 @@ def test_learners_priors_lie_between_the_learner_and_all(curves: pd.DataFrame) -
     rate = priors.means["pow3"][:, 2]
     order = {name: rate[code] for name, code in zip(curves["learner"], learner, strict=True)}
     assert order["linear"] > order["network"], "the learner with the steepest curves has the largest rate"
+
+
+def test_a_saved_predictor_reads_its_columns_in_the_same_order(fitted: LearningCurvePredictor, tmp_path: Path) -> None:
+    """The manifest sorts keys; the families of the learners' priors once came back in another order."""
+    new = make_curves(20, 10)
+    for X in (new[INPUTS], attach_siblings(new[INPUTS], points_of(new), known="complete")):
+        loaded = LearningCurvePredictor.load(fitted.save(tmp_path / "model"))
+        pd.testing.assert_frame_equal(loaded.predict_quantiles(X), fitted.predict_quantiles(X), check_exact=True)
