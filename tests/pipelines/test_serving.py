@@ -32,7 +32,9 @@ def ask(port: int, content: object) -> tuple[int, dict[str, object]]:
 @pytest.mark.slow
 def test_models_serve_answers_with_the_documented_schema(installed, tmp_path) -> None:
     port = free_port()
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": installed.settings.mlflow_uri}
+    uri = installed.settings.mlflow_uri
+    # MLflow hands what another test has set on to its children.
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
     # MLflow starts uvicorn by name.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
