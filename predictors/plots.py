@@ -16,6 +16,7 @@ from predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "plot_comparison",
@@ -529,6 +530,18 @@ def plot_frontier(table: pd.DataFrame, benchmark: str, ax: Axes | None = None) -
     ax.set_title(str(benchmark), loc="left")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
+
+
+def plot_frontiers(table: pd.DataFrame) -> Figure:
+    """`plot_frontier` of the first six benchmarks, side by side."""
+    from matplotlib.figure import Figure
+
+    benchmarks = sorted(table["benchmark"].unique())[:6]
+    n_rows, n_columns = -(-len(benchmarks) // 2), min(len(benchmarks), 2)
+    figure = Figure(figsize=(7.2 * n_columns, 4.0 * n_rows), layout="constrained")
+    for place, benchmark in enumerate(benchmarks, start=1):
+        plot_frontier(table, benchmark, figure.add_subplot(n_rows, n_columns, place))
+    return figure
 
 
 def plot_thinking_share(table: pd.DataFrame, ax: Axes | None = None) -> Axes:

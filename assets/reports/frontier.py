@@ -64,17 +64,9 @@ def _first(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def _draw(report: Report) -> "Figure":
-    from matplotlib.figure import Figure
+    from predictors.plots import plot_frontiers
 
-    from predictors.plots import plot_frontier
-
-    benchmarks = sorted(report.table["benchmark"].unique())[:6]
-    n_rows = -(-len(benchmarks) // 2)
-    n_columns = min(len(benchmarks), 2)
-    figure = Figure(figsize=(7.2 * n_columns, 4.0 * n_rows), layout="constrained")
-    for place, benchmark in enumerate(benchmarks, start=1):
-        plot_frontier(report.table, benchmark, figure.add_subplot(n_rows, n_columns, place))
-    return figure
+    return plot_frontiers(report.table)
 
 
 SPEC = ReportSpec(
