@@ -1,5 +1,7 @@
 """What keeps an installation small: old runs of Dagster are deleted, newest first kept."""
 
+from pathlib import Path
+
 import dagster as dg
 
 __all__ = ["housekeeping", "prune_runs"]
@@ -21,10 +23,20 @@ def prune_runs(instance: dg.DagsterInstance, *, keep: int) -> int:
         old = instance.get_runs(finished, limit=min(BATCH, n_extra - n_gone), ascending=True)
         for run in old:
             instance.delete_run(run.run_id)
+            _delete_shard(instance, run.run_id)
         n_gone += len(old)
         if not old:
             break
     return n_gone
+
+
+def _delete_shard(instance: dg.DagsterInstance, run_id: str) -> None:
+    """The sqlite store keeps a file of events per run, and empties it without deleting it."""
+    path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
+    if path_for_shard is not None:
+        shard = Path(path_for_shard(run_id))
+        for file in shard.parent.glob(f"{run_id}.db*"):
+            file.unlink(missing_ok=True)
 
 
 @dg.op(description="Deletes the oldest finished runs beyond FORETELL_KEEP_RUNS.")

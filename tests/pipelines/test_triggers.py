@@ -86,6 +86,24 @@ def test_housekeeping_keeps_the_newest_runs(instance: dg.DagsterInstance, clean_
     assert instance.get_runs_count() == 2  # the newest one and the one that did it
 
 
+def test_housekeeping_deletes_the_files_of_old_runs(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    prepare_dagster_home(settings)
+
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as made:
+        for _ in range(3):
+            nothing.execute_in_process(instance=made)
+        assert prune_runs(made, keep=1) == 2
+        (kept,) = made.get_runs()
+        files = {path.stem for path in (settings.dagster_home / "history" / "runs").glob("*.db")}
+        assert files == {kept.run_id, "index"}
+        assert made.all_logs(kept.run_id)
+
+
 def test_instance_frees_places_of_dead_runs_and_runs_one_retrain_at_a_time(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     prepare_dagster_home(settings)
