@@ -40,6 +40,8 @@ __all__ = [
 MARGIN_POINTS = 3.0
 EDGE = 0.004
 N_CUTS = 3
+TYPICAL_ERROR = 10.0
+"""Points that a unit of the pull is worth."""
 SMOOTH = 0.2
 """Points below which an absolute error counts as its square."""
 LEAST_BACKTEST_ERROR = 0.01
@@ -225,23 +227,17 @@ class Stack:
 
     @classmethod
     def fit(cls, evidence: Evidence, y: Floats, weight: Floats, start: Stack, pull: float) -> Stack:
-        """Least mean relative absolute error in points, pulled to `start` as `pull` rows' worth of evidence would.
-
-        An error counts relative to the mean error of all methods on that forecast, plus a point, so that hopeless
-        tasks do not rule.
-        """
+        """Least mean absolute error in points, pulled to `start` as `pull` rows' worth of evidence would."""
         m = len(start.prior)
         usable = np.asarray(np.isfinite(evidence.z).any(axis=1))
         evidence, y, weight = evidence.take(usable), y[usable], weight[usable]
         if not len(y):
             return start
         applies = np.isfinite(evidence.z)
-        each = np.abs(evidence.to_points(np.where(applies, evidence.z, 0.0)) - y[:, None])
-        typical = (each * applies).sum(axis=1) / applies.sum(axis=1) + 1.0
         ridge = pull / len(y)
 
         z = np.where(applies, evidence.z, 0.0)
-        ratio = weight / weight.sum() / typical
+        ratio = weight / weight.sum() / TYPICAL_ERROR
 
         def objective(theta: Floats) -> tuple[float, Floats]:
             stack = cls(theta[:m], theta[m:-1].reshape(-1, m), float(np.exp(theta[-1])))

@@ -36,6 +36,8 @@ __all__ = ["DownstreamScalingPredictor"]
 
 DEFAULT_PRIOR: dict[str, float] = {}
 DEFAULT_COEFFICIENTS = (0.1, 1.5, 0.7, 0.7, 0.1, 0.7, 0.7)
+SCALE_WITHOUT_LAW = 2.0
+"""Least deviation on the logit scale where no law could be fitted."""
 TAIL = 1.25
 """Heavier than normal by this factor, in the default quantiles."""
 
@@ -69,7 +71,7 @@ class DownstreamScalingPredictor(BasePredictor):
     input_schema = LadderRequests
 
     def __init__(
-        self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, pull: float = 1.0, n_folds: int = 5
+        self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, pull: float = 0.3, n_folds: int = 5
     ) -> None:
         self.candidates = candidates
         self.trust = trust
@@ -141,8 +143,8 @@ class DownstreamScalingPredictor(BasePredictor):
         if nothing.any():  # one or two models: their last score, and a wide spread about it
             known = [ladder.scores[-1] if len(ladder) else (ladder.chance + ladder.upper) / 2 for ladder in ladders]
             location = np.where(nothing, evidence.to_scale(np.array(known)), location)
-            parts[nothing, PARTS.index("disagreement")] = 2.0
-        return evidence, location, self.spread_.scale(parts, regimes(evidence))
+        scale = self.spread_.scale(parts, regimes(evidence))
+        return evidence, location, np.where(nothing, np.maximum(scale, SCALE_WITHOUT_LAW), scale)
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What stands behind each forecast.
