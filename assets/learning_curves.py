@@ -81,7 +81,8 @@ def evaluate_dataset(dataset: str, sources: Sources, *, progress: Progress = lam
     - ``test_no_learner``: nothing. ``test_unseen_learner``: nothing, and the learner is not among the training curves.
     - ``test_same_budget``: the other learners' curves on the data set, up to the budget of the curve itself.
     - ``test_complete``: the other learners' whole curves on the data set.
-    - ``test_train_values``: the learner's scores on its own training data.
+    - ``test_train_values``: the learner's scores on its own training data; ``test_same_budget_train_values``: these and
+      the other learners' curves up to the same budget.
     - ``test_single_run``: as ``test``, but judged on single runs, which have a floor of their own.
 
     In ``pythia`` every task is forecast by a fit to the other tasks (``task_out``); ``task_out_siblings`` knows whole
@@ -126,10 +127,11 @@ def _evaluate_lcdb(examples: pd.DataFrame, sources: Sources, progress: Progress)
         given = {PIPELINE.family: own.distribution(PIPELINE.inputs(rows)), **base}
         yield from _tables("lcdb", split, given, test, only=PIPELINE.family)
         progress(split)
-    richer = _fit(_predictor(use_train_values=True, use_siblings=False), train)
-    given = {PIPELINE.family: richer.distribution(PIPELINE.inputs(test)), **base}
-    yield from _tables("lcdb", "test_train_values", given, test, only=PIPELINE.family)
-    progress("test_train_values")
+    richer = _fit(_predictor(use_train_values=True), train)
+    for split, rows in (("", test), ("_same_budget", regimes["test_same_budget"])):
+        given = {PIPELINE.family: richer.distribution(PIPELINE.inputs(rows)), **base}
+        yield from _tables("lcdb", f"test{split}_train_values", given, test, only=PIPELINE.family)
+        progress(f"test{split}_train_values")
     unseen = {PIPELINE.family: _unseen_learners(train, test), **base}
     yield from _tables("lcdb", "test_unseen_learner", unseen, test, only=PIPELINE.family)
     progress("test_unseen_learner")
