@@ -68,7 +68,7 @@ def load_obs_scaling(paths: Iterable[Path]) -> pd.DataFrame:
     keys = ["model", "model_family", "n_params", "n_train_tokens", "train_flops"]
     long = wide.melt(id_vars=keys, var_name="benchmark", value_name="score")
     known = np.isfinite(long["train_flops"]) & np.isfinite(long["score"])
-    return long[known].reset_index(drop=True)
+    return pd.DataFrame(long[known].reset_index(drop=True))
 
 
 def _read(path: Path) -> pd.DataFrame:
