@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assets.downstream_rivals import cod_tables, item_examples
 from assets.downstream_scaling import (
     PIPELINE,
-    cod_tables,
     examples_from_dataset,
     examples_from_measurements,
-    item_examples,
     ladder_variants,
     load_measurements,
     measurements_of_ladder,
