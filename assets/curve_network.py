@@ -33,7 +33,7 @@ class CurveNetworkConfig(dg.Config):
 
 
 @dg.asset(
-    group_name="learning_curves",
+    group_name="collection",
     kinds={"torch"},
     description="One row: the network trained on prior curves, how long, and where its weights lie.",
 )

@@ -15,6 +15,7 @@ import pandas as pd
 
 from assets.family import FamilyPipeline
 from assets.family_assets import build_family_assets
+from assets.resources import Workspace
 from assets.sources import Sources
 from predictors.base import EVALUATION_LEVELS, BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
@@ -413,21 +414,13 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
 
 
 # -- Dagster ------------------------------------------------------------------------------------------
-class LadderSource(dg.Config):
-    """Where the committed ladder lies."""
-
-    starter: str = "data/starter"
-
-
 @dg.asset(
     group_name="downstream_scaling",
     kinds={"parquet"},
     description="One row per forecast: a target model, the ladder below it, and the score that was measured.",
 )
-def downstream_scaling_examples(config: LadderSource) -> dg.MaterializeResult:
-    folder = Path(config.starter)
-    sources = Sources(starter=folder, cache=folder, mirror=None, home=folder)
-    examples = examples_from_dataset("ladder", sources)
+def downstream_scaling_examples(workspace: Workspace) -> dg.MaterializeResult:
+    examples = examples_from_dataset("ladder", workspace.sources)
     return dg.MaterializeResult(
         value=examples,
         metadata={

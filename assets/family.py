@@ -198,8 +198,12 @@ def _evaluate(
 
 def _telling_segments(pipeline: FamilyPipeline, rows: pd.DataFrame) -> list[str | tuple[str, ...]]:
     """Segments by columns that have more than one value here; the others repeat what stands there already."""
-    several = {column for column in rows.columns if len(rows[column].unique()) > 1}
-    return [keys for keys in pipeline.segments if several.issuperset([keys] if isinstance(keys, str) else keys)]
+    columns = {keys: [keys] if isinstance(keys, str) else list(keys) for keys in pipeline.segments}
+    return [keys for keys, names in columns.items() if all(_varies(rows, name) for name in names)]
+
+
+def _varies(rows: pd.DataFrame, column: str) -> bool:
+    return column in rows and len(rows[column].unique()) > 1
 
 
 def main_segments(evaluation: pd.DataFrame) -> pd.Series:

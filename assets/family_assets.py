@@ -24,7 +24,7 @@ from assets.family import (
 from assets.io import read_table
 from assets.promotion import Judged, Record, family_lock, judge
 from assets.resources import Tracking, Workspace
-from assets.tracking import Fit
+from assets.tracking import Fit, lists_as_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -315,7 +315,8 @@ def _links(tracking: Tracking, row: dict[str, str | int | None]) -> dict[str, dg
 
 
 def _input_example(pipeline: FamilyPipeline, learn: pd.DataFrame) -> pd.DataFrame:
-    example = pipeline.inputs(learn).drop_duplicates().head(EXAMPLE_ROWS).reset_index(drop=True)
+    inputs = pipeline.inputs(learn)
+    example = inputs[~lists_as_text(inputs).duplicated()].head(EXAMPLE_ROWS).reset_index(drop=True)
     if "prompt_text" in example:
         # Prompts can be private; an example of the columns needs none of them.
         example["prompt_text"] = "Why do leaves turn red in autumn?"

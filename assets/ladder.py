@@ -194,7 +194,7 @@ def ladder_samples(workspace: Workspace) -> dg.MaterializeResult:
 
 
 @dg.asset(
-    group_name="downstream_scaling",
+    group_name="collection",
     kinds={"pytorch", "parquet"},
     description="One row per model, item and checkpoint of a model ladder trained here; goes on where it stopped.",
 )

@@ -23,6 +23,9 @@ class Policy(BaseModel):
     ----------
     metric : str
         The loss that decides; lower is better.
+    first_baseline : str, optional
+        The baseline that the first version must beat; by default the family's reference, which can be a rival
+        that is nearly as good.
     rule : dict
         Thresholds of `predictors.metrics.promotion.PromotionRule` that differ from its defaults.
     keep_versions : int
@@ -41,6 +44,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str = "crps"
+    first_baseline: str | None = None
     rule: dict[str, Any] = Field(default_factory=dict)
     keep_versions: int = Field(default=30, ge=2)
     drift_limit: float = Field(default=8.0, gt=0)

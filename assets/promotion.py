@@ -236,13 +236,18 @@ def audit_lines(registry: Registry, family: str) -> list[str]:
 def _first(registry: Registry, judged: Judged, record: Record | None, night: int | None, unreadable: str) -> Record:
     """The first champion must beat its baseline by more than luck."""
     family, number, metric = judged.pipeline.family, str(judged.version.version), judged.policy.metric
+    name = judged.policy.first_baseline or judged.pipeline.reference
     table = judged.evaluation
     head = table[(table["segment"] == "all") & (table["metric"] == metric)].iloc[0]
-    better = bool(head["gain_ci_lower"] > 0)
+    gain, lower, upper = (
+        (head["gain"], head["gain_ci_lower"], head["gain_ci_upper"])
+        if name == judged.pipeline.reference
+        else _gain_over(judged, name)
+    )
+    better = bool(lower > 0)
     reason = (
-        f"{unreadable}First fit: {metric} {head['value']:.4f} against {head['baseline_value']:.4f} of "
-        f"{judged.pipeline.reference}, gain {head['gain']:+.4f} "
-        f"[{head['gain_ci_lower']:+.4f}, {head['gain_ci_upper']:+.4f}]"
+        f"{unreadable}First fit: {metric} {head['value']:.4f} against {head['value'] + gain:.4f} of {name}, "
+        f"gain {gain:+.4f} [{lower:+.4f}, {upper:+.4f}]"
         + (f": version {number} is champion." if better else ": the interval includes zero, so no champion is named.")
     )
     state = _without_shadow(None if record is None else record.promotion_state)
@@ -251,6 +256,23 @@ def _first(registry: Registry, judged: Judged, record: Record | None, night: int
     champion = number if better else None if record is None else record.champion
     new = Record(state, champion, former, "first" if better else "wait", reason)
     return _commit(registry, family, new, {number: reason})
+
+
+def _gain_over(judged: Judged, name: str) -> tuple[float, float, float]:
+    """Gain of the fit over one of its baselines on the test rows, with its interval; above 0 is better."""
+    from predictors.metrics import compare
+
+    if name not in judged.fitted.baselines:
+        raise InvalidInputError(
+            f"mlflow/registry.yaml: {judged.pipeline.family} has no baseline {name!r}; `first_baseline` must be one of "
+            f"{sorted(judged.fitted.baselines)}"
+        )
+    held_out = (judged.examples["split"] == "test") & ~judged.examples["is_capped"] & ~sealed(judged.examples)
+    rows = judged.examples[held_out]
+    models = {"new": judged.fitted.predictor, name: judged.fitted.baselines[name]}
+    forecasts = forecasts_by_cell(judged.pipeline, models, rows)
+    found = compare(rows, forecasts["new"], forecasts[name], metric=judged.policy.metric, scale=judged.pipeline.scale)
+    return -found.difference, -found.ci_upper, -found.ci_lower
 
 
 def _later(registry: Registry, judged: Judged, record: Record, night: int, champion: BasePredictor) -> Record:

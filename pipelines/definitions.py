@@ -12,8 +12,19 @@ _settings = Settings()
 quiet_environment(_settings)
 prepare_dagster_home(_settings)
 
-from assets import data_docs, report, thinking_tokens, traces
+from assets import (
+    benchmark_scores,
+    curve_network,
+    data_docs,
+    downstream_scaling,
+    ladder,
+    learning_curves,
+    report,
+    thinking_tokens,
+    traces,
+)
 from assets.io import ParquetIOManager
+from assets.reports import REPORT_ASSETS
 from assets.resources import Tracking, Workspace
 from pipelines.jobs import JOBS, family_jobs
 from pipelines.operations import housekeeping
@@ -30,6 +41,9 @@ __all__ = ["build_definitions", "build_tracking", "defs"]
 
 FAMILY_ASSETS: Mapping[str, Sequence[dg.AssetsDefinition]] = {
     "thinking_tokens": thinking_tokens.thinking_tokens_assets,
+    "benchmark_scores": benchmark_scores.benchmark_scores_assets,
+    "learning_curves": learning_curves.learning_curves_assets,
+    "downstream_scaling": downstream_scaling.downstream_scaling_assets,
 }
 """What is wired, by family; jobs, schedules, triggers and the report follow from it."""
 
@@ -39,6 +53,9 @@ ASSETS = [
     traces.curated_traces,
     traces.quarantine,
     *(asset for assets in FAMILY_ASSETS.values() for asset in assets),
+    *ladder.ladder_assets,
+    curve_network.learning_curve_network,
+    *REPORT_ASSETS,
     data_docs.data_docs,
     report.build_report(list(FAMILY_ASSETS)),
 ]

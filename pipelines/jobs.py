@@ -14,10 +14,17 @@ EVERYTHING = dg.AssetSelection.all()
 ONE_AT_A_TIME = {"foretell/retrain": "yes"}
 """The run queue starts one run with this tag at a time (`dagster.yaml`); a family's own lock holds everywhere."""
 
-CADENCES: Mapping[str, str] = {}
+CADENCES: Mapping[str, str] = {
+    "benchmark_scores": "weekly",
+    "learning_curves": "weekly",
+    "downstream_scaling": "weekly",
+}
 """Families that are not retrained every night: name -> schedule in `pipelines.schedules`."""
 
-NIGHTLY = EVERYTHING - dg.AssetSelection.groups(*CADENCES) if CADENCES else EVERYTHING
+COLLECTION = dg.AssetSelection.groups("collection")
+"""What takes hours of computing and is asked for by name: the model ladder, the network of the curves."""
+
+NIGHTLY = EVERYTHING - COLLECTION - dg.AssetSelection.groups(*CADENCES)
 
 curate_day = dg.define_asset_job(
     "curate_day",
@@ -29,7 +36,7 @@ curate_day = dg.define_asset_job(
 
 retrain = dg.define_asset_job(
     "retrain",
-    selection=EVERYTHING - TRACES,
+    selection=EVERYTHING - TRACES - COLLECTION,
     executor_def=dg.in_process_executor,
     tags=ONE_AT_A_TIME,
     description="Refit, judge and register every family on the window of curated days.",

@@ -82,7 +82,7 @@ def _description(task: Task, *, benchmark: str, difficulty: str, subset: str, n_
         "languages": None,
         "n_items": n_items,
         "n_classes": task.n_classes,
-        "leak_group": f"ladder {task.skill}",
+        "leak_group": f"ladder {task.name}",  # the levels of a task are one family of benchmarks
         "licence": LICENCE,
         "source_url": None,
         "published_at": PUBLISHED,

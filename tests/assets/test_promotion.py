@@ -110,11 +110,11 @@ def night_of(
     rows = examples[examples["started_at"] < FIRST_DAY + pd.Timedelta(days=nights)]
     judged = Judged(
         PIPELINE,
-        FittedFamily(f"digest-{number}", "data", predictor, {}),
+        FittedFamily(f"digest-{number}", "data", predictor, changes.get("baselines", {})),
         registry.version(FAMILY, str(number)),
         rows,
         changes.get("evaluation", evaluation()),
-        POLICY,
+        changes.get("policy", POLICY),
         changes.get("drifted_on"),
     )
     return judge(registry, judged)
@@ -418,3 +418,19 @@ def test_shipped_policy_is_valid() -> None:
     policies = load_policies(Path(__file__).parents[2] / "mlflow" / "registry.yaml")
     assert policies[FAMILY].promotion_rule.min_gain_of_floor == 0.02
     assert replace(policies[FAMILY].promotion_rule, min_gain_of_floor=0.0).screen_z == 3.5
+
+
+def test_a_first_fit_is_judged_against_the_baseline_that_the_policy_names(registry, examples, models) -> None:
+    # By the table it is no better than the reference; by its own forecasts it beats, or equals, the baseline named.
+    policy = Policy(first_baseline="rival")
+    changes = {"evaluation": evaluation(-0.01), "policy": policy}
+    equal = night_of(registry, examples, models["weak"], 1, 8, **changes, baselines={"rival": models["weak"]})
+    assert equal.champion is None
+    better = night_of(registry, examples, models["good"], 2, 8, **changes, baselines={"rival": models["weak"]})
+    assert better.champion == "2"
+    assert "of rival" in better.reason
+
+
+def test_a_policy_that_names_no_baseline_of_the_family_is_told(registry, examples, models) -> None:
+    with pytest.raises(InvalidInputError, match="no baseline 'nobody'; `first_baseline` must be one of"):
+        night_of(registry, examples, models["good"], 1, 8, policy=Policy(first_baseline="nobody"))
