@@ -244,4 +244,4 @@ def benchmark_scores_examples(config: ScoreSource, workspace: Workspace) -> dg.M
     )
 
 
-benchmark_scores_assets = [benchmark_scores_examples, *build_family_assets(PIPELINE)]
+benchmark_scores_assets = [benchmark_scores_examples, *build_family_assets(PIPELINE, fresh_hours=8 * 24)]

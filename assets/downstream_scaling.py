@@ -431,4 +431,4 @@ def downstream_scaling_examples(workspace: Workspace) -> dg.MaterializeResult:
     )
 
 
-downstream_scaling_assets = [downstream_scaling_examples, *build_family_assets(PIPELINE)]
+downstream_scaling_assets = [downstream_scaling_examples, *build_family_assets(PIPELINE, fresh_hours=8 * 24)]

@@ -362,4 +362,4 @@ def learning_curves_examples(workspace: Workspace) -> dg.MaterializeResult:
     )
 
 
-learning_curves_assets = [learning_curves_examples, *build_family_assets(PIPELINE)]
+learning_curves_assets = [learning_curves_examples, *build_family_assets(PIPELINE, fresh_hours=8 * 24)]

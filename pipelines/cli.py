@@ -130,14 +130,40 @@ def floor(
         print_floors(table, title=f"{family} on {dataset}: noise floor; {family_module(family).PIPELINE.unit}")
 
 
+CURVES = "Learning curves only"
+
+
 @app.command(rich_help_panel="Forecast")
 def predict(
     family: Family,
-    file: Annotated[Path, typer.Argument(help="csv, parquet or jsonl, a row per forecast; see docs/ for its columns.")],
+    file: Annotated[Path | None, typer.Argument(help="csv, parquet or jsonl, a row per forecast; see docs/.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the forecasts to this csv, parquet or jsonl file.")] = None,
+    mlflow_run: Annotated[
+        str | None, typer.Option(help="Extrapolate a metric of this MLflow run.", rich_help_panel=CURVES)
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Name of that metric.", rich_help_panel=CURVES)] = None,
+    target_step: Annotated[float | None, typer.Option(help="Where the run ends.", rich_help_panel=CURVES)] = None,
+    target_value: Annotated[
+        float | None, typer.Option(help="What the run must beat; by default its last value.", rich_help_panel=CURVES)
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the first curve (PNG).", rich_help_panel=CURVES)] = None,
     json: Json = False,
 ) -> None:
     """Forecast with the champion of a family: mean, median and intervals per row, dollars where priced."""
+    if family == "learning_curves" and out is None:
+        from pipelines.curves import run_predict_curves
+
+        run_predict_curves(
+            Settings(),
+            file=file,
+            mlflow_run=mlflow_run,
+            metric=metric,
+            target_step=target_step,
+            target_value=target_value,
+            out_plot=plot,
+            as_json=json,
+        )
+        return
     from pipelines.predict import run_predict
 
     run_predict(Settings(), family, file, out=out, as_json=json)
@@ -158,6 +184,16 @@ def next_runs(
     from pipelines.next_runs import run_next_runs
 
     run_next_runs(Settings(), file, budget=budget, as_json=json)
+
+
+@app.command(rich_help_panel="Operate")
+def retrain(
+    families: Annotated[list[str] | None, typer.Argument(help="Families; by default all of them.")] = None,
+) -> None:
+    """Refit, judge and register families now, as their schedules do."""
+    from pipelines.retrain import run_retrain
+
+    run_retrain(Settings(), families or list(FAMILIES))
 
 
 @app.command(rich_help_panel="Operate")

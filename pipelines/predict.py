@@ -15,10 +15,20 @@ from predictors.errors import DatasetError, InvalidInputError
 ROWS_ON_SCREEN = 20
 
 
-def run_predict(settings: Settings, family: str, file: Path, *, out: Path | None, as_json: bool) -> None:
-    """Forecast every row of `file`, in order, and print or write the result."""
+def run_predict(settings: Settings, family: str, file: Path | None, *, out: Path | None, as_json: bool) -> None:
+    """Forecast every row of `file`, in order, and print or write the result.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no file or it cannot be read.
+    DatasetError
+        If the family has no champion.
+    """
     from predictors.serving import forecast_frame
 
+    if file is None:
+        raise InvalidInputError("give the file of what is to be forecast: csv, parquet or jsonl, a row per forecast")
     inputs = family_module(family).read_inputs(file)
     forecasts = forecast_frame(load_champion(settings, family), inputs)
     if out is not None:
@@ -51,7 +61,7 @@ def load_champion(settings: Settings, family: str) -> BasePredictor:
     registry = build_tracking(settings).registry()
     champion = registry.champion(family)
     if champion is None:
-        raise DatasetError(f"models:/{family}@champion does not exist yet: run `foretell demo` first")
+        raise DatasetError(f"models:/{family}@champion does not exist yet: run `foretell retrain {family}` first")
     return registry.load(champion)
 
 
