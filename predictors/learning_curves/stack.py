@@ -21,6 +21,8 @@ MOST_ROWS = 6000
 PENALTY = 0.01
 FEW_CURVES = 500
 """Curves below which the trees start from a linear combination of point forecasts."""
+LEAST_TREES, CURVES_PER_TREE = 5, 8
+"""So many trees, and one more for so many curves, where curves are few: cuts of one curve are no new evidence."""
 BOOST_DF = 4.0
 """Degrees of freedom while the scale is learnt; they are fitted afterwards."""
 
@@ -79,7 +81,10 @@ class StackHead:
         few = LEAST_ROUNDS + len(target) // ROWS_PER_ROUND
         location_rounds, scale_rounds = min(location_rounds, few), min(scale_rounds, few)
         terms = _linear_terms(points, spans)
-        few_curves = weight.sum() < FEW_CURVES
+        few_curves = bool(weight.sum() < FEW_CURVES)
+        if few_curves:
+            few = LEAST_TREES + int(weight.sum()) // CURVES_PER_TREE
+            location_rounds, scale_rounds = min(location_rounds, few), min(scale_rounds, few)
         expected = np.empty(len(target))
         for fold in np.unique(folds):
             out = folds == fold
