@@ -54,6 +54,7 @@ PIPELINE = FamilyPipeline(
     scale="identity",
     segments=("answer_format",),
     unit="score, points (0-100)",
+    dataset="ladder",
 )
 
 

@@ -76,6 +76,7 @@ PIPELINE = FamilyPipeline(
     scale="identity",
     segments=("benchmark", "abstain"),
     unit="score, points (0-100)",
+    dataset="ladder",
 )
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 import pandas as pd
 
+from assets.score_noise import add_noise_floors
 from assets.tracking import code_digest, fit_digest, frame_digest
 from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
@@ -43,7 +44,7 @@ class FamilyPipeline:
     """How one family is fitted and judged.
 
     `reference` names the baseline that gain and skill are measured against; `segments` are columns of
-    the examples (or tuples of them) that the evaluation is broken down by.
+    the examples (or tuples of them) that the evaluation is broken down by; `dataset` is what its Dagster assets read.
     """
 
     family: str
@@ -53,6 +54,7 @@ class FamilyPipeline:
     scale: Literal["identity", "log"]
     segments: tuple[str | tuple[str, ...], ...]
     unit: str
+    dataset: str = LAKE
 
     def inputs(self, examples: pd.DataFrame) -> pd.DataFrame:
         """The columns of `examples` that are known before the outcome."""
@@ -182,7 +184,7 @@ def _evaluate(
 ) -> pd.DataFrame:
     from predictors.metrics import evaluate
 
-    return evaluate(
+    table = evaluate(
         rows,
         forecasts[key],
         predictor=name,
@@ -194,6 +196,7 @@ def _evaluate(
         scale=pipeline.scale,
         segments=_telling_segments(pipeline, rows) if key == "" else (),
     )
+    return add_noise_floors(table, rows) if "standard_error" in rows else table
 
 
 def _telling_segments(pipeline: FamilyPipeline, rows: pd.DataFrame) -> list[str | tuple[str, ...]]:
@@ -223,7 +226,8 @@ def forecasts_by_cell(
 def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
     """The noise floor of every segment and metric over all splits, as Evaluation rows without an error.
 
-    Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known.
+    Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known. Outcomes that
+    bring a standard error of their own (`standard_error`) need no repeats.
     """
     from predictors import metrics
 
@@ -248,7 +252,8 @@ def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame, *, dataset: st
                     "n_replicates": floor.n_replicates,
                 }
             )
-    return as_evaluation(rows)
+    table = as_evaluation(rows)
+    return add_noise_floors(table, examples) if "standard_error" in examples else table
 
 
 def _segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -29,7 +29,6 @@ from assets.tracking import Fit, lists_as_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DATASET = "lake"
 EXAMPLE_ROWS = 5
 KEEP_FITS = 5
 DRAWN_NIGHTS = 120
@@ -69,7 +68,7 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
 
         from predictors.plots import plot_floor_by_segment
 
-        floors = floor_table(pipeline, examples, dataset=DATASET)
+        floors = floor_table(pipeline, examples, dataset=pipeline.dataset)
         file = workspace.reports_path / f"{family}_noise_floor.png"
         plot = _draw(plot_floor_by_segment, floors[main_segments(floors)], file)
         whole = floors[floors["segment"] == "all"].set_index("metric")
@@ -117,7 +116,7 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
         examples = _window(pipeline, examples, workspace, tracking)
 
         fitted = _fit(pipeline, examples, workspace)
-        table = evaluate_family(pipeline, fitted, examples, dataset=DATASET)
+        table = evaluate_family(pipeline, fitted, examples, dataset=pipeline.dataset)
         file = workspace.reports_path / f"{family}_evaluation.png"
         plot = _draw(plot_error_by_segment, table[main_segments(table)], file)
         return dg.MaterializeResult(value=table, metadata={**_headline(table), "plot": plot})
@@ -218,7 +217,7 @@ def register_fit(
         training=learn,
         input_example=_input_example(pipeline, learn),
         model_card=model_card(pipeline, fitted, examples, evaluation),
-        tags={"dataset": DATASET, "reference_baseline": pipeline.reference, **dict(dagster or {})},
+        tags={"dataset": pipeline.dataset, "reference_baseline": pipeline.reference, **dict(dagster or {})},
         plots=plots,
     )
     with family_lock(workspace.locks_path, pipeline.family):

@@ -65,6 +65,7 @@ PIPELINE = FamilyPipeline(
     scale="identity",
     segments=("cut",),
     unit="unit of the metric (accuracy: share, 0-1)",
+    dataset="lcdb",
 )
 Progress = Callable[[str], None]
 

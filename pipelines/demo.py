@@ -39,7 +39,7 @@ def _progress(step: str, seconds: float) -> None:
 
 
 def _print_report(settings: Settings, report: pd.DataFrame, seconds: float) -> None:
-    for family, rows in report.groupby("family"):
+    for family, rows in report.groupby("family", sort=False):
         version = rows["champion_version"].iloc[0]
         print_evaluation(rows)
         named = "no champion yet" if pd.isna(version) else f"models:/{family}@champion is version {int(version)}"

@@ -46,13 +46,10 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFr
 def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
     """The noise floor of every segment of `dataset`, over all splits; raises as `evaluate_dataset` does."""
     from assets.family import floor_table
-    from assets.score_noise import add_noise_floors
 
     module = _module_with(family, dataset)
     examples = module.examples_from_dataset(dataset, settings.sources)
-    table = floor_table(module.PIPELINE, examples, dataset=dataset)
-    # A score that brings its own standard error needs no repeats.
-    return add_noise_floors(table, examples) if "standard_error" in examples else table
+    return floor_table(module.PIPELINE, examples, dataset=dataset)
 
 
 def _module_with(family: str, dataset: str) -> ModuleType:
