@@ -7,8 +7,11 @@ import time
 import pandas as pd
 
 from pipelines.console import out, print_evaluation, print_json, say
-from pipelines.runs import RunFailedError, curate_days, locked, open_instance, retrain
+from pipelines.runs import RunFailedError, curate_days, locked, open_instance, refresh, retrain
 from pipelines.settings import Settings
+
+SHOWN_TOO = ("benchmark_scores", "downstream_scaling")
+"""Families whose bundled data take seconds; learning curves take minutes (`foretell retrain learning_curves`)."""
 
 
 def run_demo(settings: Settings, *, as_json: bool) -> None:
@@ -24,7 +27,8 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
             raise RunFailedError(f"the bundled data in {settings.starter} cannot be read: is the clone complete?")
         with open_instance(settings) as instance:
             n_days = curate_days(settings, instance, _progress)
-            retrained = retrain(settings, instance, _progress)
+            refreshed = [family for family in SHOWN_TOO if refresh(settings, instance, family, _progress)]
+            retrained = retrain(settings, instance, _progress, force=bool(refreshed))
     report = read_table(settings.home / "lake", "forecast_report")
     if as_json:
         print_json(report)

@@ -24,9 +24,6 @@ CADENCES: Mapping[str, str] = {
 COLLECTION = dg.AssetSelection.groups("collection")
 """What takes hours of computing and is asked for by name: the model ladder, the network of the curves."""
 
-MINUTES = dg.AssetSelection.groups("learning_curves")
-"""Its stack is fitted to thousands of real curves, so that it waits for its own job."""
-
 NIGHTLY = EVERYTHING - COLLECTION - dg.AssetSelection.groups(*CADENCES)
 
 curate_day = dg.define_asset_job(
@@ -39,10 +36,10 @@ curate_day = dg.define_asset_job(
 
 retrain = dg.define_asset_job(
     "retrain",
-    selection=EVERYTHING - TRACES - COLLECTION - MINUTES,
+    selection=NIGHTLY - TRACES,
     executor_def=dg.in_process_executor,
     tags=ONE_AT_A_TIME,
-    description="Refit, judge and register every family that takes seconds, on the window of curated days.",
+    description="Refit, judge and register the families of every night on the window of curated days.",
 )
 
 nightly_retrain = dg.define_asset_job(

@@ -61,7 +61,9 @@ def load_champion(settings: Settings, family: str) -> BasePredictor:
     registry = build_tracking(settings).registry()
     champion = registry.champion(family)
     if champion is None:
-        raise DatasetError(f"models:/{family}@champion does not exist yet: run `foretell retrain {family}` first")
+        raise DatasetError(
+            f"models:/{family}@champion does not exist yet: run `foretell retrain {family}`, or `foretell demo`"
+        )
     return registry.load(champion)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-__all__ = ["Progress", "RunFailedError", "State", "curate_days", "locked", "open_instance", "retrain"]
+__all__ = ["Progress", "RunFailedError", "State", "curate_days", "locked", "open_instance", "refresh", "retrain"]
 
 Progress = Callable[[str, float], None]
 """Called after every step with its name and how many seconds it took."""
@@ -115,16 +115,27 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
     return n_curated
 
 
-def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> bool:
-    """Refit, judge and register every family unless data, prices and code are those of the last time."""
+def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, force: bool = False) -> bool:
+    """Refit, judge and register the families of every night unless data, prices and code are those of the last time."""
     from assets.landing import landing_digest
 
     state = State(settings)
     wanted = fit_digest(landing_digest(settings.landing), source_digest(), _price_digest(settings))
-    if state.get("retrain") == wanted and (settings.home / "lake" / "forecast_report.parquet").exists():
+    if not force and state.get("retrain") == wanted and (settings.home / "lake" / "forecast_report.parquet").exists():
         return False
     execute("retrain", settings, instance, progress=progress)
     state.set("retrain", wanted)
+    return True
+
+
+def refresh(settings: Settings, instance: dg.DagsterInstance, family: str, progress: Progress) -> bool:
+    """Refit, judge and register a family of bundled data unless data and code are those of the last time."""
+    state = State(settings)
+    wanted = fit_digest(_folder_digest(settings.starter), source_digest())
+    if state.get(f"retrain_{family}") == wanted:
+        return False
+    execute(f"retrain_{family}", settings, instance, progress=progress)
+    state.set(f"retrain_{family}", wanted)
     return True
 
 
@@ -180,6 +191,14 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
             message = raised.message.strip() if raised else "unknown error"
             return f"step {event.step_key}: {message}"
     return "no step reported an error; see the Dagster log"
+
+
+def _folder_digest(folder: Path) -> str:
+    """SHA-256 of every file below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def source_digest() -> str:

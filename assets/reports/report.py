@@ -83,7 +83,10 @@ def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
             spec.draw(found).savefig(path, dpi=110)
             encoded = base64.b64encode(path.read_bytes()).decode()
             metadata["plot"] = dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
-        return dg.MaterializeResult(value=found.table, metadata=metadata)
+        # A table without columns is none: where there is no answer, its reasons are the table.
+        answered = len(found.table.columns) > 0
+        table = found.table if answered else pd.DataFrame({"reason": pd.Series(found.reasons, dtype="str")})
+        return dg.MaterializeResult(value=table, metadata=metadata)
 
     return report
 
