@@ -137,6 +137,7 @@ def _assert_same_run(a: Path, b: Path) -> None:
     assert not (b / "state.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_run_killed_at_any_time_resumes_to_the_same_tables(cache: Path, tmp_path: Path) -> None:
     run = plan_runs(TINY)[0]
     code = (

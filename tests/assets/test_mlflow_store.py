@@ -38,7 +38,8 @@ def store(tmp_path: Path) -> Iterator[str]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        mlflow.create_experiment("empty")
+        for name in ("empty", "chat"):
+            mlflow.create_experiment(name, artifact_location=str(tmp_path / "artifacts"))
         mlflow.set_experiment("chat")
         _log(3)
         mlflow.flush_trace_async_logging()

@@ -69,6 +69,7 @@ def test_fault_is_found_and_has_a_remedy(settings: Settings, fault, check: str) 
     assert found.remedy
 
 
+@pytest.mark.slow
 def test_database_that_another_holds_is_found(settings: Settings) -> None:
     holder = sqlite3.connect(settings.home / "mlflow" / "mlflow.db", isolation_level=None)
     holder.execute("begin exclusive")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from assets.requests import read_requests
-from pipelines.predict import write_frame
+from pipelines.predict import run_predict, write_frame
 from predictors.errors import InvalidInputError
 from predictors.serving import FORECAST_COLUMNS
 
@@ -109,10 +109,7 @@ def test_predict_writes_one_forecast_per_request_in_order(installed, tmp_path: P
         assert 0 < row["lower_90"] <= row["lower_50"] <= row["median"] <= row["upper_50"] <= row["upper_90"]
     priced = pd.DataFrame(rows)["cost_mean_usd"]
     assert priced.notna().tolist() == [False, True, False]
-    written = subprocess.run(
-        [*command, "--out", str(out)], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert written.returncode == 0, written.stderr
+    run_predict(installed.settings, "thinking_tokens", path, out=out, as_json=False)
     assert len(out.read_text("utf-8").splitlines()) == len(REQUESTS)
 
 

@@ -88,6 +88,7 @@ def test_running_again_does_nothing(installed) -> None:
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+@pytest.mark.slow
 def test_losing_the_state_file_makes_no_second_version(copied) -> None:
     (copied.home / "state.json").unlink()
     before = read_table(copied.home / "lake", "thinking_tokens_evaluation")
@@ -102,6 +103,7 @@ def run_again(settings: Settings) -> None:
         retrain(settings, instance, lambda step, seconds: None)
 
 
+@pytest.mark.slow
 def test_new_data_makes_a_new_version_that_is_decided_on_once(copied, tmp_path: Path) -> None:
     from synthetic import chat_call, write_jsonl
 

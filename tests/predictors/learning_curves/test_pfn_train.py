@@ -68,6 +68,7 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_killed_training_goes_on_and_its_loss_falls(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(tmp_path)], cwd=Path(__file__).parents[3])
     deadline = time.monotonic() + 60

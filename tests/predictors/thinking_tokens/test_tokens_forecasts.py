@@ -156,6 +156,7 @@ def test_context_of_unequal_lengths_is_refused_by_name(fitted: LogQuantilePredic
         fitted.predict(bad)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_nothing_else() -> None:
     runs = make_runs(80, n_replicates=2, seed=7)
     X = runs[INPUTS].head(20)
