@@ -16,21 +16,25 @@ __all__ = [
     "LEAST_RUNS",
     "PYTHIA_CUTS",
     "examples_from_dataset",
+    "examples_from_ladder",
     "examples_from_lcdb",
     "examples_from_pythia",
     "lcdb_split",
+    "load_ladder_curves",
     "load_lcdb",
     "load_pythia",
     "usable_curves",
 ]
 
-DATASETS = ("lcdb", "pythia")
+DATASETS = ("lcdb", "ladder", "pythia")
 LCDB_CUTS = (0.1, 0.2, 0.4, 0.8)
 """Shares of the anchors that are observed."""
 PYTHIA_CUTS = (33_000, 63_000, 113_000)
 """Checkpoints up to which a curve is observed."""
 PYTHIA_FIRST, PYTHIA_LAST = 1_000, 143_000
 """Checkpoints before the first are the warm-up, at which scores are those of guessing."""
+LADDER_CUTS = (3, 4, 5)
+"""Of the seven checkpoints of a run of the model ladder, how many are observed."""
 LEAST_ANCHORS = 8
 LEAST_RUNS = 5
 TRAIN_SHARE = 0.6
@@ -52,6 +56,8 @@ def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     """
     if dataset == "lcdb":
         return examples_from_lcdb(load_lcdb(sources))
+    if dataset == "ladder":
+        return examples_from_ladder(load_ladder_curves(sources))
     if dataset == "pythia":
         return examples_from_pythia(load_pythia(sources))
     raise InvalidInputError(f"unknown data set {dataset!r}; learning_curves has {', '.join(DATASETS)}")
@@ -71,6 +77,28 @@ def load_pythia(sources: Sources) -> pd.DataFrame:
 
     files: Sequence[Path] = fetch("pythia-evals", cache=sources.cache, mirror=sources.mirror)
     return load_pythia_curves(files)
+
+
+def load_ladder_curves(sources: Sources) -> pd.DataFrame:
+    """The committed model ladder's checkpoints as `LearningCurves`, with the `skill` of each task.
+
+    A curve is a task of one trained model; its budget counts training tokens, its value is the mean exact pass rate.
+    """
+    from assets.ladder import load_ladder
+    from predictors.schemas.learning_curves import LearningCurves
+
+    tables = load_ladder(sources.starter)
+    rows = tables.checkpoints[tables.checkpoints["level"] == 0]
+    task, model = rows["benchmark"].astype("str"), rows["model"].astype("str")
+    curves = pd.DataFrame({
+        "curve_id": task + "/" + model, "dataset": task, "learner": model, "resource": "training",
+        "resource_unit": "tokens", "step": rows["n_train_tokens"].astype("float64"),
+        "seed": rows["seed"].astype("Int64"), "metric": "exact pass rate", "value": rows["score"].astype("float64"),
+        "higher_is_better": True, "standard_error": rows["score_se"].astype("float64"),
+    })  # fmt: skip
+    skills = tables.tasks.assign(benchmark=tables.tasks["benchmark"].astype("str")).drop_duplicates("benchmark")
+    curves = LearningCurves.validate(curves, lazy=True)
+    return curves.assign(skill=task.map(skills.set_index("benchmark")["skill"].astype("str")))
 
 
 def lcdb_split(datasets: pd.Series) -> pd.Series:
@@ -133,6 +161,28 @@ def examples_from_pythia(table: pd.DataFrame) -> pd.DataFrame:
                 "jitter": late_jitter(ordered["step"].to_numpy(), ordered["value"].to_numpy()),
             })  # fmt: skip
     return pd.DataFrame(rows).assign(split="test", resource_unit="steps", **_FIXED)
+
+
+def examples_from_ladder(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per task, model and cut: the first checkpoints as inputs, the score at the end of training as `value`.
+
+    `query_id` is the skill, since tasks of one skill resemble each other; every row is in the split ``test``, since
+    forecasts are made with each skill left out. `standard_error` is that of the items.
+    """
+    rows = []
+    for (task, model), part in table.groupby(["dataset", "learner"]):
+        ordered = part.sort_values("step")
+        end = ordered.iloc[-1]
+        for cut in LADDER_CUTS:
+            seen = ordered.head(cut)
+            rows.append({
+                "cell_id": f"{task}/{model}/{cut}", "query_id": str(end["skill"]), "value": float(end["value"]),
+                "standard_error": float(end["standard_error"]), "cut": f"{cut} of {len(ordered)}",
+                "dataset": str(task), "learner": str(model), "steps": seen["step"].tolist(),
+                "values": seen["value"].tolist(), "standard_errors": seen["standard_error"].tolist(),
+                "target_step": float(end["step"]),
+            })  # fmt: skip
+    return pd.DataFrame(rows).assign(split="test", resource_unit="tokens", **_FIXED)
 
 
 def late_jitter(steps: np.ndarray, values: np.ndarray, *, start: float = 63_000) -> float:

@@ -87,7 +87,8 @@ def evaluate_dataset(dataset: str, sources: Sources, *, progress: Progress = lam
     - ``test_single_run``: as ``test``, but judged on single runs, which have a floor of their own.
 
     In ``pythia`` every task is forecast by a fit to the other tasks (``task_out``); ``task_out_siblings`` knows whole
-    curves of the other models on the task as well.
+    curves of the other models on the task as well. In ``ladder`` every skill is forecast by a fit to the other skills
+    (``skill_out``).
 
     Parameters
     ----------
@@ -98,6 +99,8 @@ def evaluate_dataset(dataset: str, sources: Sources, *, progress: Progress = lam
         Told what has been done.
     """
     examples = examples_from_dataset(dataset, sources)
+    if dataset == "ladder":
+        return pd.concat(list(_evaluate_ladder(examples, progress)), ignore_index=True)
     if dataset == "pythia":
         return _evaluate_pythia(examples, sources, progress)
     return pd.concat(list(_evaluate_lcdb(examples, sources, progress)), ignore_index=True)
@@ -205,6 +208,18 @@ def _evaluate_pythia(examples: pd.DataFrame, sources: Sources, progress: Progres
     own = {name: found[name] for name in (PIPELINE.family, "last_value")}
     tables += _tables("pythia", "task_out_jitter_floor", own, jitter, only=PIPELINE.family, reference="last_value")
     return pd.concat(tables, ignore_index=True)
+
+
+def _evaluate_ladder(examples: pd.DataFrame, progress: Progress) -> Iterator[pd.DataFrame]:
+    rows = examples.set_index("cell_id")
+    parts: dict[str, list[CurveForecast]] = {name: [] for name in (PIPELINE.family, *_baselines())}
+    for skill in sorted(rows["query_id"].unique()):
+        rest, asked = rows[rows["query_id"] != skill], rows[rows["query_id"] == skill]
+        for name, model in {PIPELINE.family: _predictor(), **_baselines()}.items():
+            parts[name].append(_fit(model, rest).distribution(PIPELINE.inputs(asked)))
+        progress(f"{skill}: forecast by the other skills")
+    found = {name: type(part[0]).concat(part).loc(rows.index) for name, part in parts.items()}
+    return _tables("ladder", "skill_out", found, rows, reference="last_value")
 
 
 # -- tables -------------------------------------------------------------------------------------------

@@ -216,3 +216,18 @@ def test_the_evaluation_of_lcdb_has_every_split_and_floors(
     assert errors["noise_floor"].notna().all(), "no error stands without its floor"
     assert set(errors["segment"]) >= {"all", "cut=10%", "cut=20%", "cut=40%", "cut=80%"}
     assert (table.loc[table["metric"] == "log_likelihood", "value"] > 0).any()
+
+
+def test_the_ladder_gives_a_row_per_task_model_and_cut_that_ends_where_training_ended() -> None:
+    from assets.curve_examples import LADDER_CUTS, examples_from_ladder, load_ladder_curves
+
+    root = Path(__file__).resolve().parents[2]
+    curves = load_ladder_curves(Sources(root / "data" / "starter", root, None, root))
+    assert (curves["dataset"].nunique(), curves["learner"].nunique()) == (39, 18)
+    rows = examples_from_ladder(curves)
+    assert len(rows) == 39 * 18 * len(LADDER_CUTS)
+    assert rows["query_id"].nunique() == 8
+    assert all(max(steps) < target for steps, target in zip(rows["steps"], rows["target_step"], strict=True))
+    ends = curves.sort_values("step").groupby("curve_id")["value"].last()
+    keys = rows["dataset"] + "/" + rows["learner"]
+    assert (rows["value"].to_numpy() == keys.map(ends).to_numpy()).all()
