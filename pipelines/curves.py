@@ -14,12 +14,12 @@ from predictors.errors import DatasetError, InvalidInputError
 
 if TYPE_CHECKING:
     from predictors.learning_curves.forecaster import CurveForecaster
+    from predictors.learning_curves.pfn.predictor import PfnPredictor
 
 __all__ = ["forecast_curves", "run_predict_curves"]
 
 N_STEPS = 24
 LEAST_PROBABILITY = 0.05
-FALLBACK_CURVES = 400
 FORECAST = ("median", "lower_50", "upper_50", "lower_90", "upper_90")
 LEVELS = {"lower_90": 0.05, "lower_50": 0.25, "median": 0.5, "upper_50": 0.75, "upper_90": 0.95}
 
@@ -72,7 +72,7 @@ def run_predict_curves(
         rows = read_inputs(file)
         if target_step is not None:
             rows = rows.assign(target_step=target_step)
-    predictor = load_forecaster(settings)
+    predictor = load_forecaster(settings, rows, zero_shot=mlflow_run is not None)
     table = forecast_curves(predictor, rows, target_value=target_value)
     if out_plot is not None:
         draw_curve(predictor, rows.iloc[:1], table.iloc[0], target_value, out_plot)
@@ -87,31 +87,33 @@ def run_predict_curves(
     )
 
 
-def load_forecaster(settings: Settings) -> CurveForecaster:
-    """The champion; where there is none yet, the ensemble of parametric fits, calibrated on bundled curves."""
-    from assets.curve_examples import examples_from_lcdb
-    from assets.learning_curves import PIPELINE
-    from assets.readers.lcdb import load_mean_curves
-    from pipelines.predict import load_champion
-    from predictors.learning_curves.baselines import MapEnsembleBaseline
-    from predictors.learning_curves.forecaster import CurveForecaster
+def load_forecaster(
+    settings: Settings, rows: pd.DataFrame, *, zero_shot: bool = False
+) -> CurveForecaster | PfnPredictor:
+    """The champion where every curve of a file names its learner; else the network, which needs no like curves.
 
-    try:
-        champion = load_champion(settings, PIPELINE.family)
-        if isinstance(champion, CurveForecaster):
-            return champion
-        say(f"the champion is a {type(champion).__name__}, which gives no probabilities of its own")
-    except DatasetError as error:
-        say(str(error))
-    say("using the ensemble of parametric fits, calibrated on LCDB curves")
-    curves = load_mean_curves(settings.starter / "lcdb")
-    examples = examples_from_lcdb(curves)
-    train = examples[examples["split"] == "train"].iloc[:: max(1, len(examples) // FALLBACK_CURVES)]
-    return MapEnsembleBaseline().fit(PIPELINE.inputs(train), train["value"], groups=train["query_id"])
+    What a stack has learnt of anchors, learners and data sets does not carry over to the metrics of any training run:
+    on curves of evenly spaced steps it was too sure of itself, and the network was not (docs/learning_curves.md).
+    """
+    from assets.learning_curves import PIPELINE
+    from pipelines.predict import load_champion
+    from predictors.learning_curves.forecaster import CurveForecaster
+    from predictors.learning_curves.pfn.predictor import PfnPredictor
+
+    if not zero_shot and "learner" in rows and rows["learner"].notna().all():
+        try:
+            champion = load_champion(settings, PIPELINE.family)
+            if isinstance(champion, CurveForecaster):
+                return champion
+            say(f"the champion is a {type(champion).__name__}, which gives no probabilities of its own")
+        except DatasetError as error:
+            say(str(error))
+    say("forecast by the network that the project ships, which has seen no real curve")
+    return PfnPredictor.zero_shot()
 
 
 def forecast_curves(
-    predictor: CurveForecaster, rows: pd.DataFrame, *, target_value: float | None = None
+    predictor: CurveForecaster | PfnPredictor, rows: pd.DataFrame, *, target_value: float | None = None
 ) -> pd.DataFrame:
     """Forecast and advice for every curve.
 
@@ -163,7 +165,11 @@ def jitter_floor(steps: np.ndarray, values: np.ndarray) -> float:
 
 
 def draw_curve(
-    predictor: CurveForecaster, row: pd.DataFrame, told: pd.Series, target_value: float | None, path: Path
+    predictor: CurveForecaster | PfnPredictor,
+    row: pd.DataFrame,
+    told: pd.Series,
+    target_value: float | None,
+    path: Path,
 ) -> None:
     """Draw one curve with its forecast from the last observed step to the target, and save it."""
     from predictors.plots import plot_extrapolation
@@ -213,7 +219,7 @@ def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:
         return "stop: the target is out of reach"
     if np.isfinite(floor) and gain < floor:
         return "stop: what is still to come is less than the noise"
-    if np.isfinite(stop_step):
+    if np.isfinite(stop_step) and not np.isfinite(floor):
         return f"may stop: the trend has settled at step {stop_step:g}"
     return "go on"
 

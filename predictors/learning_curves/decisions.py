@@ -7,6 +7,7 @@ import pandas as pd
 
 from predictors.errors import InvalidInputError
 from predictors.learning_curves.forecaster import CurveForecaster
+from predictors.learning_curves.pfn.predictor import PfnPredictor
 
 __all__ = ["DECISION_COLUMNS", "advise"]
 
@@ -16,7 +17,7 @@ DECISION_COLUMNS: tuple[str, ...] = (
 
 
 def advise(
-    predictor: CurveForecaster,
+    predictor: CurveForecaster | PfnPredictor,
     X: pd.DataFrame,
     *,
     incumbent: float | pd.Series,
@@ -27,7 +28,7 @@ def advise(
 
     Parameters
     ----------
-    predictor : CurveForecaster
+    predictor : CurveForecaster or PfnPredictor
         Fitted.
     X : DataFrame of shape (n_samples, n_columns)
         Observed beginnings, valid under `CurveRequests`.
@@ -56,7 +57,7 @@ def advise(
     if not np.isfinite(goal).all():
         raise InvalidInputError("`incumbent` must be finite in every row")
     found = predictor.distribution(X)
-    sign = np.sign(found.scale.best - found.scale.worst)
+    sign = np.where(found.rising, 1.0, -1.0)
     above = found.probability_above(goal + sign * margin).to_numpy()
     gain = found.expected_gain(goal)
     with np.errstate(divide="ignore", invalid="ignore"):

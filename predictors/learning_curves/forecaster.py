@@ -43,9 +43,14 @@ class CurveForecast:
     remaining: Floats
     index: pd.Index
 
+    @property
+    def rising(self) -> NDArray[np.bool_]:
+        """Whether higher is better, shape (n,)."""
+        return np.asarray(self.scale.best > self.scale.worst)
+
     def quantiles(self, levels: Floats) -> pd.DataFrame:
         """Quantiles in the metric's unit, one column per level, non-decreasing from left to right."""
-        rising = (self.scale.best > self.scale.worst)[:, None]
+        rising = self.rising[:, None]
         levels = np.asarray(levels, dtype=np.float64)
         unit = np.where(rising, self.unit.quantiles(levels), self.unit.quantiles(1.0 - levels))
         values = np.maximum.accumulate(self.scale.from_unit(unit), axis=1)

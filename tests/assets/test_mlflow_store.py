@@ -30,10 +30,12 @@ def _log(n: int) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[str]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A store with three traces in one experiment, logged as an application would."""
     import mlflow
 
+    # A thread that still writes traces while the test reads them would find sqlite locked on a busy machine.
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     uri = f"sqlite:///{tmp_path / 'store.db'}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ __all__ = ["MixtureForecast", "PfnPredictor", "mixture_of_batch"]
 
 Floats = NDArray[np.float64]
 WEIGHTS_NAME = "network.safetensors"
+N_LEVELS = 100
 DIVERGED_SD = 0.15
 """Least standard deviation of a component, as a share of the range, once a curve had NaN or infinite points."""
 
@@ -66,6 +67,13 @@ class MixtureForecast:
         below = self.mixture.cdf(goal)
         return pd.Series(np.where(self.rising, 1 - below, below), index=self.index, name="probability")
 
+    def expected_gain(self, target: float | pd.Series | Floats) -> Floats:
+        """Mean improvement over `target`, counting none where the run ends worse; metric's unit, >= 0, shape (n,)."""
+        goal = np.broadcast_to(np.asarray(target, dtype=np.float64), (len(self.index),))[:, None]
+        levels = [float(level) for level in (np.arange(N_LEVELS) + 0.5) / N_LEVELS]
+        ahead = np.where(self.rising[:, None], 1.0, -1.0) * (self.mixture.quantile(levels) - goal)
+        return np.asarray(np.maximum(ahead, 0.0).mean(axis=1))
+
     @classmethod
     def concat(cls, parts: Sequence[MixtureForecast]) -> MixtureForecast:
         """One table of forecasts after the other."""
@@ -98,12 +106,23 @@ class PfnPredictor(BasePredictor):
     def __init__(self, *, calibrate: bool = False) -> None:
         self.calibrate = calibrate
 
-    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        if is_censored.any():
-            raise InvalidInputError("`is_censored` must be False: the end of a curve is no lower bound")
+    @classmethod
+    def zero_shot(cls) -> Self:
+        """The shipped network, ready without any curve to fit."""
+        predictor = cls()
+        predictor._take_shipped_weights()
+        predictor.n_samples_ = 0
+        return predictor
+
+    def _take_shipped_weights(self) -> None:
         self.weights_file_ = WEIGHTS
         self.network_ = PriorFittedNetwork.load_pretrained(WEIGHTS)
         self.width_ = 1.0
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        if is_censored.any():
+            raise InvalidInputError("`is_censored` must be False: the end of a curve is no lower bound")
+        self._take_shipped_weights()
         if self.calibrate:
             self.width_ = _best_width(self._forecast(X).mixture, y.to_numpy(dtype=np.float64))
 
