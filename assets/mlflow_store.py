@@ -60,6 +60,8 @@ def export_mlflow_traces(address: str, file: Path) -> int:
             for line in _traces(client, ids):
                 out.write(line + "\n")
                 n_traces += 1
+    except DatasetError:  # is an OSError too, and says what it has to say
+        raise
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         first = str(error).splitlines()[0][:160]
         raise DatasetError(f"{address}: the MLflow store cannot be read ({first}); is the server up?") from error

@@ -128,7 +128,7 @@ def test_pythia_last_values_are_those_of_the_reference(mirror: Path, tmp_path: P
 
 
 def test_unknown_sets_are_named(sources: Sources) -> None:
-    with pytest.raises(InvalidInputError, match="lcdb, pythia"):
+    with pytest.raises(InvalidInputError, match="lcdb, ladder, pythia"):
         learning_curves.examples_from_dataset("imagenet", sources)
 
 

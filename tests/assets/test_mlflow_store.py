@@ -75,7 +75,7 @@ def test_a_store_that_is_not_there_is_said_and_not_made(store: str, tmp_path: Pa
     with pytest.raises(DatasetError, match="no such file"):
         export_mlflow_traces(f"mlflow:sqlite:///{tmp_path / 'absent.db'}", out)
     assert not (tmp_path / "absent.db").exists()
-    with pytest.raises(DatasetError, match="no experiment 'chats'; there is Default, chat, empty"):
+    with pytest.raises(DatasetError, match=r"#chats: no experiment 'chats'; there is Default, chat, empty$"):
         export_mlflow_traces(f"mlflow:{store}#chats", out)
     with pytest.raises(DatasetError, match="holds no trace"):
         export_mlflow_traces(f"mlflow:{store}#empty", out)
