@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.family import FamilyPipeline
+from assets.family import family_pipeline
 from assets.family_assets import build_family_assets
 from assets.input_tables import read_input_table
 from assets.resources import Workspace
 from assets.sources import Sources
-from predictors.base import BasePredictor
 from predictors.errors import DatasetError, InvalidInputError
-from predictors.families import FAMILIES
 from predictors.splits import assign_split
 
 __all__ = [
@@ -37,25 +34,7 @@ MODELS_PER_BENCHMARK = 40
 SAMPLE_SEED = 0
 
 
-FAMILY = FAMILIES["benchmark_scores"]
-
-
-def _predictor(**params: Any) -> BasePredictor:
-    predictor = FAMILY.new_predictor()
-    predictor.set_params(**params)
-    return predictor
-
-
-PIPELINE = FamilyPipeline(
-    family=FAMILY.name,
-    predictor=_predictor,
-    baselines=FAMILY.new_baselines,
-    reference=FAMILY.reference,
-    scale="identity",
-    segments=("answer_format",),
-    unit="score, points (0-100)",
-    dataset="ladder",
-)
+PIPELINE = family_pipeline("benchmark_scores", scale="identity", segments=("answer_format",), dataset="ladder")
 
 
 @dataclass(frozen=True)

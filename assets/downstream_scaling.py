@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.family import FamilyPipeline
+from assets.family import family_pipeline
 from assets.family_assets import build_family_assets
 from assets.resources import Workspace
 from assets.sources import Sources
@@ -48,36 +48,7 @@ MEASUREMENTS = [
 """Columns of a table of measurements: one row per model or checkpoint and task, scores and errors in points."""
 
 
-def _predictor(**params: Any) -> BasePredictor:
-    from predictors.downstream_scaling.predictor import DownstreamScalingPredictor
-
-    return DownstreamScalingPredictor(**params)
-
-
-def _baselines() -> dict[str, BasePredictor]:
-    from predictors.downstream_scaling.baselines import (
-        DirectExponentialBaseline,
-        LastValueBaseline,
-        LogitLinearBaseline,
-    )
-
-    return {
-        "exponential": DirectExponentialBaseline(),
-        "logit_linear_last3": LogitLinearBaseline(),
-        "last": LastValueBaseline(),
-    }
-
-
-PIPELINE = FamilyPipeline(
-    family="downstream_scaling",
-    predictor=_predictor,
-    baselines=_baselines,
-    reference="exponential",
-    scale="identity",
-    segments=("benchmark", "abstain"),
-    unit="score, points (0-100)",
-    dataset="ladder",
-)
+PIPELINE = family_pipeline("downstream_scaling", scale="identity", segments=("benchmark", "abstain"), dataset="ladder")
 
 
 # -- measurements -------------------------------------------------------------------------------------
@@ -301,7 +272,7 @@ def _judged(
 ) -> list[pd.DataFrame]:
     """Fit to `train`, judge on every split."""
     X, y = PIPELINE.inputs(train), train["value"]
-    models = {PIPELINE.family: _predictor(), **_baselines()}
+    models = PIPELINE.models()
     for name, model in models.items():
         model.fit(X, y, groups=train["query_id"])
         progress(f"fitted {name} to {len(train)} examples")

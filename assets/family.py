@@ -20,12 +20,14 @@ from assets.tracking import code_digest, fit_digest, frame_digest
 from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from predictors.errors import DatasetError, InvalidInputError
+from predictors.families import FAMILIES
 from predictors.schemas import as_evaluation
 
 __all__ = [
     "FamilyPipeline",
     "FittedFamily",
     "evaluate_family",
+    "family_pipeline",
     "fit_family",
     "forecasts_by_cell",
     "load_fit",
@@ -56,10 +58,24 @@ class FamilyPipeline:
     unit: str
     dataset: str = LAKE
 
+    def models(self) -> dict[str, BasePredictor]:
+        """The predictor, under the family's name, and its baselines: nothing is fitted."""
+        return {self.family: self.predictor(), **self.baselines()}
+
     def inputs(self, examples: pd.DataFrame) -> pd.DataFrame:
         """The columns of `examples` that are known before the outcome."""
         known = self.predictor().input_schema.to_schema().columns
         return examples[[name for name in examples.columns if name in known]]
+
+
+def family_pipeline(
+    family: str, *, scale: Literal["identity", "log"], segments: tuple[str | tuple[str, ...], ...], dataset: str = LAKE
+) -> FamilyPipeline:
+    """The pipeline of a family with the predictor, baselines, reference and unit of `predictors.families`."""
+    known = FAMILIES[family]
+    return FamilyPipeline(
+        known.name, known.new_predictor, known.new_baselines, known.reference, scale, segments, known.unit, dataset
+    )
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,28 @@
 """The learning-curve family: how it is fitted and judged, by data set and by what is known of a curve."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from assets.curve_examples import DATASETS, LCDB_CUTS, LEAST_RUNS, examples_from_dataset, load_lcdb, usable_curves
-from assets.family import FamilyPipeline
+from assets.family import family_pipeline
 from assets.family_assets import build_family_assets
 from assets.input_tables import read_input_table
 from assets.resources import Workspace
 from assets.sources import Sources
-from predictors.base import EVALUATION_LEVELS
+from predictors.base import EVALUATION_LEVELS, BasePredictor
 from predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from predictors.learning_curves.forecaster import CurveForecast, CurveForecaster
+    from predictors.learning_curves.pfn.predictor import MixtureForecast, PfnPredictor
+
+    Forecast: TypeAlias = CurveForecast | MixtureForecast
+    Forecaster: TypeAlias = CurveForecaster | PfnPredictor
 
 __all__ = [
     "DATASETS",
@@ -35,38 +39,7 @@ LISTS = ("steps", "values", "standard_errors", "train_values", "sibling_learners
 LEARNER_FOLDS = 4
 
 
-def _predictor(**params: Any) -> "CurveForecaster":
-    from predictors.learning_curves.predictor import LearningCurvePredictor
-
-    return LearningCurvePredictor(**{"random_state": 0, **params})
-
-
-def _baselines() -> "dict[str, CurveForecaster]":
-    from predictors.learning_curves.baselines import (
-        BestFitBaseline,
-        LastValueBaseline,
-        MapEnsembleBaseline,
-        MapMmfBaseline,
-    )
-
-    return {
-        "map_ensemble": MapEnsembleBaseline(),
-        "map_mmf4": MapMmfBaseline(),
-        "best_fit": BestFitBaseline(),
-        "last_value": LastValueBaseline(),
-    }
-
-
-PIPELINE = FamilyPipeline(
-    family="learning_curves",
-    predictor=_predictor,
-    baselines=_baselines,
-    reference="map_ensemble",
-    scale="identity",
-    segments=("cut",),
-    unit="unit of the metric (accuracy: share, 0-1)",
-    dataset="lcdb",
-)
+PIPELINE = family_pipeline("learning_curves", scale="identity", segments=("cut",), dataset="lcdb")
 Progress = Callable[[str], None]
 
 
@@ -112,7 +85,7 @@ def _evaluate_lcdb(examples: pd.DataFrame, sources: Sources, progress: Progress)
 
     train, test = (examples[examples["split"] == name].set_index("cell_id") for name in ("train", "test"))
     found = {}
-    for name, model in {PIPELINE.family: _predictor(), **_baselines()}.items():
+    for name, model in PIPELINE.models().items():
         fitted = _fit(model, train)
         found[name] = fitted.distribution(PIPELINE.inputs(test))
         if name == PIPELINE.family:
@@ -131,7 +104,7 @@ def _evaluate_lcdb(examples: pd.DataFrame, sources: Sources, progress: Progress)
         given = {PIPELINE.family: own.distribution(PIPELINE.inputs(rows)), **base}
         yield from _tables("lcdb", split, given, test, only=PIPELINE.family)
         progress(split)
-    richer = _fit(_predictor(use_train_values=True), train)
+    richer = _fit(PIPELINE.predictor(use_train_values=True), train)
     for split, rows in (("", test), ("_same_budget", regimes["test_same_budget"])):
         given = {PIPELINE.family: richer.distribution(PIPELINE.inputs(rows)), **base}
         yield from _tables("lcdb", f"test{split}_train_values", given, test, only=PIPELINE.family)
@@ -142,26 +115,31 @@ def _evaluate_lcdb(examples: pd.DataFrame, sources: Sources, progress: Progress)
     yield _single_runs(found, test, sources)
 
 
-def _fit(model: "CurveForecaster", rows: pd.DataFrame) -> "CurveForecaster":
+def _fit(model: BasePredictor, rows: pd.DataFrame) -> "Forecaster":
     return model.fit(PIPELINE.inputs(rows), rows["value"], groups=rows["query_id"])
 
 
-def _unseen_learners(train: pd.DataFrame, test: pd.DataFrame) -> "CurveForecast":
+def _unseen_learners(train: pd.DataFrame, test: pd.DataFrame) -> "Forecast":
     """Forecasts of each learner's test curves by fits to the other learners' training curves."""
-    from predictors.learning_curves.forecaster import CurveForecast
-
     learners = np.sort(test["learner"].unique())
     parts = []
     for fold in range(LEARNER_FOLDS):
         out = list(learners[fold::LEARNER_FOLDS])
         rest = train[~train["learner"].isin(out)].drop(columns="learner")
-        model = _fit(_predictor(use_siblings=False), rest)
+        model = _fit(PIPELINE.predictor(use_siblings=False), rest)
         rows = test[test["learner"].isin(out)].drop(columns="learner")
         parts.append(model.distribution(PIPELINE.inputs(rows)))
-    return CurveForecast.concat(parts).loc(test.index)
+    return _joined(parts, test.index)
 
 
-def _single_runs(found: "Mapping[str, CurveForecast]", test: pd.DataFrame, sources: Sources) -> pd.DataFrame:
+def _joined(parts: "Sequence[Forecast]", index: pd.Index) -> "Forecast":
+    """One model's forecasts of several parts of the rows, in the order of `index`."""
+    kind: Any = type(parts[0])
+    joined: Forecast = kind.concat(parts).loc(index)
+    return joined
+
+
+def _single_runs(found: "Mapping[str, Forecast]", test: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     """Errors on the single runs at the last anchor, with the floor of their spread."""
     from assets.readers.lcdb import load_final_runs
     from predictors.metrics import evaluate
@@ -185,21 +163,20 @@ def _single_runs(found: "Mapping[str, CurveForecast]", test: pd.DataFrame, sourc
 def _evaluate_pythia(examples: pd.DataFrame, sources: Sources, progress: Progress) -> pd.DataFrame:
     from assets.curve_examples import load_pythia
     from predictors.learning_curves.context import attach_siblings
-    from predictors.learning_curves.forecaster import CurveForecast
 
     rows = examples.set_index("cell_id")
     curves = load_pythia(sources)
     known = attach_siblings(rows, curves[curves["step"] >= 1_000], known="complete")
-    parts: dict[str, list[CurveForecast]] = {name: [] for name in (PIPELINE.family, "siblings", *_baselines())}
+    parts: dict[str, list[Forecast]] = {name: [] for name in ("siblings", *PIPELINE.models())}
     for task in sorted(rows["query_id"].unique()):
         rest, asked = rows[rows["query_id"] != task], rows[rows["query_id"] == task]
-        for name, model in {PIPELINE.family: _predictor(), **_baselines()}.items():
+        for name, model in PIPELINE.models().items():
             fitted = _fit(model, rest)
             parts[name].append(fitted.distribution(PIPELINE.inputs(asked)))
             if name == PIPELINE.family:
                 parts["siblings"].append(fitted.distribution(PIPELINE.inputs(known.loc[asked.index])))
         progress(f"{task}: forecast by the other tasks")
-    found = {name: CurveForecast.concat(part).loc(rows.index) for name, part in parts.items()}
+    found = {name: _joined(part, rows.index) for name, part in parts.items()}
     siblings = {PIPELINE.family: found.pop("siblings"), PIPELINE.reference: found[PIPELINE.reference]}
     tables = [*_tables("pythia", "task_out", found, rows, reference="last_value")]
     siblings["last_value"] = found["last_value"]
@@ -212,19 +189,19 @@ def _evaluate_pythia(examples: pd.DataFrame, sources: Sources, progress: Progres
 
 def _evaluate_ladder(examples: pd.DataFrame, progress: Progress) -> Iterator[pd.DataFrame]:
     rows = examples.set_index("cell_id")
-    parts: dict[str, list[CurveForecast]] = {name: [] for name in (PIPELINE.family, *_baselines())}
+    parts: dict[str, list[Forecast]] = {name: [] for name in PIPELINE.models()}
     for skill in sorted(rows["query_id"].unique()):
         rest, asked = rows[rows["query_id"] != skill], rows[rows["query_id"] == skill]
-        for name, model in {PIPELINE.family: _predictor(), **_baselines()}.items():
+        for name, model in PIPELINE.models().items():
             parts[name].append(_fit(model, rest).distribution(PIPELINE.inputs(asked)))
         progress(f"{skill}: forecast by the other skills")
-    found = {name: type(part[0]).concat(part).loc(rows.index) for name, part in parts.items()}
+    found = {name: _joined(part, rows.index) for name, part in parts.items()}
     return _tables("ladder", "skill_out", found, rows, reference="last_value")
 
 
 # -- tables -------------------------------------------------------------------------------------------
 def _tables(
-    dataset: str, split: str, found: "Mapping[str, CurveForecast]", rows: pd.DataFrame, *, only: str | None = None,
+    dataset: str, split: str, found: "Mapping[str, Forecast]", rows: pd.DataFrame, *, only: str | None = None,
     reference: str = PIPELINE.reference,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Evaluation rows of each model (or of `only` one) on the same rows: losses beside their floors, log likelihood."""
@@ -245,7 +222,7 @@ def _tables(
 
 
 def _likelihood_rows(
-    table: pd.DataFrame, rows: pd.DataFrame, found: "CurveForecast", base: "tuple[str, CurveForecast] | None"
+    table: pd.DataFrame, rows: pd.DataFrame, found: "Forecast", base: "tuple[str, Forecast] | None"
 ) -> pd.DataFrame:
     from predictors.metrics import mean_estimate
     from predictors.schemas import as_evaluation

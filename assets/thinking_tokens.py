@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from assets.datasets import TRACE_DATASETS, load_traces
-from assets.family import FamilyPipeline, FittedFamily, evaluate_family, fit_family
+from assets.family import FittedFamily, evaluate_family, family_pipeline, fit_family
 from assets.family_assets import build_family_assets
 from assets.io import read_table
 from assets.sources import Sources
 from assets.token_regimes import REGIMES, evaluate_regimes, query_folds
-from predictors.base import BasePredictor
 from predictors.errors import DatasetError
 from predictors.splits import assign_split
 
@@ -34,26 +32,10 @@ MOSTLY_CENSORED = 0.2
 MIN_QUERIES_OF_A_SPLIT = 100
 
 
-def _predictor(**params: Any) -> BasePredictor:
-    from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
-
-    return ThinkingTokensPredictor(**{"random_state": 0, **params})
-
-
-def _baselines() -> dict[str, BasePredictor]:
-    from predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline, ModelBenchmarkBaseline
-
-    return {"model_benchmark": ModelBenchmarkBaseline(), "model": ModelBaseline(), "global": GlobalBaseline()}
-
-
-PIPELINE = FamilyPipeline(
-    family="thinking_tokens",
-    predictor=_predictor,
-    baselines=_baselines,
-    reference="model_benchmark",
+PIPELINE = family_pipeline(
+    "thinking_tokens",
     scale="log",
     segments=("benchmark", "model", "reasoning_effort", ("benchmark", "model"), ("benchmark", "reasoning_effort")),
-    unit="output tokens (reasoning included), natural log",
 )
 
 

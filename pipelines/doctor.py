@@ -129,11 +129,12 @@ def _registry(settings: Settings) -> Iterator[Finding]:
         try:
             champion = registry.champion(family)
             if champion is None:
-                yield Finding(f"champion {family}", "warning", "none", "foretell demo")
+                yield Finding(f"champion {family}", "warning", "none", f"foretell retrain {family}")
                 continue
             registry.load(champion)
         except Exception as error:  # noqa: BLE001  whatever is wrong with the store is the finding
-            yield Finding(f"champion {family}", "failure", f"cannot be loaded: {error}", "foretell demo")
+            remedy = f"foretell rollback {family} --why broken, or without a former champion: foretell retrain {family}"
+            yield Finding(f"champion {family}", "failure", f"cannot be loaded: {error}", remedy)
             continue
         yield Finding(f"champion {family}", "ok", f"version {champion.version}")
 

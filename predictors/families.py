@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from predictors.base import BasePredictor
@@ -31,7 +31,7 @@ class Family:
     reference : str
         The baseline that gain and skill are measured against.
     unit : str
-        Unit of the target.
+        Unit of the errors.
     """
 
     name: str
@@ -40,20 +40,20 @@ class Family:
     reference: str
     unit: str
 
-    def new_predictor(self) -> BasePredictor:
-        """The family's predictor with its default parameters."""
-        return _build(self.predictor)
+    def new_predictor(self, **params: Any) -> BasePredictor:
+        """The family's predictor with its default parameters, or with `params` in their place."""
+        return _build(self.predictor, **params)
 
     def new_baselines(self) -> dict[str, BasePredictor]:
         """The family's baselines with their default parameters, by name."""
         return {name: _build(path) for name, path in self.baselines.items()}
 
 
-def _build(path: str) -> BasePredictor:
+def _build(path: str, **params: Any) -> BasePredictor:
     from predictors.base import BasePredictor
 
     module, _, name = path.partition(":")
-    predictor = getattr(import_module(module), name)()
+    predictor = getattr(import_module(module), name)(**params)
     assert isinstance(predictor, BasePredictor)
     return predictor
 
@@ -63,12 +63,12 @@ FAMILIES: Mapping[str, Family] = {
         name="thinking_tokens",
         predictor="predictors.thinking_tokens.predictor:ThinkingTokensPredictor",
         baselines={
-            "global": "predictors.thinking_tokens.baselines:GlobalBaseline",
+            "model_benchmark": "predictors.thinking_tokens.baselines:ModelBenchmarkBaseline",
             "model": "predictors.thinking_tokens.baselines:ModelBaseline",
-            "model_x_benchmark": "predictors.thinking_tokens.baselines:ModelBenchmarkBaseline",
+            "global": "predictors.thinking_tokens.baselines:GlobalBaseline",
         },
-        reference="model_x_benchmark",
-        unit="output tokens",
+        reference="model_benchmark",
+        unit="output tokens (reasoning included), natural log",
     ),
     "benchmark_scores": Family(
         name="benchmark_scores",
@@ -81,19 +81,20 @@ FAMILIES: Mapping[str, Family] = {
             "global": "predictors.benchmark_scores.baselines:GlobalBaseline",
         },
         reference="structured",
-        unit="points (0-100)",
+        unit="score, points (0-100)",
     ),
     "learning_curves": Family(
         name="learning_curves",
         predictor="predictors.learning_curves.predictor:LearningCurvePredictor",
         baselines={
+            "network": "predictors.learning_curves.pfn.predictor:PfnPredictor",
             "map_ensemble": "predictors.learning_curves.baselines:MapEnsembleBaseline",
             "map_mmf4": "predictors.learning_curves.baselines:MapMmfBaseline",
             "best_fit": "predictors.learning_curves.baselines:BestFitBaseline",
             "last_value": "predictors.learning_curves.baselines:LastValueBaseline",
         },
         reference="map_ensemble",
-        unit="unit of the metric (accuracy: 0-1)",
+        unit="unit of the metric (accuracy: share, 0-1)",
     ),
     "downstream_scaling": Family(
         name="downstream_scaling",
@@ -104,7 +105,7 @@ FAMILIES: Mapping[str, Family] = {
             "last": "predictors.downstream_scaling.baselines:LastValueBaseline",
         },
         reference="exponential",
-        unit="points (0-100)",
+        unit="score, points (0-100)",
     ),
 }
 """Families by name."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,17 +199,13 @@ def test_the_evaluation_of_lcdb_has_every_split_and_floors(
     examples: pd.DataFrame, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On 24 data sets and with few trees: the form of the table, not its numbers."""
-    from predictors.learning_curves.predictor import LearningCurvePredictor
-
     names = examples["dataset"].unique()[:24]
     few = examples[examples["dataset"].isin(names)]
     few = few.assign(split=np.where(few["dataset"].isin(names[:16]), "train", "test"))
 
-    def small(**params: Any) -> LearningCurvePredictor:
-        return LearningCurvePredictor(**{"location_rounds": 40, "scale_rounds": 20, "n_prefixes": 4, **params})
-
+    small = partial(learning_curves.PIPELINE.predictor, location_rounds=40, scale_rounds=20, n_prefixes=4)
     monkeypatch.setattr(learning_curves, "examples_from_dataset", lambda *_: few)
-    monkeypatch.setattr(learning_curves, "_predictor", small)
+    monkeypatch.setattr(learning_curves, "PIPELINE", replace(learning_curves.PIPELINE, predictor=small))
     table = learning_curves.evaluate_dataset("lcdb", sources)
     knows = ("", "_no_learner", "_same_budget", "_complete", "_train_values", "_same_budget_train_values")
     splits = {f"test{known}" for known in (*knows, "_unseen_learner", "_single_run")}

@@ -102,7 +102,8 @@ class CurveNetwork(nn.Module):
         x = torch.cat([self.embed_context(context), self.embed_target(target)], dim=1)
         for block in self.blocks:
             x = block(x, m, bias)
-        out = self.head(self.norm(x[:, m:])).float()
+        out = self.head(self.norm(x[:, m:]))
+        out = out.to(torch.promote_types(out.dtype, torch.float32))  # mixed precision on a GPU leaves half of it
         weight, mean, spread, scale = out.split([self.config.components] * 3 + [1], dim=-1)
         unit = 0.05 * torch.exp(scale.clamp(-6, 3))
         sds = SD_FLOOR + unit * torch.exp(spread.clamp(-5, 4))
@@ -117,7 +118,7 @@ def features(log_steps: Tensor, values: Tensor, lengths: Tensor, targets: Tensor
     """
     n, m = values.shape
     index = torch.arange(m, device=values.device)[None, :]
-    seen = (index < lengths[:, None]).float()
+    seen = (index < lengths[:, None]).to(values.dtype)
     at = (lengths - 1)[:, None]
     last, end = values.gather(1, at), log_steps.gather(1, at)
     before = (index - 1).clamp_min(0).expand(n, m)
@@ -126,7 +127,7 @@ def features(log_steps: Tensor, values: Tensor, lengths: Tensor, targets: Tensor
     slope = rise / step.clamp_min(0.02)
     bend = rise - torch.cat([rise[:, :1], rise[:, :-1]], dim=1)
     gap = values - last
-    count = torch.log(lengths.float())[:, None].expand(n, m)
+    count = torch.log(lengths.to(values.dtype))[:, None].expand(n, m)
     context = torch.stack(
         [
             (log_steps - end) / 4,

@@ -36,7 +36,7 @@ class PriorFittedNetwork:
     """
 
     def __init__(self, network: CurveNetwork, card: dict[str, Any] | None = None) -> None:
-        self.network = network.eval()
+        self.network = network.eval().double()  # in single precision a forecast would depend on its neighbours
         self.card = card or {}
 
     @classmethod
@@ -56,8 +56,8 @@ class PriorFittedNetwork:
         try:
             with safe_open(path, framework="pt") as handle:
                 header = json.loads((handle.metadata() or {})["foretell"])
-                weights = {name: handle.get_tensor(name).float() for name in handle.keys()}  # noqa: SIM118
-            network = CurveNetwork(NetworkConfig(**header["network"]))
+                weights = {name: handle.get_tensor(name).double() for name in handle.keys()}  # noqa: SIM118
+            network = CurveNetwork(NetworkConfig(**header["network"])).double()
             network.load_state_dict(weights)
             card_file = path.with_suffix(".json")
             card = json.loads(card_file.read_text("utf-8")) if card_file.exists() else {}
@@ -116,13 +116,13 @@ class PriorFittedNetwork:
             rows = order[start : start + BATCH]
             longest = int(prefixes.lengths[rows].max())
             inputs = (
-                torch.as_tensor(prefixes.log_steps[rows, :longest], dtype=torch.float32),
-                torch.as_tensor(prefixes.values[rows, :longest], dtype=torch.float32),
+                torch.as_tensor(prefixes.log_steps[rows, :longest], dtype=torch.float64),
+                torch.as_tensor(prefixes.values[rows, :longest], dtype=torch.float64),
                 torch.as_tensor(prefixes.lengths[rows]),
-                torch.as_tensor(prefixes.targets[rows, None], dtype=torch.float32),
+                torch.as_tensor(prefixes.targets[rows, None], dtype=torch.float64),
             )
             with torch.inference_mode():
-                log_weights, mean, sd = (part[:, 0].double().numpy() for part in self.network(*inputs))
+                log_weights, mean, sd = (part[:, 0].numpy() for part in self.network(*inputs))
             weights[rows], means[rows], sds[rows] = np.exp(log_weights), mean, sd
         weights /= weights.sum(axis=1, keepdims=True)
         slope = prefixes.slope[:, None]

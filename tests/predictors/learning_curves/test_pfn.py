@@ -92,13 +92,13 @@ def test_curves_of_a_batch_do_not_see_each_other(network):
 
 
 def test_targets_do_not_see_each_other(network):
-    inputs = [torch.rand(3, 6).cumsum(1), torch.rand(3, 6), torch.tensor([2, 6, 4])]
+    inputs = [torch.rand(3, 6).double().cumsum(1), torch.rand(3, 6).double(), torch.tensor([2, 6, 4])]
     targets = inputs[0][:, -1:] + torch.tensor([[0.5, 2.0, 4.0]])
     with torch.no_grad():
         together = network.network(*inputs, targets)
         alone = network.network(*inputs, targets[:, 1:2])
     for a, b in zip(together, alone, strict=True):
-        torch.testing.assert_close(a[:, 1:2], b, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(a[:, 1:2], b, atol=1e-9, rtol=1e-9)
 
 
 # -- what the forecast says --------------------------------------------------------------------------

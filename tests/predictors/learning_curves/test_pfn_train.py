@@ -136,7 +136,7 @@ def test_exported_weights_forecast_and_their_card_counts(tmp_path):
     assert card["prior"]["class"] == "CurvePrior"
     assert card["command"] == "test"
     for name, value in trained.network.state_dict().items():
-        torch.testing.assert_close(network.network.state_dict()[name], value)
+        torch.testing.assert_close(network.network.state_dict()[name], value.double())
     assert np.isfinite(network.predict_mixture([[1, 2]], [[0.3, 0.4]], [10]).mean()).all()
 
 
