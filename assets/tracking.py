@@ -27,6 +27,7 @@ import pandas as pd
 from assets.processes import is_alive
 from predictors.base import BasePredictor
 from predictors.errors import DatasetError
+from predictors.families import FAMILIES
 from predictors.serving import FORECAST_COLUMNS
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Registry:
         try:
             folder = mlflow.artifacts.download_artifacts(model_version.source)
             return load_predictor(Path(folder) / "artifacts" / "predictor")
-        except (OSError, mlflow.MlflowException, KeyError, TypeError) as error:
+        except (OSError, mlflow.MlflowException, DatasetError) as error:
             raise DatasetError(f"{model_version.name} version {model_version.version}: {error}") from error
 
     def register(self, fit: Fit) -> ModelVersion:
@@ -306,16 +307,28 @@ class Registry:
 
         with tempfile.TemporaryDirectory() as folder:
             saved = fit.predictor.save(Path(folder) / "predictor")
+            code = _code_of(fit.predictor.family, Path(folder) / "predictors")
             return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("model_entry.py")),
                 artifacts={"predictor": str(saved)},
-                code_paths=[str(PROJECT_ROOT / "predictors")],
+                code_paths=[str(code)],
                 signature=_signature(fit.predictor, fit.input_example),
                 input_example=fit.input_example,
                 pip_requirements=[f"mlflow=={version('mlflow')}", *_pins(MODEL_REQUIREMENTS)],
                 metadata={"fit_digest": fit.digest},
             )
+
+
+def _code_of(family: str, folder: Path) -> Path:
+    """Copy to `folder` the package that a version of `family` needs: no other family, no byte code, no weights.
+
+    A saved predictor carries every number it uses, so the network that learning curves ship would only make the store
+    grow, by 2 MB a version.
+    """
+    others = [name for name in FAMILIES if name != family]
+    ignored = shutil.ignore_patterns("__pycache__", "weights", *others)
+    return Path(shutil.copytree(PROJECT_ROOT / "predictors", folder, ignore=ignored))
 
 
 @contextmanager

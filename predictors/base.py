@@ -243,7 +243,7 @@ def load_predictor(path: Path | str) -> BasePredictor:
     Raises
     ------
     DatasetError
-        If the folder holds no manifest or names a class outside `predictors`.
+        If the folder holds no manifest, names a class outside `predictors`, or was written by another version of it.
     """
     folder = Path(path)
     try:
@@ -256,8 +256,14 @@ def load_predictor(path: Path | str) -> BasePredictor:
     cls = getattr(import_module(module), name, None)
     if not (isinstance(cls, type) and issubclass(cls, BasePredictor)):
         raise DatasetError(f"{folder}: {module}:{name} is not a predictor")
-    params = {key: tuple(v) if isinstance(v, list) else v for key, v in manifest["params"].items()}
-    predictor = cls(**params)
-    predictor._load(folder, manifest["state"])
-    predictor.n_samples_ = manifest["n_samples"]
+    try:
+        params = {key: tuple(v) if isinstance(v, list) else v for key, v in manifest["params"].items()}
+        predictor = cls(**params)
+        predictor._load(folder, manifest["state"])
+        predictor.n_samples_ = manifest["n_samples"]
+    except (KeyError, TypeError, FileNotFoundError) as error:
+        raise DatasetError(
+            f"written by another version of this code, which cannot read it ({type(error).__name__}: {error}); run "
+            f"`foretell retrain {cls.family}`; `mlflow.pyfunc.load_model` still serves it with the code it carries"
+        ) from error
     return predictor

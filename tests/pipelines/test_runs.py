@@ -13,6 +13,7 @@ from assets.io import read_table
 from assets.tracking import Registry
 from pipelines.runs import State, curate_days, execute, open_instance, retrain
 from pipelines.settings import Settings
+from predictors.families import FAMILIES
 from predictors.schemas import Evaluation, RequestTraces
 
 
@@ -70,6 +71,15 @@ def test_no_pickle_is_among_the_artefacts(installed) -> None:
     # Protocol 2 and later start with this opcode, whatever the file is called; so may the length in a safetensors file.
     heads = {p: p.read_bytes()[:9] for p in files}
     assert [p for p, head in heads.items() if head[:1] == b"\x80" and head[8:] != b"{"] == []
+
+
+def test_a_version_carries_the_code_of_its_own_family_and_no_weights(installed) -> None:
+    (code,) = (installed.settings.home / "mlflow" / "artifacts" / "thinking_tokens").rglob("code/predictors")
+    names = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
+    assert {"serving.py", "families.py", "thinking_tokens/predictor.py"} <= names
+    assert {name.partition("/")[0] for name in names} & set(FAMILIES) == {"thinking_tokens"}
+    assert {name.rpartition(".")[2] for name in names} == {"py"}
+    assert sum(path.stat().st_size for path in code.rglob("*") if path.is_file()) < 1_000_000
 
 
 def test_prompts_are_not_logged(installed) -> None:

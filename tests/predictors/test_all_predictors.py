@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from sklearn.base import clone
 
 from predictors.base import BasePredictor, load_predictor
-from predictors.errors import NotFittedError
+from predictors.errors import DatasetError, NotFittedError
 from predictors.families import ALL_PREDICTORS, FAMILIES
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS as SCORE_INPUTS
 from tests.predictors.benchmark_scores.synthetic_scores import make_scores
@@ -170,3 +171,15 @@ def test_save_and_load_change_no_number_and_write_no_pickle(
     pd.testing.assert_series_equal(loaded.predict_mean(example.X), fitted.predict_mean(example.X), check_exact=True)
     suffixes = {file.suffix for file in (tmp_path / "model").rglob("*") if file.is_file()}
     assert suffixes <= {".json", ".safetensors", ".txt", ".parquet"}
+
+
+def test_what_another_version_saved_is_refused_with_the_remedy(fitted: BasePredictor, tmp_path: Path) -> None:
+    manifest_file = fitted.save(tmp_path / "model") / "predictor.json"
+    manifest = json.loads(manifest_file.read_text("utf-8"))
+    changed = [manifest | {"params": {**manifest["params"], "no_longer": 1}}]
+    for key in manifest["state"]:
+        changed.append(manifest | {"state": {k: v for k, v in manifest["state"].items() if k != key}})
+    for other in changed:
+        manifest_file.write_text(json.dumps(other), "utf-8")
+        with pytest.raises(DatasetError, match=f"foretell retrain {fitted.family}"):
+            load_predictor(tmp_path / "model")
