@@ -1,9 +1,12 @@
 """What assets are given: where things lie, and where fits are tracked. Built in `pipelines.definitions`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 
+from assets.engine import open_engine
 from assets.policy import Policy, load_policies
 from assets.sources import Sources
 from assets.tracking import Registry
@@ -12,7 +15,7 @@ __all__ = ["Tracking", "Workspace"]
 
 
 class Workspace(dg.ConfigurableResource):
-    """Folders of this installation."""
+    """Folders of this installation, and the engine that works on its tables."""
 
     landing: str
     models: str
@@ -22,6 +25,19 @@ class Workspace(dg.ConfigurableResource):
     home: str
     mirror: str | None = None
     price_file: str | None = None
+    engine: str = "local"
+    scheduler: str | None = None
+    engine_workers: int = 2
+    engine_memory: str = "auto"
+    learn_rows: int = 2_000_000
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Workspace"]:
+        """Open the engine for the length of a run."""
+        with open_engine(
+            self.engine, scheduler=self.scheduler, n_workers=self.engine_workers, worker_memory=self.engine_memory
+        ):
+            yield self
 
     @property
     def sources(self) -> Sources:

@@ -84,6 +84,11 @@ def build_resources(settings: Settings) -> dict[str, object]:
             home=str(settings.home),
             mirror=settings.mirror,
             price_file=None if settings.price_file is None else str(settings.price_file),
+            engine=settings.engine,
+            scheduler=settings.scheduler,
+            engine_workers=settings.engine_workers,
+            engine_memory=settings.engine_memory,
+            learn_rows=settings.learn_rows,
         ),
         "tracking": build_tracking(settings),
     }

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from assets.engine import Engine
     from assets.sources import Sources
 
 __all__ = ["PROJECT_ROOT", "Settings", "prepare_dagster_home", "quiet_environment"]
@@ -79,6 +82,21 @@ class Settings(BaseSettings):
     policy_file: Path = PROJECT_ROOT / "mlflow" / "registry.yaml"
     """When a version becomes champion."""
 
+    engine: Literal["local", "dask"] = "local"
+    """Where tables are worked on: in the run itself, or on a Dask cluster (docs/scaling.md)."""
+
+    scheduler: str | None = Field(default=None, validation_alias="DASK_SCHEDULER_ADDRESS")
+    """Address of a Dask scheduler. Default: a cluster on this machine, started and stopped by the run."""
+
+    engine_workers: int = Field(default=2, ge=1)
+    """Processes of that cluster, one thread each."""
+
+    engine_memory: str = "auto"
+    """What each of them may hold, such as ``4GB``."""
+
+    learn_rows: int = Field(default=2_000_000, ge=1000)
+    """Of more runs than this a family learns from a sample of the queries, drawn by their hash."""
+
     starter: Path = PROJECT_ROOT / "data" / "starter"
     """The bundled data."""
 
@@ -105,6 +123,14 @@ class Settings(BaseSettings):
         from assets.sources import Sources
 
         return Sources(self.starter, self.cache, self.mirror, self.home, self.price_file)
+
+    def open_engine(self) -> AbstractContextManager[Engine]:
+        """The engine that `engine` names, for a ``with`` block."""
+        from assets.engine import open_engine
+
+        return open_engine(
+            self.engine, scheduler=self.scheduler, n_workers=self.engine_workers, worker_memory=self.engine_memory
+        )
 
     @property
     def dagster_home(self) -> Path:

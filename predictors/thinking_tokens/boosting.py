@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.boosting import BoostingJob, train_boosters
 from predictors.thinking_tokens.distribution import HEAD_LEVELS
 from predictors.thinking_tokens.hierarchy import CATEGORIES
 
@@ -49,37 +50,22 @@ class Boosting:
 
     def quantiles(self, columns: Floats, z: Floats, starts: Floats, weight: Floats) -> list[Any]:
         """One booster per level of `HEAD_LEVELS`, from `starts` of shape (n_samples, n_heads)."""
-        import lightgbm as lgb
-
-        parameters = self._parameters(objective="quantile")
-        data = _dataset(columns, z, weight, parameters)
-        boosters = []
-        for level, start in zip(HEAD_LEVELS, starts.T, strict=True):
-            data.set_init_score(np.ascontiguousarray(start))
-            boosters.append(lgb.train({**parameters, "alpha": level}, data, self.n_estimators))
-        return boosters
+        parameters = [self._parameters(objective="quantile", alpha=level) for level in HEAD_LEVELS]
+        return self._train(columns, z, starts, weight, parameters)
 
     def mean(self, columns: Floats, z: Floats, start: Floats, weight: Floats) -> Any:
         """A booster of the mean of `z` from `start` of shape (n_samples,)."""
-        import lightgbm as lgb
+        return self._train(columns, z, start[:, None], weight, [self._parameters(objective="l2")])[0]
 
-        parameters = self._parameters(objective="l2")
-        data = _dataset(columns, z, weight, parameters)
-        data.set_init_score(np.ascontiguousarray(start))
-        return lgb.train(parameters, data, self.n_estimators)
+    def _train(
+        self, columns: Floats, z: Floats, starts: Floats, weight: Floats, parameters: list[dict[str, Any]]
+    ) -> list[Any]:
+        categorical = range(len(CATEGORIES))
+        return train_boosters(BoostingJob(columns, z, weight, starts, parameters, self.n_estimators, categorical))
 
     def predict(self, boosters: Sequence[Any], columns: Floats) -> Floats:
         """What each booster adds to its start; shape (n_samples, n_boosters)."""
         return np.column_stack([np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in boosters])
-
-
-def _dataset(columns: Floats, z: Floats, weight: Floats, parameters: dict[str, Any]) -> Any:
-    import lightgbm as lgb
-
-    categorical = list(range(len(CATEGORIES)))
-    return lgb.Dataset(
-        columns, z, weight=weight, categorical_feature=categorical, free_raw_data=False, params=parameters
-    )
 
 
 def save_boosters(path: Path, name: str, boosters: Sequence[Any]) -> int:

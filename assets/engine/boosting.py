@@ -1,0 +1,110 @@
+"""LightGBM on the workers of a Dask cluster: `lightgbm.dask` behind `predictors.boosting`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lightgbm.basic import LightGBMError
+
+from assets.engine.local import EngineError
+from predictors.boosting import BoostingJob, train_here
+
+if TYPE_CHECKING:
+    from assets.engine.on_dask import DaskEngine
+
+__all__ = ["MIN_ROWS", "DaskTrainer"]
+
+MIN_ROWS = 200_000
+"""Below this the boosters are trained by the run itself: a fit on the cluster costs about a second before it begins."""
+ATTEMPTS = 3
+WATCH_SECONDS = 1.0
+NETWORK_MINUTES = 2
+_SKLEARN_NAMES = {
+    "feature_fraction": "colsample_bytree",
+    "bagging_fraction": "subsample",
+    "bagging_freq": "subsample_freq",
+    "lambda_l2": "reg_lambda",
+    "seed": "random_state",
+}
+
+
+class DaskTrainer:
+    """Trains boosters on the cluster of an engine; a worker that dies costs the booster that was being trained."""
+
+    def __init__(self, engine: DaskEngine, min_rows: int | None = None) -> None:
+        self._engine = engine
+        self._min_rows = min_rows
+
+    def __call__(self, job: BoostingJob) -> list[Any]:
+        """See `predictors.boosting.Trainer`.
+
+        Raises
+        ------
+        EngineError
+            If workers were lost in each of three attempts.
+        """
+        if len(job.target) < (MIN_ROWS if self._min_rows is None else self._min_rows):
+            return train_here(job)
+        return [self._train(job, head) for head in range(len(job.parameters))]
+
+    def _train(self, job: BoostingJob, head: int) -> Any:
+        why = ""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._attempt(job, head)
+            except LightGBMError as error:  # the others notice first that a worker is gone
+                why = str(error)
+            except _WorkerLost as error:
+                why = str(error)
+            self._engine.restart_workers()
+        raise EngineError(f"workers were lost in {ATTEMPTS} attempts to train ({why}); start the run again")
+
+    def _attempt(self, job: BoostingJob, head: int) -> Any:
+        """Train one booster while watching that the workers stay: LightGBM itself would wait for them for hours."""
+        before = self._engine.worker_ids()
+        with ThreadPoolExecutor(1) as pool, self._engine.guarded():
+            training = pool.submit(self._fit, job, head)
+            while not wait([training], WATCH_SECONDS).done:
+                lost = before - self._engine.worker_ids()
+                if lost:
+                    self._engine.restart_workers()
+                    raise _WorkerLost(f"{len(lost)} of {len(before)} workers died while they trained")
+            return training.result()
+
+    def _fit(self, job: BoostingJob, head: int) -> Any:
+        import dask.array as da
+        from lightgbm import DaskLGBMRegressor
+
+        n = len(job.target)
+        chunk = -(-n // self._engine.n_workers)
+        cut = {
+            name: da.from_array(values, chunks=(chunk, *values.shape[1:]))
+            for name, values in (
+                ("X", job.columns),
+                ("y", job.target),
+                ("sample_weight", job.weight),
+                ("init_score", np.ascontiguousarray(job.starts[:, head])),
+            )
+        }
+        # LightGBM prints which ports it tries; standard output belongs to the answer of the run.
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr), self._engine.client.as_current():
+            warnings.simplefilter("ignore")  # "n_jobs will be ignored", and large graphs
+            model = DaskLGBMRegressor(client=self._engine.client, **_arguments(job.parameters[head], job.n_rounds))
+            model.fit(**cut, categorical_feature=list(job.categorical))
+        return model.booster_
+
+
+class _WorkerLost(Exception):
+    """A worker went away while it trained."""
+
+
+def _arguments(parameters: Mapping[str, Any], n_rounds: int) -> dict[str, Any]:
+    """LightGBM's parameters by the names of its scikit-learn interface, which would else pass its defaults too."""
+    named = {_SKLEARN_NAMES.get(name, name): value for name, value in parameters.items() if name != "num_threads"}
+    return {**named, "n_estimators": n_rounds, "time_out": NETWORK_MINUTES, "tree_learner": "data"}

@@ -1,0 +1,181 @@
+"""The seam: what an engine can do, and the engine that is this process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from itertools import chain
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pandas as pd
+
+from predictors.errors import ForecastError, InvalidInputError
+
+__all__ = ["ENGINES", "Engine", "EngineError", "LocalEngine", "current_engine", "open_engine"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+ENGINES = ("local", "dask")
+ROWS_AT_ONCE = 4_000_000
+"""Rows of `group` that are held together; of more, the groups wait on disk."""
+
+
+class EngineError(ForecastError):
+    """The engine lost its workers or its scheduler; what was done is whole, and the run can be started again."""
+
+
+class Engine(Protocol):
+    """Three verbs. Functions must not depend on how items are cut, nor on the order in which they are worked on."""
+
+    @property
+    def name(self) -> str:
+        """``local`` or ``dask``."""
+        ...
+
+    @property
+    def n_workers(self) -> int:
+        """Items that are worked on at the same time."""
+        ...
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Apply `function` to every item; results in the order of the items.
+
+        A function may run twice where a worker died, so what it writes must be whole or not at all.
+
+        Raises
+        ------
+        EngineError
+            If workers or the scheduler are lost for good. Errors of `function` come through as they are.
+        """
+        ...
+
+    def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
+        """Apply `function` to every item and merge the results, which must be associative and commutative."""
+        ...
+
+    def group(
+        self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
+    ) -> list[R]:
+        """Bring rows together and apply `function` to each bundle.
+
+        Rows whose column `by` (an unsigned integer, such as a hash) is equal end in the same bundle, whatever
+        items they were read from. `read` should keep to narrow columns: they are what moves.
+        """
+        ...
+
+
+class LocalEngine:
+    """This process, one item after the other: memory holds one item, or one bundle of a group."""
+
+    name = "local"
+    n_workers = 1
+
+    def __init__(self, rows_at_once: int = ROWS_AT_ONCE) -> None:
+        self.rows_at_once = rows_at_once
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """See `Engine.map`."""
+        return [function(item) for item in items]
+
+    def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
+        """See `Engine.fold`; holds one result besides the merged one."""
+        if not items:
+            raise InvalidInputError("`items` is empty: there is nothing to fold")
+        return reduce(merge, (function(item) for item in items[1:]), function(items[0]))
+
+    def group(
+        self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
+    ) -> list[R]:
+        """See `Engine.group`; beyond `rows_at_once` the bundles wait in a temporary folder."""
+        held: list[pd.DataFrame] = []
+        n_held = 0
+        for position, item in enumerate(items, start=1):
+            held.append(read(item))
+            n_held += len(held[-1])
+            if n_held > self.rows_at_once:
+                n_bundles = 1 + n_held * len(items) // (position * self.rows_at_once)
+                frames = chain(_given_up(held), (read(item) for item in items[position:]))
+                return _group_on_disk(frames, by, function, n_bundles)
+        return [function(pd.concat(held, ignore_index=True))] if held else []
+
+
+def _given_up(held: list[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    while held:
+        yield held.pop(0)
+
+
+def _group_on_disk(
+    frames: Iterable[pd.DataFrame], by: str, function: Callable[[pd.DataFrame], R], n_bundles: int
+) -> list[R]:
+    with tempfile.TemporaryDirectory(prefix="foretell-group-") as name:
+        folder = Path(name)
+        for position, frame in enumerate(frames):
+            for bundle, rows in frame.groupby((frame[by] % n_bundles).to_numpy()):
+                (folder / str(bundle)).mkdir(exist_ok=True)
+                rows.to_parquet(folder / str(bundle) / f"{position:05d}.parquet", index=False)
+        bundles = sorted(folder.iterdir(), key=lambda path: int(path.name))
+        return [function(pd.read_parquet(bundle)) for bundle in bundles]
+
+
+_open: list[Engine] = []
+_in_process = LocalEngine()
+
+
+def current_engine() -> Engine:
+    """The engine of the innermost `open_engine`, else this process."""
+    return _open[-1] if _open else _in_process
+
+
+@contextmanager
+def open_engine(
+    name: str = "local",
+    *,
+    scheduler: str | None = None,
+    n_workers: int = 2,
+    worker_memory: str = "auto",
+) -> Iterator[Engine]:
+    """Work on the named engine until the block ends; within a block of the same engine, join that.
+
+    Parameters
+    ----------
+    name : {"local", "dask"}
+    scheduler : str, optional
+        Address of a Dask scheduler that runs already. By default a cluster on this machine is started when the
+        first work comes, and stopped with the block.
+    n_workers : int, optional
+        Processes of that cluster, one thread each.
+    worker_memory : str, optional
+        What each of them may hold, such as ``"4GB"``; by default an equal share of the machine.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such engine, or Dask is not installed.
+    """
+    if name not in ENGINES:
+        raise InvalidInputError(f"`FORETELL_ENGINE` must be one of {', '.join(ENGINES)}, got {name!r}")
+    if name == current_engine().name:
+        yield current_engine()
+        return
+    if name == "local":
+        _open.append(_in_process)
+        try:
+            yield _in_process
+        finally:
+            _open.remove(_in_process)
+        return
+    try:
+        from assets.engine.on_dask import DaskEngine
+    except ImportError as error:
+        raise InvalidInputError(
+            f"`FORETELL_ENGINE=dask` needs Dask ({error}): pip install 'foretell[dask]', or unset it"
+        ) from error
+    with DaskEngine(scheduler, n_workers=n_workers, worker_memory=worker_memory) as engine:
+        _open.append(engine)
+        try:
+            yield engine
+        finally:
+            _open.remove(engine)

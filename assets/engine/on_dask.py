@@ -1,0 +1,176 @@
+"""The engine that is a Dask cluster: one on this machine for the run, or one whose scheduler runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self, TypeVar
+
+import dask
+import pandas as pd
+from dask import bag, delayed
+from dask import dataframe as dask_frames
+from distributed import Client, KilledWorker, LocalCluster
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from assets.engine.boosting import DaskTrainer
+from assets.engine.local import EngineError
+from predictors.boosting import boosted_by
+
+__all__ = ["DaskEngine"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+LOOPBACK = "127.0.0.1"
+CONNECT_SECONDS = 20
+MERGED_AT_ONCE = 8
+LOST_WORKERS = (
+    "a worker died again and again at the same work, most often because its memory did not suffice ({why}); "
+    "give workers more memory or cut the table into smaller parts, and start the run again"
+)
+LOST_SCHEDULER = (
+    "the Dask scheduler is gone or was restarted ({why}); what was written is whole: start the run again once it is up"
+)
+
+
+class DaskEngine:
+    """A Dask cluster behind the seam of `Engine`. Nothing is started before the first work comes."""
+
+    name = "dask"
+
+    def __init__(self, scheduler: str | None = None, *, n_workers: int = 2, worker_memory: str = "auto") -> None:
+        self._scheduler, self._n_workers, self._worker_memory = scheduler, n_workers, worker_memory
+        self._client: Client | None = None
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._closing.enter_context(boosted_by(DaskTrainer(self)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Dask says of workers that take their time to end
+            self._closing.close()
+        self._client = None
+
+    @property
+    def client(self) -> Client:
+        """The connection; made, with the cluster where none was named, when it is first asked for.
+
+        Raises
+        ------
+        EngineError
+            If no scheduler answers at the address.
+        """
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> Client:
+        logging.getLogger("distributed").setLevel(logging.ERROR)
+        address: Any = self._scheduler
+        is_ours = address is None
+        if is_ours:
+            address = self._closing.enter_context(
+                LocalCluster(
+                    n_workers=self._n_workers,
+                    threads_per_worker=1,
+                    memory_limit=self._worker_memory,
+                    host=LOOPBACK,
+                    dashboard_address=f"{LOOPBACK}:0",
+                    silence_logs=logging.ERROR,
+                )
+            )
+        try:
+            client = self._closing.enter_context(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+            if is_ours:
+                client.register_plugin(_StdoutToStderr())
+            return client
+        except OSError as error:
+            raise EngineError(
+                f"no Dask scheduler answers at {address} ({error}): start it, or unset DASK_SCHEDULER_ADDRESS"
+            ) from error
+
+    @property
+    def n_workers(self) -> int:
+        """Workers that are there now."""
+        return max(1, len(self.worker_ids()))
+
+    def worker_ids(self) -> frozenset[str]:
+        """Names of the worker processes that are there now; one that was started anew has another."""
+        with self.guarded():
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            return frozenset(str(worker["id"]) + address for address, worker in workers.items())
+
+    def restart_workers(self) -> None:
+        """Start every worker anew; what they held or did is dropped."""
+        with self.guarded():
+            self.client.restart()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Say in our words what Dask raises when workers or the scheduler are lost."""
+        try:
+            yield
+        except KilledWorker as error:
+            raise EngineError(LOST_WORKERS.format(why=f"task {error.task}")) from error
+        except (FutureCancelledError, CommClosedError, TimeoutError) as error:
+            raise EngineError(LOST_SCHEDULER.format(why=error)) from error
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """See `Engine.map`."""
+        if not items:
+            return []
+        with self.guarded(), _quiet():
+            found: list[R] = self.client.gather(self.client.map(function, items, pure=False, batch_size=1000))
+            return found
+
+    def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
+        """See `Engine.fold`; a tree of merges on the cluster."""
+        with self.guarded(), _quiet():
+            mapped = bag.from_sequence(items, npartitions=len(items)).map(function)
+            merged = mapped.fold(merge, split_every=MERGED_AT_ONCE)
+            found: R = self.client.compute(merged, sync=True)
+            return found
+
+    def group(
+        self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
+    ) -> list[R]:
+        """See `Engine.group`; Dask's own shuffle."""
+        if not items:
+            return []
+        with self.guarded(), _quiet(), dask.config.set({"dataframe.convert-string": False}):
+            like = self.client.submit(_like, read, items[0], pure=False).result()
+            frames = dask_frames.from_map(read, list(items), meta=like, enforce_metadata=False)
+            bundles = frames.shuffle(on=by, npartitions=max(len(items), self.n_workers)).to_delayed()
+            found = self.client.compute([delayed(_unless_empty)(function, bundle) for bundle in bundles], sync=True)
+            return [result for (result,) in filter(None, found)]
+
+
+class _StdoutToStderr(WorkerPlugin):
+    """What native code prints in our own workers must not mix with the answer of the run."""
+
+    name = "foretell-stdout"
+
+    def setup(self, worker: Any) -> None:
+        os.dup2(2, 1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        yield
+
+
+def _like(read: Callable[[T], pd.DataFrame], item: T) -> pd.DataFrame:
+    return read(item).iloc[:0]
+
+
+def _unless_empty(function: Callable[[pd.DataFrame], R], bundle: pd.DataFrame) -> tuple[R] | tuple[()]:
+    return (function(bundle.reset_index(drop=True)),) if len(bundle) else ()

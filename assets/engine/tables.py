@@ -1,0 +1,90 @@
+"""A table as a list of parts, each read by whoever works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from predictors.errors import DatasetError
+
+__all__ = ["Part", "Table", "read_part", "split_frame"]
+
+Part: TypeAlias = str | pd.DataFrame
+"""A parquet file (path, or any address that fsspec knows), or rows that are in memory already."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Parts whose rows together are one table; they share their columns."""
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Table:
+        """A frame as a table of one part."""
+        return cls((frame,))
+
+    @classmethod
+    def under(cls, folder: Path) -> Table:
+        """The parquet files of a folder, in the order of their names: for tables cut into days, oldest first.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+        files = sorted(str(path) for path in folder.glob("*.parquet"))
+        if not files:
+            raise FileNotFoundError(f"{folder}: no such table yet; run `foretell demo` or the job that makes it")
+        return cls(tuple(files))
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all parts; of files only the footers are read."""
+        return sum(len(p) if isinstance(p, pd.DataFrame) else _footer_rows(p) for p in self.parts)
+
+    def collect(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """All rows in this process."""
+        frames = [read_part(part, columns) for part in self.parts]
+        # Empty parts carry no information on dtypes beyond the columns they share with the others.
+        return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)
+
+
+def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Rows of a part, of a file only the columns that are asked for.
+
+    Raises
+    ------
+    DatasetError
+        If the file is damaged.
+    """
+    if isinstance(part, pd.DataFrame):
+        return part if columns is None else part[list(columns)]
+    try:
+        return pd.read_parquet(part, columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{part}: damaged, parquet cannot read it ({error}); curate the day again") from error
+
+
+def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
+    """Cut a frame into at most `n_parts` runs of rows of about equal length, at least one."""
+    ends = np.linspace(0, len(frame), min(n_parts, max(len(frame), 1)) + 1).astype(int)
+    return [frame.iloc[start:end] for start, end in pairwise(ends)]
+
+
+def _footer_rows(path: str) -> int:
+    if "://" not in path:
+        return int(pq.read_metadata(path).num_rows)
+    import fsspec
+
+    with fsspec.open(path) as file:
+        return int(pq.read_metadata(file).num_rows)
