@@ -172,7 +172,7 @@ def draw_curve(
     path: Path,
 ) -> None:
     """Draw one curve with its forecast from the last observed step to the target, and save it."""
-    from predictors.plots import plot_extrapolation
+    from predictors.forecast_plots import plot_extrapolation
     from predictors.schemas.learning_curves import as_points
 
     steps = np.geomspace(max(told["last_step"], 1e-9), max(told["target_step"], 2e-9), N_STEPS + 1)[1:]

@@ -137,7 +137,7 @@ def counterfactuals(runs: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP, rando
 
 
 def _draw(report: Report) -> "Figure":
-    from predictors.plots import plot_cost_of_pass
+    from predictors.report_plots import plot_cost_of_pass
 
     figure = plot_cost_of_pass(report.table).get_figure(root=True)
     assert figure is not None

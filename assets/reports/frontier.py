@@ -64,7 +64,7 @@ def _first(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def _draw(report: Report) -> "Figure":
-    from predictors.plots import plot_frontiers
+    from predictors.report_plots import plot_frontiers
 
     return plot_frontiers(report.table)
 

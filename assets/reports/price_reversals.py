@@ -195,7 +195,7 @@ def _findings(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _draw(report: Report) -> "Figure":
-    from predictors.plots import plot_price_reversals
+    from predictors.report_plots import plot_price_reversals
 
     figure = plot_price_reversals(report.table).get_figure(root=True)
     assert figure is not None

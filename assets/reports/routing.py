@@ -212,7 +212,7 @@ def _findings(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _draw(report: Report) -> "Figure":
-    from predictors.plots import plot_routing
+    from predictors.report_plots import plot_routing
 
     figure = plot_routing(report.table).get_figure(root=True)
     assert figure is not None

@@ -83,7 +83,7 @@ def _share(runs: pd.DataFrame, part: str, whole: str) -> tuple[float, float, flo
 
 
 def _draw(report: Report) -> "Figure":
-    from predictors.plots import plot_thinking_share
+    from predictors.report_plots import plot_thinking_share
 
     figure = plot_thinking_share(report.table).get_figure(root=True)
     assert figure is not None

@@ -65,7 +65,7 @@ def token_noise_report(traces: pd.DataFrame, price_file: Path | None = None) -> 
 
 
 def _draw(report: Report) -> "Figure":
-    from predictors.plots import plot_token_noise
+    from predictors.report_plots import plot_token_noise
 
     figure = plot_token_noise(report.table).get_figure(root=True)
     assert figure is not None

@@ -12,9 +12,9 @@ import pytest
 from pipelines.curves import draw_curve, forecast_curves, jitter_floor, run_predict_curves
 from pipelines.settings import Settings
 from predictors.errors import InvalidInputError
+from predictors.forecast_plots import plot_extrapolation
 from predictors.learning_curves.baselines import MapEnsembleBaseline
 from predictors.learning_curves.forecaster import CurveForecaster
-from predictors.plots import plot_extrapolation
 from tests.predictors.learning_curves.synthetic_curves import INPUTS, make_curves
 
 
