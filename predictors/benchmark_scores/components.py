@@ -159,7 +159,7 @@ class Components:
     def is_blank(self, benchmarks: pd.DataFrame) -> NDArray[np.bool_]:
         """Benchmarks of which nothing is known that training knew, or of an unseen metric or answer format."""
         blocks = self.features.blocks(benchmarks)
-        empty = ~np.any([block.any(axis=1) for block in blocks.values()], axis=0)
+        empty = ~np.any([block.any(axis=1) for name, block in blocks.items() if name != "sentence"], axis=0)
         for column, block in (("answer_format", "format"), ("metric", "metric")):
             empty |= (benchmarks[column] != "").to_numpy() & ~blocks[block].any(axis=1)
         return np.asarray(empty)

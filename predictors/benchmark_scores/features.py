@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from predictors.benchmark_scores.redaction import MAX_FIELD_CHARS
 from predictors.schemas.descriptions import DESCRIPTION_FIELDS
+from predictors.sentence_embeddings import sentence_vectors
 
 __all__ = ["BENCHMARK_COLUMNS", "MODEL_COLUMNS", "BenchmarkFeatures", "benchmark_rows", "model_matrix"]
 
@@ -31,6 +32,7 @@ MODEL_COLUMNS = (
     "n_shot",
 )
 """Columns of `model_matrix`; sizes as natural logarithms."""
+SENTENCE_AXES = 16
 _LOGARITHMIC = frozenset(("n_params", "embed_dim", "context_tokens", "n_languages", "n_shot"))
 _TOKEN = re.compile(r"(?u)\b[^\W\d_]{2,}\b")
 _STOP_WORDS = """
@@ -81,13 +83,19 @@ class BenchmarkFeatures:
         Without it the block of words is empty: the structured-only reference.
     use_counts : bool
         Add `n_items`, which redaction forbids: only to show what the rule costs.
+    use_sentences : bool
+        Add sentence embeddings of the whole description: a block for kernels, and its leading axes for trees. Needs
+        the extra ``embeddings``.
     """
 
     use_text: bool = True
     use_counts: bool = False
+    use_sentences: bool = False
     vocabularies: dict[str, list[str]] = field(default_factory=dict)
     weights: dict[str, Floats] = field(default_factory=dict)
     frequency: dict[str, float] = field(default_factory=dict)
+    sentence_centre: Floats = field(default_factory=lambda: np.empty(0))
+    sentence_axes: Floats = field(default_factory=lambda: np.empty((0, 0)))
     _last: tuple[pd.DataFrame, dict[str, list[list[str]]], dict[str, Floats]] | None = field(
         default=None, repr=False, compare=False
     )
@@ -104,6 +112,12 @@ class BenchmarkFeatures:
             self.weights[name] = np.log((1 + len(benchmarks)) / (1 + seen)) + 1
         languages = Counter(token for row in every["language"] for token in row)
         self.frequency = {token: float(np.log1p(n)) for token, n in sorted(languages.items())}
+        if self.use_sentences:
+            embedded = self._sentences(benchmarks)
+            self.sentence_centre = embedded.mean(axis=0)
+            axes = np.linalg.svd(embedded - self.sentence_centre, full_matrices=False)[2][:SENTENCE_AXES]
+            largest = np.abs(axes).argmax(axis=1)
+            self.sentence_axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
         return self
 
     def blocks(self, benchmarks: pd.DataFrame) -> dict[str, Floats]:
@@ -125,6 +139,8 @@ class BenchmarkFeatures:
             *[np.array([reduce(row) for row in resource]) for reduce in (np.mean, np.min, np.max)],
             *_bands(benchmarks["difficulty"]),
         ]
+        if self.use_sentences:
+            numbers += list((vectors["sentence"] @ self.sentence_axes.T).T)
         if self.use_counts:
             numbers.append(np.log(benchmarks["n_items"].to_numpy(dtype=np.float64)))
         return np.column_stack([*[block.astype(np.float64) for block in indicator], *numbers])
@@ -133,7 +149,10 @@ class BenchmarkFeatures:
         """Tokens and vectors; those of the table that was read last are kept, as several parts ask for them."""
         if self._last is None or self._last[0] is not benchmarks:
             tokens = self._tokens(benchmarks)
-            self._last = benchmarks, tokens, {name: self._vectors(name, rows) for name, rows in tokens.items()}
+            vectors = {name: self._vectors(name, rows) for name, rows in tokens.items()}
+            if self.use_sentences:
+                vectors["sentence"] = _unit(self._sentences(benchmarks) - self.sentence_centre)
+            self._last = benchmarks, tokens, vectors
         return self._last[1], self._last[2]
 
     def _vectors(self, name: str, tokens: list[list[str]]) -> Floats:
@@ -143,16 +162,16 @@ class BenchmarkFeatures:
             for token, n in Counter(found).items():
                 if token in position:
                     out[row, position[token]] = 1 + np.log(n)
-        out *= self.weights[name]
-        length = np.linalg.norm(out, axis=1, keepdims=True)
-        return np.asarray(np.divide(out, length, out=np.zeros_like(out), where=length > 0), dtype=np.float64)
+        return _unit(out * self.weights[name])
+
+    def _sentences(self, benchmarks: pd.DataFrame) -> Floats:
+        return sentence_vectors(_joined_fields(benchmarks)).astype(np.float64)
 
     def _tokens(self, benchmarks: pd.DataFrame) -> dict[str, list[list[str]]]:
         def split(name: str) -> list[list[str]]:
             return [[part for part in text.split("|") if part] for text in benchmarks[name]]
 
-        fields = [benchmarks[name] for name in DESCRIPTION_FIELDS if name != "subset"]
-        words = [" ".join(parts) for parts in zip(*fields, strict=True)] if self.use_text else [""] * len(benchmarks)
+        words = _joined_fields(benchmarks) if self.use_text else [""] * len(benchmarks)
         details = [f"{a};{b}" for a, b in zip(benchmarks["data_collection"], benchmarks["difficulty"], strict=True)]
         return {
             "format": split("answer_format"),
@@ -165,23 +184,42 @@ class BenchmarkFeatures:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON state and arrays, for `from_state`."""
-        return {
+        state = {
             "use_text": self.use_text,
             "use_counts": self.use_counts,
+            "use_sentences": self.use_sentences,
             "vocabularies": self.vocabularies,
             "frequency": self.frequency,
-        }, {f"idf.{name}": values for name, values in self.weights.items()}
+        }
+        arrays = {f"idf.{name}": values for name, values in self.weights.items()}
+        if self.use_sentences:
+            arrays |= {"sentence.centre": self.sentence_centre, "sentence.axes": self.sentence_axes}
+        return state, arrays
 
     @classmethod
     def from_state(cls, state: dict[str, Any], arrays: dict[str, Floats]) -> Self:
         """Rebuild what `state` wrote."""
-        weights = {name: arrays[f"idf.{name}"] for name in state["vocabularies"]}
-        return cls(**state, weights=weights)
+        features = cls(**state, weights={name: arrays[f"idf.{name}"] for name in state["vocabularies"]})
+        if features.use_sentences:
+            features.sentence_centre, features.sentence_axes = arrays["sentence.centre"], arrays["sentence.axes"]
+        return features
 
 
 def chance_level(benchmarks: pd.DataFrame) -> Floats:
     """Share of right answers of a guess among `n_classes`; 0 where there is nothing to choose from."""
     return np.asarray(1.0 / benchmarks["n_classes"].fillna(np.inf).to_numpy(dtype=np.float64))
+
+
+def _joined_fields(benchmarks: pd.DataFrame) -> list[str]:
+    """The whole description of each benchmark, without its subset."""
+    fields = [benchmarks[name] for name in DESCRIPTION_FIELDS if name != "subset"]
+    return [" ".join(parts) for parts in zip(*fields, strict=True)]
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Rows of length 1; those of zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0), dtype=np.float64)
 
 
 def _words(text: str) -> list[str]:

@@ -127,7 +127,7 @@ class DescriptionProcess:
 def _combine(cosine: dict[str, Floats], classes: Floats, languages: Floats, chance: Floats) -> list[Floats]:
     same = cosine["format"]
     every = same * cosine["metric"] * classes * (0.3 + cosine["language"]) * (0.3 + cosine["domain"])
-    products = [same * cosine[name] for name in ("language", "word", "domain", "detail")]
+    products = [same * cosine[name] for name in ("language", "word", "domain", "detail", "sentence") if name in cosine]
     return [*cosine.values(), *products, same * classes, classes, languages, 4 * chance, every]
 
 

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 __all__ = ["Neighbours"]
 
 Floats = NDArray[np.float64]
-BLOCK_WEIGHTS = {"word": 1.0, "format": 0.5, "metric": 0.25, "language": 0.25, "domain": 0.25, "detail": 0.1}
+BLOCK_WEIGHTS = {
+    "word": 1.0,
+    "format": 0.5,
+    "metric": 0.25,
+    "language": 0.25,
+    "domain": 0.25,
+    "detail": 0.1,
+    "sentence": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Neighbours:
     @staticmethod
     def join(blocks: dict[str, Floats]) -> Floats:
         """One vector per benchmark from its blocks."""
-        return np.hstack([np.sqrt(BLOCK_WEIGHTS[name]) * blocks[name] for name in BLOCK_WEIGHTS])
+        return np.hstack([np.sqrt(BLOCK_WEIGHTS[name]) * blocks[name] for name in BLOCK_WEIGHTS if name in blocks])
 
     def predict(self, vectors: Floats) -> Floats:
         """Effect of each benchmark, shape (n_benchmarks,)."""

@@ -51,6 +51,8 @@ class BenchmarkScorePredictor(BasePredictor):
         Use the words of the description; without them only the structure is used.
     use_counts : bool
         Use `n_items`, which redaction forbids: only to show what the rule costs.
+    use_sentences : bool
+        Use sentence embeddings of the description, which need the extra ``embeddings``.
     n_folds : int
         Folds, by leak group, of the out-of-fold forecasts.
     forest_rounds, response_rounds, direct_rounds : int
@@ -74,6 +76,7 @@ class BenchmarkScorePredictor(BasePredictor):
         experts: tuple[str, ...] = EXPERTS,
         use_text: bool = True,
         use_counts: bool = False,
+        use_sentences: bool = False,
         n_folds: int = 4,
         forest_rounds: int = 200,
         response_rounds: int = 100,
@@ -86,6 +89,7 @@ class BenchmarkScorePredictor(BasePredictor):
         self.experts = experts
         self.use_text = use_text
         self.use_counts = use_counts
+        self.use_sentences = use_sentences
         self.n_folds = n_folds
         self.forest_rounds = forest_rounds
         self.response_rounds = response_rounds
@@ -147,7 +151,9 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _new(self, rows: Rows) -> Components:
         known = rows.benchmarks.iloc[np.unique(rows.benchmark)]
-        features = BenchmarkFeatures(use_text=self.use_text, use_counts=self.use_counts).fit(known)
+        features = BenchmarkFeatures(
+            use_text=self.use_text, use_counts=self.use_counts, use_sentences=self.use_sentences
+        ).fit(known)
         return Components(
             features, with_routes=set(self.experts) != {"direct"}, forest_rounds=self.forest_rounds,
             response_rounds=self.response_rounds,

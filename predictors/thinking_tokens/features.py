@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
+
+from predictors.sentence_embeddings import sentence_vectors
+from predictors.thinking_tokens.terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
 
 __all__ = ["SETTINGS", "TEXT_STATISTICS", "TextEmbedding", "settings_matrix", "text_statistics"]
 
@@ -24,6 +27,9 @@ TEXT_STATISTICS: tuple[str, ...] = (
 SETTINGS: tuple[str, ...] = ("input_tokens", "temperature", "top_p", "max_tokens")
 """Numeric columns of `Requests` that describe how a request is sent."""
 
+SENTENCE = "sentence"
+"""The part of `TextEmbedding` that reads sentence embeddings."""
+
 MAX_CHARACTERS = 8_000
 """TF-IDF reads at most this much of a prompt: its first and its last half."""
 
@@ -33,29 +39,40 @@ _PROOF = re.compile(r"\b(?:prove|proof|show that|derive)\b", re.IGNORECASE)
 _STEPS = re.compile(r"\bstep[- ]by[- ]step\b|\bexplain\b|\breason\b", re.IGNORECASE)
 _OPTIONS = re.compile(r"^\s*\(?[A-J][).:]\s", re.MULTILINE)
 _CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|#include|\bpublic static\b|\bSELECT\b.+\bFROM\b")
+_PROOF_PARTS = ("prove", "proof", "show that", "derive")
+_STEPS_PARTS = ("step", "explain", "reason")
+_CODE_PARTS = ("```", "def ", "class ", "#include", "public static", "SELECT")
+
+
+def _has(pattern: re.Pattern[str], parts: Sequence[str], text: str, searched: str) -> float:
+    """Whether `pattern` is in `text`; most texts hold none of its parts, which is found out sooner."""
+    return float(any(part in searched for part in parts) and pattern.search(text) is not None)
 
 
 def _statistics(text: str) -> list[float]:
     n_characters = max(len(text), 1)
     words = _WORD.findall(text)
+    lowered = text.lower()
     characters = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+    n_digits = np.count_nonzero((characters >= 48) & (characters <= 57))
+    n_wide = np.count_nonzero(characters > 127)  # among which there are other digits
     return [
-        np.log1p(len(text)),
-        np.log1p(len(words)),
-        np.log1p(text.count("\n")),
-        float(((characters >= 48) & (characters <= 57)).sum()) / n_characters,
-        float(((characters >= 65) & (characters <= 90)).sum()) / n_characters,
-        float((characters > 127).sum()) / n_characters,
-        np.log1p(text.count("$")),
-        np.log1p(text.count("\\")),
-        np.log1p(text.count("?")),
-        np.log1p(len(_NUMBER.findall(text))),
+        math.log1p(len(text)),
+        math.log1p(len(words)),
+        math.log1p(text.count("\n")),
+        n_digits / n_characters,
+        np.count_nonzero((characters >= 65) & (characters <= 90)) / n_characters,
+        n_wide / n_characters,
+        math.log1p(text.count("$")),
+        math.log1p(text.count("\\")),
+        math.log1p(text.count("?")),
+        math.log1p(len(_NUMBER.findall(text)) if n_digits or n_wide else 0),
         sum(map(len, words)) / max(len(words), 1),
         100 * text.count(",") / n_characters,
-        float(_PROOF.search(text) is not None),
-        float(_STEPS.search(text) is not None),
+        _has(_PROOF, _PROOF_PARTS, text, lowered),
+        _has(_STEPS, _STEPS_PARTS, text, lowered),
         float(_OPTIONS.search(text) is not None),
-        float(_CODE.search(text) is not None),
+        _has(_CODE, _CODE_PARTS, text, text),
     ]
 
 
@@ -92,15 +109,17 @@ def _shorten(text: str) -> str:
 
 
 class TextEmbedding:
-    """Text statistics beside TF-IDF of words and of characters, each reduced by SVD.
+    """Text statistics beside TF-IDF of words and of characters, or sentence embeddings, each reduced by SVD.
 
     Fitted on the texts of training only. The parts are scaled to unit mean square, so that a ridge
     penalty means the same in each; a null text becomes the zero vector, the centre of the training texts.
 
     Parameters
     ----------
+    parts : tuple of str
+        Some of ``word``, ``char`` and ``sentence``; the last needs the extra ``embeddings``.
     n_components : int
-        Dimensions of each of the two TF-IDF parts (fewer where there are fewer texts or terms).
+        Dimensions of each part (fewer where there are fewer texts or terms).
     max_terms : int
         Most frequent terms kept in each vocabulary.
     statistics_scale : float
@@ -109,27 +128,20 @@ class TextEmbedding:
         Seed of the randomised SVD.
     """
 
-    PARTS: tuple[str, ...] = ("word", "char")
-
     def __init__(
         self,
         *,
+        parts: tuple[str, ...] = ("word", "char"),
         n_components: int = 150,
         max_terms: int = 20_000,
         statistics_scale: float = 0.08,
         random_state: int | None = 0,
     ) -> None:
+        self.parts = parts
         self.n_components = n_components
         self.max_terms = max_terms
         self.statistics_scale = statistics_scale
         self.random_state = random_state
-
-    def _vectorizer(self, part: str, **arguments: Any) -> Any:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        if part == "word":
-            return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32, **arguments)
-        return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32, **arguments)
 
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn vocabularies, weights and axes from `texts` (distinct, not null)."""
@@ -138,34 +150,49 @@ class TextEmbedding:
         spread = statistics.std(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
         self.statistics_spread_ = np.where(spread > 1e-9, spread, np.inf)
         shortened = [_shorten(text) for text in texts]
-        self.vectorizers_: dict[str, Any] = {}
+        self.terms_: dict[str, TermWeights] = {}
         self.axes_: dict[str, NDArray[np.float32]] = {}
         self.centres_: dict[str, NDArray[np.float32]] = {}
-        for part in self.PARTS:
-            self._fit_part(part, shortened)
+        for part in self.parts:
+            if part == SENTENCE:
+                self._fit_axes(part, sentence_vectors(texts))
+            else:
+                self._fit_terms(part, shortened)
         return self
 
-    def _fit_part(self, part: str, texts: Sequence[str]) -> None:
-        from sklearn.utils.extmath import randomized_svd
+    def _fit_terms(self, part: str, texts: Sequence[str]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
 
-        min_df = 2 if len(texts) >= 50 else 1
-        vectorizer = self._vectorizer(part, min_df=min_df, max_features=self.max_terms)
+        span: dict[str, Any] = {"ngram_range": WORD_SPAN}
+        if part == "char":
+            span = {"analyzer": "char_wb", "ngram_range": CHARACTER_SPAN}
+        least = 2 if len(texts) >= 50 else 1
+        vectorizer = TfidfVectorizer(
+            **span, sublinear_tf=True, dtype=np.float32, min_df=least, max_features=self.max_terms
+        )
         try:
             weights = vectorizer.fit_transform(texts)
         except ValueError:  # no text holds a term that two texts share
             return
+        if self._fit_axes(part, weights):
+            self.terms_[part] = TermWeights(part, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
+
+    def _fit_axes(self, part: str, weights: Any) -> bool:
+        """Learn the leading axes of a part from a row per text; False where the texts do not differ in it."""
+        from sklearn.utils.extmath import randomized_svd
+
         k = min(self.n_components, min(weights.shape) - 1)
         if k < 1:
-            return
+            return False
         _, _, axes = randomized_svd(weights, k, n_iter=3, random_state=self.random_state)
         coordinates = weights @ axes.T
         centre = coordinates.mean(axis=0)
         size = float(np.sqrt(((coordinates - centre) ** 2).sum(axis=1).mean()))
         if size < 1e-9:
-            return
-        self.vectorizers_[part] = vectorizer
+            return False
         self.axes_[part] = np.asarray(axes / size, dtype=np.float32)
         self.centres_[part] = np.asarray(centre / size, dtype=np.float32)
+        return True
 
     def leading(self, n: int) -> NDArray[np.intp]:
         """Columns of `transform` that hold the first `n` axes of each part, and the text statistics."""
@@ -192,9 +219,9 @@ class TextEmbedding:
         known = [str(text) for text in distinct]
         shortened = [_shorten(text) for text in known]
         blocks: list[NDArray[Any]] = []
-        for part, vectorizer in self.vectorizers_.items():
-            weights = vectorizer.transform(shortened) if known else sparse.csr_matrix((0, self.axes_[part].shape[1]))
-            blocks.append(np.asarray(weights @ self.axes_[part].T) - self.centres_[part])
+        for part, axes in self.axes_.items():
+            weights = sentence_vectors(known) if part == SENTENCE else self.terms_[part].transform(shortened)
+            blocks.append(np.asarray(weights @ axes.T) - self.centres_[part])
         standardised = (text_statistics(known) - self.statistics_mean_) / self.statistics_spread_
         blocks.append(np.clip(standardised, -5, 5) * self.statistics_scale)
         table = np.vstack([np.hstack(blocks).astype(np.float64), np.zeros((1, self.n_features))])
@@ -209,13 +236,14 @@ class TextEmbedding:
             "statistics_spread": self.statistics_spread_,
         }
         vocabularies = {}
-        for part, vectorizer in self.vectorizers_.items():
-            arrays[f"{part}.idf"] = np.asarray(vectorizer.idf_)
-            arrays[f"{part}.axes"] = np.ascontiguousarray(self.axes_[part])
+        for part, axes in self.axes_.items():
+            arrays[f"{part}.axes"] = np.ascontiguousarray(axes)
             arrays[f"{part}.centre"] = self.centres_[part]
-            vocabularies[part] = vectorizer.get_feature_names_out().tolist()
+        for part, terms in self.terms_.items():
+            arrays[f"{part}.idf"] = terms.idf
+            vocabularies[part] = terms.vocabulary
         save_file(arrays, path)
-        return {"vocabularies": vocabularies, "statistics_scale": self.statistics_scale}
+        return {"parts": list(self.axes_), "vocabularies": vocabularies, "statistics_scale": self.statistics_scale}
 
     @classmethod
     def load(cls, path: Path, state: dict[str, Any]) -> Self:
@@ -223,14 +251,13 @@ class TextEmbedding:
         from safetensors.numpy import load_file
 
         arrays = load_file(path)
-        embedding = cls(statistics_scale=state["statistics_scale"])
+        embedding = cls(parts=tuple(state["parts"]), statistics_scale=state["statistics_scale"])
         embedding.statistics_mean_ = arrays["statistics_mean"]
         embedding.statistics_spread_ = arrays["statistics_spread"]
-        embedding.vectorizers_, embedding.axes_, embedding.centres_ = {}, {}, {}
-        for part in (part for part in cls.PARTS if part in state["vocabularies"]):
-            vectorizer = embedding._vectorizer(part, vocabulary=state["vocabularies"][part])
-            vectorizer.idf_ = arrays[f"{part}.idf"]
-            embedding.vectorizers_[part] = vectorizer
+        embedding.terms_, embedding.axes_, embedding.centres_ = {}, {}, {}
+        for part in embedding.parts:
             embedding.axes_[part] = arrays[f"{part}.axes"]
             embedding.centres_[part] = arrays[f"{part}.centre"]
+            if part != SENTENCE:
+                embedding.terms_[part] = TermWeights(part, state["vocabularies"][part], arrays[f"{part}.idf"])
         return embedding

@@ -85,6 +85,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
     num_threads : int
         Threads of LightGBM.
+    text_parts : tuple of str
+        What is read of a text beside its statistics, see `TextEmbedding`.
     random_state : int, optional
         Seed of everything random.
     """
@@ -104,6 +106,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         calibration_share: float = 0.2,
         refit: bool = True,
         num_threads: int = 1,
+        text_parts: tuple[str, ...] = ("word", "char"),
         random_state: int | None = 0,
     ) -> None:
         self.n_estimators = n_estimators
@@ -118,6 +121,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self.calibration_share = calibration_share
         self.refit = refit
         self.num_threads = num_threads
+        self.text_parts = text_parts
         self.random_state = random_state
 
     # -- fitting -------------------------------------------------------------------------------------
@@ -125,7 +129,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         X = runs.X
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
         known = sorted(set(texts.dropna()))
-        self.embedding_ = TextEmbedding(n_components=self.n_components, random_state=self.random_state).fit(known)
+        embedding = TextEmbedding(parts=self.text_parts, n_components=self.n_components, random_state=self.random_state)
+        self.embedding_ = embedding.fit(known)
         embedded = self._embed(X)
         self.location_ = self._new_location().prepare(X, embedded, runs.weight)
         expected, self.residuals_ = complete_censored(runs, self.location_)
