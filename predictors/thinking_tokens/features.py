@@ -251,7 +251,9 @@ class TextEmbedding:
         from safetensors.numpy import load_file
 
         arrays = load_file(path)
-        embedding = cls(parts=tuple(state["parts"]), statistics_scale=state["statistics_scale"])
+        # Fits of before there were other parts do not name theirs.
+        parts = state.get("parts", [part for part in ("word", "char") if part in state["vocabularies"]])
+        embedding = cls(parts=tuple(parts), statistics_scale=state["statistics_scale"])
         embedding.statistics_mean_ = arrays["statistics_mean"]
         embedding.statistics_spread_ = arrays["statistics_spread"]
         embedding.terms_, embedding.axes_, embedding.centres_ = {}, {}, {}
