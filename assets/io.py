@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
-from predictors.errors import DatasetError
+from assets.engine import Table
 
 __all__ = ["ParquetIOManager", "read_table", "write_table"]
 
@@ -41,20 +41,7 @@ def read_table(root: Path, name: str) -> pd.DataFrame:
     files = [single] if single.exists() else sorted((root / name).glob("*.parquet"))
     if not files:
         raise FileNotFoundError(f"{root / name}: no such table yet; run `foretell demo` or the job that makes it")
-    return _concat([pd.read_parquet(file) for file in files])
-
-
-def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    # Empty days carry no information on dtypes beyond the schema they share with the others.
-    filled = [frame for frame in frames if len(frame)] or frames[:1]
-    return pd.concat(filled, ignore_index=True)
-
-
-def _read_day(file: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{file}: damaged, parquet cannot read it ({error}); curate the day again") from error
+    return Table(tuple(map(str, files))).collect()
 
 
 class ParquetIOManager(dg.ConfigurableIOManager):
@@ -85,7 +72,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             }
         )
 
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame | Table:
         path = self._folder(context)
         if not context.has_asset_partitions:
             return pd.read_parquet(self._single(path))
@@ -97,7 +84,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         if self.window_days is not None:
             first = (date.fromisoformat(days[-1]) - timedelta(days=self.window_days - 1)).isoformat()
             days = [day for day in days if day >= first]
-        return _concat([_read_day(on_disk[day]) for day in days])
+        table = Table(tuple(str(on_disk[day]) for day in days))
+        # An asset that takes a `Table` works on it part by part, wherever the engine is.
+        return table if context.dagster_type.typing_type is Table else table.collect()
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
         return Path(self.root).joinpath(*context.asset_key.path)

@@ -7,14 +7,16 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
+from assets.across_days import whole_traces
 from assets.datasets import TRACE_DATASETS, load_traces
+from assets.engine import LocalEngine, Table
 from assets.family import FittedFamily, evaluate_family, family_pipeline, fit_family
 from assets.family_assets import build_family_assets
-from assets.io import read_table
+from assets.resources import Workspace
 from assets.sources import Sources
+from assets.token_examples import token_examples
 from assets.token_regimes import REGIMES, evaluate_regimes, query_folds
 from predictors.errors import DatasetError
-from predictors.splits import assign_split
 
 __all__ = [
     "DATASETS",
@@ -28,7 +30,6 @@ __all__ = [
 ]
 
 DATASETS = (*TRACE_DATASETS, "lake")
-MOSTLY_CENSORED = 0.2
 MIN_QUERIES_OF_A_SPLIT = 100
 
 
@@ -40,31 +41,8 @@ PIPELINE = family_pipeline(
 
 
 def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
-    """One row per run to learn from or be judged on.
-
-    `value` is the output tokens, of which an empty answer counts as 1 because errors are taken on the
-    log scale. `cell_id` names the runs that share one forecast: a query on a model and configuration.
-    `is_capped` marks the groups (model, benchmark, effort) of which more than a fifth of the runs were cut off.
-    Replicates are numbered over all days, because a query may come back on another one. `run_reasoning_tokens`
-    and `run_score` are outcomes like `value`: what a fit may learn from, and no forecast reads.
-    """
-    keys = ["query_id", "model", "config_hash"]
-    examples = traces.sort_values([*keys, "started_at", "source", "request_id"], kind="stable", ignore_index=True)
-    examples["replicate"] = examples.groupby(keys).cumcount()
-    examples["cell_id"] = examples[keys].agg("|".join, axis=1)
-    examples["value"] = examples["output_tokens"].clip(lower=1).astype("float64")
-    examples["split"] = assign_split(examples["query_id"])
-    groups = examples.groupby(["model", "benchmark", "reasoning_effort"], dropna=False)
-    examples["is_capped"] = groups["is_censored"].transform("mean") > MOSTLY_CENSORED
-    for column in ("input_tokens", "max_tokens"):
-        examples[column] = examples[column].astype("float64")
-    examples["run_reasoning_tokens"] = examples["reasoning_tokens"].astype("float64")
-    examples["run_score"] = examples["score"].astype("float64")
-    return examples[[
-        "cell_id", "query_id", "replicate", "split", "value", "is_censored", "is_capped", "repeat_prob", "started_at",
-        "provider", "model", "benchmark", "reasoning_effort", "temperature", "top_p", "max_tokens",
-        "input_tokens", "prompt_text", "run_reasoning_tokens", "run_score",
-    ]]  # fmt: skip
+    """`token_examples` of traces that are in memory."""
+    return token_examples(Table.of(traces), engine=LocalEngine())
 
 
 def traces_of_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
@@ -79,7 +57,7 @@ def traces_of_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
 
     if dataset == "lake":
         try:
-            return read_table(sources.home / "lake", "request_traces")
+            return whole_traces(Table.under(sources.home / "lake" / "request_traces"))
         except FileNotFoundError as error:
             raise DatasetError("nothing was ingested yet: run `foretell ingest PATH` or `foretell demo`") from error
     return load_traces(
@@ -143,8 +121,8 @@ def read_inputs(path: Path) -> pd.DataFrame:
     kinds={"parquet"},
     description="One row per run: what was known before the call, the tokens it took, and its split.",
 )
-def thinking_tokens_examples(request_traces: pd.DataFrame) -> dg.MaterializeResult:
-    examples = examples_from_traces(request_traces)
+def thinking_tokens_examples(request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
+    examples = token_examples(request_traces, learn_rows=workspace.learn_rows)
     return dg.MaterializeResult(
         value=examples,
         metadata={

@@ -6,6 +6,7 @@ from functools import partial
 import dagster as dg
 import pandas as pd
 
+from assets.engine import Table
 from assets.partitions import DAILY
 from assets.resources import Workspace
 from assets.trace_checks import CHECKS, check_traces
@@ -72,17 +73,20 @@ def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[d
     deps=[landed_files],
     description="One row per record that was read and not accepted, of all days and files, with reason and remedy.",
 )
-def quarantine(quarantined_traces: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
+def quarantine(quarantined_traces: pd.DataFrame, request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
+    from assets.across_days import repeated_requests, rules_across_days
     from assets.landing import load_rejects
 
     rejects = load_rejects(workspace.landing_path)
-    everything = pd.concat([rejects, quarantined_traces], ignore_index=True)
+    repeated = repeated_requests(request_traces, rules_across_days(request_traces))
+    everything = pd.concat([rejects, quarantined_traces, repeated], ignore_index=True)
     by_reason = everything["reason"].value_counts().head(10).rename_axis("reason").reset_index(name="rows")
     return dg.MaterializeResult(
         value=everything,
         metadata={
             "rejected_at_landing": len(rejects),
             "broke_the_contract": len(quarantined_traces),
+            "came_before_on_another_day": len(repeated),
             "reasons": dg.MetadataValue.md("\n".join(f"- {r.rows} x {r.reason}" for r in by_reason.itertuples())),
         },
     )

@@ -1,0 +1,137 @@
+"""Rules over all days of `request_traces`, for tables that are curated day by day.
+
+A day is validated on its own, so that a night touches only the day that ended. Two rules need all days: a key
+(`source`, `request_id`) names one request, and the runs of a query are numbered over all days. They are applied where
+days come together (examples, floors, reports), so that a day that lands late changes no other day's table. Only keys
+move between the parts of a table, never the text of a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from assets.engine import Engine, Part, Table, current_engine, read_part
+from predictors.schemas.quarantine import Quarantine
+
+__all__ = ["AcrossDays", "Numbered", "repeated_requests", "rules_across_days", "whole_traces"]
+
+KEY = ["source", "request_id"]
+CELL = ["query_id", "model", "config_hash"]
+REASON = "the key came before, on {day} (`source`, `request_id` must name one request over all days)"
+REMEDY = "give sources that number their requests alike different names"
+
+Numbered: TypeAlias = tuple[int, Part]
+"""A part and its position in the table."""
+
+
+@dataclass(frozen=True, eq=False)
+class AcrossDays:
+    """What the rules over all days say of a table.
+
+    Attributes
+    ----------
+    repeated : DataFrame
+        Requests whose key came before: `part`, `row` (positions), `first_day`.
+    replicates : DataFrame
+        `part`, `row`, `replicate` of the runs that are not the first of their cell.
+    """
+
+    repeated: pd.DataFrame
+    replicates: pd.DataFrame
+
+    def apply(self, position: int, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of part `position` (as many as it has) that stay, with `replicate` counted over all days."""
+        numbers = np.zeros(len(frame), dtype=np.int64)
+        own = self.replicates[self.replicates["part"] == position]
+        numbers[own["row"]] = own["replicate"]
+        kept = frame.assign(replicate=pd.array(numbers, dtype="Int64"))
+        return kept.drop(index=kept.index[_rows(self.repeated, position)])
+
+    def of_part(self, position: int) -> AcrossDays:
+        """What concerns one part: all that has to travel with it."""
+        return AcrossDays(*(t[t["part"] == position] for t in (self.repeated, self.replicates)))
+
+
+def rules_across_days(traces: Table, engine: Engine | None = None) -> AcrossDays:
+    """Find keys that came before on another day, and number the runs of each query on a model and configuration.
+
+    Of several requests with one key the earliest stays. Runs are numbered by time, then key.
+
+    Parameters
+    ----------
+    traces : Table
+        `request_traces`; within a part keys are unique.
+    engine : Engine, optional
+        By default the current one.
+    """
+    engine = engine or current_engine()
+    parts: Sequence[Numbered] = list(enumerate(traces.parts))
+    repeated = [] if len(parts) == 1 else engine.group(_keys, parts, "bundle", _repeated)
+    lost = _stacked(repeated, ["part", "row", "first_day"])
+    runs = partial(_runs, lost=lost[["part", "row"]])
+    return AcrossDays(lost, _stacked(engine.group(runs, parts, "bundle", _replicates), ["part", "row", "replicate"]))
+
+
+def repeated_requests(traces: Table, rules: AcrossDays) -> pd.DataFrame:
+    """The requests whose key came before, as rows of `Quarantine`."""
+    told = []
+    for position, rows in rules.repeated.groupby("part"):
+        columns = ["source_file", "source_line", "source", "request_id", "model"]
+        frame = read_part(traces.parts[int(str(position))], columns).iloc[rows["row"].to_numpy()]
+        reasons = [REASON.format(day=day) for day in rows["first_day"]]
+        told.append(frame.assign(reason=reasons, remedy=REMEDY))
+    nothing = pd.DataFrame(columns=list(Quarantine.to_schema().columns))
+    return Quarantine.validate(pd.concat([nothing, *told], ignore_index=True))
+
+
+def whole_traces(traces: Table) -> pd.DataFrame:
+    """All days in this process, under the rules across days."""
+    rules = rules_across_days(traces)
+    kept = [rules.apply(position, read_part(part)) for position, part in enumerate(traces.parts)]
+    return pd.concat([frame for frame in kept if len(frame)] or kept[:1], ignore_index=True)
+
+
+def _keys(item: Numbered) -> pd.DataFrame:
+    position, part = item
+    frame = read_part(part, [*KEY, "started_at"])
+    return _placed(frame, position, KEY)
+
+
+def _runs(item: Numbered, lost: pd.DataFrame) -> pd.DataFrame:
+    position, part = item
+    frame = _placed(read_part(part, [*CELL, *KEY, "started_at"]), position, CELL)
+    return frame.drop(index=frame.index[_rows(lost, position)])
+
+
+def _placed(frame: pd.DataFrame, position: int, by: list[str]) -> pd.DataFrame:
+    bundle = pd.util.hash_pandas_object(frame[by], index=False).to_numpy()
+    return frame.assign(part=np.int32(position), row=np.arange(len(frame)), bundle=bundle)
+
+
+def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
+    several = keys[keys.duplicated(KEY, keep=False)].sort_values([*KEY, "started_at", "part"], kind="stable")
+    first = several.groupby(KEY)["started_at"].transform("first").dt.strftime("%Y-%m-%d")
+    return several.assign(first_day=first)[several.duplicated(KEY)][["part", "row", "first_day"]]
+
+
+def _replicates(runs: pd.DataFrame) -> pd.DataFrame:
+    order = runs[runs.duplicated(CELL, keep=False)].sort_values([*CELL, "started_at", *KEY], kind="stable")
+    numbered = order.assign(replicate=order.groupby(CELL).cumcount())
+    return numbered.loc[numbered["replicate"] > 0, ["part", "row", "replicate"]]
+
+
+def _rows(table: pd.DataFrame, position: int) -> NDArray[np.int64]:
+    return table.loc[table["part"] == position, "row"].to_numpy(dtype=np.int64)
+
+
+def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    full = [table for table in tables if len(table)]
+    whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int64) for name in columns})
+    return whole.sort_values(["part", "row"], ignore_index=True)
