@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date as Date
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -25,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from assets.engine import current_engine
 from assets.readers import READER_VERSION, READERS, ReadOptions, read_tables
 from assets.readers.base import RAW_SCHEMA, REJECT_SCHEMA, Reject, raw_frame, rejects_table
 from assets.readers.openai_jsonl import is_batch_input
@@ -161,13 +163,9 @@ def ingest(
         if not found:
             reports.append(_missing(str(path)))
     inputs = [file for file in files if is_batch_input(file)] if format is None else []
-    for file in files:
-        others = [other for other in inputs if other != file]
-        if file in inputs and len(files) > len(inputs):
-            reports.append(FileReport(str(file), _sha256(file), "batch_input", "joined", 0, 0, 0, []))
-        else:
-            reports.append(_land(file, landing, how, others, redact))
-    return IngestReport(reports)
+    joined = inputs if len(files) > len(inputs) else []
+    land = partial(_land_or_join, landing=landing, how=how, inputs=inputs, joined=joined, redact=redact)
+    return IngestReport(reports + current_engine().map(land, files))
 
 
 def ingest_stream(stream: IO[bytes], landing: Path, **options: Any) -> IngestReport:
@@ -178,6 +176,19 @@ def ingest_stream(stream: IO[bytes], landing: Path, **options: Any) -> IngestRep
         with path.open("wb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
         return ingest([path], landing, **options)
+
+
+def _land_or_join(
+    file: Path,
+    landing: Path,
+    how: dict[str, Any],
+    inputs: Sequence[Path],
+    joined: Sequence[Path],
+    redact: Redactor | None,
+) -> FileReport:
+    if file in joined:
+        return FileReport(str(file), _sha256(file), "batch_input", "joined", 0, 0, 0, [])
+    return _land(file, landing, how, [other for other in inputs if other != file], redact)
 
 
 def _land(
