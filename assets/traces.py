@@ -1,7 +1,6 @@
 """Traces: landed files -> raw rows -> validated, priced `request_traces`, and what was quarantined."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import dagster as dg
 import pandas as pd
@@ -52,16 +51,9 @@ def raw_traces(context: dg.AssetExecutionContext, workspace: Workspace) -> pd.Da
     check_specs=[dg.AssetCheckSpec(asset=TRACES, **spec) for spec in CHECKS],
 )
 def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[dg.Output | dg.AssetCheckResult]:
-    from assets.curation import curate
-    from predictors.thinking_tokens.cost import price_requests
+    from assets.bulk_curation import traces_of_raw
 
-    curated = curate(raw_traces, price=partial(price_requests, price_file=workspace.price_path))
-    counts = {
-        "read": curated.n_read,
-        "accepted": len(curated.traces),
-        "quarantined": len(curated.quarantine),
-        "duplicates": curated.n_duplicates,
-    }
+    curated, counts = traces_of_raw(raw_traces, workspace.price_path)
     yield dg.Output(curated.traces, "request_traces", metadata=counts)
     yield dg.Output(curated.quarantine, "quarantined_traces", metadata=counts)
     yield from check_traces(curated, counts)

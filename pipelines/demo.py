@@ -20,7 +20,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> None:
     from assets.landing import ingest
 
     started = time.perf_counter()
-    with locked(settings):
+    with locked(settings), settings.open_engine():
         say(f"foretell demo: state in {settings.home}")
         landed = ingest([settings.starter_traces], settings.landing, source="starter")
         if not landed.n_usable:

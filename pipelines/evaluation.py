@@ -39,7 +39,8 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFr
         If the files of the data set can neither be fetched nor found in the mirror.
     """
     module = _module_with(family, dataset)
-    table: pd.DataFrame = module.evaluate_dataset(dataset, settings.sources, progress=say)
+    with settings.open_engine():
+        table: pd.DataFrame = module.evaluate_dataset(dataset, settings.sources, progress=say)
     return table
 
 
@@ -48,8 +49,9 @@ def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataF
     from assets.family import floor_table
 
     module = _module_with(family, dataset)
-    examples = module.examples_from_dataset(dataset, settings.sources)
-    return floor_table(module.PIPELINE, examples, dataset=dataset)
+    with settings.open_engine():
+        examples = module.examples_from_dataset(dataset, settings.sources)
+        return floor_table(module.PIPELINE, examples, dataset=dataset)
 
 
 def _module_with(family: str, dataset: str) -> ModuleType:

@@ -67,7 +67,7 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, *, cu
     from assets.landing import IngestReport, ingest, ingest_stream
 
     keywords = options.keywords()
-    with locked(settings):
+    with locked(settings), settings.open_engine():
         files = []
         if STDIN in paths:
             files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files

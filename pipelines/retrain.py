@@ -28,7 +28,7 @@ def run_retrain(settings: Settings, families: Sequence[str]) -> None:
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:
         raise InvalidInputError(f"unknown family {unknown[0]!r}; there is {', '.join(FAMILIES)}")
-    with locked(settings), open_instance(settings) as instance:
+    with locked(settings), settings.open_engine(), open_instance(settings) as instance:
         for family in families:
             say(f"{family}:")
             execute(f"retrain_{family}", settings, instance, progress=_progress)

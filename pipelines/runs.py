@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ Progress = Callable[[str, float], None]
 """Called after every step with its name and how many seconds it took."""
 
 PID_TAG = "foretell/pid"
+DAYS_PER_WORKER = 8
+"""Days that are curated at once on a cluster; a run that dies begins again with the last of these."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -99,20 +101,44 @@ def _dead(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
 
 def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> int:
-    """Curate every landed day whose files or code changed; returns how many were."""
+    """Curate every landed day whose files or code changed; returns how many were.
+
+    A run of Dagster for each day, or where the engine has several workers, many days at once.
+    """
     from assets.landing import day_digests
 
     state, code = State(settings), source_digest()
-    n_curated = 0
+    stale = {}
     for day, digest in sorted(day_digests(settings.landing).items()):
         wanted = fit_digest(digest, code, _price_digest(settings))
         table = settings.home / "lake" / "request_traces" / f"{day}.parquet"
-        if state.get(f"day:{day}") == wanted and table.exists():
-            continue
-        execute("curate_day", settings, instance, partition_key=day, progress=progress)
-        state.set(f"day:{day}", wanted)
-        n_curated += 1
-    return n_curated
+        if state.get(f"day:{day}") != wanted or not table.exists():
+            stale[day] = wanted
+    with settings.open_engine() as engine:
+        if len(stale) > 1 and engine.n_workers > 1:
+            _curate_in_bulk(settings, instance, stale, DAYS_PER_WORKER * engine.n_workers, progress)
+            return len(stale)
+        for day, wanted in stale.items():
+            execute("curate_day", settings, instance, partition_key=day, progress=progress)
+            state.set(f"day:{day}", wanted)
+    return len(stale)
+
+
+def _curate_in_bulk(
+    settings: Settings, instance: dg.DagsterInstance, stale: Mapping[str, str], at_once: int, progress: Progress
+) -> None:
+    from assets.bulk_curation import curate_landed_days, report_day
+
+    state, days = State(settings), list(stale)
+    for start in range(0, len(days), at_once):
+        began = time.perf_counter()
+        some = days[start : start + at_once]
+        for done in curate_landed_days(some, settings.landing, settings.home / "lake", settings.price_file):
+            report_day(instance, done)
+            if done.failed:
+                raise RunFailedError(f"{done.day}: the checks {', '.join(done.failed)} did not pass")
+            state.set(f"day:{done.day}", stale[done.day])
+        progress(f"{some[0]} .. {some[-1]}", time.perf_counter() - began)
 
 
 def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, force: bool = False) -> bool:
@@ -157,13 +183,14 @@ def execute(
     from pipelines.definitions import build_definitions
 
     job = build_definitions(settings).resolve_job_def(job_name).with_hooks({_progress_hook(progress)})
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=partition_key,
-        run_config=QUIET,
-        tags={PID_TAG: str(os.getpid())},
-        raise_on_error=False,
-    )
+    with settings.open_engine():
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=partition_key,
+            run_config=QUIET,
+            tags={PID_TAG: str(os.getpid())},
+            raise_on_error=False,
+        )
     if not result.success:
         raise RunFailedError(f"{job_name} ({partition_key or 'all days'}) failed: {_first_failure(result)}")
     return result
