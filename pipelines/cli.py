@@ -186,6 +186,21 @@ def next_runs(
     run_next_runs(Settings(), file, budget=budget, as_json=json)
 
 
+@app.command(rich_help_panel="Forecast")
+def compute(
+    file: Annotated[Path, typer.Argument(help="Measured ladders, as for `predict downstream_scaling`; no targets.")],
+    wanted: Annotated[float, typer.Option(help="Points that are worth having.")] = 3.0,
+    certainty: Annotated[float, typer.Option(help="Probability with which compute is to buy them.")] = 0.8,
+    item_cost: Annotated[float, typer.Option(help="What a new item costs beside its draws, in draws.")] = 0.0,
+    html: Annotated[Path | None, typer.Option(help="Write a page with a figure per task.")] = None,
+    json: Json = False,
+) -> None:
+    """What more compute buys on each task, and how many items and draws it takes to see it."""
+    from pipelines.compute_plan import run_compute
+
+    run_compute(Settings(), file, wanted=wanted, certainty=certainty, item_cost=item_cost, page=html, as_json=json)
+
+
 @app.command(rich_help_panel="Operate")
 def retrain(
     families: Annotated[list[str] | None, typer.Argument(help="Families; by default all of them.")] = None,

@@ -175,6 +175,11 @@ def test_models_and_predict_before_any_training_say_what_to_run(foretell, tmp_pa
     done = foretell("predict", "thinking_tokens", str(requests))
     assert done.returncode == 2
     assert "foretell demo" in done.stderr
+    ladders = tmp_path / "ladders.jsonl"
+    ladders.write_text('{"ladder_flops": [1e18, 1e19], "ladder_scores": [10, 20]}\n', "utf-8")
+    done = foretell("compute", str(ladders))
+    assert done.returncode == 2
+    assert "foretell retrain downstream_scaling" in done.stderr
 
 
 def test_doctor_passes_in_a_fresh_home(foretell) -> None:
