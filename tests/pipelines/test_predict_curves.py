@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.curves import draw_curve, forecast_curves, jitter_floor, run_predict_curves
+from assets.tracking import CHAMPION, Fit, lists_as_text
+from pipelines.curves import _advice, draw_curve, forecast_curves, jitter_floor, load_forecaster, run_predict_curves
+from pipelines.definitions import build_tracking
 from pipelines.settings import Settings
 from predictors.errors import InvalidInputError
 from predictors.forecast_plots import plot_extrapolation
 from predictors.learning_curves.baselines import MapEnsembleBaseline
 from predictors.learning_curves.forecaster import CurveForecaster
+from predictors.learning_curves.pfn.predictor import PfnPredictor
 from tests.predictors.learning_curves.synthetic_curves import INPUTS, make_curves
 
 
@@ -77,6 +80,40 @@ def test_a_file_or_a_run_is_wanted(clean_environment: Path) -> None:
             run_predict_curves(Settings(), **arguments)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="--metric"):
         run_predict_curves(Settings(), mlflow_run="b")
+
+
+@pytest.mark.parametrize(
+    ("stop", "gain", "floor", "stop_step", "told"),
+    [
+        (False, 0.02, 0.01, np.nan, "go on"),
+        (False, 0.02, 0.01, 50.0, "go on"),  # the noise is known, so it decides and not the trend
+        (False, 0.005, 0.01, np.nan, "stop: what is still to come is less than the noise"),
+        (False, 0.005, np.nan, 50.0, "may stop: the trend has settled at step 50"),
+        (False, 0.005, np.nan, np.nan, "go on"),
+        (True, 0.02, 0.01, np.nan, "stop: the target is out of reach"),
+    ],
+)
+def test_advice_weighs_the_gain_against_the_noise(
+    stop: bool, gain: float, floor: float, stop_step: float, told: str
+) -> None:
+    assert _advice(stop, gain, floor, stop_step) == told
+
+
+def test_curves_of_named_learners_go_to_the_champion_and_all_others_to_the_network(
+    clean_environment: Path, tmp_path: Path, forecaster: CurveForecaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path / "home")
+    named = rows().assign(learner="SVM")
+    assert isinstance(load_forecaster(settings, named), PfnPredictor), "no champion yet"
+    assert "foretell retrain learning_curves" in capsys.readouterr().err
+    registry = build_tracking(settings).registry()
+    head = pd.DataFrame([{"segment": "all", "split": "test", "metric": "crps", "value": 0.1, "predictor": "p"}])
+    version = registry.register(Fit("learning_curves", "d", "d", forecaster, head, rows(), lists_as_text(named), ""))
+    registry.point("learning_curves", CHAMPION, str(version.version))
+    assert isinstance(load_forecaster(settings, named), MapEnsembleBaseline)
+    assert isinstance(load_forecaster(settings, named, zero_shot=True), PfnPredictor)
+    assert isinstance(load_forecaster(settings, rows()), PfnPredictor), "no learner is named"
+    assert isinstance(load_forecaster(settings, named.assign(learner=["SVM", None])), PfnPredictor), "one is missing"
 
 
 @pytest.mark.slow

@@ -117,3 +117,25 @@ def test_forecasts_can_be_picked_joined_and_asked_for_a_target(curves):
     above = predictor.predict_probability_above(X, target)
     mirrored = predictor.predict_probability_above(falling.assign(values=[1 - v for v in X["values"]]), 1 - target)
     np.testing.assert_allclose(above, mirrored, atol=1e-3)
+
+
+def test_zero_shot_is_the_fitted_network_without_a_curve(curves):
+    X, y = curves
+    ready = PfnPredictor.zero_shot()
+    assert ready.n_samples_ == 0
+    pd.testing.assert_frame_equal(
+        ready.predict_quantiles(X, LEVELS), PfnPredictor().fit(X, y).predict_quantiles(X, LEVELS)
+    )
+
+
+def test_expected_gain_is_the_integral_of_the_chance_of_more(curves):
+    """E max(v - t, 0) = integral of P(v > s) over s above t, a second definition; and its mirror image."""
+    X = curves[0].head(30)
+    found = PfnPredictor.zero_shot().distribution(X)
+    target = 0.6
+    above = np.linspace(target, 1.0, 2_001)
+    chance = np.array([found.probability_above(float(s)).to_numpy() for s in above])
+    np.testing.assert_allclose(found.expected_gain(target), np.trapezoid(chance, above, axis=0), atol=2e-3)
+    falling = X.assign(higher_is_better=pd.array([False] * 30, "boolean"), values=[1 - v for v in X["values"]])
+    mirrored = PfnPredictor.zero_shot().distribution(falling)
+    np.testing.assert_allclose(mirrored.expected_gain(1 - target), found.expected_gain(target), atol=1e-3)
