@@ -13,14 +13,60 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["Estimate", "mean_estimate", "ratio_estimate", "wilson_interval"]
+__all__ = ["AnyEstimate", "Estimate", "mean_estimate", "ratio_estimate", "wilson_interval"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 
+class AnyEstimate:
+    """An estimate over clusters, however its influences are kept: what `interval` needs to know of it."""
+
+    value: float
+    n_clusters: int
+
+    @property
+    def standard_error(self) -> float:
+        """Cluster-robust standard error; NaN (never 0) where fewer than two clusters contribute."""
+        raise NotImplementedError
+
+    @property
+    def skewness(self) -> float:
+        """Skewness of what the clusters contribute."""
+        raise NotImplementedError
+
+    def interval(self, coverage: float = 0.95, *, skew_corrected: bool = False) -> tuple[float, float]:
+        """Two-sided t interval over clusters, NaN where fewer than two clusters contribute.
+
+        Parameters
+        ----------
+        coverage : float, optional
+            Nominal probability, in (0, 1).
+        skew_corrected : bool, optional
+            Correct the t statistic for the skewness of the contributions (Johnson 1978) and invert the
+            test. Variances need it, being heavily skewed: at 30 queries x 3 runs the plain interval
+            covers .83 and this one .94 (docs/studies/noise-floor.md), at twice the width.
+
+        Returns
+        -------
+        tuple of float
+            Lower and upper end.
+
+        References
+        ----------
+        Johnson (1978), Modified t tests and confidence intervals for asymmetrical populations.
+        """
+        error = self.standard_error
+        if not np.isfinite(error):
+            return float("nan"), float("nan")
+        t = float(stats.t.ppf(0.5 + coverage / 2, self.n_clusters - 1))
+        a = self.skewness / (6.0 * float(np.sqrt(self.n_clusters))) if skew_corrected else 0.0
+        t_upper, t_lower = _johnson_ends(t, a)
+        return self.value - t_upper * error, self.value - t_lower * error
+
+
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(AnyEstimate):
     """An estimate and what each cluster contributes to its error.
 
     Attributes
@@ -57,36 +103,9 @@ class Estimate:
         n = self.n_clusters
         return float(np.sqrt(n / (n - 1) * np.square(self.influence).sum()))
 
-    def interval(self, coverage: float = 0.95, *, skew_corrected: bool = False) -> tuple[float, float]:
-        """Two-sided t interval over clusters, NaN where fewer than two clusters contribute.
-
-        Parameters
-        ----------
-        coverage : float, optional
-            Nominal probability, in (0, 1).
-        skew_corrected : bool, optional
-            Correct the t statistic for the skewness of the contributions (Johnson 1978) and invert the
-            test. Variances need it, being heavily skewed: at 30 queries x 3 runs the plain interval
-            covers .83 and this one .94 (docs/studies/noise-floor.md), at twice the width.
-
-        Returns
-        -------
-        tuple of float
-            Lower and upper end.
-
-        References
-        ----------
-        Johnson (1978), Modified t tests and confidence intervals for asymmetrical populations.
-        """
-        error = self.standard_error
-        if not np.isfinite(error):
-            return float("nan"), float("nan")
-        t = float(stats.t.ppf(0.5 + coverage / 2, self.n_clusters - 1))
-        a = self._skewness() / (6.0 * float(np.sqrt(self.n_clusters))) if skew_corrected else 0.0
-        t_upper, t_lower = _johnson_ends(t, a)
-        return self.value - t_upper * error, self.value - t_lower * error
-
-    def _skewness(self) -> float:
+    @property
+    def skewness(self) -> float:
+        """Skewness of the influences; 0 for fewer than three clusters."""
         n = self.n_clusters
         second = float(np.sum(self.influence**2)) / n
         third = float(np.sum(self.influence**3)) / n
@@ -148,7 +167,7 @@ def mean_estimate(values: Floats, clusters: Codes, n_clusters: int, weights: Flo
     return ratio_estimate(np.where(weights > 0, weights * values, 0.0), weights, clusters, n_clusters)
 
 
-def wilson_interval(estimate: Estimate, coverage: float = 0.95) -> tuple[float, float]:
+def wilson_interval(estimate: AnyEstimate, coverage: float = 0.95) -> tuple[float, float]:
     """Interval of a proportion, in [0, 1], that does not collapse where all or none were hits.
 
     Wilson's interval on the effective sample size ``p (1 - p) / se^2``, at most the number of clusters

@@ -11,7 +11,7 @@ from scipy import stats
 
 from predictors.errors import InvalidInputError
 from predictors.metrics.cell_losses import cell_losses, parse_metric
-from predictors.metrics.clusters import Estimate, mean_estimate
+from predictors.metrics.clusters import AnyEstimate, Estimate, mean_estimate
 from predictors.metrics.replicates import Replicates, Scale, group_replicates
 
 __all__ = ["Comparison", "compare", "detectable_effect", "query_differences", "sign_flip_p_value"]
@@ -129,7 +129,7 @@ def _paired(
     return runs, a, b
 
 
-def detectable_effect(difference: Estimate, power: float = 0.8, size: float = 0.05) -> float:
+def detectable_effect(difference: AnyEstimate, power: float = 0.8, size: float = 0.05) -> float:
     """Effect that a two-sided t test of `size` finds with probability `power`, in the unit of the estimate.
 
     NaN for fewer than two queries.

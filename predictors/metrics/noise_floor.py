@@ -20,6 +20,7 @@ from predictors.metrics.clusters import Estimate, mean_estimate
 from predictors.metrics.replicates import Replicates, Scale, group_replicates
 
 __all__ = [
+    "FloorSupport",
     "FloorWeights",
     "NoiseFloor",
     "crps_floor",
@@ -177,22 +178,68 @@ def floor_weights(counts: NDArray[np.integer], repeat_prob: Floats, minimum: int
         weights, ``ipw`` (``repeats`` where the probability is one constant). Otherwise None and
         ``none: <reason>``: repeats of queries that somebody picked say nothing about the others.
     """
-    n, repeated = counts.size, counts >= 2
-    n_repeated, n_enough = int(repeated.sum()), int((counts >= minimum).sum())
-    if n_repeated == 0:
-        return FloorWeights(None, "none: one run per query")
-    if n_enough < n_repeated:
-        return FloorWeights(
-            None, f"none: {loss} needs {minimum} runs per query ({n_enough} of {n_repeated} repeated cells have them)"
+    repeated = counts >= 2
+    source = FloorSupport.of(counts, repeat_prob, minimum).source(minimum, loss)
+    if source.startswith("none"):
+        return FloorWeights(None, source)
+    if repeated.all():
+        return FloorWeights(np.ones(counts.size), source)
+    return FloorWeights(np.where(repeated, 1.0 / np.where(repeated, repeat_prob, 1.0), 0.0), source)
+
+
+@dataclass(frozen=True)
+class FloorSupport:
+    """What decides whether replicated cells can speak for all; parts of a table are added up.
+
+    Attributes
+    ----------
+    n_cells, n_repeated, n_enough, n_unknown : int
+        Cells, those of two runs or more, those of as many as the estimator needs, and those whose probability of
+        being drawn for repetition is not known.
+    least_prob, largest_prob : float
+        Of the known probabilities.
+    """
+
+    n_cells: int
+    n_repeated: int
+    n_enough: int
+    n_unknown: int
+    least_prob: float
+    largest_prob: float
+
+    @classmethod
+    def of(cls, counts: NDArray[np.integer], repeat_prob: Floats, minimum: int) -> FloorSupport:
+        """Count one part; `counts` and `repeat_prob` of shape (n_cells,)."""
+        known = repeat_prob[~np.isnan(repeat_prob)]
+        ends = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
+        n_repeated, n_enough = int((counts >= 2).sum()), int((counts >= minimum).sum())
+        return cls(counts.size, n_repeated, n_enough, counts.size - known.size, *ends)
+
+    def merge(self, other: FloorSupport) -> FloorSupport:
+        """Counts of two parts that share no cell."""
+        return FloorSupport(
+            self.n_cells + other.n_cells,
+            self.n_repeated + other.n_repeated,
+            self.n_enough + other.n_enough,
+            self.n_unknown + other.n_unknown,
+            min(self.least_prob, other.least_prob),
+            max(self.largest_prob, other.largest_prob),
         )
-    if n_repeated == n:
-        return FloorWeights(np.ones(n), "repeats")
-    # A cell that was not repeated needs its probability too: one that could not be drawn is not spoken for.
-    if np.isnan(repeat_prob).any():
-        return FloorWeights(None, f"none: repeats were not drawn at random ({n_repeated} of {n} cells have them)")
-    weights = np.where(repeated, 1.0 / np.where(repeated, repeat_prob, 1.0), 0.0)
-    constant = repeat_prob.min() == repeat_prob.max()
-    return FloorWeights(weights, "repeats" if constant else "ipw")
+
+    def source(self, minimum: int, loss: str) -> str:
+        """``repeats``, ``ipw`` or ``none: <reason>``; see `floor_weights`."""
+        n, n_repeated = self.n_cells, self.n_repeated
+        if n_repeated == 0:
+            return "none: one run per query"
+        if self.n_enough < n_repeated:
+            enough = f"({self.n_enough} of {n_repeated} repeated cells have them)"
+            return f"none: {loss} needs {minimum} runs per query {enough}"
+        if n_repeated == n:
+            return "repeats"
+        # A cell that was not repeated needs its probability too: one that could not be drawn is not spoken for.
+        if self.n_unknown:
+            return f"none: repeats were not drawn at random ({n_repeated} of {n} cells have them)"
+        return "repeats" if self.least_prob == self.largest_prob else "ipw"
 
 
 # -- floors of a whole table --------------------------------------------------------------------
