@@ -20,7 +20,6 @@ from assets.readers.base import (
     TraceRead,
     raw_frame,
     rejects_frame,
-    tables,
 )
 from assets.readers.inspect_ai import InspectAI
 from assets.readers.litellm import LiteLLM
@@ -29,6 +28,7 @@ from assets.readers.otlp_json import MLflowTraces, OtlpJson
 from assets.readers.presets_schema import load_presets
 from assets.readers.pricing_reversal import PricingReversal
 from assets.readers.stream import head_of, is_whole
+from assets.readers.tables import tables
 from assets.readers.tabular import Tabular
 from predictors.errors import DatasetError, InvalidInputError
 

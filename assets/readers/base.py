@@ -7,10 +7,8 @@ never drops a record: whatever it reads comes out as one or the other.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -22,18 +20,22 @@ __all__ = [
     "READER_VERSION",
     "REJECT_SCHEMA",
     "TOKEN_COLUMNS",
+    "Columns",
+    "Form",
+    "NotCommonError",
+    "Packed",
     "ReadOptions",
     "Reader",
     "Record",
     "Reject",
     "Row",
+    "Single",
     "TraceRead",
-    "as_table",
+    "clean_text",
     "empty_rejects",
     "raw_frame",
     "rejects_frame",
     "rejects_table",
-    "tables",
 ]
 
 READER_VERSION = 1
@@ -47,10 +49,6 @@ TOKEN_COLUMNS = (
     "reasoning_tokens",
     "total_tokens",
 )
-IMPLAUSIBLE_TOKENS = 10**12
-BATCH_ROWS = 5_000
-"""Rows held at once; with more the collector of cyclic garbage costs a third of the time."""
-
 _TEXT = pa.string()
 RAW_SCHEMA = pa.schema(
     [
@@ -95,7 +93,6 @@ RAW_SCHEMA = pa.schema(
 own, `replicate` is the order of the repeats where the file tells it; tokens are inclusive and null where
 the file does not say."""
 
-_STRICT = {*TOKEN_COLUMNS, "cost_reported_usd"}
 REJECT_SCHEMA = pa.schema(
     [("reason", _TEXT), ("remedy", _TEXT), ("source_file", _TEXT), ("source_line", pa.int64()), ("is_file", pa.bool_())]
 )
@@ -116,7 +113,36 @@ class Reject:
     is_file: bool = False
 
 
-Record: TypeAlias = Row | Reject
+Single: TypeAlias = Row | Reject
+Columns: TypeAlias = dict[str, "list[Any] | pa.Array"]
+"""Values of some columns of `RAW_SCHEMA` for several records; a column that is absent is null in all of them."""
+
+
+class NotCommonError(Exception):
+    """Some of the records cannot be read column by column; they must be read one by one."""
+
+
+class Form(Protocol):
+    """Records of one reader with the same keys in the same places, which can be read column by column."""
+
+    def columns(self, values: list[Any], numbers: list[int]) -> Columns:
+        """Read records of this form at once.
+
+        Raises
+        ------
+        NotCommonError
+            If it is not certain that `record` would read each of them alike.
+        """
+        ...
+
+    def record(self, value: Any, number: int) -> Single:
+        """Read one record: the definition of what `columns` must return."""
+        ...
+
+
+Packed: TypeAlias = tuple[Form, int, Any]
+"""A record that is still to be read: its form, its line, its content."""
+Record: TypeAlias = Single | Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +215,9 @@ def rejects_table(rejects: Iterable[Reject], source_file: str) -> pa.Table:
     """Return rejects as a table of `REJECT_SCHEMA`."""
     rows = [
         {
-            "reason": _clean_text(r.reason),
-            "remedy": _clean_text(r.remedy),
-            "source_file": _clean_text(source_file),
+            "reason": clean_text(r.reason),
+            "remedy": clean_text(r.remedy),
+            "source_file": clean_text(source_file),
             "source_line": r.source_line,
             "is_file": r.is_file,
         }
@@ -210,124 +236,6 @@ def empty_rejects() -> pd.DataFrame:
     return rejects_frame([], "")
 
 
-def tables(
-    records: Iterator[Record], *, source: str, source_file: str, batch_rows: int = BATCH_ROWS
-) -> Iterator[tuple[pa.Table, list[Reject]]]:
-    """Gather a stream of records into tables of at most `batch_rows` rows, so that memory stays flat."""
-    is_empty = True
-    while batch := list(islice(records, batch_rows)):
-        is_empty = False
-        rows = [record for record in batch if not isinstance(record, Reject)]
-        rejects = [record for record in batch if isinstance(record, Reject)]
-        table, bad = as_table(rows, source=source, source_file=source_file)
-        yield table, rejects + bad
-    if is_empty:
-        nothing = Reject("the file holds no request to a model", 1, "name another format with --format", is_file=True)
-        yield RAW_SCHEMA.empty_table(), [nothing]
-
-
-def as_table(rows: Sequence[Row], *, source: str, source_file: str) -> tuple[pa.Table, list[Reject]]:
-    """Convert rows to the types of `RAW_SCHEMA`; a row with an impossible token count or cost is rejected.
-
-    Other fields that do not have their type (a temperature of "hot") become null: they never cost a row.
-    """
-    faults: dict[int, list[str]] = {}
-    arrays: list[pa.Array] = []
-    for column in RAW_SCHEMA:
-        values: list[Any]
-        if column.name in ("source", "source_file"):
-            default = source if column.name == "source" else source_file
-            values = [row.get(column.name) or default for row in rows]
-        else:
-            values = [row.get(column.name) for row in rows]
-        arrays.append(_array(values, column, faults))
-    table = pa.Table.from_arrays(arrays, schema=RAW_SCHEMA)
-    if not faults:
-        return table, []
-    keep = pa.array([position not in faults for position in range(len(rows))])
-    remedy = "correct the record at its source; a count that is unknown must be absent or null"
-    rejects = [Reject("; ".join(why), rows[i].get("source_line"), remedy) for i, why in sorted(faults.items())]
-    return table.filter(keep), rejects
-
-
-def _array(values: list[Any], column: pa.Field, faults: dict[int, list[str]]) -> pa.Array:
-    is_tokens = column.name in TOKEN_COLUMNS
-    try:
-        array = pa.array(values, type=column.type, from_pandas=False)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        pass  # some value has another type: convert one by one
-    else:
-        if not is_tokens or not _beyond(array):
-            return array
-    convert = _CONVERT[column.type]
-    converted = []
-    for position, value in enumerate(values):
-        number = None
-        if value is not None:
-            number = convert(value)
-            wrong = number is None or (is_tokens and abs(number) > IMPLAUSIBLE_TOKENS)
-            if wrong and column.name in _STRICT:
-                faults.setdefault(position, []).append(
-                    f"{column.name} is {_shown(value)}, not a whole number"
-                    if is_tokens
-                    else f"{column.name} is {_shown(value)}"
-                )
-                number = None
-        converted.append(number)
-    return pa.array(converted, type=column.type, from_pandas=False)
-
-
-def _beyond(array: pa.Array) -> bool:
-    import pyarrow.compute as pc
-
-    extremes = pc.min_max(array).as_py()
-    return any(value is not None and abs(value) > IMPLAUSIBLE_TOKENS for value in extremes.values())
-
-
-def _shown(value: Any) -> str:
-    text = _clean_text(repr(value))
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _clean_text(text: str) -> str:
+def clean_text(text: str) -> str:
+    """Return the text with what UTF-8 cannot hold (half of a surrogate pair) replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _as_text(value: Any) -> str | None:
-    return _clean_text(value) if isinstance(value, str) else (None if isinstance(value, dict | list) else str(value))
-
-
-def _as_float(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _as_int(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if not isinstance(value, int):
-        number = _as_float(value)
-        if number is None or not number.is_integer():
-            return None
-        value = int(number)
-    return value if -(2**63) <= value < 2**63 else None
-
-
-def _as_bool(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False, "1": True, "0": False}.get(str(value).strip().lower())
-
-
-_CONVERT: dict[pa.DataType, Callable[[Any], Any]] = {
-    pa.string(): _as_text,
-    pa.float64(): _as_float,
-    pa.int64(): _as_int,
-    pa.timestamp("us", "UTC"): _as_int,
-    pa.bool_(): _as_bool,
-}

@@ -8,9 +8,11 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
 
-__all__ = ["as_number", "dig", "epoch_us", "first", "normal_finish_reason", "seconds", "settings_json"]
+__all__ = ["as_number", "dig", "epoch_us", "epochs_us", "first", "normal_finish_reason", "seconds", "settings_json"]
 
 _FINISH = {
     "stop": "stop",
@@ -34,6 +36,8 @@ _FINISH = {
     "prohibited_content": "content_filter",
     "refusal": "content_filter",
 }
+_FIRST_US = 631_152_000_000_000
+_LAST_US = 7_258_118_400_000_000
 _WHOLE = re.compile(r"^[+-]?\d+$")
 
 
@@ -80,8 +84,19 @@ def epoch_us(value: Any) -> int | None:
     return None
 
 
+def epochs_us(values: list[Any]) -> list[int | None] | pa.Array:
+    """`epoch_us` of each value; a column of whole seconds or of whole nanoseconds is converted at once."""
+    if set(map(type, values)) == {int} and max(values) < 2**63 and min(values) > 0:
+        counts = np.array(values, dtype=np.int64)
+        us = counts * 1_000_000 if counts.max() < _LAST_US // 1_000_000 else counts // 1000
+        is_one_scale = counts.max() < _LAST_US // 1_000_000 or counts.min() >= 10**17
+        if is_one_scale and us.min() >= _FIRST_US and us.max() < _LAST_US:
+            return pa.array(us, pa.timestamp("us", "UTC"))
+    return [epoch_us(value) for value in values]
+
+
 def _plausible(us: int) -> int | None:
-    return us if 631_152_000_000_000 <= us < 7_258_118_400_000_000 else None
+    return us if _FIRST_US <= us < _LAST_US else None
 
 
 def as_number(value: Any) -> float | None:

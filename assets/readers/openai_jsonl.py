@@ -17,9 +17,10 @@ from typing import Any
 
 import orjson
 
-from assets.readers.base import ReadOptions, Record, Reject, Row
+from assets.readers.base import ReadOptions, Record, Reject, Row, Single
 from assets.readers.calls import CallFolder
 from assets.readers.normalise import dig, epoch_us, first, seconds
+from assets.readers.openai_forms import CallForms
 from assets.readers.requests import request_columns, response_columns
 from assets.readers.stream import head_of, json_lines
 from assets.readers.usage import UsageError, tokens_of
@@ -35,20 +36,31 @@ class OpenAIJsonl:
 
     name = "openai_jsonl"
 
+    def __init__(self, *, by_column: bool = True) -> None:
+        self.by_column = by_column
+
     def sniff(self, head: bytes, path: Path) -> bool:
         """True if one of the first whole lines is a response, a call, or a line of a batch."""
         return any(_is_call(item) or _is_batch_input(item) for item in _head_objects(head))
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
-        """Stream the calls; lines of one logical request become one row."""
+        """Stream the calls; lines of one logical request become one row.
+
+        Lines of a common form come out packed, to be read column by column, unless `by_column` is False.
+        """
         folder = CallFolder()
         prompts = _batch_prompts(path, options)
         seen: Counter[bytes] = Counter()
+        forms = CallForms(lambda line, number: _record(line, number, {}))
+        form_of = forms.of if self.by_column and not prompts else _no_form
         for item in json_lines(path):
             if isinstance(item, Reject):
                 yield item
                 continue
             number, line = item
+            if isinstance(line, dict) and (form := form_of(line)) is not None:
+                yield form, number, line
+                continue
             if isinstance(line, dict) and _is_batch_input(line):
                 yield Reject("the input of a batch: a request without an answer", number, "pass the batch output too")
                 continue
@@ -60,6 +72,10 @@ class OpenAIJsonl:
             else:
                 yield record
         yield from folder.rest()
+
+
+def _no_form(line: dict[str, Any]) -> None:
+    return None
 
 
 def content_id(line: Any, seen: Counter[bytes]) -> str:
@@ -119,7 +135,7 @@ def _bodies(line: dict[str, Any]) -> Iterator[Any]:
     yield dig(line, "result", "response")
 
 
-def _record(line: Any, number: int, prompts: dict[str, Any]) -> Record:
+def _record(line: Any, number: int, prompts: dict[str, Any]) -> Single:
     if not isinstance(line, dict):
         return Reject(f"a JSON {type(line).__name__}, not an object", number, _OTHER)
     if failure := _failure(line):

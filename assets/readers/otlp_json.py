@@ -20,6 +20,7 @@ from typing import Any
 
 from assets.readers.base import ReadOptions, Record, Reject
 from assets.readers.normalise import dig, epoch_us, first
+from assets.readers.span_forms import SpanForms
 from assets.readers.spans import Span, SpanFilter, span_record
 from assets.readers.stream import json_lines, loads
 
@@ -33,6 +34,9 @@ class OtlpJson:
 
     name = "otlp_json"
 
+    def __init__(self, *, by_column: bool = True) -> None:
+        self.by_column = by_column
+
     def sniff(self, head: bytes, path: Path) -> bool:
         """True if the head speaks of resource spans, or of a span context with attributes."""
         if b'"resourceSpans"' in head or b'"resource_spans"' in head:
@@ -40,8 +44,9 @@ class OtlpJson:
         return b'"context"' in head and b'"trace_id"' in head and b'"span_id"' in head and b'"attributes"' in head
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
-        """Stream the model calls."""
+        """Stream the model calls; those of a common form come out packed, unless `by_column` is False."""
         calls = SpanFilter()
+        form_of = SpanForms().of if self.by_column else _no_form
         for item in json_lines(path):
             if isinstance(item, Reject):
                 yield item
@@ -52,8 +57,9 @@ class OtlpJson:
                 shown = sorted(value)[:6] if isinstance(value, dict) else type(value).__name__
                 yield Reject(f"no spans here, found {shown}", number, _OTHER)
                 continue
-            for line, span in calls.calls((number, span) for span in spans):
-                yield span_record(span, line)
+            for span in calls.calls(spans):
+                form = form_of(span)
+                yield span_record(span, number) if form is None else (form, number, span)
 
 
 class MLflowTraces:
@@ -79,8 +85,8 @@ class MLflowTraces:
                 continue
             tags = first(dig(value, "info", "tags"), dig(value, "tags"), {})
             parsed = [_mlflow_span(span) for span in spans if isinstance(span, dict)]
-            for line, span in SpanFilter().calls((number, span) for span in parsed):
-                record = span_record(span, line)
+            for span in SpanFilter().calls(parsed):
+                record = span_record(span, number)
                 if isinstance(record, dict) and isinstance(tags, dict):
                     told = {"item_id": first(tags.get("item_id"), tags.get("query_id")), "score": tags.get("score"),
                             "benchmark": tags.get("benchmark"),
@@ -94,7 +100,7 @@ def _spans(value: Any) -> list[Span] | None:
         return None
     resources = first(value.get("resourceSpans"), value.get("resource_spans"))
     if resources is not None or "resourceSpans" in value:
-        return [span for raw in _raw_spans(resources) if (span := _otlp_span(raw)) is not None]
+        return [_otlp_span(raw) for raw in _raw_spans(resources)]
     if isinstance(value.get("context"), dict) and "attributes" in value:
         return [_console_span(value)]
     return None
@@ -103,31 +109,63 @@ def _spans(value: Any) -> list[Span] | None:
 def _raw_spans(resources: Any) -> Iterator[dict[str, Any]]:
     for resource in resources if isinstance(resources, list) else []:
         for scope in _list(resource, "scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
-            yield from (span for span in _list(scope, "spans") if isinstance(span, dict))
+            for span in _list(scope, "spans"):
+                if isinstance(span, dict):
+                    yield span
 
 
 def _list(value: Any, *keys: str) -> list[Any]:
-    found: list[Any] = next(
-        (value[key] for key in keys if isinstance(value, dict) and isinstance(value.get(key), list)), []
-    )
-    return list(found)
+    if isinstance(value, dict):
+        for key in keys:
+            if isinstance(found := value.get(key), list):
+                return found
+    return []
 
 
-def _otlp_span(raw: dict[str, Any]) -> Span | None:
-    attributes: dict[str, Any] = {}
-    for attribute in _list(raw, "attributes"):
-        if isinstance(attribute, dict) and isinstance(attribute.get("key"), str):
-            attributes[attribute["key"]] = _value(attribute.get("value"))
+def _no_form(span: Span) -> None:
+    return None
+
+
+def _otlp_span(raw: dict[str, Any]) -> Span:
     return Span(
-        trace_id=_hex(first(raw.get("traceId"), raw.get("trace_id"))),
-        span_id=_hex(first(raw.get("spanId"), raw.get("span_id"))),
-        parent_id=_hex(first(raw.get("parentSpanId"), raw.get("parent_span_id"))) or None,
+        trace_id=_hex(_either(raw, "traceId", "trace_id")),
+        span_id=_hex(_either(raw, "spanId", "span_id")),
+        parent_id=_hex(_either(raw, "parentSpanId", "parent_span_id")) or None,
         name=str(raw.get("name")),
-        start=_ns(first(raw.get("startTimeUnixNano"), raw.get("start_time_unix_nano"))),
-        end=_ns(first(raw.get("endTimeUnixNano"), raw.get("end_time_unix_nano"))),
-        attributes=attributes,
-        is_error=dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR"),
+        start=_ns(_either(raw, "startTimeUnixNano", "start_time_unix_nano")),
+        end=_ns(_either(raw, "endTimeUnixNano", "end_time_unix_nano")),
+        attributes=_attributes(raw.get("attributes")),
+        is_error=bool(raw.get("status")) and dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR"),
     )
+
+
+def _either(raw: dict[str, Any], name: str, other: str) -> Any:
+    value = raw.get(name)
+    return raw.get(other) if value is None or value == "" else value
+
+
+def _attributes(listed: Any) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for attribute in listed if isinstance(listed, list) else ():
+        try:
+            key, value = attribute["key"], attribute.get("value")
+            ((kind, inner),) = value.items()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            kind = inner = None
+            if not isinstance(attribute, dict):
+                continue
+            key, value = attribute.get("key"), attribute.get("value")
+        if isinstance(key, str):
+            if kind in _PLAIN:
+                attributes[key] = inner
+            elif kind == "intValue" and type(inner) is str and inner.isdecimal():
+                attributes[key] = int(inner)
+            else:
+                attributes[key] = _value(value)
+    return attributes
+
+
+_PLAIN = ("stringValue", "boolValue", "doubleValue")
 
 
 def _value(value: Any, depth: int = 0) -> Any:
@@ -138,7 +176,7 @@ def _value(value: Any, depth: int = 0) -> Any:
         if kind == "intvalue":
             try:
                 return int(inner)
-            except (TypeError, ValueError):
+            except (OverflowError, TypeError, ValueError):
                 return inner
         if kind in ("stringvalue", "boolvalue", "doublevalue", "bytesvalue"):
             return inner
@@ -200,5 +238,5 @@ def _hex(value: Any) -> str:
 def _ns(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None

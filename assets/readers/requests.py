@@ -8,7 +8,14 @@ from assets.readers.base import Row
 from assets.readers.messages import normalised_messages, prompt_text_of, query_id_of, query_id_of_text
 from assets.readers.normalise import dig, first, normal_finish_reason, seconds, settings_json
 
-__all__ = ["effort_of", "prompt_columns", "request_columns", "response_columns"]
+__all__ = [
+    "effort_of",
+    "finish_of",
+    "prompt_columns",
+    "request_columns",
+    "response_columns",
+    "time_to_first_token_of",
+]
 
 # What has a column of its own, or says nothing about how the model samples.
 _NOT_SETTINGS = {
@@ -81,6 +88,19 @@ def effort_of(request: dict[str, Any], config: dict[str, Any]) -> str | None:
 
 def response_columns(body: dict[str, Any]) -> Row:
     """Return the columns that the response gives, without its usage."""
+    usage = body.get("usage")
+    return {
+        "response_model": first(body.get("model"), body.get("modelVersion"), body.get("model_version")),
+        "provider": body.get("provider"),
+        "finish_reason": finish_of(body),
+        "service_tier": first(body.get("service_tier"), dig(usage, "service_tier")),
+        "cost_reported_usd": dig(usage, "cost"),
+        "time_to_first_token_s": time_to_first_token_of(body),
+    }
+
+
+def finish_of(body: dict[str, Any]) -> str | None:
+    """Return why the answer ended, of the choice that was cut off if there is one."""
     choices = first(body.get("choices"), body.get("candidates"), [])
     reasons = (
         [first(c.get("finish_reason"), c.get("finishReason")) for c in choices if isinstance(c, dict)]
@@ -88,20 +108,17 @@ def response_columns(body: dict[str, Any]) -> Row:
         else []
     )
     finish = normal_finish_reason(reasons)
-    if finish is None:
-        incomplete = dig(body, "incomplete_details", "reason")
-        status = body.get("status") if body.get("object") == "response" else None
-        finish = normal_finish_reason(first(body.get("stop_reason"), incomplete, status))
-    usage = body.get("usage")
-    return {
-        "response_model": first(body.get("model"), body.get("modelVersion"), body.get("model_version")),
-        "provider": body.get("provider"),
-        "finish_reason": finish,
-        "service_tier": first(body.get("service_tier"), dig(usage, "service_tier")),
-        "cost_reported_usd": dig(usage, "cost"),
-        # llama.cpp and vLLM time the prompt apart from the answer.
-        "time_to_first_token_s": first(
-            seconds(dig(body, "metrics", "time_to_first_token_ms"), unit=1e-3),
-            seconds(dig(body, "timings", "prompt_ms"), unit=1e-3),
-        ),
-    }
+    if finish is not None:
+        return finish
+    incomplete = dig(body, "incomplete_details", "reason")
+    status = body.get("status") if body.get("object") == "response" else None
+    return normal_finish_reason(first(body.get("stop_reason"), incomplete, status))
+
+
+def time_to_first_token_of(body: dict[str, Any]) -> float | None:
+    """Return the seconds to the first token; llama.cpp and vLLM time the prompt apart from the answer."""
+    told: float | None = first(
+        seconds(dig(body, "metrics", "time_to_first_token_ms"), unit=1e-3),
+        seconds(dig(body, "timings", "prompt_ms"), unit=1e-3),
+    )
+    return told

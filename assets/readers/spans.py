@@ -6,16 +6,29 @@ spellings, OpenInference, OpenLLMetry, the Vercel AI SDK, pydantic-ai, Sentry an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from assets.readers.base import Record, Reject, Row
+from assets.readers.base import Reject, Row, Single
 from assets.readers.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds, settings_json
 from assets.readers.requests import effort_of, prompt_columns
 from assets.readers.stream import loads
 
-__all__ = ["Span", "SpanFilter", "is_model_call", "span_record"]
+__all__ = [
+    "ALIASES",
+    "TOKENS",
+    "Span",
+    "SpanFilter",
+    "as_count",
+    "first_token_of",
+    "is_model_call",
+    "latency_of",
+    "parsed",
+    "prompt_of",
+    "settings_of",
+    "span_record",
+]
 
 _GEN_AI = "gen_ai.usage."
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -73,7 +86,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "cost_reported_usd": ("gen_ai.usage.cost", "llm.cost.total", "operation.cost", "gen_ai.usage.total_cost"),
 }  # fmt: skip
 
-_TOKENS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens",
+TOKENS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens",
            "total_tokens")  # fmt: skip
 _CALLS = {"chat", "generate_content", "text_completion", "completion", "completions", "responses", "message"}
 _NOT_CALLS = {"invoke_agent", "create_agent", "execute_tool", "embeddings", "rerank", "invoke_workflow", "retrieval",
@@ -82,7 +95,7 @@ _MAX_OPEN = 200_000
 _NO_USAGE = "switch on the usage attributes of the instrumentation (when streaming: include_usage)"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Span:
     """One span with flat attributes; times in nanoseconds since 1970 or None."""
 
@@ -105,11 +118,12 @@ class SpanFilter:
     def __init__(self) -> None:
         self._above_a_call: dict[tuple[str, str], None] = {}
 
-    def calls(self, batch: Iterable[tuple[int, Span]]) -> Iterator[tuple[int, Span]]:
-        """Yield the model calls of one export batch."""
-        ordered = sorted(batch, key=lambda item: (item[1].end or 0, -(item[1].start or 0)))
+    def calls(self, batch: list[Span]) -> list[Span]:
+        """Return the model calls of one export batch, in the order in which they ended."""
+        if len(batch) > 1:
+            batch = sorted(batch, key=lambda span: (span.end or 0, -(span.start or 0)))
         found = []
-        for number, span in ordered:
+        for span in batch:
             key = (span.trace_id, span.span_id)
             has_call_below = key in self._above_a_call
             self._above_a_call.pop(key, None)
@@ -119,8 +133,8 @@ class SpanFilter:
                 if len(self._above_a_call) > _MAX_OPEN:  # parents that never come must not fill the memory
                     del self._above_a_call[next(iter(self._above_a_call))]
             if is_call and not has_call_below:
-                found.append((number, span))
-        yield from sorted(found, key=lambda item: item[0])
+                found.append(span)
+        return found
 
 
 def _has_usage(span: Span) -> bool:
@@ -130,20 +144,26 @@ def _has_usage(span: Span) -> bool:
 def is_model_call(span: Span) -> bool:
     """True if the span is a call of a generative model (not of an agent, a tool or an embedding model)."""
     attributes = span.attributes
-    operation = str(attributes.get("gen_ai.operation.name") or "").lower()
-    if operation in _NOT_CALLS:
+    kind = first(attributes.get("openinference.span.kind"), attributes.get("mlflow.spanType"))
+    told = _is_called(str(attributes.get("gen_ai.operation.name") or ""), str(kind or ""))
+    return _has_usage(span) if told is None else told
+
+
+@lru_cache(maxsize=1024)
+def _is_called(operation: str, kind: str) -> bool | None:
+    """What operation and kind say; None if they say nothing."""
+    if operation.lower() in _NOT_CALLS:
         return False
-    kind = str(first(attributes.get("openinference.span.kind"), attributes.get("mlflow.spanType")) or "").upper()
     if kind:
-        return kind in ("LLM", "CHAT_MODEL")
-    return operation in _CALLS or _has_usage(span)
+        return kind.upper() in ("LLM", "CHAT_MODEL")
+    return True if operation.lower() in _CALLS else None
 
 
 def _one(attributes: dict[str, Any], column: str) -> Any:
     return next((attributes[key] for key in ALIASES[column] if attributes.get(key) not in (None, "")), None)
 
 
-def span_record(span: Span, number: int) -> Record:
+def span_record(span: Span, number: int) -> Single:
     """Return the canonical row of a model call."""
     attributes = span.attributes
     row: Row = {column: _one(attributes, column) for column in ALIASES}
@@ -156,17 +176,20 @@ def span_record(span: Span, number: int) -> Record:
             else "the span carries no usage"
         )
         return Reject(f"{why} ({span.name[:60]})", number, "nothing was measured" if failed else _NO_USAGE)
-    for column in _TOKENS:
-        row[column] = _number(row[column])
+    for column in TOKENS:
+        row[column] = as_count(row[column])
     _make_inclusive(row)
-    invocation = _parsed(attributes.get("llm.invocation_parameters"))
+    invocation = parsed(attributes.get("llm.invocation_parameters"))
     if isinstance(invocation, dict):  # OpenInference keeps the settings in one JSON text
         _add_invocation(row, invocation)
-    row["finish_reason"] = normal_finish_reason(_parsed(row["finish_reason"]))
-    row |= _prompt(attributes)
+    row["finish_reason"] = normal_finish_reason(parsed(row["finish_reason"]))
+    row |= prompt_of(attributes)
     row["query_id"] = attributes.get("foretell.query_id") or row["query_id"]
-    row |= _timing(span)
     row |= {
+        "started_at": epoch_us(span.start),
+        "latency_s": latency_of(span),
+        "time_to_first_token_s": first_token_of(attributes),
+        "settings": settings_of(attributes),
         "source": attributes.get("foretell.source"),
         "request_id": attributes.get("foretell.request_id") or f"{span.trace_id}/{span.span_id}",
         "trace_id": span.trace_id,
@@ -182,7 +205,7 @@ def span_record(span: Span, number: int) -> Record:
     return row
 
 
-def _number(value: Any) -> Any:
+def as_count(value: Any) -> Any:
     """Counts may be written as text or as a double; what is no number is left for the check of the row."""
     number = as_number(value)
     return int(number) if number is not None and number.is_integer() else value
@@ -190,7 +213,7 @@ def _number(value: Any) -> Any:
 
 def _make_inclusive(row: Row) -> None:
     """Repair counts that exclude the cache or the reasoning, where the counts themselves prove it."""
-    values = {column: row[column] if isinstance(row[column], int) else None for column in _TOKENS}
+    values = {column: row[column] if isinstance(row[column], int) else None for column in TOKENS}
     n_in, n_out, n_reasoning = values["input_tokens"], values["output_tokens"], values["reasoning_tokens"]
     cache = (values["cache_read_tokens"] or 0) + (values["cache_write_tokens"] or 0)
     if n_in is not None and cache > n_in:
@@ -201,7 +224,7 @@ def _make_inclusive(row: Row) -> None:
 
 
 def _add_mlflow(row: Row, attributes: dict[str, Any]) -> None:
-    usage = _parsed(attributes.get("mlflow.chat.tokenUsage"))
+    usage = parsed(attributes.get("mlflow.chat.tokenUsage"))
     if isinstance(usage, dict):
         names = {
             "input_tokens": "input_tokens",
@@ -212,14 +235,14 @@ def _add_mlflow(row: Row, attributes: dict[str, Any]) -> None:
         }
         for ours, theirs in names.items():
             row[ours] = first(row[ours], usage.get(theirs))
-    outputs = _parsed(attributes.get("mlflow.spanOutputs"))
+    outputs = parsed(attributes.get("mlflow.spanOutputs"))
     if row["reasoning_tokens"] is None:
         # MLflow's own usage has no key for reasoning (mlflow#23000): the provider's answer has.
         row["reasoning_tokens"] = first(dig(outputs, "usage", "completion_tokens_details", "reasoning_tokens"),
                                         dig(outputs, "usage", "output_tokens_details", "reasoning_tokens"))  # fmt: skip
     if row["cost_reported_usd"] is None:
-        row["cost_reported_usd"] = dig(_parsed(attributes.get("mlflow.llm.cost")), "total_cost")
-    inputs = _parsed(attributes.get("mlflow.spanInputs"))
+        row["cost_reported_usd"] = dig(parsed(attributes.get("mlflow.llm.cost")), "total_cost")
+    inputs = parsed(attributes.get("mlflow.spanInputs"))
     if isinstance(inputs, dict):
         _add_invocation(row, inputs)
     choices = dig(outputs, "choices")
@@ -234,35 +257,41 @@ def _add_invocation(row: Row, settings: dict[str, Any]) -> None:
     row["reasoning_effort"] = first(row["reasoning_effort"], effort_of(settings, {}))
 
 
-def _timing(span: Span) -> Row:
-    attributes = span.attributes
-    latency = seconds(span.end - span.start, unit=1e-9) if span.start and span.end else None
-    return {
-        "started_at": epoch_us(span.start),
-        "latency_s": latency,
-        "time_to_first_token_s": first(
-            seconds(attributes.get("gen_ai.response.time_to_first_chunk")),
-            seconds(attributes.get("gen_ai.server.time_to_first_token")),
-            seconds(attributes.get("ai.response.msToFirstChunk"), unit=1e-3),
-        ),
-        "settings": settings_json({key: attributes.get(f"gen_ai.request.{key}") for key in _MORE_SETTINGS}),
-    }
+def latency_of(span: Span) -> float | None:
+    """Seconds that the call took."""
+    return seconds(span.end - span.start, unit=1e-9) if span.start and span.end else None
+
+
+def first_token_of(attributes: dict[str, Any]) -> float | None:
+    """Seconds to the first token."""
+    told: float | None = first(
+        seconds(attributes.get("gen_ai.response.time_to_first_chunk")),
+        seconds(attributes.get("gen_ai.server.time_to_first_token")),
+        seconds(attributes.get("ai.response.msToFirstChunk"), unit=1e-3),
+    )
+    return told
 
 
 _MORE_SETTINGS = ("top_k", "frequency_penalty", "presence_penalty", "stop_sequences", "choice.count")
 
 
-def _prompt(attributes: dict[str, Any]) -> Row:
+def settings_of(attributes: dict[str, Any]) -> str | None:
+    """Settings of the request that have no column of their own, as JSON."""
+    return settings_json({key: attributes.get(f"gen_ai.request.{key}") for key in _MORE_SETTINGS})
+
+
+def prompt_of(attributes: dict[str, Any]) -> Row:
+    """Text and hash of the messages."""
     messages = first(attributes.get("gen_ai.input.messages"), attributes.get("ai.prompt.messages"),
                      attributes.get("ai.prompt"), attributes.get("gen_ai.prompt"),
                      attributes.get("input.value"))  # fmt: skip
-    messages = _parsed(messages)
+    messages = parsed(messages)
     if messages is None:
         indexed = _indexed(attributes, "llm.input_messages.", "message.") or _indexed(attributes, "gen_ai.prompt.", "")
-        messages = indexed or dig(_parsed(attributes.get("mlflow.spanInputs")), "messages")
+        messages = indexed or dig(parsed(attributes.get("mlflow.spanInputs")), "messages")
     if isinstance(messages, dict):
         messages = first(messages.get("messages"), messages.get("prompt"), messages.get("input"))
-    system = _parsed(first(attributes.get("gen_ai.system_instructions"), attributes.get("llm.system_instructions")))
+    system = parsed(first(attributes.get("gen_ai.system_instructions"), attributes.get("llm.system_instructions")))
     return prompt_columns(_with_text(messages), system=_with_text(system))
 
 
@@ -286,11 +315,11 @@ def _indexed(attributes: dict[str, Any], prefix: str, middle: str) -> list[dict[
         role, content = attributes.get(stem + "role"), attributes.get(stem + "content")
         if role is None and content is None:
             break
-        found.append({"role": role, "content": _parsed(content)})
+        found.append({"role": role, "content": parsed(content)})
     return found
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """Return the value of a JSON text; other values and other texts as they are."""
     if isinstance(value, str) and value[:1] in ("{", "[", '"'):
         try:

@@ -193,6 +193,15 @@ def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:
             yield item
             continue
         number, line = item
+        if not parts:
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                pass  # told below
+            else:
+                if type(value) is dict:
+                    yield number, value
+                    continue
         if not parts and line in (b"{", b"["):
             start, parts, n_bytes = number, [line], len(line)
             continue

@@ -13,10 +13,23 @@ from typing import Any, TypeAlias
 
 from assets.readers.normalise import as_number, first
 
-__all__ = ["UsageError", "tokens_of", "tokens_of_parts"]
+__all__ = [
+    "CACHE_WRITE_DETAILS",
+    "TOTALS",
+    "Path",
+    "UsageError",
+    "is_count_key",
+    "sums_of_paths",
+    "tokens_of",
+    "tokens_of_parts",
+]
 
-
-_TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
+TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
+Path: TypeAlias = tuple[str, ...]
+CACHE_WRITE_DETAILS: tuple[Path, ...] = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("input_tokens_details", "cache_write_tokens"),
+)
 
 
 class UsageError(ValueError):
@@ -42,13 +55,15 @@ def tokens_of(usage: Any, *, is_anthropic: bool = False) -> dict[str, int | None
     if not isinstance(usage, dict) or not usage:
         raise UsageError("the response carries no usage")
     leaves = tuple(_leaves(usage))
-    sums = _sums(tuple(path for path, _ in leaves), is_anthropic)
+    sums = sums_of_paths(tuple(path for path, _ in leaves), is_anthropic)
     values = dict(leaves)
     tokens = {column: None if paths is None else sum(values[path] for path in paths) for column, paths in sums}
     return _inclusive(usage, tokens)
 
 
-Path: TypeAlias = tuple[str, ...]
+def is_count_key(key: Any) -> bool:
+    """True if what stands under this key of a usage block must be a count."""
+    return str(key).lower().replace("_", "").endswith(("tokens", "tokencount"))
 
 
 def _leaves(usage: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, int]]:
@@ -58,7 +73,7 @@ def _leaves(usage: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, int
             yield (*above, key), value
         elif isinstance(value, dict):
             yield from _leaves(value, (*above, key))
-        elif value is not None and str(key).lower().replace("_", "").endswith(("tokens", "tokencount")):
+        elif value is not None and is_count_key(key):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(f"{key} is {str(value)[:40]!r}, not a number")
             if math.isnan(value) or math.isinf(value) or value < 0 or value != int(value):
@@ -67,8 +82,8 @@ def _leaves(usage: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, int
 
 
 @lru_cache(maxsize=1024)
-def _sums(paths: tuple[Path, ...], is_anthropic: bool) -> tuple[tuple[str, tuple[Path, ...] | None], ...]:
-    """Which counts of a usage block of this form add up to each column, None where a column is not reported.
+def sums_of_paths(paths: tuple[Path, ...], is_anthropic: bool) -> tuple[tuple[str, tuple[Path, ...] | None], ...]:
+    """Tell which counts of a usage block of this form add up to each column, None where it is not reported.
 
     `genai_prices` sums counts by their place, so asking it once for each count of a form answers for all
     blocks of that form, at a tenth of the cost of asking for each block.
@@ -145,19 +160,19 @@ def _whole(value: Any) -> int | None:
 
 def _inclusive(usage: dict[str, Any], tokens: dict[str, int | None]) -> dict[str, int | None]:
     """Add reasoning tokens to the output where the provider's own total shows that they were left out."""
-    total = as_number(first(*(usage.get(key) for key in _TOTALS)))
+    total = as_number(first(*(usage.get(key) for key in TOTALS)))
     tokens["total_tokens"] = None if total is None else int(total)
     n_in, n_out, n_reasoning = tokens["input_tokens"], tokens["output_tokens"], tokens["reasoning_tokens"]
     if total and n_in is not None and n_out is not None and n_reasoning and total == n_in + n_out + n_reasoning:
         # xAI, and Gemini behind OpenAI's spelling (langfuse#14987: reasoning 109 > completion 102).
         tokens["output_tokens"] = n_out + n_reasoning
     if tokens["cache_write_tokens"] is None:
-        tokens["cache_write_tokens"] = _whole(as_number(_detail(usage, "cache_write_tokens")))
+        tokens["cache_write_tokens"] = _whole(as_number(_detail(usage)))
     return tokens
 
 
-def _detail(usage: dict[str, Any], key: str) -> Any:
-    for name in ("prompt_tokens_details", "input_tokens_details"):
+def _detail(usage: dict[str, Any]) -> Any:
+    for name, key in CACHE_WRITE_DETAILS:
         details = usage.get(name)
         if isinstance(details, dict) and details.get(key) is not None:
             return details[key]

@@ -13,37 +13,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from json_mutations import json_values, paths_within, replaced
 from trace_lines import chat, write_jsonl
 
 from assets.readers import READERS, ReadOptions, archives, detect, read_tables, read_traces
 from assets.readers.archives import MemberError, member_names, read_member
-from assets.readers.base import tables
+from assets.readers.tables import tables
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 thorough = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-def paths_within(value, prefix=()):
-    """Every path to a place in a JSON value."""
-    yield prefix
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield from paths_within(inner, (*prefix, key))
-
-
-def replaced(value, path, new):
-    """The value with another one at a place."""
-    if not path:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = replaced(value[path[0]], path[1:], new)
-    return copy
 
 
 def span(i):

@@ -1,0 +1,198 @@
+"""Model calls of tracing tools column by column: what `spans.span_record` reads span by span.
+
+A `SpanForm` gathers the spans of one file with the same attributes. Which of them gives which column is found
+once per form, prompts are read once per distinct text. A value of an unusual type makes the form hand back
+the spans in doubt (`NotCommonError`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from assets.readers.base import Columns, NotCommonError, Row, Single
+from assets.readers.memo import Memo
+from assets.readers.normalise import epochs_us, first, normal_finish_reason
+from assets.readers.spans import (
+    ALIASES,
+    TOKENS,
+    Span,
+    as_count,
+    first_token_of,
+    latency_of,
+    parsed,
+    prompt_of,
+    settings_of,
+    span_record,
+)
+from assets.readers.token_columns import Counts, add_reasoning
+
+__all__ = ["SpanForm", "SpanForms"]
+
+MAX_FORMS = 1_000
+_OWN = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source")
+_RARE = ("mlflow.", "llm.invocation_parameters")
+_PROMPTS = ("gen_ai.input.messages", "gen_ai.prompt", "gen_ai.system_instructions", "ai.prompt", "input.value",
+            "llm.input_messages.", "llm.system_instructions")  # fmt: skip
+_FIRST_TOKEN = (
+    "gen_ai.response.time_to_first_chunk",
+    "gen_ai.server.time_to_first_token",
+    "ai.response.msToFirstChunk",
+)
+
+Values: TypeAlias = tuple[Any, ...]
+
+
+class SpanForms:
+    """The forms of one file's spans."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], SpanForm | None] = {}
+        self._prompts: Memo[Row] = Memo(prompt_of)
+
+    def of(self, span: Span) -> SpanForm | None:
+        """Form of a span; None if it must be read by itself."""
+        keys = tuple(span.attributes)
+        try:
+            form = self._known[keys]
+        except KeyError:
+            form = None
+            if len(self._known) < MAX_FORMS:
+                has_output = any(key in span.attributes for key in ALIASES["output_tokens"])
+                if has_output and not any(key.startswith(_RARE) for key in keys):
+                    form = SpanForm(keys, self._prompts)
+                self._known[keys] = form
+        return form if form is not None and form.has_output(span) else None
+
+
+class SpanForm:
+    """Spans with the same attributes; see the module's docstring."""
+
+    def __init__(self, keys: tuple[str, ...], prompts: Memo[Row]) -> None:
+        self._keys = keys
+        self._output = next(key for key in ALIASES["output_tokens"] if key in keys)
+        self._prompt_keys = tuple(key for key in keys if key.startswith(_PROMPTS))
+        self._has_settings = bool(settings_of(dict.fromkeys(keys, 1)))
+        self._prompts = prompts
+
+    def has_output(self, span: Span) -> bool:
+        """True if the span certainly tells its output tokens."""
+        return span.attributes[self._output] not in (None, "")
+
+    def record(self, value: Any, number: int) -> Single:
+        """Read one span."""
+        return span_record(value, number)
+
+    def columns(self, values: list[Any], numbers: list[int]) -> Columns:
+        """Read many spans of this form."""
+        spans: list[Span] = values
+        listed = zip(*[span.attributes.values() for span in spans], strict=True)
+        told: dict[str, Values] = dict(zip(self._keys, listed, strict=True))
+        found = {column: _one(told, aliases) for column, aliases in ALIASES.items()}
+        columns: dict[str, Any] = {**found, **_token_columns(found, len(spans)), **_times(spans)}
+        finish = found["finish_reason"]
+        columns["finish_reason"] = None if finish is None else _finish_reasons(finish)
+        columns |= self._prompt_columns(told, len(spans))
+        for name in _OWN:
+            columns[name] = told.get(f"foretell.{name}")
+        if (ids := told.get("foretell.query_id")) is not None:
+            others = columns.get("query_id") or [None] * len(spans)
+            columns["query_id"] = [own or other for own, other in zip(ids, others, strict=True)]
+        if self._has_settings:
+            columns["settings"] = [settings_of(span.attributes) for span in spans]
+        if any(key in told for key in _FIRST_TOKEN):
+            columns["time_to_first_token_s"] = [first_token_of(span.attributes) for span in spans]
+        columns["trace_id"] = [span.trace_id for span in spans]
+        columns["request_id"] = [f"{span.trace_id}/{span.span_id}" for span in spans]
+        if (ids := told.get("foretell.request_id")) is not None:
+            columns["request_id"] = [own or made for own, made in zip(ids, columns["request_id"], strict=True)]
+        columns["model"] = _coalesced([found["request_model"], found["response_model"]])
+        return {
+            name: list(column) if isinstance(column, tuple) else column
+            for name, column in columns.items()
+            if column is not None
+        }
+
+    def _prompt_columns(self, told: dict[str, Values], n: int) -> dict[str, list[str | None]]:
+        keys = self._prompt_keys
+        if not keys:
+            return {}
+        texts = list(zip(*[told[key] for key in keys], strict=True))
+        if any(type(text) is not str for row in texts for text in row):
+            raise NotCommonError
+        rows = [self._prompts.get((keys, row), sum(map(len, row)), dict(zip(keys, row, strict=True))) for row in texts]
+        return {name: [row[name] for row in rows] for name in ("prompt_text", "query_id")}
+
+
+def _one(told: dict[str, Values], aliases: tuple[str, ...]) -> Values | None:
+    return _coalesced([told.get(alias) for alias in aliases])
+
+
+def _coalesced(columns: list[Values | None]) -> Values | None:
+    """`first` of each row."""
+    present = [column for column in columns if column is not None]
+    if not present:
+        return None
+    if None not in present[0] and "" not in present[0]:
+        return present[0]
+    return tuple(first(*row) for row in zip(*present, strict=True))
+
+
+def _token_columns(found: dict[str, Values | None], n: int) -> dict[str, pa.Array]:
+    """Counts as `spans.make_inclusive` leaves them."""
+    counts = {column: _counts(found[column], n) for column in TOKENS}
+    n_in, read, write = (counts[f"{name}_tokens"] for name in ("input", "cache_read", "cache_write"))
+    cache = read.values + write.values
+    is_exclusive = n_in.known & (cache > n_in.values)
+    counts["input_tokens"] = Counts(n_in.values + np.where(is_exclusive, cache, 0), n_in.known)
+    counts["output_tokens"] = add_reasoning(counts, counts["total_tokens"])
+    return {column: values.array() for column, values in counts.items()}
+
+
+def _counts(values: Values | None, n: int) -> Counts:
+    if values is None:
+        return Counts.unknown(n)
+    if not set(map(type, values)) <= {int, type(None)}:
+        values = tuple(map(as_count, values))
+        if not set(map(type, values)) <= {int, type(None)}:
+            raise NotCommonError
+    return Counts.of(list(values))
+
+
+def _finish_reasons(values: Values) -> list[str | None]:
+    known: dict[Any, str | None] = {}
+    reasons: list[str | None] = []
+    for value in values:
+        try:
+            key = tuple(value) if type(value) is list else value
+            reasons.append(known[key])
+        except KeyError:
+            known[key] = normal_finish_reason(parsed(value))
+            reasons.append(known[key])
+        except TypeError:  # no word and no list of words
+            raise NotCommonError from None
+    return reasons
+
+
+def _times(spans: list[Span]) -> dict[str, Any]:
+    starts, ends = [span.start for span in spans], [span.end for span in spans]
+    spent = _nanoseconds(starts, ends)
+    if spent is None:
+        latencies: Any = [latency_of(span) for span in spans]
+    else:
+        latencies = pa.array(spent.astype(np.float64) * 1e-9, mask=spent < 0)
+    return {"started_at": epochs_us(starts), "latency_s": latencies}
+
+
+def _nanoseconds(starts: list[Any], ends: list[Any]) -> NDArray[np.int64] | None:
+    """Differences, where all times are known and fit."""
+    if (
+        set(map(type, starts)) | set(map(type, ends)) != {int}
+        or min(*starts, *ends) <= 0
+        or max(*starts, *ends) >= 2**62
+    ):
+        return None
+    return np.array(ends, dtype=np.int64) - np.array(starts, dtype=np.int64)
