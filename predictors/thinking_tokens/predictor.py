@@ -16,15 +16,11 @@ from predictors.thinking_tokens.adaptation import common_spread, learn_anchors
 from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
 from predictors.thinking_tokens.context import (
     CONFIG,
-    MEAN_RESIDUALS,
-    N_PILOTS,
     FlatContext,
     flatten_context,
     sample_context,
-    summarise_context,
 )
-from predictors.thinking_tokens.copula import ContextRuns, QueryCopula, normal_scores
-from predictors.thinking_tokens.details import DetailCentres
+from predictors.thinking_tokens.copula import ContextRuns
 from predictors.thinking_tokens.distribution import (
     COLD,
     HEAD_LEVELS,
@@ -36,9 +32,8 @@ from predictors.thinking_tokens.distribution import (
 )
 from predictors.thinking_tokens.features import SETTINGS, TextEmbedding, settings_matrix
 from predictors.thinking_tokens.hierarchy import CATEGORIES, SEPARATOR, PooledLocation, cell_keys, text_share
-from predictors.thinking_tokens.informed import InformedHeads, centred_tilt
+from predictors.thinking_tokens.knowledge import QueryKnowledge
 from predictors.thinking_tokens.log_quantiles import (
-    MIN_INFORMED,
     Floats,
     Judged,
     LogQuantilePredictor,
@@ -52,8 +47,6 @@ __all__ = ["ThinkingTokensPredictor"]
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
 QUERIES_PER_LEAF = 5
 N_PLAIN = len(CATEGORIES) + 2 + len(SETTINGS)
-MAX_CONFIGS = 24
-KEEP_DETAILS = 0.7
 
 
 class ThinkingTokensPredictor(LogQuantilePredictor):
@@ -150,8 +143,9 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
         columns = self._columns(X, embedded, base, text)
         self.cold_ = self._boosting(runs).quantiles(columns, whole, starts, runs.weight)
-        self.informed_: InformedHeads | None = None
-        self._fit_informed(runs, columns, base + text, whole, rng)
+        self.knowledge_ = QueryKnowledge().fit(
+            runs, columns[:, :N_PLAIN], base + text, whole, self.shapes_, self._boosting(runs), rng
+        )
 
     def _new_location(self) -> PooledLocation:
         return PooledLocation(intercept_penalty=self.intercept_penalty, slope_penalty=self.slope_penalty)
@@ -170,56 +164,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             text[out] = location.text_effect(runs.X[out], embedded[out])
         return base, text
 
-    def _fit_informed(
-        self, runs: Runs, columns: Floats, location: Floats, whole: Floats, rng: np.random.Generator
-    ) -> None:
-        """Learn what known runs of a query say; skipped where no query has two runs."""
-        X, configs = runs.X, cell_keys(runs.X, CONFIG)
-        residual = runs.log_tokens - location
-        codes, curves = self.shapes_.lookup(X)
-        scores = normal_scores(residual, runs.is_censored, codes, curves)
-        self.details_ = DetailCentres().fit(X, runs.details, runs.weight)
-        details = self.details_.centred(X, runs.details)
-        benchmarks = cell_keys(X, ("benchmark",))
-        self.copula_ = QueryCopula().fit(configs, benchmarks, runs.groups, scores)
-        self.context_configs_ = self.copula_.configs_[:MAX_CONFIGS]
-        target, source = sample_context(runs.groups, configs, rng, pilots=True)
-        chosen = np.unique(target)
-        if len(chosen) < MIN_INFORMED:
-            return
-        # Some forecasts know nothing but lengths: the heads learn to do without the rest.
-        keeps_details = rng.random(len(chosen)) < KEEP_DETAILS
-        context = ContextRuns(
-            np.searchsorted(chosen, target),
-            configs[source],
-            residual[source],
-            scores[source],
-            configs[source] == configs[target],
-            np.where(keeps_details[np.searchsorted(chosen, target), None], details[source], np.nan),
-        )
-        mean, deviation = self.copula_.condition(configs[chosen], benchmarks[chosen], context)
-        centre, shape = centred_tilt(curves, codes[chosen], np.array(HEAD_LEVELS), mean, deviation)
-        told = summarise_context(len(chosen), context, self.context_configs_)
-        informed = np.column_stack([columns[chosen, :N_PLAIN], mean, deviation, told])
-        signals = self._signals(configs[chosen], centre, told)
-        regime = np.full(len(chosen), WARM)
-        regime[context.target[context.is_pilot]] = PILOT
-        self.informed_ = InformedHeads(self._boosting(runs)).fit(
-            informed, location[chosen], signals, shape, whole[chosen], runs.weight[chosen], runs.groups[chosen], regime
-        )
-
-    def _signals(self, configs: NDArray[np.object_], centre: Floats, told: Floats) -> Floats:
-        """What copula, warm runs and pilots make one expect, for `InformedHeads`; shape (n_samples, 3).
-
-        The mean of n pilots counts (1 - v) / (1 - v + v / n), v the share of a run's variance that is noise.
-        """
-        noise = self.copula_.noise_of(configs)
-        warm, pilot = told[:, MEAN_RESIDUALS].T
-        n = np.maximum(told[:, N_PILOTS], 1.0)
-        return np.column_stack([centre, warm, pilot * (1 - noise) / (1 - noise + noise / n)])
-
     def _judge_informed(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
-        if self.informed_ is None:
+        if self.knowledge_.informed is None:
             return []
         configs = cell_keys(runs.X, CONFIG)
         judged = []
@@ -285,10 +231,10 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
             censored = self._aligned(is_censored, X, "is_censored").to_numpy(dtype=bool)
         adapted = copy.copy(self)
         adapted.location_, adapted.shapes_ = copy.deepcopy(self.location_), copy.deepcopy(self.shapes_)
-        adapted.copula_ = copy.deepcopy(self.copula_)
+        adapted.knowledge_ = self.knowledge_.with_own_copula()
         embedded, known = self._embed(X), flatten_context(X)
         context = ContextRuns.none() if known is None else self._context_runs(X, embedded, known)
-        parts = adapted.location_, adapted.shapes_, adapted.copula_
+        parts = adapted.location_, adapted.shapes_, adapted.knowledge_.copula
         learn_anchors(*parts, X, embedded, np.log(np.maximum(tokens, 1.0)), censored, context)
         return adapted
 
@@ -316,13 +262,13 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
     def known_models(self) -> frozenset[str]:
         """Models that were trained on, and those that `adapt` has added."""
         self._check_fitted()
-        return frozenset(config.split(SEPARATOR)[0] for config in self.copula_.configs_)
+        return frozenset(config.split(SEPARATOR)[0] for config in self.knowledge_.copula.configs_)
 
     @property
     def known_configs(self) -> list[tuple[str, str]]:
         """Pairs of model and effort (empty where none was given) that runs were learnt from."""
         self._check_fitted()
-        pairs = (config.split(SEPARATOR) for config in self.copula_.configs_)
+        pairs = (config.split(SEPARATOR) for config in self.knowledge_.copula.configs_)
         return [(model, effort) for model, effort in pairs]
 
     @property
@@ -332,7 +278,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         Where nothing was repeated it rests on an assumption: noise is a quarter of the variance of a run.
         """
         self._check_fitted()
-        spread = common_spread(self.shapes_) * float(np.sqrt(np.mean(self.copula_.noise_)))
+        spread = common_spread(self.shapes_) * float(np.sqrt(np.mean(self.knowledge_.copula.noise_)))
         return float(np.exp(1.645 * spread))
 
     def shared_deviation(self, X: pd.DataFrame) -> pd.Series:
@@ -353,7 +299,8 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         values = (base + text)[:, None] + shape
         heads = Heads.cold(values, codes, curves)
         if known is not None:
-            heads = self._inform(X, heads, base + text, self._context_runs(X, embedded, known), columns)
+            context = self._context_runs(X, embedded, known)
+            heads = self.knowledge_.inform(X, heads, columns[:, :N_PLAIN], base + text, context, self._is_trained(X))
         cold = (heads.regime == COLD) & self._is_trained(X)
         if cold.any():
             heads.values[cold] += self._boosting().predict(self.cold_, columns[cold])
@@ -362,37 +309,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
     def _context_runs(self, X: pd.DataFrame, embedded: Floats, known: FlatContext) -> ContextRuns:
         location = self.location_.intercept(known.frame)
         location += self.location_.text_effect(known.frame, embedded[known.target])
-        residual = np.log(np.maximum(known.output_tokens, 1.0)) - location
-        codes, curves = self.shapes_.lookup(known.frame)
-        configs = cell_keys(known.frame, CONFIG)
-        return ContextRuns(
-            known.target,
-            configs,
-            residual,
-            normal_scores(residual, known.is_censored, codes, curves),
-            configs == cell_keys(X, CONFIG)[known.target],
-            self.details_.centred(known.frame, known.details),
-        )
-
-    def _inform(self, X: pd.DataFrame, heads: Heads, location: Floats, context: ContextRuns, columns: Floats) -> Heads:
-        """Heads of the forecasts that know runs of their query, the others as they were."""
-        mean, deviation = self.copula_.condition(cell_keys(X, CONFIG), cell_keys(X, ("benchmark",)), context)
-        regime = np.full(len(X), COLD)
-        regime[context.target] = WARM
-        regime[context.target[context.is_pilot]] = PILOT
-        values = heads.values.copy()
-        rows = regime != COLD
-        centre, shape = centred_tilt(heads.curves, heads.codes, np.array(HEAD_LEVELS), mean, deviation)
-        values[rows] = (location + centre)[rows, None] + shape[rows]
-        boosted = rows & self._is_trained(X)
-        if self.informed_ is not None and boosted.any():
-            told = summarise_context(len(X), context, self.context_configs_)
-            informed = np.column_stack([columns[:, :N_PLAIN], mean, deviation, told])
-            signals = self._signals(cell_keys(X, CONFIG), centre, told)
-            values[boosted] = self.informed_.values(
-                *(part[boosted] for part in (informed, location, signals, shape, regime))
-            )
-        return Heads(values, heads.codes, heads.curves, mean, deviation, regime)
+        return self.knowledge_.context_runs(X, known, location, self.shapes_)
 
     def _is_trained(self, X: pd.DataFrame) -> NDArray[np.bool_]:
         """True for models that were trained on; what the heads learnt does not hold for others."""
@@ -404,19 +321,12 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         save_arrays(path / "location.safetensors", arrays)
         shapes, arrays = self.shapes_.state()
         save_arrays(path / "shapes.safetensors", arrays)
-        copula, arrays = self.copula_.state()
-        save_arrays(path / "copula.safetensors", arrays)
-        details, arrays = self.details_.state()
-        save_arrays(path / "details.safetensors", arrays)
         return {
             "embedding": self.embedding_.save(path / "embedding.safetensors"),
             "location": location,
             "shapes": shapes,
-            "copula": copula,
-            "details": details,
             "cold": save_boosters(path, "cold", self.cold_),
-            "informed": None if self.informed_ is None else self.informed_.save(path),
-            "context_configs": self.context_configs_,
+            **self.knowledge_.save(path),
             "categories": self.categories_,
             **self._calibration_state(),
         }
@@ -427,10 +337,7 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
         self.location_ = PooledLocation.from_state(state["location"], load_file(path / "location.safetensors"))
         self.shapes_ = PooledQuantiles.from_state(state["shapes"], load_file(path / "shapes.safetensors"))
-        self.copula_ = QueryCopula.from_state(state["copula"], load_file(path / "copula.safetensors"))
-        self.details_ = DetailCentres.from_state(state["details"], load_file(path / "details.safetensors"))
         self.cold_ = load_boosters(path, "cold", state["cold"])
-        informed = state["informed"]
-        self.informed_ = None if informed is None else InformedHeads.load(path, informed, self._boosting())
-        self.categories_, self.context_configs_ = state["categories"], state["context_configs"]
+        self.knowledge_ = QueryKnowledge.load(path, state, self._boosting())
+        self.categories_ = state["categories"]
         self._load_calibration(state)
