@@ -17,12 +17,13 @@ from assets.family import (
     FittedFamily,
     evaluate_family,
     fit_family,
-    floor_table,
     main_segments,
     prune_fits,
 )
+from assets.floor_tables import floor_table
 from assets.io import read_table
-from assets.promotion import Judged, Record, family_lock, judge
+from assets.promotion import Judged, judge
+from assets.promotion_record import Record, family_lock
 from assets.resources import Tracking, Workspace
 from assets.tracking import Fit, lists_as_text
 

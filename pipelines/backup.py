@@ -70,7 +70,7 @@ def back_up(settings: Settings, folder: Path) -> dict[str, Any]:
     DatasetError
         If there is nothing to back up, or the disk is full.
     """
-    from assets.promotion import family_lock
+    from assets.promotion_record import family_lock
     from predictors.families import FAMILIES
 
     folder = folder.resolve()

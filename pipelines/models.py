@@ -45,7 +45,7 @@ def run_models(settings: Settings, *, as_json: bool) -> None:
 
 def list_audits(settings: Settings) -> dict[str, list[str]]:
     """What people did by hand to each family, oldest first."""
-    from assets.promotion import audit_lines
+    from assets.promotion_record import audit_lines
     from pipelines.definitions import build_tracking
 
     registry = build_tracking(settings).registry()

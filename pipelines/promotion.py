@@ -23,7 +23,7 @@ def promote(settings: Settings, family: str, version: str, *, force: bool, why: 
     DatasetError
         If there is no such version or it cannot be loaded.
     """
-    from assets.promotion import family_lock, force_champion
+    from assets.promotion_record import family_lock, force_champion
     from pipelines.definitions import build_tracking
 
     registry = build_tracking(settings).registry()
@@ -43,7 +43,7 @@ def roll_back(settings: Settings, family: str, *, why: str) -> None:
     DatasetError
         If there was none.
     """
-    from assets.promotion import family_lock, rollback
+    from assets.promotion_record import family_lock, rollback
     from pipelines.definitions import build_tracking
 
     registry = build_tracking(settings).registry()
@@ -71,7 +71,7 @@ def vault_evaluation(settings: Settings, family: str, why: str) -> pd.DataFrame:
     """The Evaluation table of the champion on the vault; see `open_vault`."""
     from assets.family import FittedFamily, evaluate_family, load_newest_fit
     from assets.io import read_table
-    from assets.promotion import audit, audit_lines, family_lock
+    from assets.promotion_record import audit, audit_lines, family_lock
     from assets.vault import MIN_QUERIES, OPENINGS_PER_YEAR, sealed
     from pipelines.definitions import build_tracking
     from pipelines.evaluation import family_module

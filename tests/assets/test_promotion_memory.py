@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets import promotion
+from assets import promotion, promotion_record
 from assets.family import FittedFamily
 from assets.policy import Policy, load_policies
-from assets.promotion import Judged, Record, force_champion, judge, read_record, rollback
+from assets.promotion import Judged, judge
+from assets.promotion_record import Record, force_champion, read_record, rollback
 from assets.thinking_tokens import PIPELINE
 from assets.tracking import CHAMPION, SHADOW, Registry
 from assets.vault import sealed
@@ -290,14 +291,14 @@ def test_store_that_is_down_is_an_error_and_no_empty_registry(monkeypatch: pytes
     with pytest.raises(Exception, match="HTTPConnectionPool"):
         down.champion(FAMILY)
     with pytest.raises(Exception, match="HTTPConnectionPool"):
-        promotion.settle(down, FAMILY)
+        promotion_record.settle(down, FAMILY)
 
 
 def test_alias_moved_by_hand_is_taken_over_and_the_shadow_dropped(registry, examples, models) -> None:
     night_of(registry, examples, models["weak"], 1, 8)
     night_of(registry, examples, models["good"], 2, 12)
     registry.point(FAMILY, CHAMPION, "2")
-    record = promotion.settle(registry, FAMILY)
+    record = promotion_record.settle(registry, FAMILY)
     assert (record.champion, record.shadow, record.action) == ("2", None, "adopt")
     assert registry.aliases(FAMILY) == {CHAMPION: "2"}
 
@@ -318,7 +319,7 @@ def test_force_and_rollback_leave_an_audit_line_and_drop_the_shadow(registry, ex
     assert registry.aliases(FAMILY) == {CHAMPION: "3"}
     back = rollback(registry, FAMILY, "it was slower")
     assert back.champion == "1"
-    lines = promotion.audit_lines(registry, FAMILY)
+    lines = promotion_record.audit_lines(registry, FAMILY)
     assert [line.split(": ", 1)[1] for line in lines] == [
         "force: 1 -> 3: the provider changed its tokenizer",
         "rollback: 3 -> 1: it was slower",
@@ -333,7 +334,7 @@ def test_impossible_orders_by_hand_are_refused(registry, examples, models) -> No
         force_champion(registry, FAMILY, "1", "why not")
     with pytest.raises(DatasetError, match="no version 9"):
         force_champion(registry, FAMILY, "9", "typing error")
-    assert promotion.audit_lines(registry, FAMILY) == []
+    assert promotion_record.audit_lines(registry, FAMILY) == []
 
 
 def test_shadow_that_cannot_be_read_is_dropped_in_the_end(registry, examples, models) -> None:

@@ -26,7 +26,7 @@ import typer
 import yaml
 from test_servers import free_port
 
-from assets.promotion import read_record
+from assets.promotion_record import read_record
 from assets.tracking import Registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -159,6 +159,7 @@ class Postgres:
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[Postgres]:
+    psycopg2 = pytest.importorskip("psycopg2", reason="pip install dagster-postgres psycopg2-binary")
     pytest.importorskip("dagster_postgres", reason="pip install dagster-postgres psycopg2-binary")
     folders = [Path(path) for path in os.environ["PATH"].split(os.pathsep)]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -182,11 +183,15 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     start = [bin_ / "pg_ctl", "-D", data / "db", "-w", "-o", options, "-l", data / "log", "start"]
     subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=data, timeout=60, **who)
     try:
-        line = ["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "foretell", "-d", "postgres"]
-        subprocess.run(
-            [bin_ / line[0], *line[1:], "-f", EXAMPLES / "initdb.sql"], check=True, capture_output=True, timeout=60
-        )
-        yield Postgres(port)
+        server = Postgres(port)
+        store = psycopg2.connect(server.uri("postgres"))
+        store.autocommit = True  # a database cannot be made within a transaction
+        with store.cursor() as cursor:
+            for statement in (EXAMPLES / "initdb.sql").read_text("utf-8").split(";"):
+                if statement.strip():
+                    cursor.execute(statement)
+        store.close()
+        yield server
     finally:
         stop = [bin_ / "pg_ctl", "-D", data / "db", "-m", "fast", "stop"]
         subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=data, timeout=60, **who)
