@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,6 @@ from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from predictors.errors import DatasetError, InvalidInputError
 from predictors.families import FAMILIES
-from predictors.schemas import as_evaluation
 
 __all__ = [
     "FamilyPipeline",
@@ -37,7 +36,6 @@ __all__ = [
     "save_fit",
 ]
 
-FLOORS = ("crps", "mae", "mse")
 LAKE = "lake"
 
 
@@ -237,54 +235,3 @@ def forecasts_by_cell(
     cells = rows.drop_duplicates("cell_id").set_index("cell_id")
     X = pipeline.inputs(cells)
     return {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
-
-
-def floor_table(pipeline: FamilyPipeline, examples: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
-    """The noise floor of every segment and metric over all splits, as Evaluation rows without an error.
-
-    Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known. Outcomes that
-    bring a standard error of their own (`standard_error`) need no repeats.
-    """
-    from predictors import metrics
-
-    estimators = {name: getattr(metrics, f"{name}_floor") for name in FLOORS}
-    rows: list[dict[str, object]] = []
-    for segment, runs in _segments(pipeline, examples[~examples["is_capped"]].drop(columns="split")):
-        for metric, estimate in estimators.items():
-            floor = estimate(runs, scale=pipeline.scale)
-            rows.append(
-                {
-                    "predictor": "none",
-                    "family": pipeline.family,
-                    "dataset": dataset,
-                    "split": "all",
-                    "segment": segment,
-                    "metric": metric,
-                    "noise_floor": floor.value,
-                    "floor_ci_lower": floor.ci_lower,
-                    "floor_ci_upper": floor.ci_upper,
-                    "floor_source": floor.method,
-                    "n_queries": floor.n_queries,
-                    "n_replicates": floor.n_replicates,
-                }
-            )
-    table = as_evaluation(rows)
-    return add_noise_floors(table, examples) if "standard_error" in examples else table
-
-
-def _segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every segment, and the replicated cells of one where they are only a part of it."""
-    several = runs.groupby("cell_id")["cell_id"].transform("size") >= 2
-    for name, part in _whole_segments(pipeline, runs):
-        yield name, part
-        repeated = several.loc[part.index]
-        if repeated.any() and not repeated.all():
-            yield f"{name},replicated", part[repeated]
-
-
-def _whole_segments(pipeline: FamilyPipeline, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield "all", runs
-    for keys in _telling_segments(pipeline, runs):
-        columns = [keys] if isinstance(keys, str) else list(keys)
-        for values, part in runs.groupby(columns, observed=True):
-            yield ",".join(f"{c}={v}" for c, v in zip(columns, values, strict=True)), part

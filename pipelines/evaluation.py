@@ -46,7 +46,7 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFr
 
 def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
     """The noise floor of every segment of `dataset`, over all splits; raises as `evaluate_dataset` does."""
-    from assets.family import floor_table
+    from assets.floor_tables import floor_table
 
     module = _module_with(family, dataset)
     with settings.open_engine():

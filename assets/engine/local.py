@@ -59,7 +59,7 @@ class Engine(Protocol):
     def group(
         self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
     ) -> list[R]:
-        """Bring rows together and apply `function` to each bundle.
+        """Bring rows together and apply `function` to each bundle, none of which is empty.
 
         Rows whose column `by` (an unsigned integer, such as a hash) is equal end in the same bundle, whatever
         items they were read from. `read` should keep to narrow columns: they are what moves.
@@ -99,7 +99,7 @@ class LocalEngine:
                 n_bundles = 1 + n_held * len(items) // (position * self.rows_at_once)
                 frames = chain(_given_up(held), (read(item) for item in items[position:]))
                 return _group_on_disk(frames, by, function, n_bundles)
-        return [function(pd.concat(held, ignore_index=True))] if held else []
+        return [function(pd.concat(held, ignore_index=True))] if n_held else []
 
 
 def _given_up(held: list[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -46,9 +46,15 @@ class Table:
         return cls(tuple(files))
 
     @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        first = self.parts[0]
+        return list(first.columns) if isinstance(first, pd.DataFrame) else _footer(first, pq.read_schema).names
+
+    @property
     def n_rows(self) -> int:
         """Rows of all parts; of files only the footers are read."""
-        return sum(len(p) if isinstance(p, pd.DataFrame) else _footer_rows(p) for p in self.parts)
+        return sum(len(p) if isinstance(p, pd.DataFrame) else _footer(p, pq.read_metadata).num_rows for p in self.parts)
 
     def collect(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows in this process."""
@@ -81,10 +87,11 @@ def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
     return [frame.iloc[start:end] for start, end in pairwise(ends)]
 
 
-def _footer_rows(path: str) -> int:
+def _footer(path: str, read: Callable[[Any], Any]) -> Any:
+    """What the end of a parquet file says of it."""
     if "://" not in path:
-        return int(pq.read_metadata(path).num_rows)
+        return read(path)
     import fsspec
 
     with fsspec.open(path) as file:
-        return int(pq.read_metadata(file).num_rows)
+        return read(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -91,6 +91,13 @@ class PartialFloor:
             self.weighted.merge(other.weighted),
         )
 
+    def replicated(self) -> PartialFloor | None:
+        """The same of the cells with two runs or more, where these are some but not all; None where they are not."""
+        if not 0 < self.support.n_repeated < self.support.n_cells:
+            return None
+        support = replace(self.support, n_cells=self.support.n_repeated)
+        return replace(self, support=support, n_runs=self.n_repeated_runs, n_queries=self.n_repeated_queries)
+
     def floor(self) -> NoiseFloor:
         """What `noise_floor` would say of the whole table."""
         kind = PARTIAL_FLOORS[self.metric]
@@ -124,7 +131,7 @@ def partial_floors(runs: pd.DataFrame, scale: Scale = "identity") -> dict[str, P
 
 
 def floor_columns(runs: Replicates, per_cell: dict[str, Floats], weight: Floats) -> dict[str, Floats]:
-    """Per query: the weights of its cells, and each of `per_cell` times weight, summed; NaN counts as 0 where weight is 0."""
+    """Per query: weights of its cells, and `per_cell` times weight, summed; NaN counts as 0 where weight is 0."""
     n = int(runs.query.max()) + 1
     columns = {"weight": weight, **{k: np.where(weight > 0, weight * v, 0.0) for k, v in per_cell.items()}}
     return {name: np.asarray(np.bincount(runs.query, values, n), dtype=np.float64) for name, values in columns.items()}

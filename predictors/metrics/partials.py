@@ -62,6 +62,8 @@ def _split(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _sum_of_products(columns: Mapping[str, Floats], names: Monomial) -> Fraction:
+    if any(not columns[name].any() for name in names):
+        return Fraction(0)
     terms = [columns[names[0]]]
     for name in names[1:]:
         terms = [part for term in terms for part in _product(term, columns[name])]
