@@ -21,7 +21,6 @@ from assets.family import (
     prune_fits,
 )
 from assets.floor_tables import floor_table
-from assets.floor_tables import floor_table
 from assets.io import read_table
 from assets.promotion import Judged, judge
 from assets.promotion_record import Record, family_lock
