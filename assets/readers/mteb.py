@@ -7,8 +7,8 @@ Two layouts are read:
   f4cc6c8b365a3c779dbc708d6affe0b0355b2ddf (CC0) and the metadata of the package ``mteb`` (Apache-2.0);
 - the results layout itself, ``results/<model>/<revision>/<task>.json``, with its repeated experiments.
 
-Task metadata comes from the snapshot. Scores are in
-points (0-100). Citation: Muennighoff et al. (2023), MTEB: Massive Text Embedding Benchmark.
+Task metadata comes from the snapshot, or from the package ``mteb`` (`mteb_package`). Scores are in points (0-100).
+Citation: Muennighoff et al. (2023), MTEB: Massive Text Embedding Benchmark.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from assets.readers.mteb_package import package_tasks
 from predictors.benchmark_scores.leakage import leak_groups
 from predictors.errors import DatasetError
 from predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
@@ -50,6 +52,8 @@ _FORMATS = {
 def load_mteb_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read the prepared snapshot: text tasks that have a description.
 
+    Without ``mteb_tasks.parquet`` the tasks are described by the package ``mteb``, where it is installed.
+
     Returns
     -------
     descriptions : DataFrame
@@ -67,9 +71,12 @@ def load_mteb_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     tables = {}
     for name in ("scores", "tasks", "models"):
         path = folder / f"mteb_{name}.parquet"
-        if not path.is_file():
+        if path.is_file():
+            tables[name] = pd.read_parquet(path)
+        elif name == "tasks" and find_spec("mteb") is not None:
+            tables[name] = package_tasks()
+        else:
             raise DatasetError(f"{path}: the MTEB snapshot lacks this file; see docs/benchmark_scores.md")
-        tables[name] = pd.read_parquet(path)
     tasks = tables["tasks"].query("modalities == 'text'").drop_duplicates("task")
     scores = tables["scores"][tables["scores"]["task"].isin(tasks["task"])]
     tasks = tasks[tasks["task"].isin(scores["task"])].sort_values("task", ignore_index=True)

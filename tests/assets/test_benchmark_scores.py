@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from assets.benchmark_scores import (
 from assets.readers.lm_eval_scores import describe_tasks as describe_harness
 from assets.readers.lm_eval_scores import read_lm_eval_results, read_task_readmes
 from assets.readers.mteb import describe_tasks, load_mteb_snapshot, read_mteb_results
+from assets.readers.mteb_package import package_tasks
 from assets.score_evaluation import evaluate_scores, time_forward, with_known_scores
 from assets.score_noise import add_noise_floors
 from assets.sources import Sources
@@ -98,6 +101,43 @@ def test_mteb_metadata_becomes_the_seven_fields_without_counts() -> None:
     assert row["difficulty"] == "topic classification; short texts."
     assert row["published_at"] == pd.Timestamp("2020-05-31", tz="UTC")
     assert not any("2048" in str(row[name]) for name in ("task", "data_collection", "difficulty", "subset"))
+
+
+def _package_metadata() -> SimpleNamespace:
+    """One task as the package ``mteb`` describes it."""
+    texts = {"average_text_length": 120.0, "unique_texts": 2040}
+    labels = {"unique_labels": 6, "labels": {"0": {"count": 7}}}
+    stats = {"num_samples": 2048, "text_statistics": texts, "label_statistics": labels}
+    return SimpleNamespace(
+        name="FooClassification", description="Topics of forum posts.", type="Classification", modalities=["text"],
+        languages=["eng", "deu"], main_score="accuracy", date=("2019-01-01", "2020-05-31"), domains=["Web", "Written"],
+        task_subtypes=["Topic classification"], license="mit", annotations_creators="human-annotated",
+        sample_creation="found", reference="https://example.org", eval_splits=["test"],
+        descriptive_stats={"train": {"num_samples": 9}, "test": {**stats, "hf_subset_descriptive_stats": {"a": 1}}},
+    )  # fmt: skip
+
+
+def test_the_package_describes_a_task_as_the_snapshot_does() -> None:
+    tasks = package_tasks([_package_metadata()])
+    assert not [name for name in tasks if "hf_subset" in name or name.endswith("labels__labels")]
+    row = describe_tasks(tasks).iloc[0]
+    assert (row["n_classes"], row["n_items"], row["languages"], row["domain"]) == (6, 2048, "deu|eng", "Web|Written")
+    assert row["difficulty"] == "topic classification; short texts."
+    assert row["published_at"] == pd.Timestamp("2020-05-31", tz="UTC")
+
+
+def test_a_task_without_statistics_has_none() -> None:
+    bare = _package_metadata()
+    bare.descriptive_stats, bare.domains, bare.date = None, None, None
+    row = describe_tasks(package_tasks([bare])).iloc[0]
+    assert pd.isna(row["n_items"])
+    assert pd.isna(row["published_at"])
+
+
+def test_without_the_package_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mteb", None)
+    with pytest.raises(DatasetError, match="pip install mteb"):
+        package_tasks()
 
 
 def test_harness_results_of_either_layout_come_out_in_points(tmp_path: Path) -> None:
