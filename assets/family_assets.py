@@ -26,6 +26,7 @@ from assets.promotion import Judged, judge
 from assets.promotion_record import Record, family_lock
 from assets.resources import Tracking, Workspace
 from assets.tracking import Fit, lists_as_text
+from assets.window import choose_window, within_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,36 +87,40 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
     )
     def model(examples: pd.DataFrame, workspace: Workspace, tracking: Tracking) -> dg.MaterializeResult:
         started = time.perf_counter()
-        examples = _window(pipeline, examples, workspace, tracking)
-        fitted = _fit(pipeline, examples, workspace)
+        policy = tracking.policy(family)
+        rows = training_rows(examples, _history(pipeline, workspace), policy)
+        window = choose_window(pipeline, rows, policy)
+        rows = within_window(rows, window.days)
+        fitted = _fit(pipeline, rows, workspace)
         row: dict[str, Any] = {
             "digest": fitted.digest,
             "data_digest": fitted.data_digest,
             "predictor": type(fitted.predictor).__name__,
             "n_samples": fitted.predictor.n_samples_,
+            "window_days": window.days,
         }
         seconds = dg.MetadataValue.float(time.perf_counter() - started)
         return dg.MaterializeResult(
-            value=pd.DataFrame([row]),
-            metadata={**row, "rows": len(examples), "seconds": seconds},
+            value=pd.DataFrame([row]).astype({"window_days": "Int64"}),
+            metadata={**row, "rows": len(rows), "seconds": seconds, "window_days": window.reason},
             data_version=dg.DataVersion(fitted.digest),
         )
 
     @dg.asset(
         name=f"{family}_evaluation",
-        ins=examples_in,
-        deps=[model],
+        ins={**examples_in, "fit": dg.AssetIn(f"{family}_model")},
         group_name=family,
         owners=OWNERS,
         kinds={"parquet"},
         description="One row per predictor, split, segment and metric: error, noise floor, excess, skill.",
     )
-    def evaluation(examples: pd.DataFrame, workspace: Workspace, tracking: Tracking) -> dg.MaterializeResult:
+    def evaluation(
+        examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
+    ) -> dg.MaterializeResult:
 
         from predictors.plots import plot_error_by_segment
 
-        examples = _window(pipeline, examples, workspace, tracking)
-
+        examples = _window(pipeline, examples, fit, workspace, tracking)
         fitted = _fit(pipeline, examples, workspace)
         table = evaluate_family(pipeline, fitted, examples, dataset=pipeline.dataset)
         file = workspace.reports_path / f"{family}_evaluation.png"
@@ -124,8 +129,11 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
 
     @dg.asset(
         name=f"{family}_registered_model",
-        ins={**examples_in, "evaluation": dg.AssetIn(f"{family}_evaluation")},
-        deps=[model],
+        ins={
+            **examples_in,
+            "fit": dg.AssetIn(f"{family}_model"),
+            "evaluation": dg.AssetIn(f"{family}_evaluation"),
+        },
         group_name=family,
         owners=OWNERS,
         kinds={"mlflow"},
@@ -136,12 +144,13 @@ def build_family_assets(pipeline: FamilyPipeline, *, fresh_hours: int = 36) -> S
     def registered_model(
         context: dg.AssetExecutionContext,
         examples: pd.DataFrame,
+        fit: pd.DataFrame,
         evaluation: pd.DataFrame,
         workspace: Workspace,
         tracking: Tracking,
     ) -> dg.MaterializeResult:
         drifted_on = drift_start(examples, _history(pipeline, workspace))
-        examples = _window(pipeline, examples, workspace, tracking)
+        examples = _window(pipeline, examples, fit, workspace, tracking)
         back = {"dagster.run_id": context.run_id, "dagster.asset": context.asset_key.to_user_string()}
         row = register_fit(pipeline, examples, evaluation, workspace, tracking, drifted_on=drifted_on, dagster=back)
         told = {k: v for k, v in row.items() if v is not None}
@@ -251,8 +260,13 @@ def _fit(pipeline: FamilyPipeline, examples: pd.DataFrame, workspace: Workspace)
         return fit_family(pipeline, examples, store=workspace.models_path)
 
 
-def _window(pipeline: FamilyPipeline, examples: pd.DataFrame, workspace: Workspace, tracking: Tracking) -> pd.DataFrame:
-    return training_rows(examples, _history(pipeline, workspace), tracking.policy(pipeline.family))
+def _window(
+    pipeline: FamilyPipeline, examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
+) -> pd.DataFrame:
+    """The rows of the newest fit, which chose its window."""
+    rows = training_rows(examples, _history(pipeline, workspace), tracking.policy(pipeline.family))
+    days = fit["window_days"].iloc[0] if "window_days" in fit else None
+    return within_window(rows, None if pd.isna(days) else int(days))
 
 
 def _history(pipeline: FamilyPipeline, workspace: Workspace) -> pd.DataFrame:
