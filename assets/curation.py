@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.censoring import mark_censored
 from assets.readers.base import RAW_SCHEMA, TOKEN_COLUMNS, empty_rejects, raw_frame
@@ -89,27 +91,29 @@ def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = N
     """
     rejects = empty_rejects() if rejects is None else rejects
     frame = _typed(raw)
-    frame = frame.sort_values(["source", "request_id", "source_file", "source_line"], kind="stable", ignore_index=True)
     impossible = _impossible(frame)
-    quarantined = [_quarantine(frame[impossible != ""], impossible[impossible != ""]), _from_rejects(rejects)]
-    frame = frame[impossible == ""].reset_index(drop=True)
+    is_bad = impossible != ""
+    bad = _by_key(frame, is_bad)
+    quarantined = [_quarantine(bad, impossible[bad.index]), _from_rejects(rejects)]
+    frame = frame[~is_bad] if is_bad.any() else frame
 
-    is_repeat, is_conflict = _repeated_keys(frame)
+    repeats, is_conflict = _repeated_keys(frame)
     reason = "the key came before with other content (`source`, `request_id` must name one request)"
     remedy = "give sources that number their requests alike different names"
-    quarantined.append(_quarantine(frame[is_conflict], pd.Series(reason, index=frame.index[is_conflict]), remedy))
-    n_duplicates = int((is_repeat & ~is_conflict).sum())
-    frame = frame[~is_repeat].reset_index(drop=True)
+    conflicts = repeats[is_conflict]
+    quarantined.append(_quarantine(conflicts, pd.Series(reason, index=conflicts.index), remedy))
+    n_duplicates = len(repeats) - len(conflicts)
+    frame = frame.drop(index=repeats.index) if len(repeats) else frame
 
-    frame = _derived(frame)
-    valid, bad = split_valid(frame[_TRACE_COLUMNS], RequestTraces)
+    frame = _in_time(_derived(frame))
+    traces, bad = split_valid(frame[_TRACE_COLUMNS], RequestTraces)
+    bad = _by_key(bad)
     quarantined.append(_quarantine(bad, bad["reason"]))
-    frame = frame.loc[valid.index]
-    order = valid.sort_values(["started_at", "source", "request_id"], kind="stable").index
-    traces, frame = valid.loc[order].reset_index(drop=True), frame.loc[order].reset_index(drop=True)
+    frame = frame.loc[traces.index].reset_index(drop=True) if len(bad) else frame
+    traces = traces.reset_index(drop=True)
     traces["replicate"] = _replicates(traces, frame["replicate_hint"])
     traces[["cost_usd", "price_version"]] = _priced(traces, price)
-    warnings = trace_warnings(traces, frame)
+    warnings = _warned(traces, frame)
     quarantine = Quarantine.validate(pd.concat(quarantined, ignore_index=True))
     return Curated(traces, quarantine, len(raw) + len(rejects), n_duplicates, warnings)
 
@@ -125,6 +129,9 @@ def _typed(raw: pd.DataFrame) -> pd.DataFrame:
     columns = {}
     for name, dtype in empty.dtypes.items():
         values = raw[name] if name in raw else pd.Series(None, index=raw.index, dtype="object")
+        if values.dtype == dtype:
+            columns[name] = values
+            continue
         if values.dtype == object:
             values = values.where(values.notna(), None)  # pd.NA is no float
         try:
@@ -152,19 +159,29 @@ def _impossible(frame: pd.DataFrame) -> pd.Series:
     return reasons
 
 
-def _repeated_keys(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Rows whose key came before, and those among them whose content differs from the first."""
+def _by_key(frame: pd.DataFrame, mask: pd.Series | None = None) -> pd.DataFrame:
+    """Rows in an order that does not depend on how they came."""
+    rows = frame if mask is None else frame[mask]
+    return rows.sort_values(["source", "request_id", "source_file", "source_line"], kind="stable")
+
+
+def _repeated_keys(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Rows whose key came before, by file and line, and which of them differ in content from the first."""
     key = ["source", "request_id"]
-    is_repeat = frame.duplicated(key)
-    if not is_repeat.any():
-        return is_repeat, is_repeat
-    in_play = frame.duplicated(key, keep=False)
-    content = frame.loc[in_play].drop(columns=_NOT_CONTENT)
-    digest = pd.util.hash_pandas_object(content, index=False)
-    first = digest.groupby([content[name] for name in key]).transform("first")
-    is_conflict = pd.Series(False, index=frame.index)
-    is_conflict[in_play] = (digest != first).to_numpy()
-    return is_repeat, is_conflict & is_repeat
+    in_play = _by_key(frame, frame.duplicated(key, keep=False))
+    is_repeat = in_play.duplicated(key)
+    digest = pd.util.hash_pandas_object(in_play.drop(columns=_NOT_CONTENT), index=False)
+    first = digest.groupby([in_play[name] for name in key]).transform("first")
+    return in_play[is_repeat], (digest != first)[is_repeat]
+
+
+def _in_time(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by time and key, which is unique."""
+    keys = ["started_at", "source", "request_id"]
+    table = pa.table({name: pa.array(frame[name]) for name in keys})
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in keys]).to_numpy()
+    in_order = frame if (order[1:] > order[:-1]).all() else frame.take(order)
+    return in_order.reset_index(drop=True)
 
 
 def _derived(frame: pd.DataFrame) -> pd.DataFrame:
@@ -181,21 +198,27 @@ def _derived(frame: pd.DataFrame) -> pd.DataFrame:
         frame[column] = frame[column].mask((frame[column] < 0) | np.isinf(frame[column]))
     frame["top_p"] = frame["top_p"].mask(frame["top_p"] > 1)
     frame["repeat_prob"] = frame["repeat_prob"].mask((frame["repeat_prob"] <= 0) | (frame["repeat_prob"] > 1))
-    frame["is_censored"], frame["max_tokens"] = mark_censored(frame)
+    limits = frame[["model", "config_hash", "output_tokens", "max_tokens", "finish_reason"]]
+    frame["is_censored"], frame["max_tokens"] = mark_censored(limits)
     return frame
 
 
 def _query_ids(frame: pd.DataFrame) -> pd.Series:
-    ids = frame["query_id"].where(frame["query_id"].str.fullmatch(r"[0-9a-f]{64}").fillna(False).astype(bool))
-    hashable = ids.isna() & frame["prompt_text"].notna()
-    if hashable.any():
-        ids[hashable] = frame.loc[hashable, "prompt_text"].map(query_id_of_text)
+    ids = frame["query_id"]
+    is_id = ids.str.fullmatch(r"[0-9a-f]{64}").fillna(False).astype(bool)
+    if is_id.all():
+        return ids
+    ids = ids.where(is_id)
+    texts = frame.loc[~is_id, "prompt_text"].dropna()
+    if len(texts):
+        distinct = {text: query_id_of_text(text) for text in texts.unique()}
+        ids[texts.index] = texts.map(distinct)
     # Without text the item of a benchmark is the query; without that nobody can tell two queries alike.
-    item = "item:" + frame["benchmark"].fillna("") + "/" + frame["item_id"]
-    alone = "request:" + frame["source"] + "/" + frame["request_id"]
-    missing = ids.isna()
-    if missing.any():
-        ids[missing] = item[missing].fillna(alone[missing]).map(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    rest = frame[ids.isna()]
+    if len(rest):
+        item = "item:" + rest["benchmark"].fillna("") + "/" + rest["item_id"]
+        alone = "request:" + rest["source"] + "/" + rest["request_id"]
+        ids[rest.index] = item.fillna(alone).map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     return ids
 
 
@@ -210,9 +233,29 @@ def _config_hashes(frame: pd.DataFrame) -> pd.Series:
 
 
 def _replicates(traces: pd.DataFrame, hint: pd.Series) -> pd.Series:
-    """Number the runs of one query x model x configuration: in the order the source tells, else by time and key."""
-    order = traces.assign(hint=hint).sort_values(["hint", "started_at", "source", "request_id"], kind="stable")
-    return order.groupby(["query_id", "model", "config_hash"], sort=False).cumcount().astype("Int64").sort_index()
+    """Number the runs of one query x model x configuration: in the order the source tells, else by time and key.
+
+    `traces` are in the order of time and key.
+    """
+    group = traces[["query_id", "model", "config_hash"]]
+    if hint.notna().any():
+        group = group.loc[hint.sort_values(kind="stable").index]
+    return group.groupby(list(group), sort=False).cumcount().astype("Int64").sort_index()
+
+
+def _warned(traces: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """`trace_warnings` on the columns that it reads, long texts as numbers: it filters and counts them by model."""
+    columns = ["model", "started_at", "is_censored", "cost_usd", "cost_reported_usd", "input_tokens", "output_tokens",
+               "reasoning_tokens"]  # fmt: skip
+    narrow = traces[columns].assign(
+        **{name: _numbered(traces[name]) for name in ("query_id", "prompt_text")},
+    )
+    return trace_warnings(narrow, frame)
+
+
+def _numbered(texts: pd.Series) -> pd.Series:
+    codes = pd.factorize(texts)[0]
+    return pd.Series(codes, index=texts.index, dtype="Int64").mask(codes < 0)
 
 
 def _priced(frame: pd.DataFrame, price: Pricer) -> pd.DataFrame:

@@ -13,13 +13,15 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date as Date
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,6 +52,8 @@ __all__ = [
 Redactor: TypeAlias = Callable[[str], str]
 
 MANIFEST = "manifest.json"
+ROW_GROUP = 50_000
+US_PER_DAY = 86_400_000_000
 NO_DATE = "the record has no time, so it belongs to no day"
 
 
@@ -243,7 +247,7 @@ def _write(
     n_rows = n_rejects = 0
     days: dict[str, int] = {}
     try:
-        for table, bad in stream:
+        for table, bad in _gathered(stream):
             table, bad = _dated(table, bad, how["date"])
             table = _without_secrets(table, how["with_prompts"], redact)
             for day, part in _by_day(table):
@@ -265,6 +269,20 @@ def _write(
         problems.append(f"{file}: and {n_rejects - len(first)} more, see the quarantine")
     counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
     return {"format": name, **counts, "days": dict(sorted(days.items())), "problems": problems}
+
+
+def _gathered(stream: Iterable[tuple[pa.Table, list[Reject]]]) -> Iterator[tuple[pa.Table, list[Reject]]]:
+    """The stream in pieces of at least `ROW_GROUP` rows: small row groups are slow to write and to read."""
+    held: list[pa.Table] = []
+    rejects: list[Reject] = []
+    for table, bad in stream:
+        held.append(table)
+        rejects += bad
+        if sum(table.num_rows for table in held) + len(rejects) >= ROW_GROUP:
+            yield pa.concat_tables(held), rejects
+            held, rejects = [], []
+    if held:
+        yield pa.concat_tables(held), rejects
 
 
 def _without_secrets(table: pa.Table, with_prompts: bool, redact: Redactor | None) -> pa.Table:
@@ -294,11 +312,15 @@ def _dated(table: pa.Table, bad: list[Reject], date: str | None) -> tuple[pa.Tab
 
 
 def _by_day(table: pa.Table) -> list[tuple[str, pa.Table]]:
-    days = pc.strftime(table.column("started_at"), format="%Y-%m-%d")
-    distinct = pc.unique(days).to_pylist()
+    days = table.column("started_at").cast(pa.int64()).to_numpy() // US_PER_DAY
+    distinct = np.unique(days).tolist()
     if len(distinct) == 1:
-        return [(distinct[0], table)]
-    return [(day, table.filter(pc.equal(days, day))) for day in sorted(distinct)]
+        return [(_day_name(distinct[0]), table)]
+    return [(_day_name(day), table.filter(pa.array(days == day))) for day in distinct]
+
+
+def _day_name(day: int) -> str:
+    return (Date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def landed_days(landing: Path) -> list[str]:

@@ -224,6 +224,7 @@ def test_counts_add_up_and_order_does_not_matter(rows, seed):
     assert not curated.traces.duplicated(["query_id", "model", "config_hash", "replicate"]).any()
     shuffled = curate(frame.sample(frac=1, random_state=seed), price=no_price)
     pd.testing.assert_frame_equal(curated.traces, shuffled.traces)
+    pd.testing.assert_frame_equal(curated.quarantine, shuffled.quarantine)
 
 
 def test_wrong_price_function_and_wrong_types_are_told():
