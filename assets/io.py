@@ -11,6 +11,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.engine import Table
+from assets.lineage import column_lineage
 
 __all__ = ["ParquetIOManager", "read_table", "write_table"]
 
@@ -60,8 +61,10 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         path = self._folder(context)
         path = path / f"{context.asset_partition_key}.parquet" if context.has_asset_partitions else self._single(path)
         write_table(obj, path)
+        lineage = column_lineage(context.asset_key.to_user_string(), obj.columns)
         context.add_output_metadata(
             {
+                **({} if lineage is None else {"dagster/column_lineage": lineage}),
                 "dagster/row_count": len(obj),
                 "dagster/column_schema": dg.TableSchema(
                     [dg.TableColumn(str(name), str(dtype)) for name, dtype in obj.dtypes.items()]

@@ -23,6 +23,7 @@ from assets import (
     thinking_tokens,
     traces,
 )
+from assets.family_assets import OWNERS
 from assets.io import ParquetIOManager
 from assets.reports import REPORT_ASSETS
 from assets.resources import Tracking, Workspace
@@ -100,13 +101,18 @@ def build_definitions(settings: Settings, assets: Sequence[dg.AssetsDefinition] 
     families = [family for family in FAMILIES if family in groups]
     own_jobs = family_jobs(families)
     return dg.Definitions(
-        assets=assets,
+        assets=dg.map_asset_specs(_owned, assets),
         jobs=[*JOBS, housekeeping, *own_jobs],
         schedules=[nightly_retrain_schedule, housekeeping_schedule, *cadence_schedules(families)],
         sensors=[landed_days_sensor, retrain_sensor(families, own_jobs)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )
+
+
+def _owned(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Whoever owns a table is asked when its check fails."""
+    return spec if spec.owners else spec.replace_attributes(owners=OWNERS)
 
 
 defs = build_definitions(_settings)

@@ -50,6 +50,13 @@ def test_every_asset_says_what_one_row_is(definitions) -> None:
     assert silent == []
 
 
+def test_every_asset_has_an_owner_and_a_kind(definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    nodes = [graph.get(key) for key in graph.get_all_asset_keys()]
+    assert [node.key for node in nodes if not node.owners] == []
+    assert [node.key for node in nodes if not node.kinds] == []
+
+
 def test_mlflow_folder_does_not_hide_the_library() -> None:
     import mlflow
 
