@@ -180,7 +180,7 @@ def namespace() -> list[str]:
     return command
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.85])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.85])
 def test_full_disk_and_run_again(
     home: Path, saved: Path, twin: Path, namespace: list[str], tmp_path: Path, share: float
 ) -> None:
@@ -196,7 +196,9 @@ def test_full_disk_and_run_again(
     home.rmdir()
     left.rename(home)
     assert done.returncode != 0
-    assert "No space left on device" in done.stderr or "disk is full" in done.stderr, done.stderr[-2000:]
+    # The last is what sqlite says where there is no room for the memory that it shares.
+    words = ("No space left on device", "disk is full", "disk I/O error")
+    assert any(word in done.stderr for word in words), done.stderr[-2000:]
     assert_champion_loads(home)
     run(home, NIGHT)
     assert_same(home, twin)
