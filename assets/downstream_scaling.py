@@ -15,10 +15,11 @@ import pandas as pd
 
 from assets.family import family_pipeline
 from assets.family_assets import build_family_assets
+from assets.input_tables import read_input_table
 from assets.resources import Workspace
 from assets.sources import Sources
 from predictors.base import EVALUATION_LEVELS, BasePredictor
-from predictors.errors import DatasetError, InvalidInputError
+from predictors.errors import InvalidInputError
 
 __all__ = [
     "DATASETS",
@@ -345,44 +346,24 @@ def _tables(dataset: str, split: str, rows: pd.DataFrame, models: dict[str, Base
 
 
 def read_inputs(path: Path) -> pd.DataFrame:
-    """Read forecasts to make: JSON lines or parquet, one row per forecast with the columns of `LadderRequests`.
+    """Read forecasts to make: JSON lines, parquet or csv, one row per forecast with the columns of `LadderRequests`.
 
     Raises
     ------
-    DatasetError
-        If the file is not readable so, or a line is no object; says which line and what to do.
+    InvalidInputError
+        If the file cannot be read or a row has no measured scores; says which line and what to do.
     """
-    if path.suffix == ".parquet":
-        try:
-            return pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: not readable as parquet ({error})") from error
-    if path.suffix not in (".jsonl", ".ndjson", ".json"):
-        raise DatasetError(f"{path}: lists do not fit into {path.suffix or 'this'} files; give .jsonl or .parquet")
-    return _read_json_lines(path)
+    from predictors.downstream_scaling.ladder import LadderRequests
 
-
-def _read_json_lines(path: Path) -> pd.DataFrame:
-    import json
-
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not readable ({error})") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DatasetError(f"{path}: line {number} is no JSON ({error}); write one object per line") from None
-        if not isinstance(row, dict) or "ladder_scores" not in row:
-            raise DatasetError(f"{path}: line {number} has no `ladder_scores`; give the measured scores in points")
-        rows.append(row)
-    if not rows:
-        raise DatasetError(f"{path}: holds no forecast to make; write one object per line")
-    return pd.DataFrame(rows)
+    columns = LadderRequests.to_schema().columns
+    lists = [name for name in columns if name.startswith("ladder_") or name == "item_pass_rates"]
+    rows = read_input_table(path, known=columns, lists=lists)
+    scores = rows["ladder_scores"] if "ladder_scores" in rows else pd.Series(None, index=rows.index, dtype=object)
+    if (unmeasured := scores.isna()).any():
+        raise InvalidInputError(
+            f"{path}:{scores.index[unmeasured][0]}: no `ladder_scores`; give the measured scores in points, as a list"
+        )
+    return rows
 
 
 # -- Dagster ------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_forecasts_to_make_are_read_from_json_lines_and_parquet(tmp_path: Path) 
     row = {"target_flops": 1e22, "ladder_flops": [1e18, 1e19, 1e20], "ladder_scores": [1.0, 2.0, 3.0]}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n\n" + json.dumps(row) + "\n", "utf-8")
     lines = read_inputs(tmp_path / "a.jsonl")
-    assert len(lines) == 2
+    assert lines.index.tolist() == [1, 3], "the lines of the file"
     lines.to_parquet(tmp_path / "a.parquet")
     assert len(read_ladders(LadderRequests.validate(read_inputs(tmp_path / "a.parquet")))[0]) == 3
 
@@ -131,16 +131,18 @@ def test_forecasts_to_make_are_read_from_json_lines_and_parquet(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.csv", "x", "lists do not fit"),
-        ("a.jsonl", "{}", "line 1 has no `ladder_scores`"),
-        ("a.jsonl", '{"ladder_scores": [1]}\n{', "line 2 is no JSON"),
-        ("a.jsonl", "\n", "no forecast to make"),
-        ("a.parquet", "x", "not readable as parquet"),
+        ("a.csv", "target_flops\n1e22\n", "a.csv:1: no `ladder_scores`; give the measured scores"),
+        ("a.csv", "ladder_scores\nten\n", r"a.csv:1: `ladder_scores` must be a JSON list such as \[1, 2\]"),
+        ("a.txt", "x", "expected one of"),
+        ("a.jsonl", '{"target_flops": 1}', "a.jsonl:1: no `ladder_scores`"),
+        ("a.jsonl", '{"ladder_scores": [1]}\n{', "a.jsonl:2: "),
+        ("a.jsonl", "\n", "holds no row"),
+        ("a.parquet", "x", "Parquet input source .*a.parquet"),
     ],
 )
 def test_bad_files_are_named_with_line_and_remedy(tmp_path: Path, name: str, text: str, words: str) -> None:
     (tmp_path / name).write_text(text, "utf-8")
-    with pytest.raises(DatasetError, match=words):
+    with pytest.raises(InvalidInputError, match=words):
         read_inputs(tmp_path / name)
 
 
