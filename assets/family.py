@@ -10,11 +10,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from assets.engine import LocalEngine, current_engine, split_frame
 from assets.score_noise import add_noise_floors
 from assets.tracking import code_digest, fit_digest, frame_digest
 from assets.vault import sealed
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 LAKE = "lake"
+CELLS_IN_PARTS = 20_000
+"""Fewer cells are forecast faster than they and the models travel."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,16 @@ def main_segments(evaluation: pd.DataFrame) -> pd.Series:
 def forecasts_by_cell(
     pipeline: FamilyPipeline, models: Mapping[str, BasePredictor], rows: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
-    """The forecast of each model for each cell of `rows`, one column per level, index ``cell_id``."""
+    """The forecast of each model for each cell of `rows`, one column per level, index ``cell_id``.
+
+    Many cells are forecast in parts, wherever the engine is.
+    """
     cells = rows.drop_duplicates("cell_id").set_index("cell_id")
     X = pipeline.inputs(cells)
+    engine = current_engine() if len(X) >= CELLS_IN_PARTS else LocalEngine()
+    parts = engine.map(partial(_forecasts, models=models), split_frame(X, engine.n_workers))
+    return {name: pd.concat([part[name] for part in parts]) for name in models}
+
+
+def _forecasts(X: pd.DataFrame, models: Mapping[str, BasePredictor]) -> dict[str, pd.DataFrame]:
     return {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}

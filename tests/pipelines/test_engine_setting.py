@@ -1,0 +1,84 @@
+"""The engine's setting, and that those who do not use it do not pay for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WITHOUT_DASK = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("dask", "distributed"):
+            raise ImportError(f"No module named {name!r}")
+sys.meta_path.insert(0, Absent())
+"""
+
+WHO_ASKS = """
+import sys
+asked = set()
+class Listen:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("dask", "distributed"):
+            frame = sys._getframe(1)
+            while "importlib" in frame.f_code.co_filename:
+                frame = frame.f_back
+            asked.add(frame.f_globals["__name__"])
+sys.meta_path.insert(0, Listen())
+"""
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env, cwd=ROOT, check=False
+    )
+
+
+def test_setting_is_local_unless_named(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    assert (Settings().engine, Settings().scheduler) == ("local", None)
+    monkeypatch.setenv("FORETELL_ENGINE", "dask")
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:8786")
+    assert (Settings().engine, Settings().scheduler) == ("dask", "tcp://127.0.0.1:8786")
+    monkeypatch.setenv("FORETELL_ENGINE", "spark")
+    with pytest.raises(ValidationError, match="'local' or 'dask'"):
+        Settings()
+
+
+def test_a_local_run_imports_everything_without_asking_for_dask(tmp_path: Path) -> None:
+    # The definitions load every asset. pandera and LightGBM look for `dask.dataframe` themselves where it is
+    # installed; nothing of ours does, and the cluster (`distributed`) is not loaded at all.
+    code = WHO_ASKS + "import pipelines.definitions, pipelines.cli, assets.landing, assets.floor_tables\n"
+    code += "print(sorted(asked), 'distributed' in sys.modules)"
+    done = run(code, FORETELL_HOME=str(tmp_path), FORETELL_ENGINE="local")
+    assert done.returncode == 0, done.stderr
+    asked, is_loaded = done.stdout.strip().rsplit(" ", 1)
+    assert is_loaded == "False"
+    assert not [name for name in ("assets", "pipelines", "predictors") if f"'{name}" in asked], asked
+
+
+def test_a_local_run_works_where_dask_is_not_installed(tmp_path: Path, starter_traces: Path) -> None:
+    code = WITHOUT_DASK + "import pipelines.cli as cli\n"
+    code += f"sys.argv = ['foretell', 'ingest', {str(starter_traces)!r}, '--source', 'starter']\ncli.main()"
+    done = run(code, FORETELL_HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    assert "1584 landed" in done.stdout
+    assert list((tmp_path / "home" / "lake" / "request_traces").glob("*.parquet"))
+
+
+def test_asking_for_dask_where_it_is_not_installed_says_how_to_get_it(tmp_path: Path, starter_traces: Path) -> None:
+    code = WITHOUT_DASK + "import pipelines.cli as cli\n"
+    code += f"sys.argv = ['foretell', 'ingest', {str(starter_traces)!r}]\ncli.main()"
+    done = run(code, FORETELL_HOME=str(tmp_path / "home"), FORETELL_ENGINE="dask")
+    assert done.returncode == 2
+    assert "pip install 'foretell[dask]'" in done.stderr
+    assert "Traceback" not in done.stderr
