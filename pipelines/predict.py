@@ -42,7 +42,7 @@ def run_predict(settings: Settings, family: str, file: Path | None, *, out: Path
             f"{family}: forecasts for {len(forecasts)} rows" + (", the first of them" if len(forecasts) > 20 else ""),
             ["row", *shown.columns],
             [
-                [index, *[_cell(value) for value in row]]
+                [index, *[_cell(name, value) for name, value in zip(shown.columns, row, strict=True)]]
                 for index, row in zip(shown.index, shown.to_numpy(), strict=True)
             ],
         )
@@ -79,7 +79,11 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
         raise InvalidInputError(f"`--out` must end in .csv, .parquet or .jsonl, got {path}")
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "-" if pd.isna(value) else f"{value:,.6f}" if abs(value) < 1 else f"{value:,.1f}"
-    return str(value)
+def _cell(name: str, value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if pd.isna(value):
+        return "-"
+    if name.startswith("cost_"):
+        return f"{value:,.6f}"  # dollars of one request are small
+    return f"{value:,.1f}" if abs(value) >= 1 else f"{value:.3g}"
