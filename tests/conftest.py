@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,39 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+SHARED = re.compile(r"\b(?:installed|copied)\b")
+GROUP = re.compile(r"xdist_group\(\"(\w+)\"\)")
+
+
+def group_of(file: str) -> str | None:
+    """The tests of one group run on one worker, in turn: those that share an installation, which takes long to make."""
+    text = (ROOT / file).read_text("utf-8") if (ROOT / file).is_file() else ""
+    named = GROUP.search(text)
+    if named is not None:
+        return named[1]
+    return "installed" if file.startswith("tests/pipelines/") and SHARED.search(text) else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Group tests by their file.
+
+    `--dist loadgroup` groups nothing here: xdist 3.8 writes the group into an attribute that pytest 9.2 does not read.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    groups: dict[str, str | None] = {}
+
+    class OneInstallation(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            if file not in groups:
+                groups[file] = group_of(file)
+            return groups[file] or nodeid
+
+    return OneInstallation(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,6 @@ from pipelines.runs import curate_days, open_instance, retrain
 from pipelines.settings import Settings, quiet_environment
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the installation on one worker, so that it is made once."""
-    for item in items:
-        if {"installed", "copied"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("installed"))
-
-
 @dataclass(frozen=True)
 class Installation:
     """A home folder and what the run said about itself."""
