@@ -19,6 +19,7 @@ from predictors.schemas.descriptions import DESCRIPTION_FIELDS
 
 __all__ = ["MAX_FIELD_CHARS", "Redacted", "check_leaks", "lowercase_vocabulary", "redact", "redact_descriptions"]
 
+MAX_PASSES = 10
 MAX_FIELD_CHARS = 8_000
 """Longer fields are cut here: a description is a paragraph, not a paper."""
 
@@ -32,12 +33,14 @@ _WORD_COUNT = re.compile(
     r"questions?|queries|articles?|pairs))",
     re.IGNORECASE,
 )
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
+_PROMPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "prompt",
         re.compile(r"```.*?```|\{\{.*?\}\}|(?m:^\s*(?:Q|A|Question|Answer|Prompt|Input|Output|User):.*$)", re.S),
     ),
     ("prompt", re.compile(r"[\"“”«»]{1,2}[^\"“”«»]{25,}?[\"“”«»]{1,2}")),
+)
+_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "url",
         re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|edu|io|ai|nl|de|fr|ru|cn|jp|co|vn)\b(?:/\S*)?"),
@@ -54,6 +57,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("year", re.compile(r"(?<![\w.,])(?:1[89]\d\d|20\d\d)(?:s|\b)")),
     ("count", re.compile(r"(?<![A-Za-z])\d[\d.,]*\s*(?:k|K|M|B|million|billion|thousand)?\b\+?")),
 )
+N_WITHOUT_COUNTS = 4
+"""The patterns before this one know no exception."""
 _WORD = re.compile(r"[^\W\d_][\w'’&.-]*\w|[^\W\d_]", re.UNICODE)
 _ALLOWED_WORDS = """
     a an the this that these those in on at of for from to with and or as by is are was were it its each every all
@@ -100,18 +105,35 @@ def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] 
     """
     removals: list[tuple[str, str]] = []
     text = text[:MAX_FIELD_CHARS]
+    for kind, pattern in _PROMPTS:
+        text = _remove(kind, pattern, text, removals)
+    text = _remove_patterns(text, names, removals)
+    text = _remove("count", _WORD_COUNT, text, removals)
+    text = _tidied(_remove_proper_nouns(text, frozenset(vocabulary) | _ALLOWED, removals))
+    for _ in range(MAX_PASSES):  # what stood on either side of a removed part can be forbidden together
+        again = _tidied(_remove_patterns(text, names, removals))
+        if again == text:
+            break
+        text = again
+    return Redacted(text, tuple(removals))
+
+
+def _remove_patterns(text: str, names: Sequence[str], removals: list[tuple[str, str]]) -> str:
+    """Without names, addresses, scores, years and counts, but for counts of classes."""
     for name in sorted(set(names), key=len, reverse=True):
         text = _remove("name", _name_pattern(name), text, removals)
-    for kind, pattern in _PATTERNS[:6]:
+    for kind, pattern in _PATTERNS[:N_WITHOUT_COUNTS]:
         text = _remove(kind, pattern, text, removals)
     kept = {match.start(1): match.end(1) for match in _CLASS_COUNT.finditer(text)}
-    for kind, pattern in _PATTERNS[6:]:
+    for kind, pattern in _PATTERNS[N_WITHOUT_COUNTS:]:
         text, kept = _remove_except(kind, pattern, text, kept, removals)
-    text = _remove("count", _WORD_COUNT, text, removals)
-    text = _remove_proper_nouns(text, frozenset(vocabulary) | _ALLOWED, removals)
+    return text
+
+
+def _tidied(text: str) -> str:
+    """Without empty brackets and double spaces."""
     text = re.sub(r"[\(\[][\s,;.:/-]*[\)\]]", " ", text)
-    text = re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,;:-")
-    return Redacted(text, tuple(removals))
+    return re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,;:-")
 
 
 def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

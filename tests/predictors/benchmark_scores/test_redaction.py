@@ -56,6 +56,13 @@ def test_redaction_is_idempotent_on_forbidden_patterns(text: str) -> None:
     assert not {"url", "score", "year"} & kinds(once)
 
 
+@pytest.mark.parametrize("text", ["0C%", "accu Foo racy 91.3", "20Foo19", "(10 K) articles"])
+def test_what_a_removal_brings_together_is_removed_too(text: str) -> None:
+    once = redact(text)
+    assert redact(once.text).text == once.text
+    assert not any(character.isdigit() for character in once.text)
+
+
 def test_a_huge_text_is_cut() -> None:
     assert len(redact("word " * 20_000).text) <= MAX_FIELD_CHARS
 

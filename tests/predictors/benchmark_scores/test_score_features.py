@@ -1,0 +1,72 @@
+"""Every main feature of the score forecasts is there for something: what goes wrong without it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from predictors.benchmark_scores.calibration import ResidualScale
+from predictors.benchmark_scores.components import ROUTES, Components, Parts, Rows
+from predictors.benchmark_scores.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows, model_matrix
+from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
+from predictors.benchmark_scores.scale import from_logit
+from predictors.benchmark_scores.stack import EXPERTS, Stack
+from tests.predictors.benchmark_scores.synthetic_scores import INPUTS, make_scores
+
+SMALL = {"forest_rounds": 20, "response_rounds": 20, "direct_rounds": 60}
+
+
+def test_size_lowers_no_score_even_where_the_data_say_so() -> None:
+    table = make_scores(20, 40)
+    benchmarks, codes = benchmark_rows(table, ["benchmark"])
+    models = np.tile(np.arange(40), 20)
+    features = model_matrix(table)
+    rows = Rows(benchmarks, np.arange(len(benchmarks)), features[:40], codes, models, features)
+    falling = -features[:, MODEL_COLUMNS.index("n_params")]
+    found = Components(BenchmarkFeatures().fit(benchmarks), with_routes=False, direct_rounds=2).fit(rows, falling)
+    asked = np.full((30, len(MODEL_COLUMNS)), np.nan)
+    asked[:, MODEL_COLUMNS.index("n_params")] = np.linspace(17, 23, 30)
+    assert (np.diff(found.prior_effects(asked)) >= 0).all()
+
+
+def test_the_number_of_items_is_read_only_where_it_is_asked_for() -> None:
+    table = make_scores(24, 8, spread=0.1)
+    # A benchmark of many items is hard, which its redacted description must not tell.
+    is_large = table["benchmark"].str[1:].astype(int) % 2 == 0
+    table["value"] = np.where(is_large, 20.0, 80.0) + table["value"] / 100
+    table["n_items"] = np.where(is_large, 90_000.0, 200.0) + table["benchmark"].str[1:].astype(float)
+    table["leak_group"] = table["benchmark"]
+    asked = table.head(8)[INPUTS]
+    spread = {}
+    for use_counts in (False, True):
+        predictor = BenchmarkScorePredictor(use_counts=use_counts, experts=("direct",), **SMALL)  # type: ignore[arg-type]
+        predictor.fit(table[[*INPUTS, "n_items"]], table["value"], groups=table["leak_group"])
+        few, many = (predictor.predict(asked.assign(n_items=n)).mean() for n in (210.0, 91_000.0))
+        spread[use_counts] = few - many
+    assert spread[False] == 0.0
+    assert spread[True] > 10.0
+
+
+@pytest.mark.parametrize("best", EXPERTS)
+def test_the_stack_trusts_the_expert_that_is_right(best: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=600)
+    forecasts = {name: truth + rng.normal(0, 0.1 if name == best else 2.0, 600) for name in EXPERTS}
+    none = np.zeros(600)
+    parts = Parts(np.column_stack([forecasts[name] for name in ROUTES]), none, none, none, none, forecasts["direct"])
+    stack = Stack.fit(parts, np.asarray(from_logit(truth)), np.ones(600))
+    assert dict(zip(EXPERTS, stack.weights, strict=True))[best] > 0.8
+
+
+def test_the_scale_follows_where_residuals_are_large_as_far_as_it_is_let() -> None:
+    rng = np.random.default_rng(0)
+    is_wild = (np.arange(4_000) % 2).astype(np.float64)
+    residuals = rng.normal(size=4_000) * np.where(is_wild > 0, 2.0, 0.3)
+    ratios = []
+    for damping in (0.0, 0.5, 1.0):
+        scale = ResidualScale.fit(is_wild[:, None], residuals, np.ones(4_000), damping=damping)
+        calm, wild = scale.predict(np.array([[0.0], [1.0]]))
+        ratios.append(wild / calm)
+    assert ratios[0] == pytest.approx(1.0)
+    assert 1.5 < ratios[1] < ratios[2]
+    assert ratios[2] > 3.0
