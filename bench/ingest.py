@@ -1,10 +1,12 @@
 """Ingest against a bare read of the same file: JSONL to validated, priced parquet.
 
 Prints, for each number of rows, seconds and peak memory of `ingest` + `curate` and of DuckDB (and polars,
-where it is installed) merely reading the file, with their ratio; and how both grow with the rows. Each
-measurement runs in a process of its own, one thread, one after the other::
+where it is installed) merely reading the file, with their ratio; then how each grows with the rows, as the
+slope of log CPU seconds on log rows (1 is linear). Each measurement runs in a process of its own, one
+thread, one after the other. The files hold 250,000 requests a day, 5,000 distinct questions unless
+`--questions` says otherwise::
 
-    python bench/ingest.py --rows 10000 100000 1000000 --format openai_jsonl
+    python bench/ingest.py --rows 100000 1000000 10000000 --format openai_jsonl
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,10 +23,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
+
 DAY = 1_795_305_600  # 2026-11-22T00:00:00Z
+ROWS_PER_DAY = 250_000
 
 
-def openai_line(i: int) -> dict[str, Any]:
+def second_of(i: int) -> int:
+    """Unix time of request `i`."""
+    return DAY + i // ROWS_PER_DAY * 86_400 + i % 80_000
+
+
+def openai_line(i: int, n_questions: int = 5_000) -> dict[str, Any]:
     """One chat completion with its request, about 600 bytes."""
     usage = {
         "prompt_tokens": 100 + i % 900,
@@ -32,13 +44,13 @@ def openai_line(i: int) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": i % 100},
         "completion_tokens_details": {"reasoning_tokens": i % 50},
     }
-    question = f"Question {i % 5000}: " + "what follows from this? " * 4
+    question = f"Question {i % n_questions}: " + "what follows from this? " * 4
     return {
         "request": {"model": "gpt-5", "messages": [{"role": "user", "content": question}], "temperature": 1.0},
         "response": {
             "id": f"chatcmpl-{i}",
             "object": "chat.completion",
-            "created": DAY + i % 80_000,
+            "created": second_of(i),
             "model": "gpt-5-2025-08-07",
             "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],
             "usage": usage,
@@ -47,8 +59,8 @@ def openai_line(i: int) -> dict[str, Any]:
     }
 
 
-def otlp_line(i: int) -> dict[str, Any]:
-    """One export batch of one span, about 900 bytes."""
+def otlp_line(i: int, n_questions: int = 0) -> dict[str, Any]:
+    """One export batch of one span without its messages, about 700 bytes."""
     attributes = {
         "gen_ai.operation.name": {"stringValue": "chat"},
         "gen_ai.provider.name": {"stringValue": "openai"},
@@ -62,8 +74,8 @@ def otlp_line(i: int) -> dict[str, Any]:
         "spanId": f"{i:016x}",
         "name": "chat gpt-5",
         "kind": 3,
-        "startTimeUnixNano": str((DAY + i % 80_000) * 10**9),
-        "endTimeUnixNano": str((DAY + i % 80_000 + 2) * 10**9),
+        "startTimeUnixNano": str(second_of(i) * 10**9),
+        "endTimeUnixNano": str((second_of(i) + 2) * 10**9),
         "attributes": [{"key": k, "value": v} for k, v in attributes.items()],
         "status": {},
     }
@@ -136,24 +148,42 @@ def measure(run: Callable[[Path, Path], int], path: Path, folder: Path) -> dict[
     return result
 
 
+def write_lines(path: Path, n_rows: int, format: str, n_questions: int) -> None:
+    """Write the file that all contestants read."""
+    maker = MAKERS[format]
+    with path.open("wb") as file:
+        file.writelines(orjson.dumps(maker(i, n_questions)) + b"\n" for i in range(n_rows))
+
+
+def print_scaling(found: list[dict[str, Any]]) -> None:
+    """Print the slope of log CPU seconds on log rows and the memory of the smallest and the largest file."""
+    for name in dict.fromkeys(result["contestant"] for result in found):
+        mine = [result for result in found if result["contestant"] == name]
+        if len(mine) > 1:
+            logs = np.log([[result["rows"], max(result["cpu_s"], 0.01)] for result in mine])
+            slope = np.polyfit(logs[:, 0], logs[:, 1], 1)[0]
+            peaks = [mine[0]["peak_mib"], mine[-1]["peak_mib"]]
+            print(json.dumps({"contestant": name, "slope": round(float(slope), 3), "peak_mib": peaks}), flush=True)
+
+
 def main() -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description="Ingest against a bare read of the same file.")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--format", choices=sorted(MAKERS), default="openai_jsonl")
+    parser.add_argument("--questions", type=int, default=5_000, help="distinct questions of openai_jsonl")
     args = parser.parse_args()
     contestants: dict[str, Callable[[Path, Path], int]] = {
         "duckdb": duckdb_read,
+        **({} if find_spec("polars") is None else {"polars": polars_read}),
         "land": land,
         "land+curate": land_and_curate,
     }
-    if find_spec("polars") is not None:
-        contestants["polars"] = polars_read
-    for n_rows in args.rows:
+    results = []
+    for n_rows in sorted(args.rows):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "traces.jsonl"
-            with path.open("w") as file:
-                file.writelines(json.dumps(MAKERS[args.format](i)) + "\n" for i in range(n_rows))
+            write_lines(path, n_rows, args.format, args.questions)
             bare = None
             for name, run in contestants.items():
                 place = Path(folder) / name
@@ -162,7 +192,10 @@ def main() -> None:
                 assert found["rows"] == n_rows, (name, found)
                 bare = bare or found["cpu_s"]
                 found |= {"ratio_to_duckdb": round(found["cpu_s"] / bare, 1), "file_mib": path.stat().st_size >> 20}
+                results.append({"contestant": name, **found})
                 print(json.dumps({"format": args.format, "contestant": name, **found}), flush=True)
+                shutil.rmtree(place)
+    print_scaling(results)
 
 
 if __name__ == "__main__":

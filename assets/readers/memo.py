@@ -1,8 +1,8 @@
-"""Read what repeats once: a function's results by their text, as many as fit a bound of memory."""
+"""Read what repeats once: a function's results by a key, as many as fit a bound of memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Memo"]
@@ -12,20 +12,39 @@ T = TypeVar("T")
 
 
 class Memo(Generic[T]):
-    """Remembers results of `read`; forgets all of them when their keys take more than `MAX_BYTES`."""
+    """Remembers results of `read`; forgets all of them when their keys take more than `MAX_BYTES`.
 
-    def __init__(self, read: Callable[[Any], T]) -> None:
+    `may_keep` says of a key whether equal keys mean equal results; `size` is what it takes.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Any], T],
+        size: Callable[[Any], int] = len,
+        may_keep: Callable[[Any], bool] = lambda key: True,
+    ) -> None:
         self._read = read
+        self._size = size
+        self._may_keep = may_keep
         self._known: dict[Hashable, T] = {}
         self._n_bytes = 0
 
-    def get(self, key: Hashable, n_bytes: int, argument: Any) -> T:
-        """Return ``read(argument)``; equal keys must mean equal results."""
+    def all(self, keys: Sequence[Hashable], arguments: Iterable[Any]) -> list[T]:
+        """Return ``read(argument)`` of each argument."""
+        known = self._known
+        results = [known.get(key) for key in keys]
+        if None not in results:
+            return results  # type: ignore[return-value]
+        return [self._one(key, argument) for key, argument in zip(keys, arguments, strict=True)]
+
+    def _one(self, key: Hashable, argument: Any) -> T:
         try:
             return self._known[key]
         except KeyError:
-            if self._n_bytes > MAX_BYTES:
-                self._known, self._n_bytes = {}, 0
-            result = self._known[key] = self._read(argument)
-            self._n_bytes += n_bytes
+            result = self._read(argument)
+            if self._may_keep(key):
+                if self._n_bytes > MAX_BYTES:
+                    self._known, self._n_bytes = {}, 0
+                self._known[key] = result
+                self._n_bytes += self._size(key)
             return result

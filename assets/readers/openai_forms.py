@@ -8,6 +8,7 @@ hand back the lines in doubt (`NotCommonError`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from operator import itemgetter
@@ -111,7 +112,8 @@ class Requests:
 
     def __init__(self) -> None:
         self._values = itemgetter(*_REQUEST)
-        self._memo = Memo(self._read)
+        # "null" may also stand for NaN, which is read otherwise.
+        self._memo = Memo(self._read, may_keep=lambda key: b"null" not in key)
 
     def columns(self, lines: Objects) -> Columns:
         """Columns that the requests of some lines give; none where they carry none."""
@@ -122,11 +124,7 @@ class Requests:
             keys = list(map(orjson.dumps, requests))
         except TypeError:  # a number that JSON cannot hold
             raise NotCommonError from None
-        rows = [
-            # "null" may also stand for NaN, which is read otherwise
-            self._read(request) if b"null" in key else self._memo.get(key, len(key), request)
-            for key, request in zip(keys, requests, strict=True)
-        ]
+        rows = self._memo.all(keys, requests)
         return dict(zip(_REQUEST, map(list, zip(*rows, strict=True)), strict=True))
 
     def _read(self, request: Any) -> tuple[Any, ...]:
@@ -191,13 +189,19 @@ def _normal_word(word: Any) -> str | None:
     return normal_finish_reason(word)
 
 
+def _seconds(values: list[Any]) -> list[float | None]:
+    if set(map(type, values)) == {float} and min(values) >= 0 and math.isfinite(sum(values)):
+        return values
+    return [seconds(value) for value in values]
+
+
 def _line_columns(lines: Objects) -> Row:
     """Columns of what stands beside request and response."""
     moments = _first(lines, "started_at", "timestamp", "start_time")
     seconds_told = _first(lines, "latency_s", "duration_s")
     ms_told = _first(lines, "latency_ms", "duration_ms")
     latencies = [
-        None if seconds_told is None else [seconds(value) for value in seconds_told],
+        None if seconds_told is None else _seconds(seconds_told),
         None if ms_told is None else [seconds(value, unit=1e-3) for value in ms_told],
     ]
     return {

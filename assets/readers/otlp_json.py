@@ -226,8 +226,10 @@ def _mlflow_span(raw: dict[str, Any]) -> Span:
 
 def _hex(value: Any) -> str:
     """An id as lower-case hex: OTLP's as it is, the console's without 0x, MLflow's from base64."""
-    text = str(value or "").removeprefix("0x")
-    if len(text) in (12, 24) and text.endswith("="):
+    if not value:
+        return ""
+    text = str(value).removeprefix("0x")
+    if text.endswith("=") and len(text) in (12, 24):
         try:
             return base64.b64decode(text, validate=True).hex()
         except (binascii.Error, ValueError):

@@ -51,7 +51,7 @@ class SpanForms:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], SpanForm | None] = {}
-        self._prompts: Memo[Row] = Memo(prompt_of)
+        self._prompts: Memo[Row] = Memo(prompt_of, size=lambda key: sum(map(len, key[1])))
 
     def of(self, span: Span) -> SpanForm | None:
         """Form of a span; None if it must be read by itself."""
@@ -123,7 +123,7 @@ class SpanForm:
         texts = list(zip(*[told[key] for key in keys], strict=True))
         if any(type(text) is not str for row in texts for text in row):
             raise NotCommonError
-        rows = [self._prompts.get((keys, row), sum(map(len, row)), dict(zip(keys, row, strict=True))) for row in texts]
+        rows = self._prompts.all([(keys, row) for row in texts], (dict(zip(keys, row, strict=True)) for row in texts))
         return {name: [row[name] for row in rows] for name in ("prompt_text", "query_id")}
 
 

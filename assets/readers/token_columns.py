@@ -42,9 +42,12 @@ class Counts:
     @classmethod
     def of(cls, values: list[int | None]) -> Counts:
         """Return counts of a list of integers and None; raise `NotCommonError` for negative or huge ones."""
-        known = np.array([value is not None for value in values]) if None in values else np.ones(len(values), bool)
+        known = np.ones(len(values), dtype=bool)
+        if None in values:
+            known = np.array([value is not None for value in values])
+            values = [value or 0 for value in values]
         try:
-            counts = np.array([value or 0 for value in values], dtype=np.int64)
+            counts = np.array(values, dtype=np.int64)
         except OverflowError:
             raise NotCommonError from None
         if counts.size and (counts.min() < 0 or counts.max() > MAX_COUNT):

@@ -66,11 +66,15 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
         if (codes == -1).any():
             codes = np.where(codes == -1, len(times), codes)
             times.append(NEWEST)
+        # Prices change seldom, minutes are many: one pass for each price.
+        priced: dict[Rates, list[int]] = {}
         for i, found in enumerate(_resolve(own, model, provider or None, tier or None, times)):
             if found is not None:
-                here = rows[codes == i]
-                rates[here] = found.as_array(inputs[here])
-                versions[here] = found.version
+                priced.setdefault(found, []).append(i)
+        for found, minutes_at in priced.items():
+            here = rows if len(minutes_at) == len(times) else rows[np.isin(codes, minutes_at)]
+            rates[here] = found.as_array(inputs[here])
+            versions[here] = found.version
     table = pd.DataFrame(rates, index=frame.index, columns=list(RATES))
     table["price_version"] = pd.Series(versions, index=frame.index, dtype="str")
     return table
