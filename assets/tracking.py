@@ -353,12 +353,20 @@ def _pins(names: Sequence[str]) -> list[str]:
 
 
 def _signature(predictor: BasePredictor, example: pd.DataFrame) -> ModelSignature:
-    """Only what the input schema requires is required; a consumer may leave the rest out."""
+    """Only what the input schema requires is required; a consumer may leave the rest out.
+
+    Lists and flags are of any type to MLflow, which has no list with gaps in it: the input schema checks them.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
 
-    def kind(dtype: object) -> DataType:
-        return DataType.double if "float" in str(dtype) else DataType.string
+    def kind(dtype: object) -> DataType | AnyType:
+        if "float" in str(dtype):
+            return DataType.double
+        if str(dtype) == "bool":
+            return DataType.boolean
+        return DataType.string if str(dtype).startswith("str") else AnyType()  # type: ignore[no-untyped-call]
 
     columns = predictor.input_schema.to_schema().columns
     inputs: list[ColSpec | TensorSpec] = [

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.tracking import CHAMPION, Fit, lists_as_text
+from assets.tracking import CHAMPION, Fit
 from pipelines.curves import _advice, draw_curve, forecast_curves, jitter_floor, load_forecaster, run_predict_curves
 from pipelines.definitions import build_tracking
 from pipelines.settings import Settings
@@ -108,7 +108,7 @@ def test_curves_of_named_learners_go_to_the_champion_and_all_others_to_the_netwo
     assert "foretell retrain learning_curves" in capsys.readouterr().err
     registry = build_tracking(settings).registry()
     head = pd.DataFrame([{"segment": "all", "split": "test", "metric": "crps", "value": 0.1, "predictor": "p"}])
-    version = registry.register(Fit("learning_curves", "d", "d", forecaster, head, rows(), lists_as_text(named), ""))
+    version = registry.register(Fit("learning_curves", "d", "d", forecaster, head, rows(), named, ""))
     registry.point("learning_curves", CHAMPION, str(version.version))
     assert isinstance(load_forecaster(settings, named), MapEnsembleBaseline)
     assert isinstance(load_forecaster(settings, named, zero_shot=True), PfnPredictor)
