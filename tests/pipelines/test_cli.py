@@ -143,6 +143,8 @@ def test_real_process_ends_a_mistake_without_a_traceback(foretell_process) -> No
         (("evaluate", "thinking_tokens", "--dataset", "lake"), "foretell ingest"),
         (("predict", "thinking_tokens", "requests.xyz"), ".csv"),
         (("predict", "thinking_tokens", "missing.csv"), "no such file"),
+        (("predict", "thinking_tokens"), "give the file of what is to be forecast"),
+        (("predict", "learning_curves"), "one of the two"),
     ],
 )
 def test_mistake_is_one_line_with_a_remedy_and_exit_code_2(foretell, arguments, words) -> None:

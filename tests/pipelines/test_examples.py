@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -85,7 +86,11 @@ def test_commands_of_compose_are_accepted_by_their_programs(compose: dict[str, d
     seen = {name: options_of(service["command"]) for name, service in compose["services"].items() if name != "postgres"}
     assert seen["webserver"]["module_name"] == seen["daemon"]["module_name"] == ("pipelines.definitions",)
     assert seen["mlflow"]["serve_artifacts"] is True
-    assert str(seen["mlflow"]["backend_store_uri"]).endswith("@postgres/mlflow")
+    store = str(seen["mlflow"]["backend_store_uri"])
+    assert store.endswith("@postgres/mlflow")
+    # Without the driver's name SQLAlchemy 2.1 looks for psycopg 3, which the image does not have.
+    assert store.startswith("postgresql+psycopg2://")
+    assert "psycopg2-binary" in (EXAMPLES / "Dockerfile").read_text("utf-8")
     settings = compose["services"]["webserver"]["environment"]
     assert settings["FORETELL_TRACKING_URI"] == f"http://mlflow:{seen['mlflow']['port']}"
     assert settings == compose["services"]["daemon"]["environment"]
@@ -106,6 +111,7 @@ def test_dagster_accepts_its_settings_for_postgres(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "dagster-postgres.yaml", tmp_path / "dagster.yaml")
     settings, _ = dagster_instance_config(str(tmp_path))
     database = settings["storage"]["postgres"]["postgres_db"]
+    assert database["scheme"] == "postgresql+psycopg2"
     assert f"create database {database['db_name']} " in (EXAMPLES / "initdb.sql").read_text("utf-8")
     reference = InstanceRef.from_dir(str(tmp_path))
     assert reference.storage_data is not None
@@ -158,7 +164,7 @@ class Postgres:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     psycopg2 = pytest.importorskip("psycopg2", reason="pip install dagster-postgres psycopg2-binary")
     pytest.importorskip("dagster_postgres", reason="pip install dagster-postgres psycopg2-binary")
     folders = [Path(path) for path in os.environ["PATH"].split(os.pathsep)]
@@ -166,15 +172,12 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     bin_ = next((folder for folder in folders if (folder / "initdb").exists()), None)
     if bin_ is None:
         pytest.skip("no Postgres server on this machine")
-    data, port = tmp_path / "postgres", free_port()
-    data.mkdir()
+    # Not below pytest's folder, which nobody but its owner may enter.
+    data, port = Path(tempfile.mkdtemp(prefix="foretell-postgres-")), free_port()
     who: dict[str, str] = {}
     if os.geteuid() == 0:  # the server refuses to run as root
         who = {"user": "nobody"}
         shutil.chown(data, "nobody")
-        for folder in tmp_path.parents[:3]:
-            folder.chmod(0o755)
-        tmp_path.chmod(0o755)
     subprocess.run(
         [bin_ / "initdb", "-D", data / "db", "-U", "foretell", "-A", "trust"],
         check=True, capture_output=True, cwd=data, **who,
@@ -195,13 +198,14 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     finally:
         stop = [bin_ / "pg_ctl", "-D", data / "db", "-m", "fast", "stop"]
         subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=data, timeout=60, **who)
+        shutil.rmtree(data)
 
 
 @pytest.fixture
 def mlflow_server(postgres: Postgres, tmp_path: Path) -> Iterator[str]:
     """The server of compose.yaml, here."""
     port = free_port()
-    store = ["--backend-store-uri", postgres.uri("mlflow")]
+    store = ["--backend-store-uri", postgres.uri("mlflow").replace("postgresql:", "postgresql+psycopg2:")]
     artifacts = ["--artifacts-destination", str(tmp_path / "artifacts"), "--serve-artifacts"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store, *artifacts],
@@ -218,7 +222,8 @@ def mlflow_server(postgres: Postgres, tmp_path: Path) -> Iterator[str]:
                 time.sleep(0.5)
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from assets.tracking import CHAMPION, Fit
+from pipelines.definitions import build_tracking
 from pipelines.next_runs import plan_runs
+from pipelines.settings import Settings
 from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 from predictors.errors import InvalidInputError
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS, make_scores
@@ -46,3 +53,41 @@ def test_what_cannot_be_planned_is_said(champion: BenchmarkScorePredictor, input
         plan_runs(champion, inputs, pd.DataFrame({"cost": 0.0}, index=inputs.index), budget=0.5)
     with pytest.raises(InvalidInputError, match="`wanted` is false"):
         plan_runs(champion, inputs, pd.DataFrame({"wanted": False}, index=inputs.index), budget=5)
+
+
+def foretell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    from pipelines.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["foretell", *arguments])
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_the_command_reads_costs_from_the_file_and_prints_the_plan(
+    champion: BenchmarkScorePredictor, clean_environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    runs = make_scores(4, 6, seed=9)[INPUTS].reset_index(drop=True)
+    runs["cost"] = [1.0, 2.0] * (len(runs) // 2)
+    file = tmp_path / "runs.parquet"
+    runs.to_parquet(file)
+    command = ("next-runs", str(file), "--budget", "5", "--json")
+    assert foretell(monkeypatch, *command) == 2, "nothing is registered yet"
+    assert "foretell retrain benchmark_scores" in capsys.readouterr().err
+    head = pd.DataFrame([{"segment": "all", "split": "test", "metric": "crps", "value": 0.1, "predictor": "p"}])
+    registry = build_tracking(Settings()).registry()
+    scores = make_scores(20, 6, seed=0)
+    example = scores[INPUTS].head(2)
+    version = registry.register(Fit("benchmark_scores", "d", "d", champion, head, scores, example, ""))
+    registry.point("benchmark_scores", CHAMPION, str(version.version))
+    assert foretell(monkeypatch, *command) == 0
+    plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert 0 < sum(row["cost"] for row in plan) <= 5
+    assert {row["cost"] for row in plan} <= {1.0, 2.0}
+    left = [row["uncertainty_left"] for row in plan]
+    assert left == sorted(left, reverse=True)
+    assert foretell(monkeypatch, *command[:-1]) == 0
+    assert f"of {len(runs)} runs for" in capsys.readouterr().out
