@@ -23,10 +23,11 @@ RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "outp
 CHARACTERS_PER_TOKEN = 4.0
 
 
-def _text(frame: pd.DataFrame, name: str) -> pd.Series:
+def _texts(frame: pd.DataFrame, name: str) -> list[str]:
+    """Column `name` as strings, empty where absent or null."""
     if name not in frame:
-        return pd.Series("", index=frame.index, dtype=object)
-    return frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+        return [""] * len(frame)
+    return [str(value) for value in frame[name].to_numpy(dtype=object, na_value="")]
 
 
 def _count(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
@@ -55,12 +56,14 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     own = None if price_file is None else read_price_file(price_file)
     inputs = np.nan_to_num(_count(frame, "input_tokens"))
     minutes = _minutes(frame)
-    keys = pd.DataFrame({name: _text(frame, name).to_numpy() for name in ("model", "provider", "service_tier")})
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    named = zip(*(_texts(frame, name) for name in ("model", "provider", "service_tier")), strict=True)
+    for row, key in enumerate(named):
+        groups.setdefault(key, []).append(row)
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    groups = keys.groupby(list(keys), sort=False).indices
-    for key, rows in groups.items():
-        model, provider, tier = map(str, key)  # type: ignore[call-overload]
+    for (model, provider, tier), positions in groups.items():
+        rows = np.array(positions, dtype=np.intp)
         codes, distinct = pd.factorize(minutes[rows])
         times = [NEWEST if pd.isna(t) else t.to_pydatetime() for t in pd.DatetimeIndex(distinct)]
         if (codes == -1).any():

@@ -108,13 +108,14 @@ class PooledQuantiles:
     def lookup(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Curve of each row: positions of shape (n_samples,) in curves of shape (n_curves, n_grid)."""
         keys = [cell_keys(X, level) for level in self.levels]
-        finest = pd.MultiIndex.from_arrays(keys) if keys else pd.MultiIndex.from_arrays([np.full(len(X), "")])
-        codes, distinct = pd.factorize(finest)
+        # The finest key says the coarser ones.
+        codes, distinct = pd.factorize(keys[-1] if keys else np.full(len(X), "", dtype=object))
+        first = np.unique(codes, return_index=True)[1]
         curves = []
-        for key in distinct:
-            for found, part in zip(self.curves_[:0:-1], reversed(tuple(key)), strict=False):
-                if part in found:
-                    curves.append(found[part])
+        for row in first:
+            for found, part in zip(self.curves_[:0:-1], reversed(keys), strict=False):
+                if part[row] in found:
+                    curves.append(found[part[row]])
                     break
             else:
                 curves.append(self.curves_[0][""])
@@ -234,15 +235,16 @@ def join_heads(heads: Heads, levels: NDArray[np.float64]) -> NDArray[np.float64]
     knots = np.array(HEAD_LEVELS)
     at_knots, shape = heads.shape(knots), heads.shape(levels)
     out = np.empty((len(values), len(levels)))
-    for j, level in enumerate(levels):
-        if level <= knots[0]:
-            out[:, j] = values[:, 0] + shape[:, j] - at_knots[:, 0]
-        elif level >= knots[-1]:
-            out[:, j] = values[:, -1] + shape[:, j] - at_knots[:, -1]
-        else:
-            k = int(np.searchsorted(knots, level, side="right")) - 1
-            gap = at_knots[:, k + 1] - at_knots[:, k]
-            plain = (level - knots[k]) / (knots[k + 1] - knots[k])
-            share = np.where(gap > 1e-9, (shape[:, j] - at_knots[:, k]) / np.maximum(gap, 1e-9), plain)
-            out[:, j] = values[:, k] + share * (values[:, k + 1] - values[:, k])
+    segment = np.searchsorted(knots, levels, side="right") - 1
+    segment = np.where(levels <= knots[0], -1, np.minimum(segment, len(knots) - 1))
+    for k in np.unique(segment):
+        here = np.flatnonzero(segment == k)
+        if k < 0 or k == len(knots) - 1:
+            end = max(k, 0)
+            out[:, here] = values[:, [end]] + shape[:, here] - at_knots[:, [end]]
+            continue
+        gap = at_knots[:, [k + 1]] - at_knots[:, [k]]
+        plain = (levels[here] - knots[k]) / (knots[k + 1] - knots[k])
+        share = np.where(gap > 1e-9, (shape[:, here] - at_knots[:, [k]]) / np.maximum(gap, 1e-9), plain)
+        out[:, here] = values[:, [k]] + share * (values[:, [k + 1]] - values[:, [k]])
     return out
