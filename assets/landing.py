@@ -53,6 +53,9 @@ Redactor: TypeAlias = Callable[[str], str]
 
 MANIFEST = "manifest.json"
 ROW_GROUP = 50_000
+N_PROBLEMS = 5
+MAX_REJECTS = 100_000
+"""Rejects of one file that become rows of the quarantine; the rest are counted there and stay in the landing zone."""
 US_PER_DAY = 86_400_000_000
 NO_DATE = "the record has no time, so it belongs to no day"
 
@@ -243,9 +246,10 @@ def _write(
     options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
     name, stream = read_tables(file, how["format"], source=how["source"], source_file=str(file), options=options)
     writers: dict[str, pq.ParquetWriter] = {}
-    rejects: list[pa.Table] = []
+    problems: list[str] = []
     n_rows = n_rejects = 0
     days: dict[str, int] = {}
+    rejects = pq.ParquetWriter(folder / "rejects.parquet", REJECT_SCHEMA, compression="zstd")
     try:
         for table, bad in _gathered(stream):
             table, bad = _dated(table, bad, how["date"])
@@ -257,16 +261,14 @@ def _write(
                 days[day] = days.get(day, 0) + part.num_rows
             n_rows += table.num_rows
             n_rejects += len(bad)
-            rejects.append(rejects_table(bad, str(file)))
+            rejects.write_table(told := rejects_table(bad, str(file)))
+            first = told.slice(0, N_PROBLEMS - len(problems)).to_pylist()
+            problems += [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
     finally:
-        for writer in writers.values():
+        for writer in (*writers.values(), rejects):
             writer.close()
-    told = pa.concat_tables([REJECT_SCHEMA.empty_table(), *rejects])
-    pq.write_table(told, folder / "rejects.parquet", compression="zstd")
-    first = told.slice(0, 5).to_pylist()
-    problems = [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
-    if n_rejects > len(first):
-        problems.append(f"{file}: and {n_rejects - len(first)} more, see the quarantine")
+    if n_rejects > len(problems):
+        problems.append(f"{file}: and {n_rejects - len(problems)} more, see the quarantine")
     counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
     return {"format": name, **counts, "days": dict(sorted(days.items())), "problems": problems}
 
@@ -354,10 +356,27 @@ def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def load_rejects(landing: Path) -> pd.DataFrame:
-    """Read what could not be read from all landed files, schema `predictors.schemas.quarantine.Quarantine`."""
-    parts = [pq.read_table(landing / m["key"] / "rejects.parquet") for m in _manifests(landing)]
+    """Read what could not be read from all landed files, schema `predictors.schemas.quarantine.Quarantine`.
+
+    Of a file with more than `MAX_REJECTS` the last row says how many more there are and where.
+    """
+    parts = [_rejects(landing / manifest["key"] / "rejects.parquet", manifest) for manifest in _manifests(landing)]
     told = raw_frame(pa.concat_tables([REJECT_SCHEMA.empty_table(), *parts])).drop(columns="is_file")
     return Quarantine.validate(told.assign(source=None, request_id=None, model=None))
+
+
+def _rejects(path: Path, manifest: dict[str, Any]) -> pa.Table:
+    n_more = manifest["n_rejects"] - MAX_REJECTS
+    if n_more <= 0:
+        return pq.read_table(path)
+    held: list[pa.RecordBatch] = []
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=MAX_REJECTS):
+        held.append(batch)
+        if sum(part.num_rows for part in held) >= MAX_REJECTS:
+            break
+    told = pa.Table.from_batches(held).slice(0, MAX_REJECTS)
+    last = Reject(f"and {n_more} more records of this file", None, f"they are in {path}; is it a log at all?")
+    return pa.concat_tables([told, rejects_table([last], manifest["name"])])
 
 
 def landing_digest(landing: Path) -> str:

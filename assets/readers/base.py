@@ -213,17 +213,15 @@ def raw_frame(table: pa.Table) -> pd.DataFrame:
 
 def rejects_table(rejects: Iterable[Reject], source_file: str) -> pa.Table:
     """Return rejects as a table of `REJECT_SCHEMA`."""
-    rows = [
-        {
-            "reason": clean_text(r.reason),
-            "remedy": clean_text(r.remedy),
-            "source_file": clean_text(source_file),
-            "source_line": r.source_line,
-            "is_file": r.is_file,
-        }
-        for r in rejects
+    rejects = list(rejects)
+    columns: list[list[Any]] = [
+        [clean_text(r.reason) for r in rejects],
+        [clean_text(r.remedy) for r in rejects],
+        [clean_text(source_file)] * len(rejects),
+        [r.source_line for r in rejects],
+        [r.is_file for r in rejects],
     ]
-    return pa.Table.from_pylist(rows, schema=REJECT_SCHEMA)
+    return pa.table(columns, schema=REJECT_SCHEMA)
 
 
 def rejects_frame(rejects: Iterable[Reject], source_file: str) -> pd.DataFrame:

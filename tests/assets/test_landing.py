@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from trace_lines import chat, no_price, write_jsonl
 
@@ -158,6 +159,17 @@ def test_concurrent_ingests_of_the_same_files_end_with_the_right_table(tmp_path,
     curated = curate(zone.load_rows(landing), price=no_price)
     assert (len(curated.traces), curated.n_duplicates) == (55, 20)
     assert not list(landing.glob(".tmp-*"))
+
+
+def test_rejects_beyond_the_bound_are_counted_and_stay_in_the_landing_zone(tmp_path, monkeypatch):
+    monkeypatch.setattr(zone, "MAX_REJECTS", 3)
+    path = write_jsonl(tmp_path / "a.jsonl", chat(0), *["garbage"] * 10)
+    report = zone.ingest([path], tmp_path / "landing").files[0]
+    assert (report.n_rejects, len(report.problems)) == (10, 6)
+    rejects = zone.load_rejects(tmp_path / "landing")
+    assert rejects["source_line"].tolist()[:3] == [2, 3, 4]
+    assert rejects["reason"].tolist()[3:] == ["and 7 more records of this file"]
+    assert pq.read_table(next((tmp_path / "landing").rglob("rejects.parquet"))).num_rows == 10
 
 
 def test_redacted_prompts_are_kept_under_the_hash_of_the_original(tmp_path):
