@@ -8,7 +8,7 @@ move between the parts of a table, never the text of a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -24,6 +24,8 @@ __all__ = ["AcrossDays", "Numbered", "repeated_requests", "rules_across_days", "
 
 KEY = ["source", "request_id"]
 CELL = ["query_id", "model", "config_hash"]
+LOST = ["part", "row", "first_day"]
+REPLICATES = ["part", "row", "replicate"]
 REASON = "the key came before, on {day} (`source`, `request_id` must name one request over all days)"
 REMEDY = "give sources that number their requests alike different names"
 
@@ -73,10 +75,30 @@ def rules_across_days(traces: Table, engine: Engine | None = None) -> AcrossDays
     """
     engine = engine or current_engine()
     parts: Sequence[Numbered] = list(enumerate(traces.parts))
-    repeated = [] if len(parts) == 1 else engine.group(_keys, parts, "bundle", _repeated)
-    lost = _stacked(repeated, ["part", "row", "first_day"])
-    runs = partial(_runs, lost=lost[["part", "row"]])
-    return AcrossDays(lost, _stacked(engine.group(runs, parts, "bundle", _replicates), ["part", "row", "replicate"]))
+    lost = _stacked([], LOST)
+    if len(parts) > 1:
+        lost = _exact(engine, parts, KEY, _repeated, LOST)
+    again = _exact(engine, parts, CELL, _replicates, REPLICATES, without=lost)
+    return AcrossDays(lost, again)
+
+
+def _exact(
+    engine: Engine,
+    parts: Sequence[Numbered],
+    by: list[str],
+    rule: Callable[[pd.DataFrame], pd.DataFrame],
+    columns: list[str],
+    without: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Apply `rule` to the rows that share `by` with another: found by hashes, of which alone all rows take part."""
+    found = engine.group(partial(_hashes, by=by), parts, "bundle", _in_play)
+    in_play = _stacked(found, ["part", "row"])
+    if in_play.empty:
+        return _stacked([], columns)
+    there = set(in_play["part"])
+    read = partial(_rows_in_play, by=by, in_play=in_play, without=without)
+    some = [item for item in parts if item[0] in there]
+    return _stacked(engine.group(read, some, "bundle", rule), columns)
 
 
 def repeated_requests(traces: Table, rules: AcrossDays) -> pd.DataFrame:
@@ -98,33 +120,43 @@ def whole_traces(traces: Table) -> pd.DataFrame:
     return pd.concat([frame for frame in kept if len(frame)] or kept[:1], ignore_index=True)
 
 
-def _keys(item: Numbered) -> pd.DataFrame:
+def _hashes(item: Numbered, by: list[str]) -> pd.DataFrame:
     position, part = item
-    frame = read_part(part, [*KEY, "started_at"])
-    return _placed(frame, position, KEY)
+    frame = read_part(part, by)
+    row = np.arange(len(frame), dtype=np.int64)
+    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": _hash(frame[by])})
 
 
-def _runs(item: Numbered, lost: pd.DataFrame) -> pd.DataFrame:
+def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.loc[rows.duplicated("bundle", keep=False), ["part", "row"]]
+
+
+def _rows_in_play(item: Numbered, by: list[str], in_play: pd.DataFrame, without: pd.DataFrame | None) -> pd.DataFrame:
     position, part = item
-    frame = _placed(read_part(part, [*CELL, *KEY, "started_at"]), position, CELL)
-    return frame.drop(index=frame.index[_rows(lost, position)])
+    rows = _rows(in_play, position)
+    if without is not None:
+        rows = np.setdiff1d(rows, _rows(without, position))
+    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[rows]
+    return frame.assign(part=np.int32(position), row=rows, bundle=_hash(frame[by]))
 
 
-def _placed(frame: pd.DataFrame, position: int, by: list[str]) -> pd.DataFrame:
-    bundle = pd.util.hash_pandas_object(frame[by], index=False).to_numpy()
-    return frame.assign(part=np.int32(position), row=np.arange(len(frame)), bundle=bundle)
+def _hash(keys: pd.DataFrame) -> NDArray[np.uint64]:
+    return np.asarray(pd.util.hash_pandas_object(keys, index=False), dtype=np.uint64)
 
 
 def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
     several = keys[keys.duplicated(KEY, keep=False)].sort_values([*KEY, "started_at", "part"], kind="stable")
-    first = several.groupby(KEY)["started_at"].transform("first").dt.strftime("%Y-%m-%d")
-    return several.assign(first_day=first)[several.duplicated(KEY)][["part", "row", "first_day"]]
+    times = pd.to_datetime(several["started_at"], utc=True)
+    first = times.groupby([several[name] for name in KEY]).transform("first").dt.strftime("%Y-%m-%d")
+    return several.assign(first_day=first.fillna("a day that is not known"))[several.duplicated(KEY)][
+        ["part", "row", "first_day"]
+    ]
 
 
 def _replicates(runs: pd.DataFrame) -> pd.DataFrame:
     order = runs[runs.duplicated(CELL, keep=False)].sort_values([*CELL, "started_at", *KEY], kind="stable")
     numbered = order.assign(replicate=order.groupby(CELL).cumcount())
-    return numbered.loc[numbered["replicate"] > 0, ["part", "row", "replicate"]]
+    return numbered.loc[numbered["replicate"] > 0, REPLICATES]
 
 
 def _rows(table: pd.DataFrame, position: int) -> NDArray[np.int64]:

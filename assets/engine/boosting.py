@@ -58,11 +58,8 @@ class DaskTrainer:
         for _ in range(ATTEMPTS):
             try:
                 return self._attempt(job, head)
-            except LightGBMError as error:  # the others notice first that a worker is gone
-                why = str(error)
-            except _WorkerLost as error:
-                why = str(error)
-            self._engine.restart_workers()
+            except (_WorkerLost, LightGBMError) as error:
+                why = str(error).splitlines()[0]
         raise EngineError(f"workers were lost in {ATTEMPTS} attempts to train ({why}); start the run again")
 
     def _attempt(self, job: BoostingJob, head: int) -> Any:
@@ -73,9 +70,13 @@ class DaskTrainer:
             while not wait([training], WATCH_SECONDS).done:
                 lost = before - self._engine.worker_ids()
                 if lost:
-                    self._engine.restart_workers()
+                    self._engine.restart_workers(len(before))  # which ends the waiting of the others, and of `_fit`
                     raise _WorkerLost(f"{len(lost)} of {len(before)} workers died while they trained")
-            return training.result()
+            try:
+                return training.result()
+            except LightGBMError:  # the others may notice first that a worker is gone
+                self._engine.restart_workers(len(before))
+                raise
 
     def _fit(self, job: BoostingJob, head: int) -> Any:
         import dask.array as da

@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 import dask
@@ -28,6 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
+COME_BACK_SECONDS = 20
 MERGED_AT_ONCE = 8
 LOST_WORKERS = (
     "a worker died again and again at the same work, most often because its memory did not suffice ({why}); "
@@ -107,10 +108,12 @@ class DaskEngine:
             workers = self.client.scheduler_info(n_workers=-1)["workers"]
             return frozenset(str(worker["id"]) + address for address, worker in workers.items())
 
-    def restart_workers(self) -> None:
-        """Start every worker anew; what they held or did is dropped."""
+    def restart_workers(self, n_workers: int) -> None:
+        """Start every worker anew and wait a while until `n_workers` are there; what they held or did is dropped."""
         with self.guarded():
             self.client.restart()
+            with suppress(TimeoutError):
+                self.client.wait_for_workers(n_workers, timeout=COME_BACK_SECONDS)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -120,7 +123,7 @@ class DaskEngine:
         except KilledWorker as error:
             raise EngineError(LOST_WORKERS.format(why=f"task {error.task}")) from error
         except (FutureCancelledError, CommClosedError, TimeoutError) as error:
-            raise EngineError(LOST_SCHEDULER.format(why=error)) from error
+            raise EngineError(LOST_SCHEDULER.format(why=(str(error) or type(error).__name__).splitlines()[0])) from error
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """See `Engine.map`."""

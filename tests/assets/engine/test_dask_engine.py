@@ -1,0 +1,112 @@
+"""Local and Dask agree on every table of the starter data and of the mirror, and on the evaluation within 3 %."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("distributed")
+
+from assets import family
+from assets.across_days import repeated_requests, rules_across_days
+from assets.datasets import load_traces
+from assets.engine import LocalEngine, Table, open_engine
+from assets.engine.boosting import DaskTrainer
+from assets.engine.on_dask import DaskEngine
+from assets.floor_tables import floor_table
+from assets.thinking_tokens import PIPELINE, examples_from_traces
+from assets.token_examples import token_examples
+from predictors.boosting import boosted_by, train_here
+from predictors.thinking_tokens.cost import price_requests
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DaskEngine]:
+    with open_engine("dask") as engine:
+        assert isinstance(engine, DaskEngine)
+        yield engine
+
+
+@pytest.fixture(scope="module", params=["starter", pytest.param("pricing-reversal", marks=pytest.mark.mirror)])
+def traces(request: pytest.FixtureRequest, starter_traces: Path, tmp_path_factory) -> pd.DataFrame:
+    mirror = None if request.param == "starter" else str(request.getfixturevalue("mirror"))
+    return load(request.param, starter_traces, tmp_path_factory.mktemp("cache"), mirror)
+
+
+def load(name: str, starter: Path, cache: Path = Path(), mirror: str | None = None) -> pd.DataFrame:
+    price = partial(price_requests, price_file=None)
+    return load_traces(name, starter=starter, cache=cache, mirror=mirror, price=price).traces
+
+
+def cut(traces: pd.DataFrame, n_parts: int, folder: Path) -> Table:
+    """Traces as files of rows drawn at random: replicates lie in different files."""
+    places = np.random.default_rng(0).integers(0, n_parts, len(traces))
+    for place, part in traces.groupby(places):
+        part.to_parquet(folder / f"{place}.parquet", index=False)
+    return Table.under(folder)
+
+
+def test_examples_and_floors_are_the_same(engine: DaskEngine, traces: pd.DataFrame, tmp_path: Path) -> None:
+    expected = examples_from_traces(traces)
+    examples = token_examples(cut(traces, 5, tmp_path), engine=engine)
+    pd.testing.assert_frame_equal(examples, expected)
+    floors = floor_table(PIPELINE, examples, dataset="any", engine=engine)
+    of_whole = floor_table(PIPELINE, expected, dataset="any", engine=LocalEngine())
+    pd.testing.assert_frame_equal(floors, of_whole, rtol=1e-12)
+
+
+def test_rules_across_days_are_the_same(engine: DaskEngine, traces: pd.DataFrame, tmp_path: Path) -> None:
+    again = traces.head(50).assign(started_at=pd.Timestamp("2027-01-01", tz="UTC").as_unit("us"))
+    cut(traces, 3, tmp_path)
+    again.to_parquet(tmp_path / "late.parquet", index=False)
+    table = Table.under(tmp_path)
+    here, there = rules_across_days(table, LocalEngine()), rules_across_days(table, engine)
+    assert len(here.repeated) == 50
+    pd.testing.assert_frame_equal(here.repeated, there.repeated, check_dtype=False)
+    pd.testing.assert_frame_equal(here.replicates, there.replicates, check_dtype=False)
+    pd.testing.assert_frame_equal(repeated_requests(table, here), repeated_requests(table, there))
+
+
+def test_evaluation_agrees_within_three_per_cent_when_the_cluster_trains(
+    engine: DaskEngine, starter_traces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The trees are not the same: each worker bins its own rows and leaves average over workers. The errors are.
+    monkeypatch.setattr(family, "CELLS_IN_PARTS", 1)
+    examples = examples_from_traces(load("starter", starter_traces))
+    small = partial(PIPELINE.predictor, n_estimators=20, n_components=20, refit=False)
+    pipeline = family.FamilyPipeline(**{**vars(PIPELINE), "predictor": small, "segments": ()})
+    tables = {}
+    for name, trainer in (("dask", DaskTrainer(engine, min_rows=0)), ("local", None)):
+        with boosted_by(trainer or train_here), open_engine("dask" if trainer else "local"):
+            fitted = family.fit_family(pipeline, examples)
+            tables[name] = family.evaluate_family(pipeline, fitted, examples, dataset="any")
+    own = {}
+    for name, table in tables.items():
+        is_own = (table["predictor"] == "ThinkingTokensPredictor") & (table["segment"] == "all")
+        own[name] = table[is_own].set_index(["split", "metric"])
+    for metric in ("crps", "mae"):
+        error = own["dask"].loc[("test", metric), "value"], own["local"].loc[("test", metric), "value"]
+        assert error[0] == pytest.approx(error[1], rel=0.03)
+    coverage = [table.loc[("test", "coverage_90"), "value"] for table in own.values()]
+    assert abs(coverage[0] - coverage[1]) < 0.04
+    floors = [table["noise_floor"].to_numpy() for table in own.values()]
+    np.testing.assert_allclose(*floors, rtol=1e-9)
+
+
+def test_servers_of_the_cluster_listen_on_loopback_only(engine: DaskEngine) -> None:
+    engine.map(abs, [1])
+    pids = {str(pid) for pid in engine.client.run(os.getpid).values()}
+    for pid in pids:
+        inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
+        for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and f"socket:[{columns[9]}]" in inodes:
+                assert columns[1].startswith("0100007F:"), "a worker listens beyond loopback"
