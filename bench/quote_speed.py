@@ -33,8 +33,10 @@ MODELS = ["SmolLM2-135M-Instruct", "gpt-5.2", "gpt-5-mini", "gemini-3-flash-prev
 
 def bundled() -> pd.DataFrame:
     """Examples of the bundled traces."""
-    traces = load_traces("starter", starter=Path("data/starter/local_llm_traces.jsonl.gz"), cache=Path(".foretell/cache"),
-                         mirror=None, price=price_requests).traces  # fmt: skip
+    starter = Path("data/starter/local_llm_traces.jsonl.gz")
+    traces = load_traces(
+        "starter", starter=starter, cache=Path(".foretell/cache"), mirror=None, price=price_requests
+    ).traces
     return examples_from_traces(traces)
 
 
@@ -103,7 +105,7 @@ def main() -> None:
         found = quote(predictor, requests, MODELS)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         rows = len(found.requests)
-        print(f"run {number + 1}: {rows:,} forecasts of {args.characters} characters: {wall:.1f} s wall, {cpu:.1f} s CPU;"
+        print(f"run {number + 1}: {rows:,} forecasts, {args.characters} characters: {wall:.1f} s wall, {cpu:.1f} s CPU;"
               f" bare LightGBM {bare(rows, len(HEAD_LEVELS)):.1f} s CPU; load {os.getloadavg()[0]:.1f}")  # fmt: skip
 
 
