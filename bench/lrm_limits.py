@@ -22,7 +22,7 @@ from predictors.thinking_tokens.cost import price_requests
 
 
 def runs_of_lrm() -> pd.DataFrame:
-    """One row per later run: `z` (log tokens), its cell's first run, the prompt on the other models, the model's means."""
+    """One row per later run: `z` (log tokens), its cell's first run, the prompt on other models, means of the model."""
     cache = Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache"
     traces = load_traces("lrm-token-economy", starter=Path(), cache=cache, mirror=os.environ.get("FORETELL_MIRROR"),
                          price=price_requests).traces  # fmt: skip
