@@ -90,7 +90,7 @@ def _examples_of_part(job: _Job) -> pd.DataFrame:
         examples = examples[drawn == "in"]
     examples = examples.assign(
         replicate=examples["replicate"].astype("int64"),
-        cell_id=examples[CELL].agg("|".join, axis=1) if len(examples) else pd.Series(dtype="str"),
+        cell_id=examples["query_id"] + "|" + examples["model"] + "|" + examples["config_hash"],
         value=examples["output_tokens"].clip(lower=1).astype("float64"),
         split=assign_split(examples["query_id"]),
         is_capped=_is_in(examples, job.capped),
