@@ -359,10 +359,14 @@ def _numbers(values: dict[str, float]) -> dict[str, dg.MetadataValue]:
 
 def _draw(plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, path: Path) -> dg.MetadataValue:
     """Save a figure and return it inline, as the UI shows it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = plot(table).get_figure(root=True)
     assert figure is not None
-    # The event log keeps every picture of every night, so they are small.
-    figure.savefig(path, dpi=DPI)
+    # The event log keeps every picture of every night, so they are small. `savefig` would lay out and draw twice.
+    figure.set_dpi(DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(str(path))
     encoded = base64.b64encode(path.read_bytes()).decode()
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
