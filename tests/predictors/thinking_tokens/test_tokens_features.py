@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from predictors.thinking_tokens.adaptation import fit_follower
 from predictors.thinking_tokens.boosting import Boosting
+from predictors.thinking_tokens.calibration import Calibration
 from predictors.thinking_tokens.context import MEAN_RESIDUALS, N_PILOTS, attach_context
 from predictors.thinking_tokens.distribution import COLD, HEAD_LEVELS, PILOT, WARM
 from predictors.thinking_tokens.hierarchy import PooledLocation
@@ -185,3 +188,15 @@ def test_what_few_anchors_leave_open_widens_the_forecast(n: int) -> None:
     follower = fit_follower(residual, np.zeros(n), np.zeros(n), 0.5)
     assert follower.slope == pytest.approx(1.0)
     assert follower.spread == pytest.approx(0.5 * np.sqrt(1 + 2 / n))
+
+
+def test_the_offsets_of_its_regime_move_a_forecast(fitted: ThinkingTokensPredictor, table: pd.DataFrame) -> None:
+    asked = table[table["replicate"] == 1].head(30)[INPUTS]
+    known = table[table["replicate"] == 0]
+    told = {WARM: attach_context(asked, known, pilots=False), PILOT: attach_context(asked, known)}
+    for regime, X in {COLD: asked, **told}.items():
+        moved = copy.copy(fitted)
+        moved.calibrations_ = {**fitted.calibrations_, regime: Calibration(offsets=np.ones(len(HEAD_LEVELS)))}
+        plain = copy.copy(fitted)
+        plain.calibrations_ = {**fitted.calibrations_, regime: Calibration()}
+        np.testing.assert_allclose(moved.predict(X), np.e * plain.predict(X))
