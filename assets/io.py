@@ -76,9 +76,14 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Table:
+        # An asset that takes a `Table` works on it part by part, wherever the engine is.
+        table = self._table(context)
+        return table if context.dagster_type.typing_type is Table else table.collect()
+
+    def _table(self, context: dg.InputContext) -> Table:
         path = self._folder(context)
         if not context.has_asset_partitions:
-            return pd.read_parquet(self._single(path))
+            return Table((str(self._single(path)),))
         # An unpartitioned consumer reads every day of the window; most days of a long calendar hold nothing.
         on_disk = {file.stem: file for file in sorted(path.glob("*.parquet"))}
         days = [day for day in context.asset_partition_keys if day in on_disk]
@@ -87,9 +92,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         if self.window_days is not None:
             first = (date.fromisoformat(days[-1]) - timedelta(days=self.window_days - 1)).isoformat()
             days = [day for day in days if day >= first]
-        table = Table(tuple(str(on_disk[day]) for day in days))
-        # An asset that takes a `Table` works on it part by part, wherever the engine is.
-        return table if context.dagster_type.typing_type is Table else table.collect()
+        return Table(tuple(str(on_disk[day]) for day in days))
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
         return Path(self.root).joinpath(*context.asset_key.path)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from assets.reports.report import Report, ReportSpec, build_report_asset, priced_runs, query_table
+from assets.engine import Table
+from assets.reports.report import Report, ReportSpec, build_report_asset, price_runs, query_table
+from assets.reports.run_sums import RunSums, run_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,26 +34,20 @@ CLASSES = ("provider", "price", "thinking")
 
 def scored_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataFrame, list[str]]:
     """Runs with a price and a score; `passed` is 1 where the score is 1 (a part of the points is no pass)."""
-    runs, reasons = priced_runs(traces, price_file)
-    n_lost = int(runs["score"].isna().sum())
-    if n_lost:
-        reasons.append(f"{n_lost} of {len(runs)} runs have no score.")
-    runs = runs[runs["score"].notna()]
-    if n_lost and runs.empty:
-        reasons.append(
-            "No run has a score: ingest traces with `score` (Inspect logs have it) to see what a pass costs."
-        )
+    runs, reasons = price_runs(traces, price_file), run_sums(traces, price_file).reasons_scored()
+    runs = runs[runs["total_usd"].notna() & runs["score"].notna()]
     return runs.assign(passed=(runs["score"] >= 1).astype("float64"), cost_usd=runs["total_usd"]), reasons
 
 
-def cost_of_pass_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model."""
-    from predictors.metrics import cost_of_pass
+    from predictors.metrics import query_cost_of_pass
 
-    runs, reasons = scored_runs(traces, price_file)
+    sums = run_sums(traces, price_file)
+    runs, reasons = sums.scored(), sums.reasons_scored()
     rows = []
     for (benchmark, model), part in runs.groupby(["benchmark", "model"], sort=True):
-        found = cost_of_pass(part)
+        found = query_cost_of_pass(part["cost_usd"].to_numpy(), part["passed"].to_numpy())
         rows.append(
             {
                 "benchmark": benchmark, "model": model, "usd_per_pass": found.value, "ci_lower": found.ci_lower,
@@ -62,7 +58,7 @@ def cost_of_pass_report(traces: pd.DataFrame, price_file: Path | None = None) ->
     if not rows:
         return Report(pd.DataFrame(), reasons=tuple(reasons))
     table = pd.DataFrame(rows).sort_values(["benchmark", "usd_per_pass"], kind="stable", ignore_index=True)
-    without = counterfactuals(runs)
+    without = counterfactuals(runs, model_classes(sums))
     best = table.drop_duplicates("benchmark")
     findings = [
         f"{row.benchmark}: the cheapest pass is {row.model} at ${row.usd_per_pass:.4g} "
@@ -78,22 +74,32 @@ def cost_of_pass_report(traces: pd.DataFrame, price_file: Path | None = None) ->
     return Report(table, {"Frontier without a class of models": without}, tuple(findings), tuple(reasons))
 
 
-def model_classes(runs: pd.DataFrame) -> pd.DataFrame:
+def model_classes(sums: RunSums) -> pd.DataFrame:
     """Classes of each model, index model: `provider`, `price` (against the median listed price), `thinking`."""
-    models = runs.groupby("model")
-    listed = models["listed_usd_per_mtok"].median()
-    share = models["thinking_usd"].sum() / models["total_usd"].sum()
+    listed = sums.listed_prices(["model"], "scored_runs")
+    models = sums.models.loc[listed.index]
+    share = models["thinking_usd"] / models["scored_usd"]
     return pd.DataFrame(
         {
-            "provider": models["provider"].first().fillna("(unknown provider)"),
+            "provider": models["provider"].fillna("(unknown provider)"),
             "price": np.where(listed <= listed.median(), "models listed low", "models listed high"),
             "thinking": np.where(share > THINKING_SHARE, "models that think", "models that do not think"),
         }
     )
 
 
-def counterfactuals(runs: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP, random_state: int = 0) -> pd.DataFrame:
+def counterfactuals(
+    runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP, random_state: int = 0
+) -> pd.DataFrame:
     """The cheapest pass of each benchmark with and without each class of models.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        `benchmark`, `model`, `query_id`, `cost_usd`, `passed`; of several rows of a query and model the mean counts.
+    classes : DataFrame
+        See `model_classes`.
+    n_bootstrap, random_state : int, optional
 
     Returns
     -------
@@ -101,7 +107,6 @@ def counterfactuals(runs: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP, rando
         `benchmark`, `by` (kind of class), `left_out`, `usd_per_pass`, `usd_per_pass_without`, `ratio` with its
         95 % bootstrap interval over queries, the same draw for all models. Infinite where nobody else ever passes.
     """
-    classes = model_classes(runs)
     rows = []
     for benchmark, part in runs.groupby("benchmark", sort=True):
         cost = query_table(part, "cost_usd").dropna()

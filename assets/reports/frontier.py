@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from assets.reports.cost_of_pass import CLASSES, model_classes, scored_runs
+from assets.engine import Table
+from assets.reports.cost_of_pass import CLASSES, model_classes
 from assets.reports.report import Report, ReportSpec, build_report_asset, query_table
+from assets.reports.run_sums import run_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,11 +18,12 @@ __all__ = ["SPEC", "frontier_report", "frontier_report_asset"]
 MIN_QUERIES = 5
 
 
-def frontier_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model, over the queries that every model answered."""
-    runs, reasons = scored_runs(traces, price_file)
+    sums = run_sums(traces, price_file)
+    runs, reasons = sums.scored(), sums.reasons_scored()
     rows, without = [], []
-    classes = model_classes(runs) if len(runs) else pd.DataFrame()
+    classes = model_classes(sums) if len(runs) else pd.DataFrame()
     for benchmark, part in runs.groupby("benchmark", sort=True):
         costs, scores = query_table(part, "total_usd"), query_table(part, "score")
         common = costs.dropna().index

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from assets.reports.report import Report, ReportSpec, build_report_asset, priced_runs, query_table
+from assets.engine import Table
+from assets.reports.report import Report, ReportSpec, build_report_asset, query_table
+from assets.reports.run_sums import run_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,16 +73,19 @@ def attribute_ratio(one: Cost, other: Cost) -> dict[str, float]:
     return shares
 
 
-def price_reversals_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+def price_reversals_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and pair of models of different listed price."""
-    runs, reasons = priced_runs(traces, price_file)
+    sums = run_sums(traces, price_file)
+    runs, reasons = sums.priced(), sums.reasons()
+    listed = sums.listed_prices(["benchmark", "model"]) if len(runs) else pd.Series(dtype="float64")
     pairs, summaries = [], []
     for benchmark, part in runs.groupby("benchmark", sort=True):
-        why = _unusable(part)
+        prices = listed.loc[benchmark]
+        why = _unusable(part, prices)
         if why:
             reasons.append(f"{benchmark}: {why}.")
             continue
-        pair_rows, summary = _of_benchmark(part)
+        pair_rows, summary = _of_benchmark(part, prices)
         pairs.append(pair_rows.assign(benchmark=benchmark))
         summaries.append({"benchmark": str(benchmark), **summary})
     if not pairs:
@@ -91,21 +96,19 @@ def price_reversals_report(traces: pd.DataFrame, price_file: Path | None = None)
     return Report(table, {"By benchmark": summary_table}, _findings(table, summary_table), tuple(reasons))
 
 
-def _unusable(part: pd.DataFrame) -> str:
-    n_models = part["listed_usd_per_mtok"].round(9).groupby(part["model"]).first().nunique()
-    if n_models < 2:
+def _unusable(part: pd.DataFrame, prices: pd.Series) -> str:
+    if prices.round(9).nunique() < 2:
         return "fewer than two models of different price"
     common = query_table(part, "total_usd").dropna()
     return "" if len(common) >= MIN_QUERIES else f"only {len(common)} queries that every model answered"
 
 
-def _of_benchmark(part: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, object]]:
+def _of_benchmark(part: pd.DataFrame, prices: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
     from predictors.metrics import rank_reversals
 
-    prices = part.groupby("model")["listed_usd_per_mtok"].median()
     costs = query_table(part, "total_usd")
     found = rank_reversals(costs, prices)
-    without = query_table(part.assign(bare=part["total_usd"] - part["thinking_usd"]), "bare").reindex(costs.index)
+    without = query_table(part, "bare_usd").reindex(costs.index)
     common = costs.dropna().index
     known = without.loc[common].notna().all() & (without.loc[common].mean() > 0)
     bare = without.loc[common, known[known].index]
@@ -148,16 +151,7 @@ def _of_benchmark(part: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, object]]:
 
 def _mean_tokens(part: pd.DataFrame) -> dict[str, Cost]:
     """Prices and mean tokens of each model, each query counted once; thinking 0 where it is not reported."""
-    thinking = part["reasoning_tokens"].astype("float64").fillna(0.0)
-    frame = pd.DataFrame(
-        {
-            "model": part["model"], "query_id": part["query_id"], "thinking": thinking,
-            "answer": part["output_tokens"].astype("float64") - thinking,
-            "prompt": part["input_tokens"].astype("float64"),
-            "per_input": part["usd_per_input_token"], "per_output": part["usd_per_output_token"],
-        }
-    )  # fmt: skip
-    means = frame.groupby(["model", "query_id"]).mean().groupby("model").mean()
+    means = part.groupby("model")[["thinking", "answer", "prompt", "per_input", "per_output"]].mean()
     return {
         str(model): {
             "price": (float(row["per_input"]), float(row["per_output"])),

@@ -11,13 +11,24 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from assets.engine import Table
 from assets.resources import Workspace
 from predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Report", "ReportSpec", "build_report_asset", "cell", "markdown", "priced_runs", "query_table"]
+__all__ = [
+    "Report",
+    "ReportSpec",
+    "build_report_asset",
+    "cell",
+    "markdown",
+    "price_runs",
+    "priced_reasons",
+    "query_table",
+    "score_reasons",
+]
 
 ROWS_IN_METADATA = 30
 MAX_CENSORED = 0.05
@@ -55,7 +66,7 @@ class ReportSpec:
     name: str
     title: str
     grain: str
-    make: Callable[[pd.DataFrame, Path | None], Report]
+    make: Callable[[pd.DataFrame | Table, Path | None], Report]
     draw: "Callable[[Report], Figure]"
 
 
@@ -68,7 +79,7 @@ def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
         kinds={"parquet"},
         description=spec.grain,
     )
-    def report(request_traces: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
+    def report(request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
         found = spec.make(request_traces, workspace.price_path)
         metadata: dict[str, dg.MetadataValue] = {
             "findings": dg.MetadataValue.md(
@@ -107,17 +118,16 @@ def cell(value: object) -> str:
     return "-" if value is None else re.sub(r"\s+", " ", str(value)).replace("|", "/")
 
 
-def priced_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataFrame, list[str]]:
-    """Runs with the rates of their model and what each part of them costs.
+def price_runs(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
+    """Runs with the rates of their model and what each part of them costs, null where that is not known.
 
     Returns
     -------
-    runs : DataFrame
-        `traces` with a price, and the columns `usd_per_input_token`, `usd_per_output_token`, `listed_usd_per_mtok`
-        (input + output), `input_usd`, `thinking_usd`, `answer_usd` (null where reasoning is not reported), and
-        `total_usd`: tokens times rate, without cache and batch discounts, so that models are compared by list.
-    reasons : list of str
-        Which models are left out, and why.
+    DataFrame
+        `traces` and the columns `usd_per_input_token`, `usd_per_output_token`, `listed_usd_per_mtok`
+        (input + output), `input_usd`, `thinking_usd`, `answer_usd` (null where reasoning is not reported),
+        `total_usd`: tokens times rate, without cache and batch discounts, so that models are compared by list; and
+        `is_estimated` where the input tokens are.
     """
     from predictors.thinking_tokens.cost import estimated_input_tokens, request_rates
 
@@ -127,33 +137,47 @@ def priced_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataF
         usd_per_input_token=rates["input"].to_numpy(),
         usd_per_output_token=rates["output"].to_numpy(),
         benchmark=traces["benchmark"].fillna("(none)"),
+        is_estimated=traces["input_tokens"].isna().to_numpy() & ~np.isnan(inputs),
     )
     runs["listed_usd_per_mtok"] = 1e6 * (runs["usd_per_input_token"] + runs["usd_per_output_token"])
     tokens = {name: traces[name].astype("float64") for name in ("output_tokens", "reasoning_tokens")}
-    n_estimated = int((traces["input_tokens"].isna() & ~np.isnan(inputs)).sum())
     runs["input_tokens"] = inputs
     runs["input_usd"] = runs["usd_per_input_token"] * inputs
     runs["thinking_usd"] = runs["usd_per_output_token"] * tokens["reasoning_tokens"]
     runs["answer_usd"] = runs["usd_per_output_token"] * (tokens["output_tokens"] - tokens["reasoning_tokens"])
     runs["total_usd"] = runs["input_usd"] + runs["usd_per_output_token"] * tokens["output_tokens"]
+    return runs
+
+
+def priced_reasons(models: pd.DataFrame) -> list[str]:
+    """Which runs are left out of a report on prices or are not what they seem; `models` as in `run_sums.RunSums`."""
     reasons = []
-    if n_estimated:
-        reasons.append(f"The input tokens of {n_estimated} runs are estimated as a quarter of the characters.")
+    if models["estimated"].any():
+        reasons.append(
+            f"The input tokens of {int(models['estimated'].sum())} runs are estimated as a quarter of the characters."
+        )
     for column, why in (
-        ("usd_per_output_token", "no price is known: add them to your price file"),
-        ("total_usd", "neither the tokens nor the text of the input are recorded"),
+        ("no_price", "no price is known: add them to your price file"),
+        ("no_input", "neither the tokens nor the text of the input are recorded"),
     ):
-        lost = sorted(runs.loc[runs[column].isna(), "model"].unique())
+        lost = models.index[models[column] > 0].tolist()
         if lost:
-            n_rows = int(runs[column].isna().sum())
-            reasons.append(f"{n_rows} runs of {_listed(lost)} are left out: {why}.")
-        runs = runs[runs[column].notna()]
-    capped = runs.groupby("model")["is_censored"].mean().loc[lambda share: share > MAX_CENSORED]
-    reasons += [
+            reasons.append(f"{int(models[column].sum())} runs of {_listed(lost)} are left out: {why}.")
+    capped = (models["censored"] / models["kept"].where(models["kept"] > 0)).loc[lambda share: share > MAX_CENSORED]
+    return reasons + [
         f"{model} was cut off in {share:.0%} of its runs: it is judged by cut answers, and looks cheaper than it is."
         for model, share in capped.items()
     ]
-    return runs, reasons
+
+
+def score_reasons(n_lost: int, n: int) -> list[str]:
+    """Why runs with a price say nothing of passes: `n_lost` of `n` have no score."""
+    reasons = [f"{n_lost} of {n} runs have no score."] if n_lost else []
+    if n_lost and n_lost == n:
+        reasons.append(
+            "No run has a score: ingest traces with `score` (Inspect logs have it) to see what a pass costs."
+        )
+    return reasons
 
 
 def _listed(names: list[str]) -> str:

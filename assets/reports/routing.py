@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assets.engine import Table
 from assets.reports.cost_of_pass import scored_runs
 from assets.reports.report import Report, ReportSpec, build_report_asset, query_table
+from assets.reports.run_sums import in_memory
 from predictors.errors import DatasetError
 from predictors.splits import assign_split
 
@@ -111,9 +113,9 @@ def usable_models(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [str(model) for model in kept], reasons
 
 
-def routing_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+def routing_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per policy and budget, judged on the test queries by what was really paid and scored."""
-    runs, reasons = scored_runs(traces, price_file)
+    runs, reasons = scored_runs(in_memory(traces), price_file)
     reasons = list(reasons)
     if runs.empty:
         return Report(pd.DataFrame(), reasons=tuple(reasons))

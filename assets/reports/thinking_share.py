@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from assets.engine import Table
 from assets.reports.report import Report, ReportSpec, build_report_asset
+from assets.reports.run_sums import in_memory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["SPEC", "thinking_share_report", "thinking_share_report_asset"]
 
 
-def thinking_share_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model: shares of sums, with 95 % intervals over queries.
 
     The share of the bill needs prices and input tokens; the share of the output needs neither.
     """
     from predictors.thinking_tokens.cost import request_rates
 
+    traces = in_memory(traces)
     rates = request_rates(traces, price_file=price_file)
     runs = traces.assign(
         benchmark=traces["benchmark"].fillna("(none)"),

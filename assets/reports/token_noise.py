@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from assets.engine import Table
 from assets.reports.report import Report, ReportSpec, build_report_asset
+from assets.reports.run_sums import in_memory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SPEC", "token_noise_report", "token_noise_report_asset"]
 
 
-def token_noise_report(traces: pd.DataFrame, price_file: Path | None = None) -> Report:
+def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark, model and effort that has repeated requests; runs that were cut off are left out.
 
     `standard_deviation` is of one run around its request's mean, in log tokens (root of `metrics.mse_floor`);
@@ -23,6 +25,7 @@ def token_noise_report(traces: pd.DataFrame, price_file: Path | None = None) -> 
     from predictors.metrics import mae_floor, mse_floor
 
     del price_file  # tokens, not dollars
+    traces = in_memory(traces)
     runs = traces.assign(
         benchmark=traces["benchmark"].fillna("(none)"),
         effort=traces["reasoning_effort"].fillna("(none)"),

@@ -33,6 +33,7 @@ from predictors.metrics.rankings import (
     cost_of_pass,
     frontier_membership,
     published_reversals,
+    query_cost_of_pass,
     rank_reversals,
 )
 from predictors.metrics.replicates import check_straddling, duplicated_runs
@@ -91,6 +92,7 @@ __all__ = [
     "probability_reliability",
     "published_reversals",
     "quantile_reliability",
+    "query_cost_of_pass",
     "query_differences",
     "rank_ceiling",
     "rank_reversals",

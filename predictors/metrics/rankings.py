@@ -23,6 +23,7 @@ __all__ = [
     "cost_of_pass",
     "frontier_membership",
     "published_reversals",
+    "query_cost_of_pass",
     "rank_reversals",
 ]
 
@@ -199,7 +200,12 @@ def cost_of_pass(runs: pd.DataFrame) -> CostOfPass:
     values = runs.assign(passed=runs["passed"].astype("float64")).groupby("query_id")[["cost_usd", "passed"]].mean()
     if not (runs["cost_usd"].ge(0).all() and runs["passed"].isin([0, 1]).all()):
         raise InvalidInputError("`cost_usd` must be >= 0 and `passed` 0 or 1 in every run")
-    x, s, n = values["cost_usd"].to_numpy(), values["passed"].to_numpy(), len(values)
+    return query_cost_of_pass(values["cost_usd"].to_numpy(), values["passed"].to_numpy())
+
+
+def query_cost_of_pass(cost_usd: Floats, passed: Floats) -> CostOfPass:
+    """`cost_of_pass` from the mean cost (USD) and the pass rate of each query, both of shape (n_queries,)."""
+    x, s, n = cost_usd, passed, len(cost_usd)
     cost, rate, nan = float(x.mean()), float(s.mean()), float("nan")
     if rate == 0:
         upper_rate = stats.binomtest(0, n).proportion_ci(0.95, "exact").high

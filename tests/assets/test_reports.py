@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from report_traces import make_traces, price_file
 from trace_lines import MIRROR, needs_mirror
 
+from assets.engine import Table
 from assets.reports import REPORT_ASSETS, REPORTS
-from assets.reports.cost_of_pass import cost_of_pass_report, counterfactuals, scored_runs
+from assets.reports.cost_of_pass import cost_of_pass_report, counterfactuals, model_classes, scored_runs
 from assets.reports.frontier import frontier_report
 from assets.reports.price_reversals import FACTORS, attribute_ratio, price_reversals_report
-from assets.reports.report import markdown, priced_runs, query_table
+from assets.reports.report import markdown, price_runs, query_table
+from assets.reports.run_sums import run_sums
 from assets.reports.thinking_share import thinking_share_report
 from assets.reports.token_noise import token_noise_report
 from assets.resources import Workspace
@@ -123,7 +125,7 @@ def test_a_part_of_the_points_is_no_pass_and_nothing_passed_is_infinite(prices: 
 
 def test_counterfactual_is_the_cheapest_pass_of_the_others(prices: Path) -> None:
     runs, _ = scored_runs(make_traces(80), prices)
-    found = counterfactuals(runs, n_bootstrap=50)
+    found = counterfactuals(runs, model_classes(run_sums(make_traces(80), prices)), n_bootstrap=50)
     means = runs.groupby("model")[["cost_usd", "passed"]].mean()
     per_pass = means["cost_usd"] / means["passed"]
     row = found[(found["by"] == "provider") & (found["left_out"] == "lab")].iloc[0]
@@ -195,7 +197,9 @@ def test_unknown_prices_and_inputs_are_told(prices: Path) -> None:
     traces = make_traces(6)
     traces["input_tokens"] = pd.array([pd.NA] * len(traces), dtype="Int64")
     traces.loc[0, "model"] = "nobody-knows"
-    runs, reasons = priced_runs(traces, prices)
+    reasons = run_sums(traces, prices).reasons()
+    runs = price_runs(traces, prices)
+    runs = runs[runs["total_usd"].notna()]
     assert len(runs) == len(traces) - 1
     assert any("estimated as a quarter" in reason for reason in reasons)
     assert any("nobody-knows" in reason for reason in reasons)
@@ -212,8 +216,8 @@ def test_tables_are_markdown_even_where_text_is_odd() -> None:
 # -- assets --------------------------------------------------------------------------------------------
 def test_assets_keep_the_table_and_show_the_figure(tmp_path: Path, prices: Path) -> None:
     @dg.asset
-    def request_traces() -> pd.DataFrame:
-        return make_traces(60, n_runs=2)
+    def request_traces() -> Table:
+        return Table.of(make_traces(60, n_runs=2))
 
     needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
     folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}

@@ -1,0 +1,149 @@
+"""What reports on prices and passes rest on: sums of runs by query, model and benchmark, that can be added up.
+
+A part of the traces is priced where it lies; what leaves it are sums and counts without any text. The mean over the
+runs of a query then is that of all parts, so reports are the same however the traces are cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from assets.across_days import AcrossDays, Numbered, rules_across_days, whole_traces
+from assets.engine import Table, current_engine, read_part
+from assets.reports.report import price_runs, priced_reasons, score_reasons
+
+__all__ = ["RunSums", "in_memory", "run_sums"]
+
+QUERY = ["benchmark", "model", "query_id"]
+LISTED = ["benchmark", "model", "listed_usd_per_mtok"]
+PRICED = ("total_usd", "thinking", "answer", "prompt", "per_input", "per_output")
+SCORED = ("scored_usd", "score", "passed")
+
+
+@dataclass(frozen=True, eq=False)
+class RunSums:
+    """Sums over runs, of one part or of all.
+
+    Attributes
+    ----------
+    queries : DataFrame
+        Index `QUERY`; sums of `PRICED` over `runs`, of `bare_usd` (cost without thinking) over `bare_runs`, of
+        `SCORED` over `scored_runs`.
+    listed : DataFrame
+        Index `LISTED`; `runs` and `scored_runs` at each listed price.
+    models : DataFrame
+        Index model; counts of runs that are kept, left out and why, dollars of thinking, the first provider by name.
+    """
+
+    queries: pd.DataFrame
+    listed: pd.DataFrame
+    models: pd.DataFrame
+
+    def merge(self, other: RunSums) -> RunSums:
+        """Sums of both parts; they may share queries, not runs."""
+        queries, listed = (
+            pd.concat(pair).groupby(level=names, dropna=False).sum()
+            for pair, names in (((self.queries, other.queries), QUERY), ((self.listed, other.listed), LISTED))
+        )
+        both = pd.concat([self.models, other.models])
+        counts = both.drop(columns="provider").groupby(level="model").sum()
+        return RunSums(queries, listed, counts.assign(provider=both.groupby(level="model")["provider"].min()))
+
+    def priced(self) -> pd.DataFrame:
+        """One row per query and model with a price: means over its runs, columns `QUERY`, `PRICED`, `bare_usd`."""
+        sums = self.queries[self.queries["runs"] > 0]
+        means = sums[list(PRICED)].div(sums["runs"], axis=0)
+        return means.assign(bare_usd=sums["bare_usd"] / sums["bare_runs"].where(sums["bare_runs"] > 0)).reset_index()
+
+    def scored(self) -> pd.DataFrame:
+        """One row per query and model with a price and a score: means over its runs, `cost_usd`, `score`, `passed`."""
+        sums = self.queries[self.queries["scored_runs"] > 0]
+        means = sums[list(SCORED)].div(sums["scored_runs"], axis=0).rename(columns={"scored_usd": "cost_usd"})
+        return means.assign(total_usd=means["cost_usd"]).reset_index()
+
+    def listed_prices(self, by: list[str], runs: str = "runs") -> pd.Series:
+        """Median over runs of the listed price, USD per million tokens, input + output."""
+        counts = self.listed.loc[self.listed[runs] > 0, runs].rename("n").reset_index()
+        return counts.groupby(by)[["listed_usd_per_mtok", "n"]].apply(_weighted_median)
+
+    def reasons(self) -> list[str]:
+        """Which models are left out for want of a price, and why."""
+        return priced_reasons(self.models)
+
+    def reasons_scored(self) -> list[str]:
+        """The same, and how many runs have no score."""
+        return [*self.reasons(), *score_reasons(int(self.models["unscored"].sum()), int(self.models["kept"].sum()))]
+
+
+def run_sums(traces: pd.DataFrame | Table, price_file: Path | None) -> RunSums:
+    """Price the runs of `request_traces` and add them up, wherever the engine is; keys count once over all days."""
+    if isinstance(traces, pd.DataFrame):
+        return _sums(traces, price_file)
+    rules = rules_across_days(traces)
+    work = partial(_sums_of_part, rules=rules, price_file=price_file)
+    return current_engine().fold(work, list(enumerate(traces.parts)), RunSums.merge)
+
+
+def in_memory(traces: pd.DataFrame | Table) -> pd.DataFrame:
+    """All traces in this process, for reports that cannot be added up."""
+    return traces if isinstance(traces, pd.DataFrame) else whole_traces(traces)
+
+
+def _sums_of_part(item: Numbered, rules: AcrossDays, price_file: Path | None) -> RunSums:
+    position, part = item
+    return _sums(rules.apply(position, read_part(part)), price_file)
+
+
+def _sums(traces: pd.DataFrame, price_file: Path | None) -> RunSums:
+    runs = price_runs(traces, price_file)
+    counts = pd.DataFrame(
+        {
+            "model": runs["model"], "runs": 1, "estimated": runs["is_estimated"],
+            "no_price": runs["usd_per_output_token"].isna(), "provider": runs["provider"],
+        }
+    )  # fmt: skip
+    counts["no_input"] = ~counts["no_price"] & runs["total_usd"].isna()
+    kept = counts["kept"] = runs["total_usd"].notna() & ~counts["no_price"]
+    scored = kept & runs["score"].notna()
+    counts["censored"], counts["unscored"] = kept & runs["is_censored"], kept & ~scored
+    counts["thinking_usd"] = runs["thinking_usd"].where(scored).fillna(0.0)
+    counts["scored_usd"] = runs["total_usd"].where(scored, 0.0)
+    counts["provider"] = runs["provider"].where(scored)
+    models = counts.drop(columns="provider").groupby("model").sum()
+    models["provider"] = counts.groupby("model")["provider"].min()
+
+    tokens = runs["reasoning_tokens"].astype("float64")
+    score = runs["score"].astype("float64").where(scored, 0.0)
+    columns = pd.DataFrame(
+        {
+            **{name: runs[name] for name in QUERY},
+            "runs": 1,
+            "total_usd": runs["total_usd"],
+            "thinking": tokens.fillna(0.0),
+            "answer": runs["output_tokens"].astype("float64") - tokens.fillna(0.0),
+            "prompt": runs["input_tokens"],
+            "per_input": runs["usd_per_input_token"],
+            "per_output": runs["usd_per_output_token"],
+            "bare_runs": runs["thinking_usd"].notna().astype("int64"),
+            "bare_usd": (runs["total_usd"] - runs["thinking_usd"]).fillna(0.0),
+            "scored_runs": scored.astype("int64"),
+            "scored_usd": counts["scored_usd"],
+            "score": score,
+            "passed": (score >= 1).astype("float64"),
+        }
+    )
+    listed = runs.assign(runs=1, scored_runs=scored.astype("int64"))[[*LISTED, "runs", "scored_runs"]]
+    return RunSums(columns[kept].groupby(QUERY).sum(), listed[kept].groupby(LISTED).sum(), models)
+
+
+def _weighted_median(counts: pd.DataFrame) -> float:
+    """Median where each price counts `n` times."""
+    in_order = counts.sort_values("listed_usd_per_mtok")
+    ends = in_order["n"].cumsum().to_numpy()
+    middle = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], side="right")
+    return float(in_order["listed_usd_per_mtok"].to_numpy()[middle].mean())
