@@ -11,7 +11,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.engine import Table
-from assets.lineage import column_lineage
+from assets.lineage import column_lineage, origins
 
 __all__ = ["ParquetIOManager", "read_table", "write_table"]
 
@@ -67,7 +67,10 @@ class ParquetIOManager(dg.ConfigurableIOManager):
                 **({} if lineage is None else {"dagster/column_lineage": lineage}),
                 "dagster/row_count": len(obj),
                 "dagster/column_schema": dg.TableSchema(
-                    [dg.TableColumn(str(name), str(dtype)) for name, dtype in obj.dtypes.items()]
+                    [
+                        dg.TableColumn(str(name), str(dtype), description=origins(lineage, str(name)))
+                        for name, dtype in obj.dtypes.items()
+                    ]
                 ),
                 "path": dg.MetadataValue.path(str(path)),
                 "size_bytes": path.stat().st_size,

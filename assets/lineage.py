@@ -13,7 +13,7 @@ import dagster as dg
 from assets.readers.base import RAW_SCHEMA
 from predictors.schemas.traces import RequestTraces
 
-__all__ = ["column_lineage"]
+__all__ = ["column_lineage", "origins"]
 
 _RUN = ("query_id", "model", "config_hash")
 _LENGTH = ("value", "query_id", "cell_id", "replicate", "repeat_prob", "is_capped")
@@ -96,3 +96,9 @@ def column_lineage(table: str, columns: Iterable[str]) -> dg.TableColumnLineage 
             if origins
         }
     )
+
+
+def origins(lineage: dg.TableColumnLineage | None, column: str) -> str | None:
+    """``raw_traces.model, raw_traces.provider``: the free pages of Dagster show this, but draw no column lineage."""
+    known = [] if lineage is None else lineage.deps_by_column.get(column, [])
+    return ", ".join(f"{origin.asset_key.to_user_string()}.{origin.column_name}" for origin in known) or None

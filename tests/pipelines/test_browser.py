@@ -22,6 +22,8 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 PICTURES = {
+    # Schema, owner and what each column is made of.
+    "columns": ("{dagster}/assets/request_traces", "raw_traces.provider"),
     "asset-graph": ("{dagster}/asset-groups", "thinking_tokens"),
     "registered-model": ("{dagster}/assets/thinking_tokens_registered_model", "Freshness policy"),
     "drift-checks": ("{dagster}/assets/thinking_tokens_drift?view=checks", "forecast_holds"),
