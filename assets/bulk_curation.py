@@ -13,9 +13,9 @@ from assets.curation import Curated, curate
 from assets.engine import current_engine
 from assets.io import write_table
 from assets.landing import load_day
-from assets.trace_checks import check_traces
+from assets.trace_checks import CHECKS, check_traces
 
-__all__ = ["CuratedDay", "curate_landed_days", "report_day", "traces_of_raw"]
+__all__ = ["CHECKS", "CuratedDay", "curate_landed_days", "report_day", "traces_of_raw"]
 
 TABLES = ("raw_traces", "request_traces", "quarantined_traces")
 

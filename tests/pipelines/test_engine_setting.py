@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from pydantic import ValidationError
 
+from assets.engine import current_engine
+from assets.resources import Workspace
 from pipelines.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,6 +55,21 @@ def test_setting_is_local_unless_named(clean_environment: Path, monkeypatch: pyt
     monkeypatch.setenv("FORETELL_ENGINE", "spark")
     with pytest.raises(ValidationError, match="'local' or 'dask'"):
         Settings()
+
+
+def test_a_run_of_dagster_works_on_the_engine_and_lets_go_of_it(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    seen: list[str] = []
+
+    @dg.asset
+    def look(workspace: Workspace) -> None:
+        seen.append(current_engine().name)
+
+    folders = dict.fromkeys(("landing", "models", "reports", "starter", "cache", "home"), str(tmp_path))
+    for engine in ("dask", "local"):
+        assert dg.materialize_to_memory([look], resources={"workspace": Workspace(engine=engine, **folders)}).success
+        assert current_engine().name == "local"
+    assert seen == ["dask", "local"]
 
 
 def test_a_local_run_imports_everything_without_asking_for_dask(tmp_path: Path) -> None:
