@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from assets.readers.archives import MemberError, member_names, read_member
-from assets.readers.base import ReadOptions, Record, Reject, Row
+from assets.readers.base import ReadOptions, Single, Reject, Row
 from assets.readers.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds, settings_json
 from assets.readers.requests import effort_of, prompt_columns
 from assets.readers.stream import CutShortError, chunks, loads
@@ -45,7 +45,7 @@ class InspectAI:
             return b"_journal/start.json" in head or b"header.json" in head or path.suffix == ".eval"
         return head.lstrip()[:1] == b"{" and b'"eval"' in head and b'"task_id"' in head and b'"version"' in head
 
-    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Single]:
         """Stream one row per sample and model."""
         for item in _samples(path):
             if isinstance(item, Reject):
@@ -130,7 +130,7 @@ def _item(number: int, header: Any, sample: Any) -> tuple[int, dict[str, Any], d
     return number, header, sample
 
 
-def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterator[Record]:
+def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterator[Single]:
     failure = sample.get("error")
     usage = sample.get("model_usage")
     if failure:

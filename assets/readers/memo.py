@@ -14,18 +14,12 @@ T = TypeVar("T")
 class Memo(Generic[T]):
     """Remembers results of `read`; forgets all of them when their keys take more than `MAX_BYTES`.
 
-    `may_keep` says of a key whether equal keys mean equal results; `size` is what it takes.
+    Equal keys must mean equal results; `size` is what a key takes.
     """
 
-    def __init__(
-        self,
-        read: Callable[[Any], T],
-        size: Callable[[Any], int] = len,
-        may_keep: Callable[[Any], bool] = lambda key: True,
-    ) -> None:
+    def __init__(self, read: Callable[[Any], T], size: Callable[[Any], int] = len) -> None:
         self._read = read
         self._size = size
-        self._may_keep = may_keep
         self._known: dict[Hashable, T] = {}
         self._n_bytes = 0
 
@@ -42,9 +36,8 @@ class Memo(Generic[T]):
             return self._known[key]
         except KeyError:
             result = self._read(argument)
-            if self._may_keep(key):
-                if self._n_bytes > MAX_BYTES:
-                    self._known, self._n_bytes = {}, 0
-                self._known[key] = result
-                self._n_bytes += self._size(key)
+            if self._n_bytes > MAX_BYTES:
+                self._known, self._n_bytes = {}, 0
+            self._known[key] = result
+            self._n_bytes += self._size(key)
             return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,17 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-__all__ = ["as_number", "dig", "epoch_us", "epochs_us", "first", "normal_finish_reason", "seconds", "settings_json"]
+__all__ = [
+    "as_number",
+    "coalesced",
+    "dig",
+    "epoch_us",
+    "epochs_us",
+    "first",
+    "normal_finish_reason",
+    "seconds",
+    "settings_json",
+]
 
 _FINISH = {
     "stop": "stop",
@@ -122,6 +133,16 @@ def first(*values: Any) -> Any:
         if value is not None and value != "":
             return value
     return None
+
+
+def coalesced(columns: Mapping[str, list[Any] | None], *names: str) -> list[Any] | None:
+    """`first` of each row over the columns of these names that are there; None if none is."""
+    present = [column for name in names if (column := columns.get(name)) is not None]
+    if not present:
+        return None
+    if None not in present[0] and "" not in present[0]:
+        return present[0]
+    return [first(*row) for row in zip(*present, strict=True)]
 
 
 def dig(value: Any, *keys: str) -> Any:

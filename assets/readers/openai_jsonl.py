@@ -22,7 +22,7 @@ from assets.readers.calls import CallFolder
 from assets.readers.normalise import dig, epoch_us, first, seconds
 from assets.readers.openai_forms import CallForms
 from assets.readers.requests import request_columns, response_columns
-from assets.readers.stream import head_of, json_lines
+from assets.readers.stream import head_of, json_lines, json_texts
 from assets.readers.usage import UsageError, tokens_of
 
 __all__ = ["OpenAIJsonl", "is_batch_input"]
@@ -52,14 +52,14 @@ class OpenAIJsonl:
         prompts = _batch_prompts(path, options)
         seen: Counter[bytes] = Counter()
         forms = CallForms(lambda line, number: _record(line, number, {}))
-        form_of = forms.of if self.by_column and not prompts else _no_form
-        for item in json_lines(path):
+        by_column = self.by_column and not prompts
+        for item in json_texts(path):
             if isinstance(item, Reject):
                 yield item
                 continue
-            number, line = item
-            if isinstance(line, dict) and (form := form_of(line)) is not None:
-                yield form, number, line
+            number, line, text = item
+            if by_column and text is not None and (packed := forms.pack(line, text, number)) is not None:
+                yield packed
                 continue
             if isinstance(line, dict) and _is_batch_input(line):
                 yield Reject("the input of a batch: a request without an answer", number, "pass the batch output too")
@@ -72,10 +72,6 @@ class OpenAIJsonl:
             else:
                 yield record
         yield from folder.rest()
-
-
-def _no_form(line: dict[str, Any]) -> None:
-    return None
 
 
 def content_id(line: Any, seen: Counter[bytes]) -> str:

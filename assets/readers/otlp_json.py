@@ -22,7 +22,7 @@ from assets.readers.base import ReadOptions, Record, Reject
 from assets.readers.normalise import dig, epoch_us, first
 from assets.readers.span_forms import SpanForms
 from assets.readers.spans import Span, SpanFilter, span_record
-from assets.readers.stream import json_lines, loads
+from assets.readers.stream import json_lines, json_texts, loads
 
 __all__ = ["MLflowTraces", "OtlpJson"]
 
@@ -47,11 +47,11 @@ class OtlpJson:
         """Stream the model calls; those of a common form come out packed, unless `by_column` is False."""
         calls = SpanFilter()
         form_of = SpanForms().of if self.by_column else _no_form
-        for item in json_lines(path):
+        for item in json_texts(path):
             if isinstance(item, Reject):
                 yield item
                 continue
-            number, value = item
+            number, value, _ = item
             spans = _spans(value)
             if spans is None:
                 shown = sorted(value)[:6] if isinstance(value, dict) else type(value).__name__

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from assets.readers.base import Columns, NotCommonError, Row, Single
 from assets.readers.memo import Memo
-from assets.readers.normalise import epochs_us, first, normal_finish_reason
+from assets.readers.normalise import coalesced, epochs_us, normal_finish_reason
 from assets.readers.spans import (
     ALIASES,
     TOKENS,
@@ -43,7 +43,7 @@ _FIRST_TOKEN = (
     "ai.response.msToFirstChunk",
 )
 
-Values: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = "list[Any]"
 
 
 class SpanForms:
@@ -90,8 +90,8 @@ class SpanForm:
         """Read many spans of this form."""
         spans: list[Span] = values
         listed = zip(*[span.attributes.values() for span in spans], strict=True)
-        told: dict[str, Values] = dict(zip(self._keys, listed, strict=True))
-        found = {column: _one(told, aliases) for column, aliases in ALIASES.items()}
+        told: dict[str, Values] = dict(zip(self._keys, map(list, listed), strict=True))
+        found = {column: coalesced(told, *aliases) for column, aliases in ALIASES.items()}
         columns: dict[str, Any] = {**found, **_token_columns(found, len(spans)), **_times(spans)}
         finish = found["finish_reason"]
         columns["finish_reason"] = None if finish is None else _finish_reasons(finish)
@@ -109,12 +109,8 @@ class SpanForm:
         columns["request_id"] = [f"{span.trace_id}/{span.span_id}" for span in spans]
         if (ids := told.get("foretell.request_id")) is not None:
             columns["request_id"] = [own or made for own, made in zip(ids, columns["request_id"], strict=True)]
-        columns["model"] = _coalesced([found["request_model"], found["response_model"]])
-        return {
-            name: list(column) if isinstance(column, tuple) else column
-            for name, column in columns.items()
-            if column is not None
-        }
+        columns["model"] = coalesced(found, "request_model", "response_model")
+        return {name: column for name, column in columns.items() if column is not None}
 
     def _prompt_columns(self, told: dict[str, Values], n: int) -> dict[str, list[str | None]]:
         keys = self._prompt_keys
@@ -125,20 +121,6 @@ class SpanForm:
             raise NotCommonError
         rows = self._prompts.all([(keys, row) for row in texts], (dict(zip(keys, row, strict=True)) for row in texts))
         return {name: [row[name] for row in rows] for name in ("prompt_text", "query_id")}
-
-
-def _one(told: dict[str, Values], aliases: tuple[str, ...]) -> Values | None:
-    return _coalesced([told.get(alias) for alias in aliases])
-
-
-def _coalesced(columns: list[Values | None]) -> Values | None:
-    """`first` of each row."""
-    present = [column for column in columns if column is not None]
-    if not present:
-        return None
-    if None not in present[0] and "" not in present[0]:
-        return present[0]
-    return tuple(first(*row) for row in zip(*present, strict=True))
 
 
 def _token_columns(found: dict[str, Values | None], n: int) -> dict[str, pa.Array]:
@@ -156,10 +138,10 @@ def _counts(values: Values | None, n: int) -> Counts:
     if values is None:
         return Counts.unknown(n)
     if not set(map(type, values)) <= {int, type(None)}:
-        values = tuple(map(as_count, values))
+        values = list(map(as_count, values))
         if not set(map(type, values)) <= {int, type(None)}:
             raise NotCommonError
-    return Counts.of(list(values))
+    return Counts.of(values)
 
 
 def _finish_reasons(values: Values) -> list[str | None]:

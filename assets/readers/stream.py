@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from assets.readers.base import Reject
 
-__all__ = ["MAX_LINE_BYTES", "chunks", "head_of", "is_whole", "json_lines", "lines", "loads"]
+__all__ = ["MAX_LINE_BYTES", "chunks", "head_of", "is_whole", "json_lines", "json_texts", "lines", "loads"]
 
 CHUNK_BYTES = 1 << 20
 PIECE_BYTES = 1 << 16
@@ -180,6 +180,15 @@ def loads(text: bytes) -> object:
 def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:
     """Yield ``(line number, value)`` of a JSON file, one value a line or printed over several lines.
 
+    See `json_texts`.
+    """
+    for item in json_texts(path):
+        yield item if isinstance(item, Reject) else item[:2]
+
+
+def json_texts(path: Path) -> Iterator[tuple[int, Any, bytes | None] | Reject]:
+    """Yield ``(line number, value, text)``; the text is given where the line is one object, of plain JSON.
+
     A list of objects yields its objects. What is no JSON gives a `Reject`. A line that is whole by
     itself ends a value that was left open before it, so that one cut record never swallows the next.
     """
@@ -200,7 +209,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:
                 pass  # told below
             else:
                 if type(value) is dict:
-                    yield number, value
+                    yield number, value, line
                     continue
         if not parts and line in (b"{", b"["):
             start, parts, n_bytes = number, [line], len(line)
@@ -220,16 +229,16 @@ def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:
         yield _open_value(start)
 
 
-def _values(number: int, line: bytes) -> Iterator[tuple[int, object] | Reject]:
+def _values(number: int, line: bytes) -> Iterator[tuple[int, Any, None] | Reject]:
     try:
         value = loads(line)
     except ValueError as error:
         yield Reject(f"not JSON: {error}", number, "one whole JSON object a line; was the file cut short?")
         return
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        yield from ((number, item) for item in value)
+        yield from ((number, item, None) for item in value)
     else:
-        yield number, value
+        yield number, value, None
 
 
 def _is_json(line: bytes) -> bool:
