@@ -18,6 +18,7 @@ from predictors.thinking_tokens.informed import InformedHeads, winsorised
 from predictors.thinking_tokens.knowledge import QueryKnowledge
 from predictors.thinking_tokens.log_quantiles import Runs, complete_censored, run_weights
 from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from predictors.thinking_tokens.totals import forecast_batch
 from tests.predictors.thinking_tokens.synthetic_runs import INPUTS, make_runs
 
 FEW_TREES = {"n_estimators": 5, "min_child_samples": 20}
@@ -200,3 +201,23 @@ def test_the_offsets_of_its_regime_move_a_forecast(fitted: ThinkingTokensPredict
         plain = copy.copy(fitted)
         plain.calibrations_ = {**fitted.calibrations_, regime: Calibration()}
         np.testing.assert_allclose(moved.predict(X), np.e * plain.predict(X))
+
+
+def test_the_heads_learn_what_the_location_cannot_see() -> None:
+    table = make_runs(90, query_spread=0.1, run_spread=0.1)
+    hot = np.random.default_rng(0).random(len(table)) < 0.5
+    table["temperature"] = hot.astype(float)
+    table["output_tokens"] *= np.where(hot, 3.0, 1.0)
+    predictor = ThinkingTokensPredictor(n_estimators=60, learning_rate=0.1, min_child_samples=20, refit=False)
+    predictor.fit(table[[*INPUTS, "temperature"]], table["output_tokens"], groups=table["query_id"])
+    asked = table.head(30)[INPUTS]
+    ratio = predictor.predict(asked.assign(temperature=1.0)) / predictor.predict(asked.assign(temperature=0.0))
+    assert ratio.median() > 2.0
+
+
+def test_a_batch_shares_the_error_of_its_cells(fitted: ThinkingTokensPredictor, table: pd.DataFrame) -> None:
+    asked = table[table["replicate"] == 0].head(60)[INPUTS]
+    batch = forecast_batch(fitted, asked)
+    np.testing.assert_allclose(batch.shared_deviation, fitted.shared_deviation(asked))
+    assert (batch.shared_deviation > 0).all()
+    assert len(set(batch.groups)) == 6  # three models on two benchmarks
