@@ -1,5 +1,6 @@
 """What keeps an installation small: old runs of Dagster are deleted, newest first kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -24,6 +25,7 @@ def prune_runs(instance: dg.DagsterInstance, *, keep: int) -> int:
         for run in old:
             instance.delete_run(run.run_id)
             _delete_shard(instance, run.run_id)
+        _delete_checks(instance, [run.run_id for run in old])
         n_gone += len(old)
         if not old:
             break
@@ -37,6 +39,24 @@ def _delete_shard(instance: dg.DagsterInstance, run_id: str) -> None:
         shard = Path(path_for_shard(run_id))
         for file in shard.parent.glob(f"{run_id}.db*"):
             file.unlink(missing_ok=True)
+
+
+def _delete_checks(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Dagster deletes a run and leaves what its checks found, pictures and all: most of what a year adds to its store.
+
+    The newest result of every check stays, whatever became of its run: the pages show it.
+    """
+    import sqlalchemy as sa
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Executions
+
+    connect = getattr(instance.event_log_storage, "index_connection", None)
+    if connect is None:
+        return
+    newest = sa.select(sa.func.max(Executions.c.id)).group_by(Executions.c.asset_key, Executions.c.check_name)
+    with connect() as connection:
+        connection.execute(
+            sa.delete(Executions).where(Executions.c.run_id.in_(run_ids), Executions.c.id.not_in(newest))
+        )
 
 
 @dg.op(description="Deletes the oldest finished runs beyond FORETELL_KEEP_RUNS.")

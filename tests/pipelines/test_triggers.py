@@ -104,6 +104,45 @@ def test_housekeeping_deletes_the_files_of_old_runs(tmp_path: Path) -> None:
         assert made.all_logs(kept.run_id)
 
 
+def test_housekeeping_deletes_what_the_checks_of_old_runs_found_but_the_newest_result(tmp_path: Path) -> None:
+    # Dagster leaves these rows, which hold a picture each: 90 MB after a year of nights.
+    import sqlalchemy as sa
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Executions
+
+    settings = Settings(home=tmp_path / "home")
+    prepare_dagster_home(settings)
+
+    @dg.asset
+    def table() -> None:
+        pass
+
+    def check(name: str) -> dg.AssetChecksDefinition:
+        @dg.asset_check(asset=table, name=name)
+        def found() -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=True, metadata={"picture": "x" * 1000})
+
+        return found
+
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as made:
+
+        def rows() -> list[tuple[str, str]]:
+            with made.event_log_storage.index_connection() as connection:
+                columns = sa.select(Executions.c.check_name, Executions.c.run_id).order_by(Executions.c.id)
+                return [(name, run_id) for name, run_id in connection.execute(columns)]
+
+        dg.materialize([table, check("always"), check("once")], instance=made)
+        for _ in range(3):
+            dg.materialize([table, check("always")], instance=made)
+        assert len(rows()) == 5
+        assert prune_runs(made, keep=1) == 3
+        (kept,) = made.get_runs()
+        left = rows()
+        assert [name for name, _ in left] == ["once", "always"]
+        assert left[1][1] == kept.run_id
+        key = dg.AssetCheckKey(dg.AssetKey("table"), "once")
+        assert made.event_log_storage.get_latest_asset_check_execution_by_key([key])[key].run_id == left[0][1]
+
+
 def test_instance_frees_places_of_dead_runs_and_runs_one_retrain_at_a_time(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     prepare_dagster_home(settings)
