@@ -180,8 +180,8 @@ def _spans(table: pd.DataFrame, name: str) -> list[str]:
 def _reading(plan: ComputePlan) -> list[str]:
     reached = np.isfinite(plan.tasks["compute_needed"])
     lines = [
-        f"{plan.wanted:g} points come with a probability of {100 * plan.certainty:g} % within 1,000 times the compute on "
-        f"{int(reached.sum())} of {len(plan.tasks)} tasks.",
+        f"{plan.wanted:g} points come with a probability of {100 * plan.certainty:g} % within 1,000 times the "
+        f"compute on {int(reached.sum())} of {len(plan.tasks)} tasks.",
         "Noise is the mean difference between two measurements of a model that has not changed; a gain is beyond it "
         "where its whole 90 % interval is.",
         "Items and draws are the cheapest with which two models that differ by so many points are told apart at the "
