@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from assets.readers.archives import MemberError, member_names, read_member
-from assets.readers.base import ReadOptions, Single, Reject, Row
+from assets.readers.base import ReadOptions, Reject, Row, Single
 from assets.readers.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds, settings_json
 from assets.readers.requests import effort_of, prompt_columns
 from assets.readers.stream import CutShortError, chunks, loads
