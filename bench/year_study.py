@@ -340,7 +340,9 @@ def report(log: pd.DataFrame, world: World, window_days: int) -> str:
         "| | median | growth per 100 nights after the window is full |",
         "|---|---|---|",
     ]
-    for column, name in (("cpu_s", "processor time, s"), ("seconds", "wall time, s (busy machine)")):
+    names = {"cpu_s": "processor time, s", "relative": "the same in units of a fixed piece of work",
+             "seconds": "wall time, s (busy machine)"}  # fmt: skip
+    for column, name in names.items():
         growth, lower, upper = slope(log, column, warm_up)
         lines.append(f"| {name} | {log[column].median():.2f} | {growth:+.2f} [{lower:+.2f}, {upper:+.2f}] |")
     lines += ["", "## Size of the store on the last night, MB", ""]
