@@ -15,9 +15,42 @@ from assets.io import write_table
 from assets.landing import load_day
 from assets.trace_checks import CHECKS, check_traces
 
-__all__ = ["CHECKS", "CuratedDay", "curate_landed_days", "report_day", "traces_of_raw"]
+__all__ = ["CHECKS", "CuratedDay", "DayCheck", "curate_landed_days", "report_day", "traces_of_raw"]
 
 TABLES = ("raw_traces", "request_traces", "quarantined_traces")
+
+
+@dataclass(frozen=True)
+class DayCheck:
+    """A check of a day as it travels from a worker, where Dagster's own results cannot; `markdown` is metadata too."""
+
+    name: str
+    passed: bool
+    is_blocking: bool
+    metadata: dict[str, Any]
+    markdown: dict[str, str]
+
+    @classmethod
+    def of(cls, check: dg.AssetCheckResult) -> "DayCheck":
+        told = {name: value.value for name, value in check.metadata.items()}
+        markdown = {name for name, value in check.metadata.items() if isinstance(value, dg.MarkdownMetadataValue)}
+        return cls(
+            str(check.check_name),
+            check.passed,
+            check.severity == dg.AssetCheckSeverity.ERROR,
+            {name: value for name, value in told.items() if name not in markdown},
+            {name: str(told[name]) for name in markdown},
+        )
+
+    def evaluation(self) -> dg.AssetCheckEvaluation:
+        """The event that Dagster keeps."""
+        return dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("request_traces"),
+            check_name=self.name,
+            passed=self.passed,
+            metadata={**self.metadata, **{name: dg.MetadataValue.md(text) for name, text in self.markdown.items()}},
+            severity=dg.AssetCheckSeverity.ERROR if self.is_blocking else dg.AssetCheckSeverity.WARN,
+        )
 
 
 @dataclass(frozen=True)
@@ -27,13 +60,12 @@ class CuratedDay:
     day: str
     counts: dict[str, int]
     n_raw: int
-    checks: list[dg.AssetCheckResult]
+    checks: list[DayCheck]
 
     @property
     def failed(self) -> list[str]:
         """Checks that stop a run."""
-        error = dg.AssetCheckSeverity.ERROR
-        return [str(check.check_name) for check in self.checks if not check.passed and check.severity == error]
+        return [check.name for check in self.checks if check.is_blocking and not check.passed]
 
 
 def traces_of_raw(raw: pd.DataFrame, price_file: Path | None) -> tuple[Curated, dict[str, int]]:
@@ -61,7 +93,7 @@ def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) ->
     curated, counts = traces_of_raw(raw, price_file)
     for name, table in zip(TABLES, (raw, curated.traces, curated.quarantine), strict=True):
         write_table(table, lake / name / f"{day}.parquet")
-    return CuratedDay(day, counts, len(raw), list(check_traces(curated, counts)))
+    return CuratedDay(day, counts, len(raw), [DayCheck.of(check) for check in check_traces(curated, counts)])
 
 
 def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
@@ -73,12 +105,4 @@ def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
         event = dg.AssetMaterialization(asset_key=name, partition=done.day, metadata=metadata)
         instance.report_runless_asset_event(event)
     for check in done.checks:
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey("request_traces"),
-                check_name=str(check.check_name),
-                passed=check.passed,
-                metadata=check.metadata,
-                severity=check.severity,
-            )
-        )
+        instance.report_runless_asset_event(check.evaluation())

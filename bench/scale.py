@@ -4,9 +4,10 @@
     python bench/scale.py --rows 1e5 1e6 1e7 1e8 --dask-rows 1e5 1e6 1e7
 
 Made-up gateway traffic without text (as ingested with --no-prompts); a third of the rows repeat a query.
-Each measurement is a process of its own: its wall and CPU seconds and its peak memory, workers included. Stages:
+Each measurement is a process of its own: wall and CPU seconds and peak memory, workers included.
+The slope is that of CPU seconds, which other work on the machine disturbs least. Stages:
 
-curate    raw rows of each day -> validated, priced day (up to --curate-rows, since its cost is per day by construction)
+curate    raw rows of 10 days -> validated, priced days (at most --curate-rows in all: days do not know each other)
 across    keys and replicates over all days
 examples  a sample of at most 10^6 runs to learn from, whole queries
 floors    noise floor of every segment of that sample
@@ -35,6 +36,7 @@ import pandas as pd
 from scipy import stats
 
 LEARN_ROWS = 1_000_000
+RAW_DAYS = 10
 FIRST_DAY = "2025-11-01"
 SQL = """
 SELECT 'gateway' AS source, printf('r%012d', i) AS request_id, NULL::VARCHAR AS trace_id,
@@ -107,33 +109,38 @@ def one(engine_name: str, n_rows: int, n_days: int, n_curated: int) -> dict[str,
         home = Path(name)
         make_days(home / "curated", n_rows, n_days, is_raw=False)
         raw_rows = min(n_rows, n_curated)
-        make_days(home / "landing" / "0000", raw_rows, n_days, is_raw=True)
+        make_days(home / "landing" / "0000", raw_rows, RAW_DAYS, is_raw=True)
         days = [p.stem.removeprefix("rows-") for p in sorted((home / "landing" / "0000").glob("*.parquet"))]
         open_this: Callable[[], AbstractContextManager[Any]] = partial(open_engine, engine_name, worker_memory="3GB")
         with open_this() as engine:
-            found["start_s"] = _timed(lambda: engine.map(abs, [1]))
+            told = partial(_timed, found, engine)
+            told("start", lambda: engine.map(abs, [1]))
             curate = partial(curate_landed_days, landing=home / "landing", lake=home / "lake", price_file=None)
             curate(days[:1])  # what is imported once
-            found["night_s"] = _timed(lambda: curate(days[-1:]))
-            found["curate_s"] = _timed(lambda: curate(days))
+            told("night", lambda: curate(days[-1:]))
+            told("curate", lambda: curate(days))
             found["curate_rows"] = raw_rows
             traces = Table.under(home / "curated")
-            found["across_s"] = _timed(lambda: rules_across_days(traces, engine))
-            examples: list[pd.DataFrame] = []
-            found["examples_s"] = _timed(
-                lambda: examples.append(token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
-            )
-            found["learnt_rows"] = len(examples[0])
-            found["floors_s"] = _timed(lambda: floor_table(PIPELINE, examples[0], dataset="made up", engine=engine))
+            told("across", lambda: rules_across_days(traces, engine))
+            examples = told("examples", lambda: token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
+            found["learnt_rows"] = len(examples)
+            told("floors", lambda: floor_table(PIPELINE, examples, dataset="made up", engine=engine))
             peaks = [_peak_mb()] + ([] if engine.name == "local" else list(engine.client.run(_peak_mb).values()))
             found["peak_mb"], found["largest_worker_mb"] = sum(peaks), max(peaks[1:], default=peaks[0])
     return found
 
 
-def _timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def _timed(found: dict[str, Any], engine: Any, name: str, work: Callable[[], Any]) -> Any:
+    """Do `work` and note its wall seconds and the CPU seconds of this process and the workers."""
+    started, used = time.perf_counter(), _cpu(engine)
+    done = work()
+    found[f"{name}_s"], found[f"{name}_cpu_s"] = time.perf_counter() - started, _cpu(engine) - used
+    return done
+
+
+def _cpu(engine: Any) -> float:
+    workers = [] if engine.name == "local" else engine.client.run(time.process_time).values()
+    return time.process_time() + sum(workers)
 
 
 def _peak_mb() -> float:
@@ -171,13 +178,15 @@ def main() -> None:
         measured.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps({k: round(v, 2) if isinstance(v, float) else v for k, v in measured[-1].items()}), flush=True)
     table = pd.DataFrame(measured)
-    table["whole_s"] = table[["across_s", "examples_s", "floors_s"]].sum(axis=1)
+    for kind in ("s", "cpu_s"):
+        table[f"whole_{kind}"] = sum(table[f"{stage}_{kind}"] for stage in ("across", "examples", "floors"))
     for engine, part in table.groupby("engine", sort=False):
         for stage, rows in (("curate", "curate_rows"), ("across", "rows"), ("whole", "rows")):
             sizes = part.drop_duplicates(rows)
-            value, lower, upper = slope(sizes[rows], sizes[f"{stage}_s"])
-            rate = f"{sizes[rows].iloc[-1] / sizes[f'{stage}_s'].iloc[-1]:,.0f} rows/s at the largest"
-            print(f"{engine:>5} {stage:<7} slope {value:.2f} [{lower:.2f}, {upper:.2f}], {rate}")
+            value, lower, upper = slope(sizes[rows], sizes[f"{stage}_cpu_s"])
+            per_second = sizes[rows].iloc[-1] / sizes[f"{stage}_cpu_s"].iloc[-1]
+            rate = f"{per_second:,.0f} rows per CPU second at the largest"
+            print(f"{engine:>5} {stage:<7} slope of CPU seconds {value:.2f} [{lower:.2f}, {upper:.2f}], {rate}")
 
 
 if __name__ == "__main__":

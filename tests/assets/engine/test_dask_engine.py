@@ -15,11 +15,13 @@ pytest.importorskip("distributed")
 
 from assets import family
 from assets.across_days import repeated_requests, rules_across_days
+from assets.bulk_curation import curate_landed_days
 from assets.datasets import load_traces
 from assets.engine import LocalEngine, Table, open_engine
 from assets.engine.boosting import DaskTrainer
 from assets.engine.on_dask import DaskEngine
 from assets.floor_tables import floor_table
+from assets.landing import ingest
 from assets.thinking_tokens import PIPELINE, examples_from_traces
 from assets.token_examples import token_examples
 from predictors.boosting import boosted_by, train_here
@@ -73,6 +75,23 @@ def test_rules_across_days_are_the_same(engine: DaskEngine, traces: pd.DataFrame
     pd.testing.assert_frame_equal(here.repeated, there.repeated, check_dtype=False)
     pd.testing.assert_frame_equal(here.replicates, there.replicates, check_dtype=False)
     pd.testing.assert_frame_equal(repeated_requests(table, here), repeated_requests(table, there))
+
+
+def test_days_curated_on_the_cluster_are_those_of_this_process(
+    engine: DaskEngine, starter_traces: Path, tmp_path: Path
+) -> None:
+    ingest([starter_traces], tmp_path / "landing", source="starter")
+    raw = next((tmp_path / "landing").glob("*/rows-*.parquet"))
+    accounts = {}
+    for name in ("dask", "local"):
+        with open_engine(name):
+            days = [raw.stem.removeprefix("rows-")]
+            accounts[name] = curate_landed_days(days, tmp_path / "landing", tmp_path / name, None)
+    assert accounts["dask"] == accounts["local"]
+    assert accounts["dask"][0].failed == []
+    for table in ("raw_traces", "request_traces", "quarantined_traces"):
+        found, expected = (Table.under(tmp_path / name / table).collect() for name in accounts)
+        pd.testing.assert_frame_equal(found, expected)
 
 
 def test_evaluation_agrees_within_three_per_cent_when_the_cluster_trains(
