@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import copy
 
-from predictors.benchmark_scores.calibration import ResidualScale
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from predictors.benchmark_scores.calibration import ResidualCurve, ResidualScale
 from predictors.benchmark_scores.components import ROUTES, Components, Parts, Rows
 from predictors.benchmark_scores.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows, model_matrix
 from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
@@ -14,6 +18,60 @@ from predictors.benchmark_scores.stack import EXPERTS, Stack
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS, make_scores
 
 SMALL = {"forest_rounds": 20, "response_rounds": 20, "direct_rounds": 60}
+
+
+class RecordsScales(BenchmarkScorePredictor):
+    """Remembers how many rows each scale of residuals was learnt from."""
+
+    def _new_scale(
+        self, columns: NDArray[np.float64], residuals: NDArray[np.float64], weight: NDArray[np.float64]
+    ) -> ResidualScale:
+        self.sizes_ = [*getattr(self, "sizes_", []), len(residuals)]
+        return super()._new_scale(columns, residuals, weight)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return make_scores(24, 8)
+
+
+@pytest.fixture(scope="module")
+def fitted(table: pd.DataFrame) -> RecordsScales:
+    return RecordsScales(experts=("direct",), **SMALL).fit(table[INPUTS], table["value"], groups=table["leak_group"])  # type: ignore[arg-type]
+
+
+def _width(predictor: BenchmarkScorePredictor, X: pd.DataFrame) -> float:
+    interval = predictor.predict_interval(X)
+    return float((interval["upper"] - interval["lower"]).mean())
+
+
+def test_residuals_are_standardised_by_scales_that_have_not_seen_them(fitted: RecordsScales) -> None:
+    *out_of_fold, whole = fitted.sizes_
+    assert whole == 24 * 8
+    assert sum(whole - n for n in out_of_fold) == whole  # each row is left out once
+    assert len(out_of_fold) == fitted.n_folds
+
+
+def test_what_metadata_leave_open_of_a_new_model_widens_its_forecast_alone(
+    fitted: RecordsScales, table: pd.DataFrame
+) -> None:
+    surer = copy.copy(fitted)
+    surer.unseen_model_deviation_ = 0.0
+    known = table.head(8)[INPUTS]
+    unseen = known.assign(model="never seen")
+    assert _width(surer, known) == _width(fitted, known)
+    assert _width(surer, unseen) < _width(fitted, unseen)
+
+
+def test_a_benchmark_of_which_nothing_is_known_has_the_spread_of_all(
+    fitted: RecordsScales, table: pd.DataFrame
+) -> None:
+    narrow = copy.copy(fitted)
+    narrow.blank_curve_ = ResidualCurve(fitted.blank_curve_.offsets / 10)
+    known = table.head(8)[INPUTS]
+    blank = known[["model", "n_params", "release_year"]]
+    assert _width(narrow, known) == _width(fitted, known)
+    assert _width(narrow, blank) < 0.5 * _width(fitted, blank)
 
 
 def test_size_lowers_no_score_even_where_the_data_say_so() -> None:
@@ -37,14 +95,14 @@ def test_the_number_of_items_is_read_only_where_it_is_asked_for() -> None:
     table["n_items"] = np.where(is_large, 90_000.0, 200.0) + table["benchmark"].str[1:].astype(float)
     table["leak_group"] = table["benchmark"]
     asked = table.head(8)[INPUTS]
-    spread = {}
-    for use_counts in (False, True):
-        predictor = BenchmarkScorePredictor(use_counts=use_counts, experts=("direct",), **SMALL)  # type: ignore[arg-type]
+    spread = []
+    for settings in ({}, {"use_counts": True}):
+        predictor = BenchmarkScorePredictor(**settings, experts=("direct",), **SMALL)  # type: ignore[arg-type]
         predictor.fit(table[[*INPUTS, "n_items"]], table["value"], groups=table["leak_group"])
         few, many = (predictor.predict(asked.assign(n_items=n)).mean() for n in (210.0, 91_000.0))
-        spread[use_counts] = few - many
-    assert spread[False] == 0.0
-    assert spread[True] > 10.0
+        spread.append(few - many)
+    assert spread[0] == 0.0
+    assert spread[1] > 10.0
 
 
 @pytest.mark.parametrize("best", EXPERTS)
