@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 __all__ = [
     "as_number",
+    "canonical_json",
     "coalesced",
     "dig",
     "epoch_us",
@@ -160,8 +162,16 @@ def settings_json(settings: dict[str, Any]) -> str | None:
     for key, value in settings.items():
         if value is None:
             continue
-        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
+        text = canonical_json(value)
         short[key] = value if len(text) <= 200 else "sha256:" + hashlib.sha256(text).hexdigest()[:16]
     if not short:
         return None
-    return orjson.dumps(short, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str).decode()
+    return canonical_json(short).decode("utf-8", "replace")
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return JSON with sorted keys, the same for equal values; whole numbers of any size are kept."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str)
+    except TypeError:  # beyond 64 bits, or half of a surrogate pair
+        return json.dumps(value, sort_keys=True, default=str, separators=(",", ":")).encode()

@@ -19,7 +19,7 @@ import orjson
 
 from assets.readers.base import ReadOptions, Record, Reject, Row, Single
 from assets.readers.calls import CallFolder
-from assets.readers.normalise import dig, epoch_us, first, seconds
+from assets.readers.normalise import canonical_json, dig, epoch_us, first, seconds
 from assets.readers.openai_forms import CallForms
 from assets.readers.requests import request_columns, response_columns
 from assets.readers.stream import head_of, json_lines, json_texts
@@ -79,7 +79,7 @@ def content_id(line: Any, seen: Counter[bytes]) -> str:
 
     Two overlapping files give the same ids, and equal records within one file stay apart.
     """
-    digest = hashlib.sha256(orjson.dumps(line, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str))
+    digest = hashlib.sha256(canonical_json(line))
     key = digest.digest()[:12]
     seen[key] += 1
     return f"sha256:{digest.hexdigest()[:24]}" + (f"#{seen[key]}" if seen[key] > 1 else "")

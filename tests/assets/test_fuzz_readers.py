@@ -4,6 +4,8 @@ import gzip
 import json
 import resource
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from json_mutations import json_values, paths_within, replaced
-from trace_lines import chat, write_jsonl
+from trace_lines import ROOT, chat, write_jsonl
 
 from assets.readers import READERS, ReadOptions, archives, detect, read_tables, read_traces
 from assets.readers.archives import MemberError, member_names, read_member
@@ -285,6 +287,39 @@ def test_a_file_that_inflates_to_4_gb_of_garbage_keeps_memory_flat(tmp_path):
     read = read_traces(tmp_path / "a.gz", "openai_jsonl")
     assert len(read.rows) == 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+
+
+GARBAGE = """
+import random, resource, sys, zlib
+from pathlib import Path
+from assets.landing import ingest
+
+path, n_mib = Path(sys.argv[1]), int(sys.argv[2])
+piece = bytearray(random.Random(0).randbytes(1 << 15))
+for i in range(0, len(piece), 1024):
+    piece[i] = 10  # a line of about 1 KiB
+pack = zlib.compressobj(1, wbits=31)
+block = pack.compress(bytes(piece) * 2048) + pack.flush()
+with path.open("wb") as file:
+    file.writelines(block for _ in range(n_mib // 64))
+report = ingest([path], path.parent / "landing", format="openai_jsonl").files[0]
+print(report.n_rows, report.n_rejects, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+@pytest.mark.slow
+def test_garbage_of_many_lines_lands_in_flat_memory(tmp_path):
+    # The whole 10 GB were run once by hand, see docs/studies/ingest-speed.md.
+    peaks = []
+    for n_mib in (128, 512):
+        command = [sys.executable, "-c", GARBAGE, str(tmp_path / f"{n_mib}.gz"), str(n_mib)]
+        told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+        n_rows, n_rejects, peak_mib = map(int, told)
+        assert n_rows == 0
+        assert n_rejects >= n_mib << 10  # the random bytes hold some ends of lines of their own
+        peaks.append(peak_mib)
+    assert peaks[1] < peaks[0] + 100
+    assert peaks[1] < 500
 
 
 def test_rows_stream_in_batches_so_that_memory_stays_flat(tmp_path):

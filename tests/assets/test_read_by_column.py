@@ -204,6 +204,40 @@ SPAN_KEYS = [
 ]  # fmt: skip
 
 
+ODD_FEW = ["5", 5, True, -1, {"a": 1}, 10**16]
+
+
+def odd_lines(name, shape):
+    """Every place of a line with every odd value, and every key that the readers look at, among whole lines."""
+    lines = [shape(i) for i in range(3)]
+    for path in list(paths_within(shape(0)))[1:]:
+        lines += [replaced(shape(len(lines) + i), path, odd) for i, odd in enumerate(ODD)]
+    for odd in ODD_FEW:
+        for key in CONSULTED:
+            line = shape(len(lines))
+            inner = line.get("response")
+            lines.append({**line, key: odd})
+            lines.append({**line, "response": {**inner, key: odd}} if inner else {**line, key: odd, "cached": odd})
+        for key in SPAN_KEYS if name == "otlp_json" else ():
+            spans = shape(len(lines))["resourceSpans"][0]["scopeSpans"][0]["spans"]
+            kind = {int: "intValue", bool: "boolValue", dict: "kvlistValue"}.get(type(odd), "stringValue")
+            more = [{"key": key, "value": {kind: odd}}]
+            lines.append(export_batch(*[s | {"attributes": s["attributes"] + more} for s in spans]))
+    return lines
+
+
+@pytest.mark.parametrize(("name", "shape"), [(name, shape) for name, shapes in SHAPES.items() for shape in shapes])
+def test_every_odd_value_in_every_place_reads_the_same(tmp_path, name, shape):
+    assert_same(write_jsonl(tmp_path / "a.jsonl", *odd_lines(name, shape)), name, batch_rows=2000)
+
+
+def test_a_setting_of_true_is_no_number_whatever_is_read_beside_it(tmp_path):
+    for others in ([], [{"request": {"temperature": "hot"}}]):
+        lines = [chat(i, **changes) for i, changes in enumerate([{"request": {"temperature": True}}, *others])]
+        rows, _ = read(BY_COLUMN["openai_jsonl"], write_jsonl(tmp_path / "a.jsonl", *lines))
+        assert rows.column("temperature").to_pylist()[0] is None
+
+
 def corrupted(data, line):
     """The line with a value replaced, a key removed, or a key added that the readers look at."""
     path = data.draw(st.sampled_from(list(paths_within(line))))
