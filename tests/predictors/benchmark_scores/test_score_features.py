@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,18 +12,23 @@ import pytest
 from numpy.typing import NDArray
 
 from predictors.benchmark_scores.calibration import ResidualCurve, ResidualScale
-from predictors.benchmark_scores.components import ROUTES, Components, Parts, Rows
+from predictors.benchmark_scores.components import ROUTES, Components, Parts, Rows, group_weights
 from predictors.benchmark_scores.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows, model_matrix
-from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
+from predictors.benchmark_scores.predictor import BenchmarkScorePredictor, _per_group
 from predictors.benchmark_scores.scale import from_logit
 from predictors.benchmark_scores.stack import EXPERTS, Stack
+from predictors.sentence_embeddings import WIDTH, EmbeddingCache, use_embedding_cache
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS, make_scores
 
 SMALL = {"forest_rounds": 20, "response_rounds": 20, "direct_rounds": 60}
 
 
 class RecordsScales(BenchmarkScorePredictor):
-    """Remembers how many rows each scale of residuals was learnt from."""
+    """Remembers how many rows each fit of the parts, and each scale of residuals, was learnt from."""
+
+    def _new(self, rows: Rows) -> Components:
+        self.rows_ = [*getattr(self, "rows_", []), len(rows.benchmark)]
+        return super()._new(rows)
 
     def _new_scale(
         self, columns: NDArray[np.float64], residuals: NDArray[np.float64], weight: NDArray[np.float64]
@@ -50,6 +57,36 @@ def test_residuals_are_standardised_by_scales_that_have_not_seen_them(fitted: Re
     assert whole == 24 * 8
     assert sum(whole - n for n in out_of_fold) == whole  # each row is left out once
     assert len(out_of_fold) == fitted.n_folds
+
+
+def test_parts_are_stacked_by_forecasts_of_rows_that_they_have_not_seen(fitted: RecordsScales) -> None:
+    whole, *out_of_fold = fitted.rows_
+    assert whole == 24 * 8
+    assert sum(whole - n for n in out_of_fold) == whole
+    assert len(out_of_fold) == fitted.n_folds
+
+
+def test_a_collection_of_many_benchmarks_counts_by_the_root_of_its_size() -> None:
+    groups = np.array([0, 0, 0, 0, 1])
+    np.testing.assert_allclose(group_weights(groups), [0.5, 0.5, 0.5, 0.5, 1.0])
+    table, codes = benchmark_rows(make_scores(5, 2), ["benchmark"])
+    rows = Rows(table, groups, np.empty((2, 0)), codes, np.tile([0, 1], 5), np.empty((10, 0)))
+    np.testing.assert_allclose(_per_group(rows), [8**-0.5] * 8 + [2**-0.5] * 2)
+
+
+def test_a_model_without_a_record_is_taken_for_what_its_metadata_suggest() -> None:
+    table = make_scores(20, 40)
+    benchmarks, codes = benchmark_rows(table, ["benchmark"])
+    models = np.tile(np.arange(40), 20)
+    features = model_matrix(table)
+    rising = features[:, MODEL_COLUMNS.index("n_params")]
+    has_run = models < 39
+    rows = Rows(benchmarks, np.arange(len(benchmarks)), features[:40], codes, models, features).take(has_run)
+    found = Components(BenchmarkFeatures().fit(benchmarks), with_routes=False, direct_rounds=2).fit(
+        rows, rising[has_run]
+    )
+    assert found.model_effects[39] == pytest.approx(found.prior_effects(features[39:40])[0])
+    assert found.model_effects[39] > 1.0
 
 
 def test_what_metadata_leave_open_of_a_new_model_widens_its_forecast_alone(
@@ -128,3 +165,41 @@ def test_the_scale_follows_where_residuals_are_large_as_far_as_it_is_let() -> No
     assert ratios[0] == pytest.approx(1.0)
     assert 1.5 < ratios[1] < ratios[2]
     assert ratios[2] > 3.0
+
+
+def _meaning(texts: Sequence[str]) -> NDArray[np.float32]:
+    """A made-up encoder that knows the synonyms "trivial" and "effortless"."""
+    out = np.zeros((len(texts), WIDTH), dtype=np.float32)
+    easy = np.array(["trivial" in text or "effortless" in text for text in texts])
+    out[:, 0], out[:, 1] = easy, ~easy
+    return out
+
+
+@pytest.fixture
+def _made_up_meaning() -> Iterator[None]:
+    use_embedding_cache(EmbeddingCache(load=lambda: _meaning))
+    yield
+    use_embedding_cache(EmbeddingCache())
+
+
+@pytest.mark.usefixtures("_made_up_meaning")
+def test_sentence_embeddings_know_words_that_were_never_seen(tmp_path: Path) -> None:
+    table = make_scores(24, 8, spread=0.1)
+    number = table["benchmark"].str[1:].astype(int)
+    easy = number % 2 == 0
+    table["task"] = np.where(easy, "Trivial, that is trivial.", "Demanding.") + number.map(
+        lambda i: f" {chr(97 + i)}x."
+    )
+    table["value"] = np.where(easy, 85.0, 25.0) + table["value"] / 100
+    table["leak_group"] = table["benchmark"]
+    asked = table.head(2)[INPUTS].assign(task=["It is effortless.", "It is arduous."], benchmark="", leak_group="")
+    gaps = []
+    for use_sentences in (False, True):
+        predictor = BenchmarkScorePredictor(use_sentences=use_sentences, **SMALL)  # type: ignore[arg-type]
+        predictor.fit(table[INPUTS], table["value"], groups=table["leak_group"])
+        forecast = predictor.predict(asked)
+        gaps.append(forecast.iloc[0] - forecast.iloc[1])
+    assert abs(gaps[0]) < 10.0
+    assert gaps[1] > 20.0
+    loaded = BenchmarkScorePredictor.load(predictor.save(tmp_path / "saved"))
+    np.testing.assert_allclose(loaded.predict(asked), forecast)
