@@ -50,6 +50,13 @@ def test_a_key_of_an_earlier_day_is_quarantined_and_counted_once(tmp_path: Path)
     assert table.n_rows == len(whole) + len(rules.repeated)
 
 
+def test_the_earliest_stays_in_whatever_order_days_are_read(tmp_path: Path) -> None:
+    table = days_of([call("a", 0), call("a", 1, output_tokens=99), call("a", 2, output_tokens=77)], tmp_path)
+    for parts in (table.parts, table.parts[::-1]):
+        assert whole_traces(Table(parts))["output_tokens"].tolist() == [40]
+        assert len(rules_across_days(Table(parts)).repeated) == 2
+
+
 def test_the_same_id_of_another_source_is_another_request(tmp_path: Path) -> None:
     table = days_of([call("a", 0), call("a", 1)], tmp_path)
     other = Table((table.parts[0], table.parts[1].assign(source="other gateway")))
@@ -101,7 +108,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def test_a_sample_keeps_whole_queries_and_what_rests_on_all_runs(traces: pd.DataFrame) -> None:
     whole = token_examples(Table.of(traces))
-    sample = token_examples(Table.of(traces), learn_rows=30)
-    assert 0 < len(sample) < len(whole)
+    sample = token_examples(Table.of(traces), learn_rows=15)
+    assert 0 < len(sample) < len(whole) / 2
     expected = whole[whole["query_id"].isin(sample["query_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(sample, expected)

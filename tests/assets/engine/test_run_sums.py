@@ -27,6 +27,7 @@ def traces() -> pd.DataFrame:
     made["reasoning_tokens"] = made["reasoning_tokens"].mask(lost)
     made["is_censored"] = np.arange(len(made)) % 7 == 0
     made["score"] = made["score"].mask(np.arange(len(made)) % 13 == 0)
+    made["provider"] = np.where(np.arange(len(made)) % 5 == 3, "another lab", made["provider"])
     return made.assign(started_at=FIRST_DAY)
 
 

@@ -133,10 +133,14 @@ def test_differences_and_ratios_of_estimates_keep_their_covariance(seed: int, n:
         assert found.value == pytest.approx(expected.value, rel=1e-9)
 
 
-def test_equal_clusters_have_no_error_to_the_last_digit() -> None:
-    # Plain sums of squares would leave 1e-8 of the value here.
-    sums = ClusterSums.of({"x": np.full(1000, 0.1) * np.arange(1, 1001), "n": np.arange(1.0, 1001.0)})
-    assert sums.ratio("x", "n").standard_error < 1e-16
+@pytest.mark.parametrize("level", [0.1, 0.3, 1 / 3, 0.7, 1.1, 123.456])
+def test_equal_clusters_have_no_error_to_the_last_digits(level: float) -> None:
+    # Plain sums of squares, or exact sums of rounded squares, leave 1e-8 of the value here.
+    n = 2.0 ** np.random.default_rng(0).integers(0, 6, 1000)
+    sums = ClusterSums.of({"x": level * n, "n": n})
+    assert sums.ratio("x", "n").standard_error == 0.0
+    spread = ClusterSums.of({"x": level + 1e-10 * np.resize([1.0, -1.0], 1000), "n": np.ones(1000)})
+    assert spread.ratio("x", "n").standard_error == pytest.approx(1e-10 / np.sqrt(999), rel=1e-3)
 
 
 def test_sums_of_other_columns_and_infinite_numbers_are_refused() -> None:
