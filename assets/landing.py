@@ -13,23 +13,21 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date as Date
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
 from assets.engine import current_engine
-from assets.readers import READER_VERSION, READERS, ReadOptions, read_tables
+from assets.landing_days import Redactor, write_days
+from assets.readers import READER_VERSION, READERS
 from assets.readers.base import RAW_SCHEMA, REJECT_SCHEMA, Reject, raw_frame, rejects_table
 from assets.readers.openai_jsonl import is_batch_input
 from predictors.errors import InvalidInputError
@@ -49,15 +47,9 @@ __all__ = [
     "load_rows",
 ]
 
-Redactor: TypeAlias = Callable[[str], str]
-
 MANIFEST = "manifest.json"
-ROW_GROUP = 50_000
-N_PROBLEMS = 5
 MAX_REJECTS = 100_000
 """Rejects of one file that become rows of the quarantine; the rest are counted there and stay in the landing zone."""
-US_PER_DAY = 86_400_000_000
-NO_DATE = "the record has no time, so it belongs to no day"
 
 
 @dataclass(frozen=True)
@@ -219,7 +211,7 @@ def _land(
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         fresh.mkdir()
         manifest = {"key": key, "sha256": content, "name": str(file), "bytes": file.stat().st_size}
-        manifest |= {"how": how, "reader_version": READER_VERSION, **_write(file, fresh, how, companions, redact)}
+        manifest |= {"how": how, "reader_version": READER_VERSION, **write_days(file, fresh, how, companions, redact)}
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
         if folder.exists():
             gone = landing / f".old-{key}"
@@ -238,91 +230,6 @@ def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:
         return True
     asked = {key: value for key, value in how.items() if value is not None}
     return any(old["how"].get(key) != value for key, value in asked.items())
-
-
-def _write(
-    file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
-) -> dict[str, Any]:
-    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
-    name, stream = read_tables(file, how["format"], source=how["source"], source_file=str(file), options=options)
-    writers: dict[str, pq.ParquetWriter] = {}
-    problems: list[str] = []
-    n_rows = n_rejects = 0
-    days: dict[str, int] = {}
-    rejects = pq.ParquetWriter(folder / "rejects.parquet", REJECT_SCHEMA, compression="zstd")
-    try:
-        for table, bad in _gathered(stream):
-            table, bad = _dated(table, bad, how["date"])
-            table = _without_secrets(table, how["with_prompts"], redact)
-            for day, part in _by_day(table):
-                if day not in writers:
-                    writers[day] = pq.ParquetWriter(folder / f"rows-{day}.parquet", RAW_SCHEMA, compression="zstd")
-                writers[day].write_table(part)
-                days[day] = days.get(day, 0) + part.num_rows
-            n_rows += table.num_rows
-            n_rejects += len(bad)
-            rejects.write_table(told := rejects_table(bad, str(file)))
-            first = told.slice(0, N_PROBLEMS - len(problems)).to_pylist()
-            problems += [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
-    finally:
-        for writer in (*writers.values(), rejects):
-            writer.close()
-    if n_rejects > len(problems):
-        problems.append(f"{file}: and {n_rejects - len(problems)} more, see the quarantine")
-    counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
-    return {"format": name, **counts, "days": dict(sorted(days.items())), "problems": problems}
-
-
-def _gathered(stream: Iterable[tuple[pa.Table, list[Reject]]]) -> Iterator[tuple[pa.Table, list[Reject]]]:
-    """The stream in pieces of at least `ROW_GROUP` rows: small row groups are slow to write and to read."""
-    held: list[pa.Table] = []
-    rejects: list[Reject] = []
-    for table, bad in stream:
-        held.append(table)
-        rejects += bad
-        if sum(table.num_rows for table in held) + len(rejects) >= ROW_GROUP:
-            yield pa.concat_tables(held), rejects
-            held, rejects = [], []
-    if held:
-        yield pa.concat_tables(held), rejects
-
-
-def _without_secrets(table: pa.Table, with_prompts: bool, redact: Redactor | None) -> pa.Table:
-    if with_prompts and redact is None:
-        return table
-    if redact is None or not with_prompts:
-        prompts = pa.nulls(table.num_rows, pa.string())
-    else:
-        texts = table.column("prompt_text").to_pylist()
-        prompts = pa.array([None if text is None else redact(text) for text in texts], pa.string())
-    return table.set_column(table.schema.get_field_index("prompt_text"), "prompt_text", prompts)
-
-
-def _dated(table: pa.Table, bad: list[Reject], date: str | None) -> tuple[pa.Table, list[Reject]]:
-    """Give rows without a time the day that the caller names, else reject them."""
-    position = table.schema.get_field_index("started_at")
-    times = table.column(position)
-    if times.null_count == 0:
-        return table, bad
-    if date is not None:
-        noon = pd.Timestamp(date, tz="UTC").to_pydatetime()
-        filled = pc.fill_null(times, pa.scalar(noon, type=times.type))
-        return table.set_column(position, "started_at", filled), bad
-    lines = table.filter(pc.is_null(times)).column("source_line").to_pylist()
-    lost = [Reject(NO_DATE, line, "pass --date YYYY-MM-DD, the day on which it was made") for line in lines]
-    return table.filter(pc.is_valid(times)), bad + lost
-
-
-def _by_day(table: pa.Table) -> list[tuple[str, pa.Table]]:
-    days = table.column("started_at").cast(pa.int64()).to_numpy() // US_PER_DAY
-    distinct = np.unique(days).tolist()
-    if len(distinct) == 1:
-        return [(_day_name(distinct[0]), table)]
-    return [(_day_name(day), table.filter(pa.array(days == day))) for day in distinct]
-
-
-def _day_name(day: int) -> str:
-    return (Date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def landed_days(landing: Path) -> list[str]:

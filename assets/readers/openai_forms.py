@@ -31,7 +31,7 @@ MAX_FORMS = 1_000
 
 _RESPONSE_KEYS = {"usage", "usageMetadata", "usage_metadata", "choices", "candidates"}
 _NO_BODY = {"resourceSpans", "spans", "litellm_call_id", "response_cost"}
-_RARE_IN_LINE = {*_RESPONSE_KEYS, "custom_id", "result", "input"}
+_RARE_IN_LINE = {*_RESPONSE_KEYS, "result", "input"}
 _RARE_IN_BODY = {*_NO_BODY, "body", "status_code", "response", "request", "result", "custom_id"}
 _BESIDE = (
     "request_id", "trace_id", "benchmark", "item_id", "query_id", "replicate", "repeat", "epoch", "repeat_prob",
