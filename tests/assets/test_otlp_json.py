@@ -227,6 +227,16 @@ def test_clock_that_runs_backwards_gives_an_unknown_latency(tmp_path):
     assert rows_of(tmp_path, batch(span(seconds=-3)))["latency_s"].isna().all()
 
 
+def test_infinite_numbers_cost_no_row(tmp_path):
+    # int(inf) raised OverflowError out of the reader.
+    timeless = span() | {"startTimeUnixNano": float("inf")}
+    settings = [{"key": "gen_ai.request.seed", "value": {"intValue": float("inf")}}]
+    odd = span("c" * 16) | {"attributes": span()["attributes"] + settings}
+    read = read_traces(write_jsonl(tmp_path / "a.jsonl", batch(timeless, odd)))
+    assert sorted(read.rows["started_at"].isna()) == [False, True]
+    assert read.rows["seed"].isna().all()
+
+
 @needs_formats
 def test_real_otlp_sample_totals():
     """Added up by hand from the raw spans: 24 chats, of which 16 report reasoning."""
