@@ -123,7 +123,8 @@ class DaskEngine:
         except KilledWorker as error:
             raise EngineError(LOST_WORKERS.format(why=f"task {error.task}")) from error
         except (FutureCancelledError, CommClosedError, TimeoutError) as error:
-            raise EngineError(LOST_SCHEDULER.format(why=(str(error) or type(error).__name__).splitlines()[0])) from error
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise EngineError(LOST_SCHEDULER.format(why=why)) from error
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """See `Engine.map`."""
