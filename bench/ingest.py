@@ -12,6 +12,7 @@ thread, one after the other. The files hold 250,000 requests a day, 5,000 distin
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import resource
@@ -127,6 +128,44 @@ def polars_read(path: Path, folder: Path) -> int:
     return polars.read_ndjson(path).height
 
 
+def hash_file(path: Path, folder: Path) -> int:
+    """SHA-256 of the content, which is the key of the landing zone."""
+    with path.open("rb") as file:
+        hashlib.file_digest(file, "sha256")
+    return 0
+
+
+def split_lines(path: Path, folder: Path) -> int:
+    """The file as lines."""
+    from assets.readers.stream import lines
+
+    return sum(1 for _ in lines(path))
+
+
+def parse_lines(path: Path, folder: Path) -> int:
+    """The lines, parsed."""
+    from assets.readers.stream import json_texts
+
+    return sum(1 for _ in json_texts(path))
+
+
+def keep_records(path: Path, folder: Path) -> int:
+    """The parsed lines, what counts of each kept by its form."""
+    from assets.readers import READERS, ReadOptions, detect
+
+    return sum(1 for _ in READERS[str(detect(path))].read(path, ReadOptions()))
+
+
+def make_tables(path: Path, folder: Path) -> int:
+    """The records as typed tables, not written."""
+    from assets.readers import read_tables
+
+    return sum(table.num_rows for table, _ in read_tables(path)[1])
+
+
+STAGES = {stage.__name__: stage for stage in (hash_file, split_lines, parse_lines, keep_records, make_tables)}
+
+
 def _measured(run: Callable[[Path, Path], int], path: Path, folder: Path, out: Any) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
@@ -172,10 +211,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--format", choices=sorted(MAKERS), default="openai_jsonl")
     parser.add_argument("--questions", type=int, default=5_000, help="distinct questions of openai_jsonl")
+    parser.add_argument("--stages", action="store_true", help="also the stages of landing, each with those before it")
     args = parser.parse_args()
     contestants: dict[str, Callable[[Path, Path], int]] = {
         "duckdb": duckdb_read,
         **({} if find_spec("polars") is None else {"polars": polars_read}),
+        **(STAGES if args.stages else {}),
         "land": land,
         "land+curate": land_and_curate,
     }
@@ -189,7 +230,7 @@ def main() -> None:
                 place = Path(folder) / name
                 place.mkdir()
                 found = measure(run, path, place)
-                assert found["rows"] == n_rows, (name, found)
+                assert found["rows"] == n_rows or name == "hash_file", (name, found)
                 bare = bare or found["cpu_s"]
                 found |= {"ratio_to_duckdb": round(found["cpu_s"] / bare, 1), "file_mib": path.stat().st_size >> 20}
                 results.append({"contestant": name, **found})

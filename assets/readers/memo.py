@@ -8,11 +8,13 @@ from typing import Any, Generic, TypeVar
 __all__ = ["Memo"]
 
 MAX_BYTES = 64 << 20
+ENTRY_BYTES = 1000
+"""What an entry takes besides its key and a result of about the same size."""
 T = TypeVar("T")
 
 
 class Memo(Generic[T]):
-    """Remembers results of `read`; forgets all of them when their keys take more than `MAX_BYTES`.
+    """Remembers results of `read`; forgets all of them when they take about `MAX_BYTES`.
 
     Equal keys must mean equal results; `size` is what a key takes.
     """
@@ -39,5 +41,5 @@ class Memo(Generic[T]):
             if self._n_bytes > MAX_BYTES:
                 self._known, self._n_bytes = {}, 0
             self._known[key] = result
-            self._n_bytes += self._size(key)
+            self._n_bytes += 2 * self._size(key) + ENTRY_BYTES
             return result
