@@ -24,6 +24,7 @@ __all__ = [
     "evaluate_dataset",
     "examples_from_dataset",
     "examples_from_traces",
+    "lake_traces",
     "read_inputs",
     "thinking_tokens_assets",
     "traces_of_dataset",
@@ -56,10 +57,7 @@ def traces_of_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     from predictors.thinking_tokens.cost import price_requests
 
     if dataset == "lake":
-        try:
-            return whole_traces(Table.under(sources.home / "lake" / "request_traces"))
-        except FileNotFoundError as error:
-            raise DatasetError("nothing was ingested yet: run `foretell ingest PATH` or `foretell demo`") from error
+        return whole_traces(lake_traces(sources))
     return load_traces(
         dataset,
         starter=sources.starter / "local_llm_traces.jsonl.gz",
@@ -69,8 +67,24 @@ def traces_of_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     ).traces
 
 
+def lake_traces(sources: Sources) -> Table:
+    """The curated days of this installation.
+
+    Raises
+    ------
+    DatasetError
+        If nothing was ingested.
+    """
+    try:
+        return Table.under(sources.home / "lake" / "request_traces")
+    except FileNotFoundError as error:
+        raise DatasetError("nothing was ingested yet: run `foretell ingest PATH` or `foretell demo`") from error
+
+
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
-    """`examples_from_traces` of a named data set."""
+    """`token_examples` of a named data set."""
+    if dataset == "lake":
+        return token_examples(lake_traces(sources))
     return examples_from_traces(traces_of_dataset(dataset, sources))
 
 

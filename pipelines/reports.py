@@ -32,7 +32,7 @@ def run_report(settings: Settings, name: str, dataset: str, *, file: Path | None
     DatasetError
         If the files of the data set can neither be fetched nor found in the mirror.
     """
-    from assets.thinking_tokens import DATASETS, traces_of_dataset
+    from assets.thinking_tokens import DATASETS, lake_traces, traces_of_dataset
     from pipelines.predict import write_frame
 
     if name not in REPORTS:
@@ -42,7 +42,10 @@ def run_report(settings: Settings, name: str, dataset: str, *, file: Path | None
     if file is not None and file.suffix not in SUFFIXES:
         raise InvalidInputError(f"`--out` must end in {', '.join(SUFFIXES)}, got {file}")
     spec = REPORTS[name]
-    found = spec.make(traces_of_dataset(dataset, settings.sources), settings.price_file)
+    with settings.open_engine():
+        sources = settings.sources
+        traces = lake_traces(sources) if dataset == "lake" else traces_of_dataset(dataset, sources)
+        found = spec.make(traces, settings.price_file)
     if file is not None and file.suffix == ".html":
         file.write_text(report_html(spec, found, dataset), "utf-8")
         say(f"written to {file}")
