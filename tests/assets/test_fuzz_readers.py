@@ -295,11 +295,11 @@ from pathlib import Path
 from assets.landing import ingest
 
 path, n_mib = Path(sys.argv[1]), int(sys.argv[2])
-piece = bytearray(random.Random(0).randbytes(1 << 15))
+piece = bytearray(random.Random(0).randbytes(1 << 14))
 for i in range(0, len(piece), 1024):
     piece[i] = 10  # a line of about 1 KiB
 pack = zlib.compressobj(1, wbits=31)
-block = pack.compress(bytes(piece) * 2048) + pack.flush()
+block = pack.compress(bytes(piece) * 4096) + pack.flush()
 with path.open("wb") as file:
     file.writelines(block for _ in range(n_mib // 64))
 report = ingest([path], path.parent / "landing", format="openai_jsonl").files[0]
@@ -309,7 +309,7 @@ print(report.n_rows, report.n_rejects, resource.getrusage(resource.RUSAGE_SELF).
 
 @pytest.mark.slow
 def test_garbage_of_many_lines_lands_in_flat_memory(tmp_path):
-    # The whole 10 GB were run once by hand, see docs/studies/ingest-speed.md.
+    # About 5 GiB were run once by hand, see docs/studies/ingest-speed.md.
     peaks = []
     for n_mib in (128, 512):
         command = [sys.executable, "-c", GARBAGE, str(tmp_path / f"{n_mib}.gz"), str(n_mib)]
