@@ -31,7 +31,7 @@ def test_training_ends_in_time_is_not_repeated_and_its_weights_forecast(tmp_path
 
 
 def test_asset_returns_one_row_with_where_the_weights_lie(tmp_path: Path):
-    workspace = Workspace(**dict.fromkeys(Workspace.model_fields, str(tmp_path)))
+    workspace = Workspace(**dict.fromkeys(("landing", "models", "reports", "starter", "cache", "home"), str(tmp_path)))
     frames: list[pd.DataFrame] = []
 
     class Keep(dg.IOManager):
