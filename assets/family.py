@@ -16,9 +16,9 @@ from typing import Literal
 
 import pandas as pd
 
+from assets.digests import code_digest, fit_digest, frame_digest
 from assets.engine import LocalEngine, current_engine, split_frame
 from assets.score_noise import add_noise_floors
-from assets.tracking import code_digest, fit_digest, frame_digest
 from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from predictors.errors import DatasetError, InvalidInputError

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pandas as pd
 
+from assets.digests import lists_as_text
 from assets.drift import HISTORY, LARGE_PSI, PSI_P_VALUE, RESETTING, drift_start, night_row, training_rows, with_night
 from assets.family import (
     FamilyPipeline,
@@ -25,7 +26,7 @@ from assets.io import read_table
 from assets.promotion import Judged, judge
 from assets.promotion_record import Record, family_lock
 from assets.resources import Tracking, Workspace
-from assets.tracking import Fit, lists_as_text
+from assets.tracking import Fit
 from assets.window import choose_window, within_window
 
 if TYPE_CHECKING:

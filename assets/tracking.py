@@ -7,8 +7,6 @@ The alias is set last: a champion without its artefacts cannot exist.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -21,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 import pandas as pd
 
 from assets.processes import is_alive
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
     from mlflow.models import ModelSignature
 
-__all__ = ["CHAMPION", "SHADOW", "Fit", "Registry", "code_digest", "fit_digest", "frame_digest", "lists_as_text"]
+__all__ = ["CHAMPION", "SHADOW", "Fit", "Registry"]
 
 CHAMPION = "champion"
 SHADOW = "shadow"
@@ -53,46 +50,6 @@ MODEL_REQUIREMENTS = (
     "scikit-learn",
     "scipy",
 )
-
-
-def frame_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 of a table's content, column names and dtypes; row order counts."""
-    digest = hashlib.sha256(json.dumps([[str(c), str(t)] for c, t in frame.dtypes.items()]).encode())
-    plain = lists_as_text(frame).reset_index(drop=True)
-    digest.update(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
-
-
-def lists_as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table with lists and arrays as JSON, so that rows can be compared and hashed."""
-    lists = [
-        name
-        for name, dtype in frame.dtypes.items()
-        if pd.api.types.is_object_dtype(dtype) and _holds_lists(frame[name])
-    ]
-    return frame.assign(**{str(name): [_as_text(value) for value in frame[name]] for name in lists})
-
-
-def _holds_lists(values: pd.Series) -> bool:
-    return any(isinstance(value, list | tuple | np.ndarray) for value in values)
-
-
-def _as_text(value: object) -> str:
-    return json.dumps(value, default=lambda other: other.tolist() if hasattr(other, "tolist") else str(other))
-
-
-def code_digest() -> str:
-    """SHA-256 of the library's source and weights, which is what a registered model carries with it."""
-    digest = hashlib.sha256()
-    files = (PROJECT_ROOT / "predictors").rglob("*")
-    for path in sorted(file for file in files if file.suffix in (".py", ".safetensors")):
-        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def fit_digest(*parts: object) -> str:
-    """One digest for data, parameters and code of a fit."""
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assets.digests import fit_digest
 from assets.processes import is_alive
-from assets.tracking import fit_digest
 from pipelines.settings import PROJECT_ROOT, Settings, prepare_dagster_home
 from predictors.errors import ForecastError
 

@@ -7,7 +7,6 @@ same. What a form cannot vouch for is split until the odd records stand alone an
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -29,6 +28,7 @@ from assets.readers.base import (
     Single,
     clean_text,
 )
+from assets.readers.normalise import as_number
 
 __all__ = ["BATCH_ROWS", "as_table", "tables", "unpacked"]
 
@@ -192,21 +192,11 @@ def _as_text(value: Any) -> str | None:
     return clean_text(value) if isinstance(value, str) else (None if isinstance(value, dict | list) else str(value))
 
 
-def _as_float(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _as_int(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if not isinstance(value, int):
-        number = _as_float(value)
+        number = as_number(value)
         if number is None or not number.is_integer():
             return None
         value = int(number)
@@ -221,7 +211,7 @@ def _as_bool(value: Any) -> bool | None:
 
 _CONVERT: dict[pa.DataType, Callable[[Any], Any]] = {
     pa.string(): _as_text,
-    pa.float64(): _as_float,
+    pa.float64(): as_number,
     pa.int64(): _as_int,
     pa.timestamp("us", "UTC"): _as_int,
     pa.bool_(): _as_bool,
