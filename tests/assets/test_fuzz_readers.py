@@ -325,7 +325,7 @@ def told_by(code: str, *arguments: object) -> list[int]:
 
 @pytest.mark.slow
 def test_garbage_of_many_lines_lands_in_flat_memory(tmp_path):
-    # About 5 GiB were run once by hand, see docs/studies/ingest-speed.md.
+    # 10 GiB were run once by hand, see docs/studies/ingest-speed.md.
     peaks = []
     for n_mib in (128, 512):
         n_rows, n_rejects, peak = told_by(GARBAGE, tmp_path / f"{n_mib}.gz", n_mib)
