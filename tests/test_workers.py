@@ -28,6 +28,7 @@ def test_files_are_grouped_by_what_they_share() -> None:
     assert group_of("tests/predictors/test_all_predictors.py") is None
 
 
+@pytest.mark.slow
 def test_two_workers_make_one_installation(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     tests = tmp_path / "tests" / "pipelines"

@@ -155,6 +155,7 @@ def test_mistake_is_one_line_with_a_remedy_and_exit_code_2(foretell, arguments, 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_evaluate_prints_evaluation_rows_and_nothing_else(foretell_process) -> None:
     import pandas as pd
 
@@ -199,6 +200,7 @@ def test_bad_setting_is_named(foretell, monkeypatch: pytest.MonkeyPatch) -> None
     assert "FORETELL_MIRROR" in done.stdout
 
 
+@pytest.mark.slow
 def test_standard_input_is_landed_and_prompts_can_stay_out(clean_environment: Path) -> None:
     from assets.io import read_table
 

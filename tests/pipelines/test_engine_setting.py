@@ -86,6 +86,7 @@ def test_a_run_of_dagster_works_on_the_engine_and_lets_go_of_it(tmp_path: Path) 
     assert seen == ["dask", "local"]
 
 
+@pytest.mark.slow
 def test_a_local_run_imports_everything_without_asking_for_dask(tmp_path: Path) -> None:
     # The definitions load every asset. pandera and LightGBM look for `dask.dataframe` themselves where it is
     # installed; nothing of ours does, and the cluster (`distributed`) is not loaded at all.
@@ -98,6 +99,7 @@ def test_a_local_run_imports_everything_without_asking_for_dask(tmp_path: Path) 
     assert not [name for name in ("assets", "pipelines", "predictors") if f"'{name}" in asked], asked
 
 
+@pytest.mark.slow
 def test_a_local_run_works_where_dask_is_not_installed(tmp_path: Path, starter_traces: Path) -> None:
     code = WITHOUT_DASK + WORK.format(starter=str(starter_traces), home=str(tmp_path))
     done = run(code, FORETELL_HOME=str(tmp_path / "home"))

@@ -69,6 +69,7 @@ def test_file_without_a_request_is_refused(tmp_path: Path, content: str) -> None
         read_requests(path)
 
 
+@pytest.mark.slow
 def test_quote_adds_up_and_names_what_it_leaves_out(installed, tmp_path: Path) -> None:
     lines = [
         {"messages": [{"role": "user", "content": f"What is {i} times {i + 1}?"}], "max_tokens": 500} for i in range(20)
@@ -91,6 +92,7 @@ def test_quote_adds_up_and_names_what_it_leaves_out(installed, tmp_path: Path) -
     assert rows["nobody-knows"]["usd_median"] is None
 
 
+@pytest.mark.slow
 def test_predict_writes_one_forecast_per_request_in_order(installed, tmp_path: Path) -> None:
     path, out = tmp_path / "requests.parquet", tmp_path / "forecasts.jsonl"
     REQUESTS.to_parquet(path)
