@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from pipelines.compute_plan import compute_page, plan_compute
-from predictors.downstream_scaling.decisions import score_error
+from predictors.downstream_scaling.decisions import points_of_compute, score_error
 from predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 from predictors.errors import InvalidInputError
 
@@ -44,6 +44,14 @@ def test_more_compute_buys_more_and_is_told_from_noise(predictor: DownstreamScal
             asked = rows.loc[[place]].assign(target_flops=1e21 * needed[task])
             reached = predictor.predict_quantiles(asked, (0.2,)).iloc[0, 0]
             assert reached >= rows.loc[place, "ladder_scores"][-1] + 3.0 - 1e-6
+
+
+def test_a_gain_counts_only_where_its_whole_interval_is_beyond_the_noise(predictor, rows) -> None:
+    found = points_of_compute(predictor, rows.iloc[[0]], np.geomspace(1.01, 100, 80).tolist(), coverage=0.2)
+    lower, floor = found["gain_lower"], found["noise_floor"]
+    assert ((lower > 0) & (lower < floor)).any(), "some gains are above nothing and yet within the noise"
+    assert found["is_resolved"].any()
+    assert (found["is_resolved"] == (lower > floor)).all()
 
 
 def test_the_items_named_show_the_difference_four_times_in_five(predictor: DownstreamScalingPredictor, rows) -> None:
