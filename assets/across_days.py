@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assets.draw import is_drawn
 from assets.engine import Engine, Part, Table, current_engine, read_part
 from predictors.schemas.quarantine import Quarantine
 
-__all__ = ["AcrossDays", "Numbered", "repeated_requests", "rules_across_days", "whole_traces"]
+__all__ = ["AcrossDays", "Numbered", "repeated_keys", "repeated_requests", "rules_across_days", "whole_traces"]
 
 KEY = ["source", "request_id"]
 CELL = ["query_id", "model", "config_hash"]
@@ -42,26 +43,34 @@ class AcrossDays:
     repeated : DataFrame
         Requests whose key came before: `part`, `row` (positions), `first_day`.
     replicates : DataFrame
-        `part`, `row`, `replicate` of the runs that are not the first of their cell.
+        `part`, `row`, `replicate` of the runs that are not the first of their cell, of queries that are drawn.
+    share : float
+        Of queries that are drawn (`assets.draw`).
     """
 
     repeated: pd.DataFrame
     replicates: pd.DataFrame
+    share: float = 1.0
+
+    def once(self, position: int, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of part `position` (as many as it has) whose key did not come before."""
+        return frame.drop(index=frame.index[_of_part(self.repeated, position)["row"]])
 
     def apply(self, position: int, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of part `position` (as many as it has) that stay, with `replicate` counted over all days."""
+        """The same rows, of queries that are drawn, with `replicate` counted over all days."""
+        stays = is_drawn(frame["query_id"], self.share)
+        stays[_of_part(self.repeated, position)["row"]] = False
         numbers = np.zeros(len(frame), dtype=np.int64)
-        own = self.replicates[self.replicates["part"] == position]
+        own = _of_part(self.replicates, position)
         numbers[own["row"]] = own["replicate"]
-        kept = frame.assign(replicate=pd.array(numbers, dtype="Int64"))
-        return kept.drop(index=kept.index[_rows(self.repeated, position)])
+        return frame[stays].assign(replicate=pd.array(numbers[stays], dtype="Int64"))
 
     def of_part(self, position: int) -> AcrossDays:
         """What concerns one part: all that has to travel with it."""
-        return AcrossDays(*(t[t["part"] == position] for t in (self.repeated, self.replicates)))
+        return AcrossDays(_of_part(self.repeated, position), _of_part(self.replicates, position), self.share)
 
 
-def rules_across_days(traces: Table, engine: Engine | None = None) -> AcrossDays:
+def rules_across_days(traces: Table, engine: Engine | None = None, *, share: float = 1.0) -> AcrossDays:
     """Find keys that came before on another day, and number the runs of each query on a model and configuration.
 
     Of several requests with one key the earliest stays. Runs are numbered by time, then key.
@@ -72,39 +81,59 @@ def rules_across_days(traces: Table, engine: Engine | None = None) -> AcrossDays
         `request_traces`; within a part keys are unique.
     engine : Engine, optional
         By default the current one.
+    share : float, optional
+        Of queries to draw and number; keys are those of all rows.
     """
     engine = engine or current_engine()
-    parts: Sequence[Numbered] = list(enumerate(traces.parts))
-    lost = _stacked([], LOST)
-    if len(parts) > 1:
-        lost = _exact(engine, parts, KEY, _repeated, LOST)
-    again = _exact(engine, parts, CELL, _replicates, REPLICATES, without=lost)
-    return AcrossDays(lost, again)
+    repeated = repeated_keys(traces, engine)
+    again = _exact(engine, traces, CELL, _replicates, REPLICATES, without=repeated, share=share)
+    return AcrossDays(repeated, again, share)
+
+
+def repeated_keys(traces: Table, engine: Engine | None = None) -> pd.DataFrame:
+    """`AcrossDays.repeated` alone, which needs no look at queries."""
+    if len(traces.parts) < 2:
+        return _stacked([], LOST)
+    return _exact(engine or current_engine(), traces, KEY, _repeated, LOST)
+
+
+@dataclass(frozen=True, eq=False)
+class _InPlay:
+    """A part with its rows that share a hash with another."""
+
+    item: Numbered
+    rows: NDArray[np.int32]
 
 
 def _exact(
     engine: Engine,
-    parts: Sequence[Numbered],
+    traces: Table,
     by: list[str],
     rule: Callable[[pd.DataFrame], pd.DataFrame],
     columns: list[str],
     without: pd.DataFrame | None = None,
+    share: float = 1.0,
 ) -> pd.DataFrame:
     """Apply `rule` to the rows that share `by` with another: found by hashes, of which alone all rows take part."""
-    found = engine.group(partial(_hashes, by=by), parts, "bundle", _in_play)
+    parts = list(enumerate(traces.parts))
+    found = engine.group(partial(_hashes, by=by, share=share), parts, "bundle", _in_play)
     in_play = _stacked(found, ["part", "row"])
-    if in_play.empty:
+    some = []
+    for item in parts:
+        rows = _of_part(in_play, item[0])["row"].to_numpy()
+        if without is not None:
+            rows = np.setdiff1d(rows, _of_part(without, item[0])["row"].to_numpy(), assume_unique=True)
+        if len(rows):
+            some.append(_InPlay(item, rows))
+    if not some:
         return _stacked([], columns)
-    there = set(in_play["part"])
-    read = partial(_rows_in_play, by=by, in_play=in_play, without=without)
-    some = [item for item in parts if item[0] in there]
-    return _stacked(engine.group(read, some, "bundle", rule), columns)
+    return _stacked(engine.group(partial(_rows_in_play, by=by), some, "bundle", rule), columns)
 
 
-def repeated_requests(traces: Table, rules: AcrossDays) -> pd.DataFrame:
+def repeated_requests(traces: Table, repeated: pd.DataFrame) -> pd.DataFrame:
     """The requests whose key came before, as rows of `Quarantine`."""
     told = []
-    for position, rows in rules.repeated.groupby("part"):
+    for position, rows in repeated.groupby("part"):
         columns = ["source_file", "source_line", "source", "request_id", "model"]
         frame = read_part(traces.parts[int(str(position))], columns).iloc[rows["row"].to_numpy()]
         reasons = [REASON.format(day=day) for day in rows["first_day"]]
@@ -120,28 +149,29 @@ def whole_traces(traces: Table) -> pd.DataFrame:
     return pd.concat([frame for frame in kept if len(frame)] or kept[:1], ignore_index=True)
 
 
-def _hashes(item: Numbered, by: list[str]) -> pd.DataFrame:
+def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
     position, part = item
-    frame = read_part(part, by)
-    row = np.arange(len(frame), dtype=np.int64)
-    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": _hash(frame[by])})
+    if share < 1:
+        row = np.flatnonzero(is_drawn(read_part(part, ["query_id"])["query_id"], share)).astype(np.int32)
+        frame = read_part(part, by).iloc[row]
+    else:
+        frame = read_part(part, by)
+        row = np.arange(len(frame), dtype=np.int32)
+    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": _hash(frame)})
 
 
 def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[rows.duplicated("bundle", keep=False), ["part", "row"]]
 
 
-def _rows_in_play(item: Numbered, by: list[str], in_play: pd.DataFrame, without: pd.DataFrame | None) -> pd.DataFrame:
-    position, part = item
-    rows = _rows(in_play, position)
-    if without is not None:
-        rows = np.setdiff1d(rows, _rows(without, position))
-    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[rows]
-    return frame.assign(part=np.int32(position), row=rows, bundle=_hash(frame[by]))
+def _rows_in_play(job: _InPlay, by: list[str]) -> pd.DataFrame:
+    position, part = job.item
+    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[job.rows]
+    return frame.assign(part=np.int32(position), row=job.rows, bundle=_hash(frame[by]))
 
 
 def _hash(keys: pd.DataFrame) -> NDArray[np.uint64]:
-    return np.asarray(pd.util.hash_pandas_object(keys, index=False), dtype=np.uint64)
+    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
 
 
 def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
@@ -159,11 +189,13 @@ def _replicates(runs: pd.DataFrame) -> pd.DataFrame:
     return numbered.loc[numbered["replicate"] > 0, REPLICATES]
 
 
-def _rows(table: pd.DataFrame, position: int) -> NDArray[np.int64]:
-    return table.loc[table["part"] == position, "row"].to_numpy(dtype=np.int64)
+def _of_part(table: pd.DataFrame, position: int) -> pd.DataFrame:
+    """The rows of a table sorted by `part` that concern one."""
+    first, end = np.searchsorted(table["part"].to_numpy(), [position, position + 1])
+    return table.iloc[first:end]
 
 
 def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     full = [table for table in tables if len(table)]
-    whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int64) for name in columns})
+    whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int32) for name in columns})
     return whole.sort_values(["part", "row"], ignore_index=True)

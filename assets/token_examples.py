@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -34,8 +34,6 @@ class _Job:
 
     item: Numbered
     rules: AcrossDays
-    capped: pd.DataFrame = field(repr=False)
-    share: float
 
 
 def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engine | None = None) -> pd.DataFrame:
@@ -58,21 +56,20 @@ def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engi
         By default the current one. The text of a prompt stays in its part until the rows come back.
     """
     engine = engine or current_engine()
-    rules = rules_across_days(traces, engine)
     share = 1.0 if learn_rows is None else min(1.0, learn_rows / max(traces.n_rows, 1))
-    items = list(enumerate(traces.parts))
-    counts = engine.fold(partial(_censored, rules=rules), items, _added)
+    rules = rules_across_days(traces, engine, share=share)
+    jobs = [_Job(item, rules.of_part(item[0])) for item in enumerate(traces.parts)]
+    counts = engine.fold(_censored, jobs, _added)
     capped = counts.loc[counts["censored"] / counts["runs"] > MOSTLY_CENSORED, GROUP]
-    jobs = [_Job(item, rules.of_part(item[0]), capped, share) for item in items]
-    frames = engine.map(_examples_of_part, jobs)
+    frames = engine.map(partial(_examples_of_part, capped=capped), jobs)
     whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
     return whole.sort_values(ORDER, kind="stable", ignore_index=True)[COLUMNS]
 
 
-def _censored(item: Numbered, rules: AcrossDays) -> pd.DataFrame:
+def _censored(job: _Job) -> pd.DataFrame:
     """Runs of each group, and how many of them were cut off."""
-    position, part = item
-    frame = rules.apply(position, read_part(part, [*GROUP, "is_censored"]))
+    position, part = job.item
+    frame = job.rules.once(position, read_part(part, [*GROUP, "is_censored"]))
     groups = frame.groupby(GROUP, dropna=False)["is_censored"]
     return groups.agg(censored="sum", runs="size").reset_index()
 
@@ -82,18 +79,15 @@ def _added(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return both.groupby(GROUP, dropna=False)[["censored", "runs"]].sum().reset_index()
 
 
-def _examples_of_part(job: _Job) -> pd.DataFrame:
+def _examples_of_part(job: _Job, capped: pd.DataFrame) -> pd.DataFrame:
     position, part = job.item
     examples = job.rules.apply(position, read_part(part, READ))
-    if job.share < 1:
-        drawn = assign_split(examples["query_id"], fractions={"in": job.share, "out": 1 - job.share}, salt="learn")
-        examples = examples[drawn == "in"]
     examples = examples.assign(
         replicate=examples["replicate"].astype("int64"),
         cell_id=examples["query_id"] + "|" + examples["model"] + "|" + examples["config_hash"],
         value=examples["output_tokens"].clip(lower=1).astype("float64"),
         split=assign_split(examples["query_id"]),
-        is_capped=_is_in(examples, job.capped),
+        is_capped=_is_in(examples, capped),
         run_reasoning_tokens=examples["reasoning_tokens"].astype("float64"),
         run_score=examples["score"].astype("float64"),
     )

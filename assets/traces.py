@@ -66,11 +66,11 @@ def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[d
     description="One row per record that was read and not accepted, of all days and files, with reason and remedy.",
 )
 def quarantine(quarantined_traces: pd.DataFrame, request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
-    from assets.across_days import repeated_requests, rules_across_days
+    from assets.across_days import repeated_keys, repeated_requests
     from assets.landing import load_rejects
 
     rejects = load_rejects(workspace.landing_path)
-    repeated = repeated_requests(request_traces, rules_across_days(request_traces))
+    repeated = repeated_requests(request_traces, repeated_keys(request_traces))
     everything = pd.concat([rejects, quarantined_traces, repeated], ignore_index=True)
     by_reason = everything["reason"].value_counts().head(10).rename_axis("reason").reset_index(name="rows")
     return dg.MaterializeResult(

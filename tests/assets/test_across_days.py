@@ -41,7 +41,7 @@ def call(request_id: str, day: int, *, prompt: str = "Why?", **more) -> dict:
 def test_a_key_of_an_earlier_day_is_quarantined_and_counted_once(tmp_path: Path) -> None:
     table = days_of([call("a", 0), call("b", 0), call("a", 1, output_tokens=99), call("c", 1)], tmp_path)
     rules = rules_across_days(table)
-    (told,) = repeated_requests(table, rules).to_dict("records")
+    (told,) = repeated_requests(table, rules.repeated).to_dict("records")
     assert (told["request_id"], told["source"], told["source_line"]) == ("a", "gateway", 3)
     assert "2026-09-21" in told["reason"]
     whole = whole_traces(table)

@@ -74,7 +74,7 @@ def test_rules_across_days_are_the_same(engine: DaskEngine, traces: pd.DataFrame
     assert len(here.repeated) == 50
     pd.testing.assert_frame_equal(here.repeated, there.repeated, check_dtype=False)
     pd.testing.assert_frame_equal(here.replicates, there.replicates, check_dtype=False)
-    pd.testing.assert_frame_equal(repeated_requests(table, here), repeated_requests(table, there))
+    pd.testing.assert_frame_equal(repeated_requests(table, here.repeated), repeated_requests(table, there.repeated))
 
 
 def test_days_curated_on_the_cluster_are_those_of_this_process(
