@@ -1,14 +1,21 @@
 """Data docs of the curated traces, written by Great Expectations for people; pandera stays the gate."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 
+from assets.engine import Table
+from assets.reports.trace_parts import ROWS_IN_RUN, draw_queries
 from assets.resources import Workspace
 
 MAX_PLAUSIBLE_TOKENS = 10_000_000
+SHOWN = [
+    "source", "request_id", "query_id", "model", "started_at", "input_tokens", "output_tokens", "reasoning_tokens",
+    "cost_usd", "repeat_prob", "is_censored",
+]  # fmt: skip
 
 
 @dg.asset(
@@ -16,22 +23,31 @@ MAX_PLAUSIBLE_TOKENS = 10_000_000
     kinds={"greatexpectations"},
     description="One row per expectation of `request_traces`: met or not; the pages lie beside the reports.",
 )
-def data_docs(request_traces: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
-    results, page = write_data_docs(request_traces, workspace.reports_path / "data_docs")
+def data_docs(request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
+    results, page, rows = write_data_docs(request_traces, workspace.reports_path / "data_docs")
     return dg.MaterializeResult(
         value=results,
         metadata={
             "expectations": len(results),
             "unmet": int((~results["success"]).sum()),
+            "rows": rows,
             "pages": dg.MetadataValue.path(str(page)),
         },
     )
 
 
-def write_data_docs(traces: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, Path]:
-    """Check `traces` against the expectations and write the pages; the results and the index page.
+def write_data_docs(
+    traces: pd.DataFrame | Table, folder: Path, *, max_rows: int = ROWS_IN_RUN
+) -> tuple[pd.DataFrame, Path, str]:
+    """Check `traces` against the expectations and write the pages.
 
-    Prompts are left out: the pages show examples of values.
+    Prompts are left out: the pages show examples of values. The library wants all rows in memory, so of more than
+    about `max_rows` those of some queries are checked; keys that came again on another day are left out.
+
+    Returns
+    -------
+    tuple
+        One row per expectation; the index page; which rows they rest on, in words, as the pages say it too.
     """
     import great_expectations as gx  # by far the slowest import we have
 
@@ -54,7 +70,12 @@ def write_data_docs(traces: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, P
             actions=[gx.checkpoint.UpdateDataDocsAction(name="pages")],
         )
     )
-    outcome = checkpoint.run(batch_parameters={"dataframe": _plain(traces)})
+    drawn = draw_queries(traces, SHOWN, max_rows=max_rows)
+    told = f"{len(drawn.rows):,} of {drawn.n_there:,} requests"
+    outcome = checkpoint.run(
+        batch_parameters={"dataframe": _plain(drawn.rows[SHOWN])},
+        run_id=gx.RunIdentifier(run_name=told, run_time=datetime.now(UTC)),
+    )
     (validation,) = outcome.run_results.values()
     rows = [
         {
@@ -70,14 +91,12 @@ def write_data_docs(traces: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, P
         for result in validation.results
     ]
     (page,) = folder.rglob("local_site/index.html")
-    return pd.DataFrame(rows), page
+    return pd.DataFrame(rows), page, told
 
 
 def _plain(traces: pd.DataFrame) -> pd.DataFrame:
     """NumPy types, which the library's renderers know; nulls stay nulls."""
-    table = traces.drop(columns="prompt_text")
-    integers = table.select_dtypes("Int64").columns
-    return table.astype(dict.fromkeys(integers, "float64"))
+    return traces.astype(dict.fromkeys(traces.select_dtypes("Int64").columns, "float64"))
 
 
 def _expectations() -> list:  # type: ignore[type-arg]

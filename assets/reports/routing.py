@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from assets.engine import Table
 from assets.reports.cost_of_pass import scored_runs
 from assets.reports.report import Report, ReportSpec, build_report_asset, query_table
-from assets.reports.run_sums import in_memory
+from assets.reports.run_sums import PRICING
+from assets.reports.trace_parts import ROWS_IN_RUN, draw_queries
 from predictors.errors import DatasetError
 from predictors.splits import assign_split
 
@@ -113,10 +114,16 @@ def usable_models(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [str(model) for model in kept], reasons
 
 
-def routing_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
-    """One row per policy and budget, judged on the test queries by what was really paid and scored."""
-    runs, reasons = scored_runs(in_memory(traces), price_file)
-    reasons = list(reasons)
+def routing_report(
+    traces: pd.DataFrame | Table, price_file: Path | None = None, *, max_rows: int = ROWS_IN_RUN
+) -> Report:
+    """One row per policy and budget, judged on the test queries by what was really paid and scored.
+
+    Texts must be here to be learnt from: of more than about `max_rows` runs, those of some queries are drawn.
+    """
+    drawn = draw_queries(traces, [*PRICING, "reasoning_effort"], max_rows=max_rows)
+    runs, reasons = scored_runs(drawn.rows, price_file)
+    reasons = [*drawn.reasons(), *reasons]
     if runs.empty:
         return Report(pd.DataFrame(), reasons=tuple(reasons))
     models, why = usable_models(runs)

@@ -13,11 +13,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from assets.across_days import AcrossDays, Numbered, rules_across_days, whole_traces
-from assets.engine import Table, current_engine, read_part
+from assets.engine import Table
 from assets.reports.report import price_runs, priced_reasons, score_reasons
+from assets.reports.trace_parts import TracePart, trace_parts
 
-__all__ = ["RunSums", "in_memory", "run_sums"]
+__all__ = ["PRICING", "RunSums", "run_sums"]
+
+PRICING = [
+    "query_id", "model", "provider", "service_tier", "started_at", "benchmark", "prompt_text", "input_tokens",
+    "output_tokens", "reasoning_tokens", "is_censored", "score",
+]  # fmt: skip
+"""What prices, passes and their reasons are read from; the text only for its length, where input is not counted."""
+
 
 QUERY = ["benchmark", "model", "query_id"]
 LISTED = ["benchmark", "model", "listed_usd_per_mtok"]
@@ -82,25 +89,12 @@ class RunSums:
 
 def run_sums(traces: pd.DataFrame | Table, price_file: Path | None) -> RunSums:
     """Price the runs of `request_traces` and add them up, wherever the engine is; keys count once over all days."""
-    if isinstance(traces, pd.DataFrame):
-        return _sums(traces, price_file)
-    rules = rules_across_days(traces)
-    work = partial(_sums_of_part, rules=rules, price_file=price_file)
-    return current_engine().fold(work, list(enumerate(traces.parts)), RunSums.merge)
+    engine, parts = trace_parts(traces)
+    return engine.fold(partial(_sums_of_part, price_file=price_file), parts, RunSums.merge)
 
 
-def in_memory(traces: pd.DataFrame | Table) -> pd.DataFrame:
-    """All traces in this process, for reports that cannot be added up."""
-    return traces if isinstance(traces, pd.DataFrame) else whole_traces(traces)
-
-
-def _sums_of_part(item: Numbered, rules: AcrossDays, price_file: Path | None) -> RunSums:
-    position, part = item
-    return _sums(rules.apply(position, read_part(part)), price_file)
-
-
-def _sums(traces: pd.DataFrame, price_file: Path | None) -> RunSums:
-    runs = price_runs(traces, price_file)
+def _sums_of_part(part: TracePart, price_file: Path | None) -> RunSums:
+    runs = price_runs(part.read(PRICING), price_file)
     counts = pd.DataFrame(
         {
             "model": runs["model"], "runs": 1, "estimated": runs["is_estimated"],

@@ -1,5 +1,7 @@
 """What share of tokens and of the bill is thinking, by model and benchmark."""
 
+from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,56 +9,79 @@ import pandas as pd
 
 from assets.engine import Table
 from assets.reports.report import Report, ReportSpec, build_report_asset
-from assets.reports.run_sums import in_memory
+from assets.reports.trace_parts import TracePart, merge_groups, trace_parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from predictors.metrics.partials import ClusterSums
+
 __all__ = ["SPEC", "thinking_share_report", "thinking_share_report_asset"]
+
+QUERY = ["benchmark", "model", "query_id"]
+READ = [*QUERY, "provider", "service_tier", "started_at", "input_tokens", "output_tokens", "reasoning_tokens"]
+TOKENS = ["thinking", "output"]
+DOLLARS = ["thinking_usd", "total_usd"]
+
+
+@dataclass(frozen=True)
+class _Thinking:
+    """Sums over the queries of a benchmark and model, of some parts or of all.
+
+    `runs` counts all runs, `known` and `n_queries` those that report their thinking and the queries that they are of.
+    """
+
+    runs: int
+    known: int
+    n_queries: int
+    tokens: "ClusterSums"
+    dollars: "ClusterSums"
+
+    def merge(self, other: "_Thinking") -> "_Thinking":
+        """Sums of both, which must share no query."""
+        return _Thinking(
+            self.runs + other.runs,
+            self.known + other.known,
+            self.n_queries + other.n_queries,
+            self.tokens.merge(other.tokens),
+            self.dollars.merge(other.dollars),
+        )
+
+    def row(self) -> dict[str, object]:
+        """Shares of sums with 95 % intervals over queries; of the bill where it is known."""
+        row = {"share_of_output": float("nan"), "output_lower": float("nan"), "output_upper": float("nan"),
+               "share_of_bill": float("nan"), "bill_lower": float("nan"), "bill_upper": float("nan")}  # fmt: skip
+        for sums, (part, whole), names in (
+            (self.tokens, TOKENS, ("share_of_output", "output_lower", "output_upper")),
+            (self.dollars, DOLLARS, ("share_of_bill", "bill_lower", "bill_upper")),
+        ):
+            share = sums.ratio(part, whole)
+            if sums.sums[(whole,)] > 0:
+                row |= zip(names, (share.value, *share.interval()), strict=True)
+        return {
+            **row,
+            "mean_thinking_tokens": float(self.tokens.sums[("thinking",)]) / self.known,
+            "unknown_share": (self.runs - self.known) / self.runs,
+            "n_queries": self.n_queries,
+        }
 
 
 def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model: shares of sums, with 95 % intervals over queries.
 
-    The share of the bill needs prices and input tokens; the share of the output needs neither.
+    The share of the bill needs prices and input tokens; the share of the output needs neither. Runs are added up by
+    query where they lie, queries where the parts of each come together; only sums by benchmark and model come here.
     """
-    from predictors.thinking_tokens.cost import request_rates
-
-    traces = in_memory(traces)
-    rates = request_rates(traces, price_file=price_file)
-    runs = traces.assign(
-        benchmark=traces["benchmark"].fillna("(none)"),
-        thinking=traces["reasoning_tokens"].astype("float64"),
-        output=traces["output_tokens"].astype("float64"),
-        thinking_usd=rates["output"].to_numpy() * traces["reasoning_tokens"].astype("float64").to_numpy(),
-        total_usd=rates["input"].to_numpy() * traces["input_tokens"].astype("float64").to_numpy()
-        + rates["output"].to_numpy() * traces["output_tokens"].astype("float64").to_numpy(),
-    )
+    engine, parts = trace_parts(traces)
+    bundles = engine.group(partial(_by_query, price_file=price_file), parts, "bundle", _by_group)
+    groups: dict[tuple[str, str], _Thinking] = reduce(merge_groups, bundles, {})
     rows: list[dict[str, object]] = []
     silent: set[str] = set()
-    for (benchmark, model), part in runs.groupby(["benchmark", "model"], sort=True):
-        known = part[part["thinking"].notna()]
-        if known.empty or known["output"].sum() == 0:
-            silent.add(str(model))
-            continue
-        share, lower, upper = _share(known, "thinking", "output")
-        row: dict[str, object] = {
-            "benchmark": benchmark, "model": model, "share_of_output": share,
-            "output_lower": lower, "output_upper": upper,
-            "share_of_bill": float("nan"), "bill_lower": float("nan"), "bill_upper": float("nan"),
-            "mean_thinking_tokens": known["thinking"].mean(), "unknown_share": float(part["thinking"].isna().mean()),
-            "n_queries": known["query_id"].nunique(),
-        }  # fmt: skip
-        priced = known[known["total_usd"].notna()]
-        if len(priced) and priced["total_usd"].sum() > 0:
-            row |= dict(
-                zip(
-                    ("share_of_bill", "bill_lower", "bill_upper"),
-                    _share(priced, "thinking_usd", "total_usd"),
-                    strict=True,
-                )
-            )
-        rows.append(row)
+    for (benchmark, model), found in sorted(groups.items()):
+        if found.tokens.sums[("output",)] == 0:
+            silent.add(model)
+        else:
+            rows.append({"benchmark": benchmark, "model": model, **found.row()})
     table = pd.DataFrame(rows)
     findings: list[str] = []
     reasons = [f"Reasoning tokens are not reported, at least in part: {', '.join(sorted(silent))}."] if silent else []
@@ -76,13 +101,46 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
     return Report(table, {}, tuple(findings), tuple(reasons))
 
 
-def _share(runs: pd.DataFrame, part: str, whole: str) -> tuple[float, float, float]:
-    """Ratio of sums with its 95 % interval over queries."""
-    from predictors.metrics import ratio_estimate
+def _by_query(part: TracePart, price_file: Path | None) -> pd.DataFrame:
+    """Sums over the runs of each query of a part."""
+    from predictors.thinking_tokens.cost import request_rates
 
-    codes, queries = pd.factorize(runs["query_id"])
-    found = ratio_estimate(runs[part].to_numpy(float), runs[whole].to_numpy(float), codes, len(queries))
-    return (found.value, *found.interval())
+    traces = part.read(READ)
+    rates = request_rates(traces, price_file=price_file)
+    inputs, outputs, thinking = (
+        traces[name].astype("float64") for name in ("input_tokens", "output_tokens", "reasoning_tokens")
+    )
+    known = thinking.notna()
+    total = rates["input"] * inputs + rates["output"] * outputs
+    priced = known & total.notna()
+    runs = pd.DataFrame(
+        {
+            "benchmark": traces["benchmark"].fillna("(none)").astype("str"),
+            "model": traces["model"], "query_id": traces["query_id"],
+            "runs": 1, "known": known.astype("int64"),
+            "thinking": thinking.fillna(0.0), "output": outputs.where(known, 0.0),
+            "thinking_usd": (rates["output"] * thinking).where(priced, 0.0), "total_usd": total.where(priced, 0.0),
+        }
+    )  # fmt: skip
+    sums = runs.groupby(QUERY, sort=False).sum().reset_index()
+    return sums.assign(bundle=pd.util.hash_pandas_object(sums["query_id"], index=False).to_numpy())
+
+
+def _by_group(sums: pd.DataFrame) -> dict[tuple[str, str], _Thinking]:
+    """Sums over the queries of each benchmark and model; all parts of a query are here."""
+    from predictors.metrics.partials import ClusterSums
+
+    queries = sums.drop(columns="bundle").groupby(QUERY).sum().reset_index()
+    return {
+        (str(benchmark), str(model)): _Thinking(
+            int(part["runs"].sum()),
+            int(part["known"].sum()),
+            int((part["known"] > 0).sum()),
+            ClusterSums.of({name: part[name].to_numpy() for name in TOKENS}),
+            ClusterSums.of({name: part[name].to_numpy() for name in DOLLARS}),
+        )
+        for (benchmark, model), part in queries.groupby(["benchmark", "model"])
+    }
 
 
 def _draw(report: Report) -> "Figure":

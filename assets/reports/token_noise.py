@@ -1,56 +1,72 @@
 """How much one and the same request varies: the noise floor of output tokens, by model and benchmark."""
 
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assets.engine import Table
 from assets.reports.report import Report, ReportSpec, build_report_asset
-from assets.reports.run_sums import in_memory
+from assets.reports.trace_parts import TracePart, merge_groups, trace_parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from predictors.metrics.partial_floors import PartialFloor
+
 __all__ = ["SPEC", "token_noise_report", "token_noise_report_asset"]
+
+CELL = ["query_id", "model", "config_hash"]
+GROUP = ["benchmark", "model", "effort"]
+READ = [*CELL, "benchmark", "reasoning_effort", "output_tokens", "is_censored"]
+Group: TypeAlias = tuple[str, str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """Noise of a benchmark, model and effort in some parts or in all; `spans` is most over least of each request."""
+
+    mae: "PartialFloor"
+    mse: "PartialFloor"
+    spans: NDArray[np.float64]
+
+    def merge(self, other: "_Noise") -> "_Noise":
+        """Noise of both, which must share no query."""
+        spans = np.concatenate([self.spans, other.spans])
+        return _Noise(self.mae.merge(other.mae), self.mse.merge(other.mse), spans)
+
+    def row(self) -> dict[str, object]:
+        """See `token_noise_report`."""
+        absolute, square = self.mae.floor(), self.mse.floor()
+        spread, *ends = (float(np.sqrt(max(x, 0.0))) for x in (square.value, square.ci_lower, square.ci_upper))
+        return {
+            "standard_deviation": spread, "ci_lower": ends[0], "ci_upper": ends[1], "mae_floor": absolute.value,
+            "mae_floor_source": absolute.method, "factor_95": float(np.exp(1.96 * spread)),
+            "largest_over_least_median": float(np.median(self.spans)),
+            "largest_over_least_max": float(self.spans.max()),
+            "n_queries": self.mse.n_queries, "n_replicates": self.mse.n_runs,
+        }  # fmt: skip
 
 
 def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark, model and effort that has repeated requests; runs that were cut off are left out.
 
     `standard_deviation` is of one run around its request's mean, in log tokens (root of `metrics.mse_floor`);
-    `mae_floor` needs four runs of a request.
+    `mae_floor` needs four runs of a request. All runs of a query come together on the engine, in narrow columns; of
+    them sums come here, and one number for each repeated request, of which the median is taken.
     """
-    from predictors.metrics import mae_floor, mse_floor
-
     del price_file  # tokens, not dollars
-    traces = in_memory(traces)
-    runs = traces.assign(
-        benchmark=traces["benchmark"].fillna("(none)"),
-        effort=traces["reasoning_effort"].fillna("(none)"),
-        cell_id=traces["query_id"] + "|" + traces["model"] + "|" + traces["config_hash"],
-        value=traces["output_tokens"].astype("float64").clip(lower=1),
-    )
-    runs = runs[~runs["is_censored"]]
-    size = runs.groupby("cell_id")["cell_id"].transform("size")
-    repeated = runs[size >= 2]
-    rows = []
-    for (benchmark, model, effort), part in repeated.groupby(["benchmark", "model", "effort"], sort=True):
-        told = part[["cell_id", "query_id", "value"]]
-        absolute, square = mae_floor(told, scale="log"), mse_floor(told, scale="log")
-        spread, *ends = (float(np.sqrt(max(x, 0.0))) for x in (square.value, square.ci_lower, square.ci_upper))
-        times = part.groupby("cell_id")["value"].agg(lambda v: v.max() / v.min())
-        rows.append(
-            {
-                "benchmark": benchmark, "model": model, "reasoning_effort": effort, "standard_deviation": spread,
-                "ci_lower": ends[0], "ci_upper": ends[1], "mae_floor": absolute.value,
-                "mae_floor_source": absolute.method, "factor_95": float(np.exp(1.96 * spread)),
-                "largest_over_least_median": float(times.median()), "largest_over_least_max": float(times.max()),
-                "n_queries": part["query_id"].nunique(), "n_replicates": len(part),
-            }
-        )  # fmt: skip
-    without = set(runs["model"]) - set(repeated["model"])
+    engine, parts = trace_parts(traces)
+    bundles = engine.group(_runs, parts, "bundle", _noise_of_bundle)
+    groups: dict[Group, _Noise] = reduce(merge_groups, (noise for noise, _ in bundles), {})
+    rows = [dict(zip(("benchmark", "model", "reasoning_effort"), group, strict=True)) | found.row()
+            for group, found in sorted(groups.items())]  # fmt: skip
+    models = frozenset().union(*(models for _, models in bundles))
+    without = models - {model for _, model, _ in groups}
     reasons = (
         [f"{len(without)} models have no request that was sent twice: their noise is not known."] if without else []
     )
@@ -65,6 +81,36 @@ def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = N
         f"{worst['benchmark']}.",
     )
     return Report(table, {}, findings, tuple(reasons))
+
+
+def _runs(part: TracePart) -> pd.DataFrame:
+    """Runs of a part that were not cut off, without any text."""
+    traces = part.read(READ)
+    traces = traces[~traces["is_censored"]]
+    return pd.DataFrame(
+        {
+            "bundle": pd.util.hash_pandas_object(traces["query_id"], index=False),
+            **{name: traces[name] for name in CELL},
+            "benchmark": traces["benchmark"].fillna("(none)").astype("str"),
+            "effort": traces["reasoning_effort"].fillna("(none)").astype("str"),
+            "value": traces["output_tokens"].astype("float64").clip(lower=1),
+        }
+    )
+
+
+def _noise_of_bundle(runs: pd.DataFrame) -> tuple[dict[Group, _Noise], frozenset[str]]:
+    """Noise of the runs of some queries, of which all are here, and which models they are of."""
+    from predictors.metrics.partial_floors import partial_floors
+
+    runs = runs.assign(cell_id=runs.groupby(CELL, sort=False).ngroup())
+    repeated = runs[runs.duplicated("cell_id", keep=False)]
+    found: dict[Group, _Noise] = {}
+    for (benchmark, model, effort), part in repeated.groupby(GROUP):
+        floors = partial_floors(part[["cell_id", "query_id", "value"]], "log")
+        of_cell = part.groupby("cell_id", sort=False)["value"]
+        spans = (of_cell.max() / of_cell.min()).to_numpy()
+        found[str(benchmark), str(model), str(effort)] = _Noise(floors["mae"], floors["mse"], spans)
+    return found, frozenset(runs["model"])
 
 
 def _draw(report: Report) -> "Figure":
