@@ -1,17 +1,18 @@
 """How time and memory grow with the rows of `request_traces`, on this process and on a Dask cluster of two workers.
 
-    python bench/scale.py                                    # 10^5 .. 10^7 local, 10^5 .. 10^6 on Dask: minutes
-    python bench/scale.py --rows 1e5 1e6 1e7 1e8 --dask-rows 1e5 1e6 1e7
+    OMP_NUM_THREADS=1 python bench/scale.py                # 10^5 .. 10^8 here, 10^5 .. 10^7 on Dask; writes the study
+    OMP_NUM_THREADS=1 python bench/scale.py --rows 1e5 1e6 --dask-rows 1e5 1e6 --out /tmp/scale.md
 
 Made-up gateway traffic without text (as ingested with --no-prompts); a third of the rows repeat a query.
-Each measurement is a process of its own: wall and CPU seconds and peak memory, workers included.
-The slope is that of CPU seconds, which other work on the machine disturbs least. Stages:
+Both engines read the same files; each measurement is a process of its own: wall and CPU seconds and peak memory,
+workers included. The slope is that of CPU seconds, which other work on the machine disturbs least. Stages:
 
-curate    raw rows of 10 days -> validated, priced days (at most --curate-rows in all: days do not know each other)
-across    keys and replicates over all days
-examples  a sample of at most 10^6 runs to learn from, whole queries
-floors    noise floor of every segment of that sample
 night     one new day curated among all the others
+curate    raw rows of 10 days -> validated, priced days (at most --curate-rows in all: days do not know each other)
+keys      keys that came on an earlier day, over all days; beside it DuckDB's GROUP BY on the same keys
+examples  a sample of about 10^6 runs to learn from, whole queries; keys and replicates over all days within
+floors    noise floor of every segment of that sample
+reports   price reversals, thinking share and token noise over all days, up to --report-rows
 """
 
 from __future__ import annotations
@@ -19,13 +20,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,9 @@ from scipy import stats
 
 LEARN_ROWS = 1_000_000
 RAW_DAYS = 10
+ALL_ROWS = ("keys", "examples", "floors", "reports")
+STAGES = ("night", "curate", *ALL_ROWS)
+REPORTED = ("price-reversals", "thinking-share", "token-noise")
 FIRST_DAY = "2025-11-01"
 SQL = """
 SELECT 'gateway' AS source, printf('r%012d', i) AS request_id, NULL::VARCHAR AS trace_id,
@@ -95,39 +97,47 @@ def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool) -> None:
         (folder / "manifest.json").write_text(json.dumps({**told, "days": dict.fromkeys(days, 1)}), "utf-8")
 
 
-def one(engine_name: str, n_rows: int, n_days: int, n_curated: int) -> dict[str, Any]:
-    """Measure all stages at one size; runs in a process of its own."""
-    from assets.across_days import rules_across_days
+def one(engine_name: str, folder: Path, n_rows: int, is_reported: bool) -> dict[str, Any]:
+    """Measure all stages on the tables of a folder; runs in a process of its own."""
+    from assets.across_days import repeated_keys
     from assets.bulk_curation import curate_landed_days
     from assets.engine import Table, open_engine
     from assets.floor_tables import floor_table
+    from assets.reports import REPORTS
     from assets.thinking_tokens import PIPELINE
     from assets.token_examples import token_examples
 
-    found: dict[str, Any] = {"engine": engine_name, "rows": n_rows, "days": n_days}
-    with tempfile.TemporaryDirectory(dir=os.environ.get("FORETELL_BENCH_FOLDER")) as name:
-        home = Path(name)
-        make_days(home / "curated", n_rows, n_days, is_raw=False)
-        raw_rows = min(n_rows, n_curated)
-        make_days(home / "landing" / "0000", raw_rows, RAW_DAYS, is_raw=True)
-        days = [p.stem.removeprefix("rows-") for p in sorted((home / "landing" / "0000").glob("*.parquet"))]
-        open_this: Callable[[], AbstractContextManager[Any]] = partial(open_engine, engine_name, worker_memory="3GB")
-        with open_this() as engine:
-            told = partial(_timed, found, engine)
-            told("start", lambda: engine.map(abs, [1]))
-            curate = partial(curate_landed_days, landing=home / "landing", lake=home / "lake", price_file=None)
-            curate(days[:1])  # what is imported once
-            told("night", lambda: curate(days[-1:]))
-            told("curate", lambda: curate(days))
-            found["curate_rows"] = raw_rows
-            traces = Table.under(home / "curated")
-            told("across", lambda: rules_across_days(traces, engine))
-            examples = told("examples", lambda: token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
-            found["learnt_rows"] = len(examples)
-            told("floors", lambda: floor_table(PIPELINE, examples, dataset="made up", engine=engine))
-            peaks = [_peak_mb()] + ([] if engine.name == "local" else list(engine.client.run(_peak_mb).values()))
-            found["peak_mb"], found["largest_worker_mb"] = sum(peaks), max(peaks[1:], default=peaks[0])
+    traces = Table.under(folder / "curated")
+    days = [path.stem.removeprefix("rows-") for path in sorted((folder / "landing" / "0000").glob("*.parquet"))]
+    found: dict[str, Any] = {"engine": engine_name, "rows": n_rows, "days": len(traces.parts)}
+    with tempfile.TemporaryDirectory(dir=folder) as lake, open_engine(engine_name, worker_memory="3GB") as engine:
+        told = partial(_timed, found, engine)
+        told("start", lambda: engine.map(abs, [1] * 2 * engine.n_workers))
+        curate = partial(curate_landed_days, landing=folder / "landing", lake=Path(lake), price_file=None)
+        curate(days)  # what is imported once
+        told("night", lambda: curate(days[-1:]))
+        told("curate", lambda: curate(days))
+        told("keys", lambda: repeated_keys(traces, engine))
+        examples = told("examples", lambda: token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
+        found["learnt_rows"] = len(examples)
+        told("floors", lambda: floor_table(PIPELINE, examples, dataset="made up", engine=engine))
+        if is_reported:
+            told("reports", lambda: [REPORTS[name].make(traces, None) for name in REPORTED])
+        peaks = [_peak_mb()] + ([] if engine.name == "local" else list(engine.client.run(_peak_mb).values()))
+        found["peak_mb"], found["worker_mb"] = peaks[0], max(peaks[1:], default=float("nan"))
     return found
+
+
+def peer(folder: Path) -> dict[str, Any]:
+    """The rule on keys as one statement of DuckDB, one thread and 2 GB."""
+    connection = duckdb.connect()
+    connection.execute(f"SET threads = 1; SET memory_limit = '2GB'; SET temp_directory = '{folder / 'spilt'}'")
+    started, used = time.perf_counter(), time.process_time()
+    query = f"""SELECT count(*) FROM (SELECT source, request_id FROM '{folder}/curated/*.parquet'
+                GROUP BY ALL HAVING count(*) > 1)"""
+    connection.execute(query).fetchall()
+    told = {"keys_s": time.perf_counter() - started, "keys_cpu_s": time.process_time() - used}
+    return {"engine": "duckdb", **told, "peak_mb": _peak_mb(), "worker_mb": float("nan")}
 
 
 def _timed(found: dict[str, Any], engine: Any, name: str, work: Callable[[], Any]) -> Any:
@@ -144,7 +154,9 @@ def _cpu(engine: Any) -> float:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Peak resident memory of this process alone: what getrusage says begins at the size of its parent."""
+    (line,) = [line for line in Path("/proc/self/status").read_text("utf-8").splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def slope(rows: pd.Series, seconds: pd.Series) -> tuple[float, float, float]:
@@ -156,37 +168,151 @@ def slope(rows: pd.Series, seconds: pd.Series) -> tuple[float, float, float]:
     return float(fit.slope), float(fit.slope - half), float(fit.slope + half)
 
 
+def measure(args: argparse.Namespace) -> pd.DataFrame:
+    """One row per engine and size, each measured in a process of its own on files that the engines share."""
+    measured = []
+    for n in sorted({*map(int, args.rows), *map(int, args.dask_rows)}):
+        with tempfile.TemporaryDirectory(dir=os.environ.get("FORETELL_BENCH_FOLDER")) as name:
+            folder = Path(name)
+            make_days(folder / "curated", n, args.days, is_raw=False)
+            raw_rows = min(n, int(args.curate_rows))
+            make_days(folder / "landing" / "0000", raw_rows, RAW_DAYS, is_raw=True)
+            told = {"rows": n, "curate_rows": raw_rows, "night_rows": raw_rows / RAW_DAYS}
+            engines = [e for e, sizes in (("local", args.rows), ("dask", args.dask_rows)) if n in map(int, sizes)]
+            for engine in [*engines, "duckdb"]:
+                command = [sys.executable, __file__, "--one", engine, name, str(n)]
+                done = subprocess.run(
+                    [*command, "--report-rows", str(args.report_rows)], capture_output=True, text=True, check=False
+                )
+                if done.returncode:
+                    sys.exit(done.stderr[-3000:])
+                measured.append({**json.loads(done.stdout.splitlines()[-1]), **told})
+                shown = {k: round(v, 2) if isinstance(v, float) else v for k, v in measured[-1].items()}
+                print(json.dumps(shown), flush=True)
+    return pd.DataFrame(measured)
+
+
+def stages_table(measured: pd.DataFrame) -> str:
+    """CPU seconds by stage, wall seconds in brackets."""
+    head = ["engine", "rows", "start", *STAGES, "peak memory, MB", "a worker, MB"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in (
+        measured[measured["engine"] != "duckdb"].sort_values("engine", ascending=False, kind="stable").itertuples()
+    ):
+        cells = [str(row.engine), f"{row.rows:,}"]
+        for stage in ("start", *STAGES):
+            cpu, wall = getattr(row, f"{stage}_cpu_s"), getattr(row, f"{stage}_s")
+            cells.append("-" if np.isnan(cpu) else f"{cpu:.1f} ({wall:.1f})")
+        cells += [f"{row.peak_mb:,.0f}", "-" if np.isnan(row.worker_mb) else f"{row.worker_mb:,.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def slopes_table(measured: pd.DataFrame) -> str:
+    """How CPU seconds grow, and rows per second at the largest size."""
+    lines = [
+        "| engine | stage | sizes | slope | microseconds of CPU a row | rows per CPU second | rows per second |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for engine in ("local", "dask", "duckdb"):
+        for stage in STAGES if engine != "duckdb" else ["keys"]:
+            part = measured[(measured["engine"] == engine) & measured[f"{stage}_cpu_s"].notna()]
+            if part.empty:
+                continue
+            rows = part[f"{stage}_rows" if stage in ("night", "curate") else "rows"].drop_duplicates()
+            cpu, wall = part.loc[rows.index, f"{stage}_cpu_s"], part.loc[rows.index, f"{stage}_s"]
+            value, lower, upper = slope(rows, cpu)
+            n, used, took = float(rows.iloc[-1]), float(cpu.iloc[-1]), float(wall.iloc[-1])
+            lines.append(
+                f"| {engine} | {stage} | {len(rows)} | {value:.2f} [{lower:.2f}, {upper:.2f}] | {used / n * 1e6:.2f} | "
+                f"{n / used:,.0f} | {n / took:,.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def ratios_table(measured: pd.DataFrame) -> str:
+    """Dask and DuckDB against this process at the same size."""
+    lines = [
+        "| rows | Dask / this process, CPU | Dask / this process, wall | keys: this process / DuckDB, CPU | memory |",
+        "|---|---|---|---|---|",
+    ]
+    for n, part in measured.groupby("rows"):
+        by = {str(row["engine"]): row for row in part.to_dict("records")}
+        if "local" not in by:
+            continue
+        here, dask, duck = by["local"], by.get("dask"), by["duckdb"]
+        told = [f"{n:,}"]
+        for kind in ("cpu_s", "s"):
+            shared = [f"{stage}_{kind}" for stage in ALL_ROWS if dask and not np.isnan(dask[f"{stage}_{kind}"])]
+            told.append(f"{sum(dask[s] for s in shared) / sum(here[s] for s in shared):.2f}" if dask else "-")
+        told.append(f"{here['keys_cpu_s'] / duck['keys_cpu_s']:.2f}")
+        told.append(f"{here['peak_mb']:,.0f} / {duck['peak_mb']:,.0f} MB")
+        lines.append("| " + " | ".join(told) + " |")
+    return "\n".join(lines)
+
+
+TEXT = """# Study: how time and memory grow with the rows
+
+Made by `OMP_NUM_THREADS=1 python bench/scale.py` on {n_cores} cores, {date}. Do not edit: run it again.
+The machine's load was {load_before:.1f} before and {load_after:.1f} at the end (this bench alone makes 1 to 2).
+
+Made-up gateway traffic without text in {days} days, a third of the rows repeats a query.
+At most {curate_rows:,.0f} rows are curated (days do not know each other), and about {learn:,} runs are learnt from.
+What each stage is, says the head of the command.
+
+## CPU seconds by stage (seconds of the clock in brackets)
+
+{stages}
+
+Peak memory is that of the run's own process; beside it the largest of two workers.
+
+## Growth
+
+Slope of log CPU seconds on log rows with its 95 % t interval: 1 is linear. Rates are those of the largest size.
+
+{slopes}
+
+## Against each other
+
+The stages keys, examples, floors and reports together; `keys` alone against DuckDB's `GROUP BY` on the same files.
+
+{ratios}
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=float, nargs="+", default=[1e5, 1e6, 1e7])
-    parser.add_argument("--dask-rows", type=float, nargs="*", default=[1e5, 1e6])
+    parser.add_argument("--rows", type=float, nargs="+", default=[1e5, 1e6, 1e7, 1e8])
+    parser.add_argument("--dask-rows", type=float, nargs="*", default=[1e5, 1e6, 1e7])
     parser.add_argument("--days", type=int, default=200)
     parser.add_argument("--curate-rows", type=float, default=1e6)
-    parser.add_argument("--one", nargs=2, metavar=("ENGINE", "ROWS"), help=argparse.SUPPRESS)
+    parser.add_argument("--report-rows", type=float, default=1e7)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/studies/scale.md")
+    parser.add_argument("--one", nargs=3, metavar=("ENGINE", "FOLDER", "ROWS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(one(args.one[0], int(float(args.one[1])), args.days, int(args.curate_rows))))
+        engine, folder, n = args.one[0], Path(args.one[1]), int(args.one[2])
+        print(json.dumps(peer(folder) if engine == "duckdb" else one(engine, folder, n, n <= args.report_rows)))
         return
-    asked = [("local", n) for n in args.rows] + [("dask", n) for n in args.dask_rows]
-    measured = []
-    for engine, n in asked:
-        options = ["--days", str(args.days), "--curate-rows", str(args.curate_rows)]
-        command = [sys.executable, __file__, "--one", engine, str(n), *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(done.stderr[-3000:])
-        measured.append(json.loads(done.stdout.splitlines()[-1]))
-        print(json.dumps({k: round(v, 2) if isinstance(v, float) else v for k, v in measured[-1].items()}), flush=True)
-    table = pd.DataFrame(measured)
-    for kind in ("s", "cpu_s"):
-        table[f"whole_{kind}"] = sum(table[f"{stage}_{kind}"] for stage in ("across", "examples", "floors"))
-    for engine, part in table.groupby("engine", sort=False):
-        for stage, rows in (("curate", "curate_rows"), ("across", "rows"), ("whole", "rows")):
-            sizes = part.drop_duplicates(rows)
-            value, lower, upper = slope(sizes[rows], sizes[f"{stage}_cpu_s"])
-            per_second = sizes[rows].iloc[-1] / sizes[f"{stage}_cpu_s"].iloc[-1]
-            rate = f"{per_second:,.0f} rows per CPU second at the largest"
-            print(f"{engine:>5} {stage:<7} slope of CPU seconds {value:.2f} [{lower:.2f}, {upper:.2f}], {rate}")
+    load = os.getloadavg()[0]
+    measured = measure(args)
+    for stage in STAGES:
+        for kind in ("s", "cpu_s"):
+            measured[f"{stage}_{kind}"] = measured.get(f"{stage}_{kind}", float("nan"))
+    text = TEXT.format(
+        n_cores=os.cpu_count(),
+        date=time.strftime("%Y-%m-%d"),
+        load_before=load,
+        load_after=os.getloadavg()[0],
+        days=args.days,
+        curate_rows=args.curate_rows,
+        learn=LEARN_ROWS,
+        stages=stages_table(measured),
+        slopes=slopes_table(measured),
+        ratios=ratios_table(measured),
+    )
+    args.out.write_text(text, "utf-8")
+    print(text)
 
 
 if __name__ == "__main__":
