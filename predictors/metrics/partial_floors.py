@@ -23,6 +23,7 @@ from predictors.metrics.replicates import Replicates, Scale, group_replicates
 __all__ = ["PARTIAL_FLOORS", "PartialFloor", "floor_columns", "partial_floors"]
 
 Floats = NDArray[np.float64]
+FLOOR = ("weight", "floor")
 MAE_REPLICATES = pinball_minimum_replicates(0.5)
 
 
@@ -33,13 +34,13 @@ class _Kind:
     minimum: int
     loss: str
     method: str
-    degree: int
+    cubed: tuple[str, ...]
 
 
 PARTIAL_FLOORS: dict[str, _Kind] = {
-    "crps": _Kind(2, "", "half Gini mean difference", 2),
-    "mae": _Kind(MAE_REPLICATES, "absolute error", "combined", 2),
-    "mse": _Kind(2, "", "unbiased variance", 3),
+    "crps": _Kind(2, "", "half Gini mean difference", ()),
+    "mae": _Kind(MAE_REPLICATES, "absolute error", "combined", ()),
+    "mse": _Kind(2, "", "unbiased variance", FLOOR),
 }
 """The metrics whose floors can be added up."""
 
@@ -107,7 +108,7 @@ class PartialFloor:
             return NoiseFloor(nan, nan, nan, self.n_queries, self.n_runs, source)
         sums = self.equal if self.support.n_repeated == self.support.n_cells else self.weighted
         estimate = sums.ratio("floor", "weight")
-        ends = estimate.interval(skew_corrected=kind.degree == 3)
+        ends = estimate.interval(skew_corrected=bool(kind.cubed))
         bracket = tuple(sums.ratio(name, "weight").value for name in ("lower", "upper") if name in sums.columns)
         support = (self.n_repeated_queries, self.n_repeated_runs)
         return NoiseFloor(estimate.value, *ends, *support, f"{source}: {kind.method}", *bracket)
@@ -149,6 +150,6 @@ def _partial(metric: str, runs: Replicates, per_cell: dict[str, Floats]) -> Part
         int(runs.query.max()) + 1,
         int(runs.counts[repeated].sum()),
         int(np.unique(runs.query[repeated]).size),
-        ClusterSums.of(floor_columns(runs, per_cell, repeated.astype(np.float64)), degree=kind.degree),
-        ClusterSums.of(floor_columns(runs, per_cell, inverse), degree=kind.degree),
+        ClusterSums.of(floor_columns(runs, per_cell, repeated.astype(np.float64)), cubed=kind.cubed),
+        ClusterSums.of(floor_columns(runs, per_cell, inverse), cubed=kind.cubed),
     )

@@ -8,9 +8,10 @@ from the sums of products of those columns. The sums are kept to about 32 digits
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import combinations_with_replacement, permutations
 from math import sqrt
 
@@ -25,6 +26,8 @@ __all__ = ["ClusterSums", "MergedEstimate", "exact_sum"]
 Floats = NDArray[np.float64]
 Monomial = tuple[str, ...]
 SPLITTER = 134217729.0  # 2^27 + 1
+CLUSTERS_AT_ONCE = 4096
+"""What the processor's caches hold."""
 LARGEST = 1e80
 """Cubes of larger numbers leave the range of a double."""
 
@@ -37,15 +40,22 @@ def exact_sum(values: Floats) -> Fraction:
     >>> float(exact_sum(np.array([1e16, 1.0, -1e16])))
     1.0
     """
-    high, low = np.asarray(values, dtype=np.float64), np.zeros(len(values))
-    while high.size > 1:
-        if high.size % 2:
-            high, low = np.append(high, 0.0), np.append(low, 0.0)
-        one, other = high[0::2], high[1::2]
+    high, low = _row_sums(np.asarray(values, dtype=np.float64)[None])
+    return _exact([float(high[0]), float(low[0])])
+
+
+def _row_sums(rows: Floats) -> tuple[Floats, Floats]:
+    """Rounded sum of each row of shape (n_rows, n), and what rounding lost."""
+    width = 1 << max(rows.shape[1] - 1, 0).bit_length()
+    high, low = np.zeros((2, rows.shape[0], width))
+    high[:, : rows.shape[1]] = rows
+    while width > 1:
+        width //= 2
+        one, other = high[:, :width], high[:, width:]
         high = one + other
         rest = high - one
-        low = low[0::2] + low[1::2] + ((one - (high - rest)) + (other - rest))
-    return Fraction(float(high[0])) + Fraction(float(low[0])) if high.size else Fraction(0)
+        low = low[:, :width] + low[:, width:] + ((one - (high - rest)) + (other - rest))
+    return high[:, 0], low[:, 0]
 
 
 def _product(one: Floats, other: Floats) -> tuple[Floats, Floats]:
@@ -61,24 +71,34 @@ def _split(values: Floats) -> tuple[Floats, Floats]:
     return high, values - high
 
 
-def _sum_of_products(columns: Mapping[str, Floats], names: Monomial) -> Fraction:
-    if any(not columns[name].any() for name in names):
-        return Fraction(0)
-    terms = [columns[names[0]]]
-    for name in names[1:]:
-        terms = [part for term in terms for part in _product(term, columns[name])]
-    return sum((exact_sum(term) for term in terms), Fraction(0))
+def _sums_of_products(columns: Floats, places: NDArray[np.intp]) -> list[Fraction]:
+    """Sums over clusters of the products of the rows `places`, shape (n_products, degree), of `columns`."""
+    found = []
+    for start in range(0, columns.shape[1], CLUSTERS_AT_ONCE):
+        part = columns[:, start : start + CLUSTERS_AT_ONCE]
+        terms = [part[places[:, 0]]]
+        for place in places.T[1:]:
+            terms = [piece for term in terms for piece in _product(term, part[place])]
+        found += [sums.reshape(len(terms), -1) for sums in _row_sums(np.concatenate(terms))]
+    return [_exact(pieces) for pieces in np.concatenate(found).T.tolist()]
+
+
+def _exact(pieces: Sequence[float]) -> Fraction:
+    """The sum of a few doubles, whose denominators are powers of 2."""
+    ratios = [piece.as_integer_ratio() for piece in pieces]
+    denominator = max(lower for _, lower in ratios)
+    return Fraction(sum(upper * (denominator // lower) for upper, lower in ratios), denominator)
 
 
 @dataclass(frozen=True)
 class ClusterSums:
-    """Sums over clusters of the products of up to `degree` columns.
+    """Sums over clusters of columns and of the products of two, or three, of them.
 
     Attributes
     ----------
     columns : tuple of str
-    degree : int
-        2 for standard errors, 3 for intervals that are corrected for skewness as well.
+    cubed : tuple of str
+        Columns whose products of three are there too, for intervals that are corrected for skewness.
     counts : dict of str to int
         Clusters in which the column is not 0.
     sums : dict of tuple of str to Fraction
@@ -86,12 +106,12 @@ class ClusterSums:
     """
 
     columns: tuple[str, ...]
-    degree: int
+    cubed: tuple[str, ...]
     counts: dict[str, int]
     sums: dict[Monomial, Fraction]
 
     @classmethod
-    def of(cls, columns: Mapping[str, Floats], *, degree: int = 2) -> ClusterSums:
+    def of(cls, columns: Mapping[str, Floats], *, cubed: Sequence[str] = ()) -> ClusterSums:
         """Sums of one part: each column of shape (n_clusters,), finite, one number per cluster.
 
         Raises
@@ -104,8 +124,17 @@ class ClusterSums:
                 raise InvalidInputError(f"`{name}` must be finite and below {LARGEST:g} in size to be summed in parts")
         names = tuple(columns)
         counts = {name: int(np.count_nonzero(columns[name])) for name in names}
-        sums = {names_: _sum_of_products(columns, names_) for names_ in _monomials(names, degree)}
-        return cls(names, degree, counts, sums)
+        monomials = _monomials(names, tuple(cubed))
+        sums = dict.fromkeys(monomials, Fraction(0))
+        used = [name for name in names if counts[name]]
+        table = np.array([columns[name] for name in used], dtype=np.float64)
+        row = {name: place for place, name in enumerate(used)}
+        for degree in (1, 2, 3):
+            wanted = [m for m in monomials if len(m) == degree and all(counts[name] for name in m)]
+            if wanted:
+                places = np.array([[row[name] for name in monomial] for monomial in wanted])
+                sums |= zip(wanted, _sums_of_products(table, places), strict=True)
+        return cls(names, tuple(cubed), counts, sums)
 
     def merge(self, other: ClusterSums) -> ClusterSums:
         """Sums of two parts that share no cluster.
@@ -115,11 +144,11 @@ class ClusterSums:
         InvalidInputError
             If the parts were summed differently.
         """
-        if (self.columns, self.degree) != (other.columns, other.degree):
+        if (self.columns, self.cubed) != (other.columns, other.cubed):
             raise InvalidInputError(f"sums of {self.columns} and of {other.columns} cannot be merged")
         counts = {name: n + other.counts[name] for name, n in self.counts.items()}
         sums = {names: total + other.sums[names] for names, total in self.sums.items()}
-        return ClusterSums(self.columns, self.degree, counts, sums)
+        return ClusterSums(self.columns, self.cubed, counts, sums)
 
     def ratio(self, numerator: str, denominator: str) -> MergedEstimate:
         """Ratio of totals as an estimate over clusters, as `ratio_estimate`; NaN where the denominator is 0."""
@@ -183,7 +212,7 @@ class MergedEstimate(AnyEstimate):
 
     @property
     def skewness(self) -> float:
-        """Skewness of the influences; needs sums of degree 3."""
+        """Skewness of the influences; its columns must be among those that are `cubed`."""
         n = self.n_clusters
         second = float(self._power_sum(2)) / n
         if n < 3 or second <= 0:
@@ -208,6 +237,8 @@ def _estimate(
     return MergedEstimate(float("nan") if exact is None else float(exact), n_clusters, exact, weights, sums)
 
 
-def _monomials(names: tuple[str, ...], degree: int) -> Iterator[Monomial]:
-    for size in range(1, degree + 1):
-        yield from combinations_with_replacement(names, size)
+@cache
+def _monomials(names: tuple[str, ...], cubed: tuple[str, ...]) -> tuple[Monomial, ...]:
+    """Names that are multiplied; the same objects each time, so that they travel once."""
+    pairs = [m for degree in (1, 2) for m in combinations_with_replacement(names, degree)]
+    return (*pairs, *combinations_with_replacement([name for name in names if name in cubed], 3))

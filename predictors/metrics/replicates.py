@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from predictors.errors import InvalidInputError
 
-__all__ = ["Replicates", "Scale", "check_straddling", "duplicated_runs", "group_replicates"]
+__all__ = [
+    "Replicates",
+    "Scale",
+    "check_only_split",
+    "check_straddling",
+    "duplicated_runs",
+    "group_replicates",
+    "splits_of",
+]
 
 Scale = Literal["identity", "log"]
 Floats = NDArray[np.float64]
@@ -175,6 +183,27 @@ def check_straddling(table: pd.DataFrame, group: str = "query_id", split: str = 
             f"{len(straddling)} values of `{group}` have runs in more than one `{split}` (for example "
             f"{straddling[0]!r}): split by `{group}`, never by row"
         )
+
+
+def splits_of(outcomes: pd.DataFrame) -> frozenset[str]:
+    """The splits that a table of runs names, none where it has no column `split`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a query has runs in more than one.
+    """
+    if not isinstance(outcomes, pd.DataFrame) or "split" not in outcomes or "query_id" not in outcomes:
+        return frozenset()
+    check_straddling(outcomes)
+    return frozenset(outcomes["split"].astype(str))
+
+
+def check_only_split(found: frozenset[str], split: str) -> None:
+    """Raise if `splits_of` found others than `split`."""
+    other = sorted(found - {split})
+    if other:
+        raise InvalidInputError(f"`outcomes` holds rows of the splits {other}, `split` says {split!r}: select one")
 
 
 def _check_columns(table: pd.DataFrame, wanted: Sequence[str], name: str) -> None:

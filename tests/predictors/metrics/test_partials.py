@@ -114,7 +114,7 @@ def test_differences_and_ratios_of_estimates_keep_their_covariance(seed: int, n:
     codes = np.arange(n)
     whole = {name: ratio_estimate(columns[name], columns["n"], codes, n) for name in "abc"}
     places = np.array_split(rng.permutation(n), n_parts)
-    parts = [ClusterSums.of({k: v[rows] for k, v in columns.items()}, degree=3) for rows in places]
+    parts = [ClusterSums.of({k: v[rows] for k, v in columns.items()}, cubed=tuple(columns)) for rows in places]
     sums = reduce(ClusterSums.merge, parts)
     merged = {name: sums.ratio(name, "n") for name in "abc"}
     pairs = [
