@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import dask
@@ -30,6 +31,9 @@ LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
 COME_BACK_SECONDS = 20
 MERGED_AT_ONCE = 8
+BATCHES_PER_WORKER = 4
+BATCH_BYTES = 128_000_000
+"""A shuffle costs by batches times batches (1 ms each and more), so small items are read together up to this size."""
 LOST_WORKERS = (
     "a worker died again and again at the same work, most often because its memory did not suffice ({why}); "
     "give workers more memory or cut the table into smaller parts, and start the run again"
@@ -149,9 +153,13 @@ class DaskEngine:
         if not items:
             return []
         with self.guarded(), _quiet(), dask.config.set({"dataframe.convert-string": False}):
-            like = self.client.submit(_like, read, items[0], pure=False).result()
-            frames = dask_frames.from_map(read, list(items), meta=like, enforce_metadata=False)
-            bundles = frames.shuffle(on=by, npartitions=max(len(items), self.n_workers)).to_delayed()
+            looked_at = [items[0], items[len(items) // 2], items[-1]]
+            looks = self.client.gather(self.client.map(_look, looked_at, read=read, pure=False))
+            n_bytes = max(size for _, size in looks) * len(items)
+            n_batches = min(len(items), max(BATCHES_PER_WORKER * self.n_workers, n_bytes // BATCH_BYTES))
+            batches = [items[start::n_batches] for start in range(n_batches)]
+            frames = dask_frames.from_map(partial(_read_all, read=read), batches, meta=looks[0][0])
+            bundles = frames.shuffle(on=by, npartitions=max(n_batches, self.n_workers)).to_delayed()
             found = self.client.compute([delayed(_unless_empty)(function, bundle) for bundle in bundles], sync=True)
             return [result for (result,) in filter(None, found)]
 
@@ -172,8 +180,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _like(read: Callable[[T], pd.DataFrame], item: T) -> pd.DataFrame:
-    return read(item).iloc[:0]
+def _look(item: T, read: Callable[[T], pd.DataFrame]) -> tuple[pd.DataFrame, int]:
+    """What an item's rows look like, and their bytes."""
+    rows = read(item)
+    return rows.iloc[:0], int(rows.memory_usage(deep=True).sum())
+
+
+def _read_all(items: Sequence[T], read: Callable[[T], pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([read(item) for item in items], ignore_index=True)
 
 
 def _unless_empty(function: Callable[[pd.DataFrame], R], bundle: pd.DataFrame) -> tuple[R] | tuple[()]:
