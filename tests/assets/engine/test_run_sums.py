@@ -1,7 +1,8 @@
-"""Reports on prices and passes are the same however the traces are cut, and count a key once."""
+"""Every report is the same however the traces are cut, and counts a key once; what is drawn are whole queries."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.engine import Table
-from assets.reports import REPORTS
+from assets.data_docs import write_data_docs
+from assets.engine import LocalEngine, Table
+from assets.reports import REPORTS, Report, trace_parts
+from assets.reports.routing import routing_report
 from assets.reports.run_sums import RunSums, run_sums
+from assets.reports.trace_parts import draw_queries
 from tests.assets.report_traces import make_traces, price_file
 
 FIRST_DAY = pd.Timestamp("2026-09-01", tz="UTC").as_unit("us")
-ADDED_UP = ("price-reversals", "cost-of-pass", "frontier")
+ADDED_UP = [name for name in REPORTS if name != "routing"]
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +31,15 @@ def traces() -> pd.DataFrame:
     made["reasoning_tokens"] = made["reasoning_tokens"].mask(lost)
     made["is_censored"] = np.arange(len(made)) % 7 == 0
     made["score"] = made["score"].mask(np.arange(len(made)) % 13 == 0)
+    made["reasoning_effort"] = np.where(np.arange(len(made)) % 2, "high", None)
     made["provider"] = np.where(np.arange(len(made)) % 5 == 3, "another lab", made["provider"])
     return made.assign(started_at=FIRST_DAY)
+
+
+@pytest.fixture(scope="module")
+def many_queries() -> pd.DataFrame:
+    """Enough to learn a router from and to judge it."""
+    return make_traces(300).assign(started_at=FIRST_DAY)
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +65,101 @@ def test_sums_of_parts_are_those_of_the_whole(traces, prices: Path, n_parts: int
     assert merged.reasons_scored() == whole.reasons_scored()
 
 
-@settings(max_examples=3, deadline=None)
-@given(seed=st.integers(0, 999))
-@pytest.mark.parametrize("name", ADDED_UP)
-def test_report_of_parts_is_that_of_the_whole(traces, prices: Path, name: str, seed: int) -> None:
-    expected = REPORTS[name].make(traces, prices)
-    found = REPORTS[name].make(Table(tuple(cut(traces, 4, seed))), prices)
+def assert_same(found: Report, expected: Report) -> None:
     assert len(expected.table)
     pd.testing.assert_frame_equal(found.table, expected.table, rtol=1e-9)
+    whole = expected.table.select_dtypes("int64").columns
+    pd.testing.assert_frame_equal(found.table[whole], expected.table[whole])
+    assert list(found.more) == list(expected.more)
     for title, table in expected.more.items():
         pd.testing.assert_frame_equal(found.more[title], table, rtol=1e-9)
     assert (found.findings, found.reasons) == (expected.findings, expected.reasons)
 
 
-@pytest.mark.parametrize("name", [*ADDED_UP, "thinking-share", "token-noise"])
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 999))
+@pytest.mark.parametrize("name", ADDED_UP)
+def test_report_of_parts_is_that_of_the_whole(traces, prices: Path, name: str, seed: int) -> None:
+    parts = Table(tuple(cut(traces, 4, seed)))
+    assert_same(REPORTS[name].make(parts, prices), REPORTS[name].make(traces, prices))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_router_learnt_from_parts_is_that_of_the_whole(many_queries, prices: Path, seed: int) -> None:
+    parts = Table(tuple(cut(many_queries, 3, seed)))
+    assert_same(routing_report(parts, prices), routing_report(many_queries, prices))
+
+
+@pytest.mark.parametrize("name", ["thinking-share", "token-noise"])
+def test_sums_of_groups_that_wait_on_disk_are_added_up(
+    traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = REPORTS[name].make(traces, prices)
+    monkeypatch.setattr(trace_parts, "current_engine", lambda: LocalEngine(rows_at_once=60))
+    assert_same(REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices), expected)
+
+
+@pytest.mark.parametrize("name", ADDED_UP)
 def test_a_request_that_comes_again_on_another_day_is_paid_once(traces, prices: Path, name: str) -> None:
     later = traces.head(20).assign(started_at=FIRST_DAY + pd.Timedelta(days=2))
     days = Table((traces, later))
-    found, expected = REPORTS[name].make(days, prices), REPORTS[name].make(traces, prices)
-    pd.testing.assert_frame_equal(found.table, expected.table, rtol=1e-9)
+    assert_same(REPORTS[name].make(days, prices), REPORTS[name].make(traces, prices))
+
+
+def test_a_request_that_comes_again_teaches_the_router_once(many_queries, prices: Path) -> None:
+    # Another score, so that it would show.
+    later = many_queries.head(200).assign(started_at=FIRST_DAY + pd.Timedelta(days=2), score=0.0)
+    found = routing_report(Table((many_queries, later)), prices)
+    assert_same(found, routing_report(many_queries, prices))
+
+
+# -- what is drawn -------------------------------------------------------------------------------------
+@settings(max_examples=10, deadline=None)
+@given(n_parts=st.integers(1, 5), seed=st.integers(0, 999), max_rows=st.integers(1, 400))
+def test_whole_queries_are_drawn_the_same_however_they_are_cut(traces, n_parts: int, seed: int, max_rows: int) -> None:
+    drawn = draw_queries(Table(tuple(cut(traces, n_parts, seed))), ["model"], max_rows=max_rows)
+    assert drawn.n_there == len(traces)
+    theirs = traces["query_id"].isin(set(drawn.rows["query_id"]))
+    assert set(drawn.rows["request_id"]) == set(traces.loc[theirs, "request_id"])
+    assert len(drawn.rows) == theirs.sum()
+    pd.testing.assert_frame_equal(drawn.rows, draw_queries(traces, ["model"], max_rows=max_rows).rows)
+    assert (drawn.reasons() == []) == (len(drawn.rows) == len(traces))
+
+
+def test_about_as_many_are_drawn_as_are_wanted_and_all_where_there_are_fewer() -> None:
+    traces = make_traces(2000)
+    drawn = draw_queries(traces, ["model"], max_rows=1500)
+    # 2000 queries at a chance of a quarter: 19 queries of three runs are one standard deviation.
+    assert 1500 - 4 * 58 < len(drawn.rows) < 1500 + 4 * 58
+    assert drawn.reasons()[0].startswith(f"Drawn are {len(drawn.rows):,} of 6,000 requests")
+    assert len(draw_queries(traces, ["model"], max_rows=6000).rows) == 6000
+
+
+def test_a_router_that_learns_from_a_draw_says_so_and_judges_drawn_queries_only(prices: Path) -> None:
+    traces = make_traces(700)
+    found = routing_report(Table(tuple(cut(traces, 2, 0))), prices, max_rows=1400)
+    drawn = draw_queries(traces, list(traces.columns), max_rows=1400)
+    expected = routing_report(drawn.rows, prices)
+    assert 900 < len(drawn.rows) < 1900
+    assert_same(found, replace(expected, reasons=(*drawn.reasons(), *expected.reasons)))
+
+
+@pytest.mark.slow  # Great Expectations takes seconds to import
+def test_data_docs_show_a_draw_of_all_days_in_which_no_key_is_there_twice(tmp_path: Path) -> None:
+    traces = make_traces(100).assign(started_at=FIRST_DAY, cost_usd=0.1, repeat_prob=1.0)
+    days = Table((traces, traces.head(60).assign(started_at=FIRST_DAY + pd.Timedelta(days=1))))
+    results, page, rows = write_data_docs(days, tmp_path / "all")
+    assert results["success"].all()
+    assert rows == "300 of 300 requests"
+    drawn = draw_queries(days, [], max_rows=90)
+    assert len(drawn.rows) < 180
+    results, page, rows = write_data_docs(days, tmp_path / "some", max_rows=90)
+    assert results["success"].all()
+    assert rows == f"{len(drawn.rows):,} of 300 requests"
+    (validation,) = page.parent.glob("validations/**/*.html")
+    assert rows in validation.read_text("utf-8")
+    results, _, _ = write_data_docs(traces.assign(output_tokens=-1), tmp_path / "bad")
+    assert set(results.loc[~results["success"], "columns"]) >= {"output_tokens"}
 
 
 def test_listed_price_is_the_median_over_runs_not_over_prices() -> None:
