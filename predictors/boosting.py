@@ -1,22 +1,38 @@
-"""Where LightGBM is trained: here, or wherever the caller says; predictors do not know which.
+"""Where the work of a fit that grows with its rows is done: here, or wherever the caller says; predictors do not know.
 
-A predictor that may see more rows than one machine holds trains its boosters through `train_boosters`. Whoever runs it
-may name another trainer with `boosted_by`; the boosters are LightGBM's own either way.
+A predictor that may see very many rows trains its boosters through `train_boosters`, and what it does row by row (reads
+texts, asks boosters, judges held-out runs) goes through `map_blocks`. Whoever runs it may name another trainer with
+`boosted_by`; boosters are LightGBM's own, and blocks the same, either way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoostingJob", "Trainer", "boosted_by", "train_boosters", "train_here"]
+__all__ = [
+    "BLOCK_ROWS",
+    "BoostingJob",
+    "Trainer",
+    "boosted_by",
+    "map_blocks",
+    "predict_boosters",
+    "row_slices",
+    "train_boosters",
+    "train_here",
+]
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
+R = TypeVar("R")
+BLOCK_ROWS = 50_000
+"""Rows of a block of work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,30 +64,42 @@ class BoostingJob:
 
 
 class Trainer(Protocol):
-    """Trains the boosters of a job, in its order."""
+    """Trains the boosters of a job, in its order, and applies functions to blocks of rows."""
 
     def __call__(self, job: BoostingJob) -> list[Any]: ...
 
-
-def train_here(job: BoostingJob) -> list[Any]:
-    """Train the boosters of a job in this process, in its order."""
-    import lightgbm as lgb
-
-    data = lgb.Dataset(
-        job.columns,
-        job.target,
-        weight=job.weight,
-        categorical_feature=list(job.categorical),
-        free_raw_data=False,
-        params=dict(job.parameters[0]),
-    )
-    boosters = []
-    for parameters, start in zip(job.parameters, job.starts.T, strict=True):
-        data.set_init_score(np.ascontiguousarray(start))
-        boosters.append(lgb.train(dict(parameters), data, job.n_rounds))
-    return boosters
+    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+        """Results in the order of the blocks; `function` may run twice on a block."""
+        ...
 
 
+class _Here:
+    """This process."""
+
+    def __call__(self, job: BoostingJob) -> list[Any]:
+        """Train the boosters of a job in this process, in its order."""
+        import lightgbm as lgb
+
+        data = lgb.Dataset(
+            job.columns,
+            job.target,
+            weight=job.weight,
+            categorical_feature=list(job.categorical),
+            free_raw_data=False,
+            params=dict(job.parameters[0]),
+        )
+        boosters = []
+        for parameters, start in zip(job.parameters, job.starts.T, strict=True):
+            data.set_init_score(np.ascontiguousarray(start))
+            boosters.append(lgb.train(dict(parameters), data, job.n_rounds))
+        return boosters
+
+    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+        """One block after the other."""
+        return [function(block) for block in blocks]
+
+
+train_here: Trainer = _Here()
 _trainers: list[Trainer] = [train_here]
 
 
@@ -80,9 +108,33 @@ def train_boosters(job: BoostingJob) -> list[Any]:
     return _trainers[-1](job)
 
 
+def map_blocks(function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+    """Apply `function` to every block where the boosters are trained; results in the order of the blocks.
+
+    What `function` says of a row must not depend on the block that the row is in.
+    """
+    return _trainers[-1].map(function, blocks)
+
+
+def row_slices(n_rows: int, size: int | None = None) -> list[slice]:
+    """Consecutive rows in blocks of `size`, by default `BLOCK_ROWS`; one empty block of no rows."""
+    step = BLOCK_ROWS if size is None else size
+    return [slice(start, min(start + step, n_rows)) for start in range(0, max(n_rows, 1), step)]
+
+
+def predict_boosters(boosters: Sequence[Any], columns: Floats, *, num_threads: int = 1) -> Floats:
+    """What each booster adds to the start of each row; shape (n_samples, n_boosters)."""
+    blocks = [columns[rows] for rows in row_slices(len(columns))]
+    return np.vstack(map_blocks(partial(_predict_block, boosters, num_threads), blocks))
+
+
+def _predict_block(boosters: Sequence[Any], num_threads: int, columns: Floats) -> Floats:
+    return np.column_stack([np.asarray(booster.predict(columns, num_threads=num_threads)) for booster in boosters])
+
+
 @contextmanager
 def boosted_by(trainer: Trainer) -> Iterator[None]:
-    """Train every booster within the block with `trainer`."""
+    """Train every booster within the block with `trainer`, and let it apply functions to blocks of rows."""
     _trainers.append(trainer)
     try:
         yield

@@ -1,13 +1,13 @@
-"""LightGBM on the workers of a Dask cluster: `lightgbm.dask` behind `predictors.boosting`."""
+"""A fit on the workers of a Dask cluster: `lightgbm.dask` and blocks of rows behind `predictors.boosting`."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from lightgbm.basic import LightGBMError
@@ -18,10 +18,17 @@ from predictors.boosting import BoostingJob, train_here
 if TYPE_CHECKING:
     from assets.engine.on_dask import DaskEngine
 
-__all__ = ["MIN_ROWS", "DaskTrainer"]
+__all__ = ["MIN_BLOCKS", "MIN_ROWS", "DaskTrainer"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MIN_ROWS = 200_000
 """Below this the boosters are trained by the run itself: a fit on the cluster costs about a second before it begins."""
+MIN_BLOCKS = 4
+"""Fewer blocks of rows are worked on by the run itself."""
+BLOCKS_PER_WORKER = 3
+"""Blocks that are sent at a time: the scheduler keeps what it may have to send again."""
 ATTEMPTS = 3
 WATCH_SECONDS = 1.0
 NETWORK_MINUTES = 2
@@ -35,11 +42,15 @@ _SKLEARN_NAMES = {
 
 
 class DaskTrainer:
-    """Trains boosters on the cluster of an engine; a worker that dies costs the booster that was being trained."""
+    """Trains boosters and works on blocks of rows on the cluster of an engine.
 
-    def __init__(self, engine: DaskEngine, min_rows: int | None = None) -> None:
+    A worker that dies costs the booster that was being trained, or the blocks that it was at.
+    """
+
+    def __init__(self, engine: DaskEngine, min_rows: int | None = None, min_blocks: int = MIN_BLOCKS) -> None:
         self._engine = engine
         self._min_rows = min_rows
+        self._min_blocks = min_blocks
 
     def __call__(self, job: BoostingJob) -> list[Any]:
         """See `predictors.boosting.Trainer`.
@@ -52,6 +63,28 @@ class DaskTrainer:
         if len(job.target) < (MIN_ROWS if self._min_rows is None else self._min_rows):
             return train_here(job)
         return [self._train(job, head) for head in range(len(job.parameters))]
+
+    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+        """See `predictors.boosting.Trainer.map`.
+
+        Raises
+        ------
+        EngineError
+            If workers died again and again at the same block, or the scheduler is lost.
+        """
+        if len(blocks) < self._min_blocks:
+            return train_here.map(function, blocks)
+        found: list[R] = []
+        at_once = BLOCKS_PER_WORKER * self._engine.n_workers
+        with self._engine.guarded(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            client = self._engine.client
+            # The function may hold a fitted predictor: it goes over as a task of its own, once, and can be made again.
+            sent = client.submit(_same, function, pure=False)
+            for start in range(0, len(blocks), at_once):
+                wave = list(blocks[start : start + at_once])
+                found += client.gather(client.map(_apply, [sent] * len(wave), wave, pure=False))
+        return found
 
     def _train(self, job: BoostingJob, head: int) -> Any:
         why = ""
@@ -99,6 +132,14 @@ class DaskTrainer:
             model = DaskLGBMRegressor(client=self._engine.client, **_arguments(job.parameters[head], job.n_rounds))
             model.fit(**cut, categorical_feature=list(job.categorical))
         return model.booster_
+
+
+def _same(function: Callable[[T], R]) -> Callable[[T], R]:
+    return function
+
+
+def _apply(function: Callable[[T], R], block: T) -> R:
+    return function(block)
 
 
 class _WorkerLost(Exception):

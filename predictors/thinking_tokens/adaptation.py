@@ -129,7 +129,7 @@ def add_effects(location: PooledLocation, X: pd.DataFrame, follower: Follower) -
         for i, (level, groups) in enumerate(zip(location.levels_, location.groups_, strict=True))
         if str(cell_keys(X, level)[0]) not in groups
     ]
-    slopes = location.slope(X.iloc[:1])
+    slopes = location.slopes_of(X.iloc[:1])[0]
     for place, (i, key) in enumerate(unknown):
         location.groups_[i][key] = len(location.intercepts_[i])
         location.intercepts_[i] = np.append(location.intercepts_[i], follower.intercept if place == 0 else 0.0)

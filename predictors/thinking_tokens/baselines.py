@@ -47,7 +47,7 @@ class _EmpiricalBaseline(LogQuantilePredictor):
             self.location_ = PooledLocation().prepare(runs.X, np.empty((len(runs), 0)), runs.weight)
             _, self.residuals_ = complete_censored(runs, self.location_)
             self.location_.release()
-        whole = self._completed(runs, None, rng)
+        whole = self._completed(runs, None, rng.random(len(runs)))
         self.quantiles_ = PooledQuantiles(self.levels, penalty=self.pooling).fit(runs.X, whole, runs.weight)
 
     def _location(self, X: pd.DataFrame) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.boosting import BoostingJob, train_boosters
+from predictors.boosting import BoostingJob, predict_boosters, train_boosters
 from predictors.thinking_tokens.distribution import HEAD_LEVELS
 from predictors.thinking_tokens.hierarchy import CATEGORIES
 
@@ -65,7 +65,7 @@ class Boosting:
 
     def predict(self, boosters: Sequence[Any], columns: Floats) -> Floats:
         """What each booster adds to its start; shape (n_samples, n_boosters)."""
-        return np.column_stack([np.asarray(b.predict(columns, num_threads=self.num_threads)) for b in boosters])
+        return predict_boosters(boosters, columns, num_threads=self.num_threads)
 
 
 def save_boosters(path: Path, name: str, boosters: Sequence[Any]) -> int:

@@ -92,4 +92,7 @@ class Calibration:
 
 
 def _rows_of(cells: NDArray[np.object_]) -> dict[str, NDArray[np.intp]]:
-    return {str(cell): np.flatnonzero(cells == cell) for cell in pd.unique(cells)}
+    codes, names = pd.factorize(cells)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(1, len(names)))
+    return {str(name): rows for name, rows in zip(names, np.split(order, bounds), strict=False)}

@@ -6,6 +6,7 @@ A run on another model or effort makes a forecast *warm*; a run of the same mode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,10 @@ N_PILOTS = 1
 MEAN_RESIDUALS = [4, 8]
 """Columns of `summarise_context`: number of pilots; mean residual of the warm runs, and of the pilots."""
 
+PAIRS_AT_MOST, PAIRS_PER_RUN = 5_000_000, 10
+"""Pairs of runs of one query that a fit learns from before queries of many runs are taken in parts of
+`RUNS_THAT_KNOW`: pairs grow with the square of the runs of a query, and a gateway sees some thousands of times."""
+RUNS_THAT_KNOW = 30
 KEEP_ALL = 0.5
 EVERY_RUN = 0.5
 KEEP_OTHER = 0.7
@@ -145,6 +150,7 @@ def sample_context(
         Positions of the informed runs and of the runs that inform them.
     """
     position = np.arange(len(queries))
+    queries = _bounded(queries)
     runs = pd.DataFrame({"query": queries, "config": configs, "source": position, "draw": rng.random(len(queries))})
     pairs = runs.drop(columns="draw").rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
     pairs = pairs[pairs["source"] != pairs["target"]]
@@ -162,6 +168,16 @@ def sample_context(
     keep &= is_pilot | ~alone[pairs["target"]]
     pairs = pairs[keep].sort_values(["target", "source"])
     return pairs["target"].to_numpy(dtype=np.intp), pairs["source"].to_numpy(dtype=np.intp)
+
+
+def _bounded(queries: NDArray[np.object_]) -> NDArray[Any]:
+    """The query of each run; where pairs of runs would be too many, its runs fall into parts that know no other."""
+    codes, _ = pd.factorize(queries)
+    sizes = np.bincount(codes).astype(np.float64)
+    if (sizes**2).sum() <= PAIRS_AT_MOST + PAIRS_PER_RUN * len(queries):
+        return queries
+    turn = pd.Series(codes).groupby(codes).cumcount().to_numpy()
+    return np.asarray(codes + (turn // RUNS_THAT_KNOW) * len(sizes))
 
 
 def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> NDArray[np.float64]:

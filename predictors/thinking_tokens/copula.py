@@ -158,30 +158,28 @@ class QueryCopula:
         mean, standard_deviation : ndarrays of shape (n_samples,)
         """
         mean, deviation = np.zeros(len(configs)), np.ones(len(configs))
-        known = {config: i for i, config in enumerate(self.configs_)}
-        order = np.argsort(context.target, kind="stable")
-        targets = context.target[order]
-        position = np.array([known.get(str(c), -1) for c in context.config[order]], dtype=np.intp)
-        starts = np.flatnonzero(np.diff(targets, prepend=-1))
-        patterns: dict[tuple[Any, ...], list[tuple[int, NDArray[np.intp]]]] = {}
-        ends = np.append(starts[1:], len(targets))[: len(starts)]
-        for begin, end in zip(starts, ends, strict=True):
-            target = int(targets[begin])
-            runs = order[begin:end]
-            codes = position[begin:end]
-            usable = (codes >= 0) | context.is_pilot[runs]
-            runs, codes = runs[usable], codes[usable]
-            by_code = np.argsort(codes, kind="stable")
-            key = (known.get(str(configs[target]), -1), str(benchmarks[target]), tuple(codes[by_code].tolist()))
-            patterns.setdefault(key, []).append((target, runs[by_code]))
-        for (config, benchmark, codes), members in patterns.items():
-            if not codes:
-                continue
-            weights, variance = self._weights(config, benchmark, np.array(codes, dtype=np.intp))
-            where = np.array([target for target, _ in members])
-            mean[where] = np.array([context.score[runs] for _, runs in members]) @ weights
-            deviation[where] = np.sqrt(variance)
+        own, asked = pd.factorize(configs)
+        places, names = pd.factorize(benchmarks)
+        told, known = pd.factorize(context.config)
+        position = self._positions(known)[told] if len(told) else told
+        usable = np.flatnonzero((position >= 0) | context.is_pilot)
+        order = usable[np.lexsort((usable, position[usable], context.target[usable]))]
+        targets, starts, sizes = np.unique(context.target[order], return_index=True, return_counts=True)
+        for size in np.unique(sizes):
+            runs = order[starts[sizes == size][:, None] + np.arange(size)]
+            where = targets[sizes == size]
+            keys = np.column_stack([self._positions(asked)[own[where]], places[where], position[runs]])
+            for rows in _equal_rows(keys):
+                config, place, *codes = keys[rows[0]].tolist()
+                weights, variance = self._weights(config, str(names[place]), np.array(codes, dtype=np.intp))
+                mean[where[rows]] = context.score[runs[rows]] @ weights
+                deviation[where[rows]] = np.sqrt(variance)
         return mean, deviation
+
+    def _positions(self, configs: NDArray[np.object_]) -> NDArray[np.intp]:
+        """Position of each configuration, -1 where it is unknown."""
+        known = {config: i for i, config in enumerate(self.configs_)}
+        return np.array([known.get(str(config), -1) for config in configs], dtype=np.intp)
 
     def _extended(self, covariance: Floats, factor: float) -> Floats:
         """`covariance` with a last configuration that follows the others as they do on average, times `factor`."""
@@ -226,3 +224,10 @@ class QueryCopula:
         copula.noise_ = arrays["noise"]
         copula.covariances_ = dict(zip(state["benchmarks"], arrays["covariances"], strict=True))
         return copula
+
+
+def _equal_rows(keys: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Positions of the rows that are equal, ascending, for each distinct row of `keys`."""
+    _, codes = np.unique(keys, axis=0, return_inverse=True)
+    codes = codes.ravel()
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from predictors.boosting import map_blocks, row_slices
 from predictors.sentence_embeddings import sentence_vectors
 from predictors.thinking_tokens.terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
 
-__all__ = ["SETTINGS", "TEXT_STATISTICS", "TextEmbedding", "settings_matrix", "text_statistics"]
+__all__ = ["SETTINGS", "TEXT_STATISTICS", "EmbeddedTexts", "TextEmbedding", "settings_matrix", "text_statistics"]
 
 TEXT_STATISTICS: tuple[str, ...] = (
     "log_n_characters", "log_n_words", "log_n_lines", "share_digits", "share_capitals", "share_non_ascii",
@@ -32,6 +35,12 @@ SENTENCE = "sentence"
 
 MAX_CHARACTERS = 8_000
 """TF-IDF reads at most this much of a prompt: its first and its last half."""
+
+TEXTS_LEARNT = 50_000
+"""Of more distinct texts, vocabularies and axes are learnt from as many, drawn by a hash of the text."""
+
+TEXTS_AT_ONCE = 20_000
+"""Distinct texts that are embedded together: a block of work, the same wherever it is done."""
 
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -103,9 +112,39 @@ def settings_matrix(X: pd.DataFrame) -> NDArray[np.float64]:
     return np.column_stack(columns) if len(X) else np.empty((0, len(SETTINGS)))
 
 
+def _drawn(texts: Sequence[str]) -> Sequence[str]:
+    """All texts, or the `TEXTS_LEARNT` of least hash in their order."""
+    if len(texts) <= TEXTS_LEARNT:
+        return texts
+    hashes = np.array([sha256(text.encode("utf-8", "surrogatepass")).digest()[:8] for text in texts], dtype="S8")
+    kept = np.argsort(hashes, kind="stable")[:TEXTS_LEARNT]
+    return [texts[i] for i in np.sort(kept)]
+
+
 def _shorten(text: str) -> str:
     half = MAX_CHARACTERS // 2
     return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} {text[-half:]}"
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedTexts:
+    """Embedded texts of n rows: every distinct one once, its axes in the single precision they are made in.
+
+    Indexed by rows it gives their features, shape (n_asked, n_features), in double precision.
+    """
+
+    axes: NDArray[Any]
+    statistics: NDArray[np.float64]
+    codes: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        return len(self.codes), self.axes.shape[1] + self.statistics.shape[1]
+
+    def __getitem__(self, rows: NDArray[np.intp] | slice, /) -> NDArray[np.float64]:
+        at = self.codes[rows]
+        return np.hstack([self.axes[at], self.statistics[at]])
 
 
 class TextEmbedding:
@@ -144,7 +183,8 @@ class TextEmbedding:
         self.random_state = random_state
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """Learn vocabularies, weights and axes from `texts` (distinct, not null)."""
+        """Learn vocabularies, weights and axes from `texts` (distinct, not null), or from `TEXTS_LEARNT` of them."""
+        texts = _drawn(texts)
         statistics = text_statistics(texts)
         self.statistics_mean_ = statistics.mean(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
         spread = statistics.std(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
@@ -215,17 +255,31 @@ class TextEmbedding:
         ndarray of shape (n_texts, n_features)
             TF-IDF axes, then the scaled text statistics. Zero where the text is null.
         """
+        return self.embedded(texts)[:]
+
+    def embedded(self, texts: Sequence[str | None]) -> EmbeddedTexts:
+        """Embed texts without a row of features for each of them: what `transform` returns, row by row.
+
+        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `predictors.boosting.boosted_by` says.
+        """
         codes, distinct = pd.factorize(pd.Series(list(texts), dtype=object), use_na_sentinel=True)
         known = [str(text) for text in distinct]
+        blocks = [known[rows] for rows in row_slices(len(known), TEXTS_AT_ONCE)]
+        parts = map_blocks(self._embed_block, blocks)
+        # Code -1, a null text, is the last row: zeros.
+        axes = np.vstack([*(axes for axes, _ in parts), np.zeros((1, self.n_features - len(TEXT_STATISTICS)), "f4")])
+        statistics = np.vstack([*(statistics for _, statistics in parts), np.zeros((1, len(TEXT_STATISTICS)))])
+        return EmbeddedTexts(axes, statistics, np.asarray(codes, dtype=np.intp))
+
+    def _embed_block(self, known: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Axes and scaled statistics of distinct texts."""
         shortened = [_shorten(text) for text in known]
-        blocks: list[NDArray[Any]] = []
+        blocks: list[NDArray[Any]] = [np.empty((len(known), 0), dtype=np.float32)]
         for part, axes in self.axes_.items():
             weights = sentence_vectors(known) if part == SENTENCE else self.terms_[part].transform(shortened)
             blocks.append(np.asarray(weights @ axes.T) - self.centres_[part])
         standardised = (text_statistics(known) - self.statistics_mean_) / self.statistics_spread_
-        blocks.append(np.clip(standardised, -5, 5) * self.statistics_scale)
-        table = np.vstack([np.hstack(blocks).astype(np.float64), np.zeros((1, self.n_features))])
-        return np.asarray(table[codes])  # code -1, a null text, is the last row: zeros
+        return np.hstack(blocks), np.clip(standardised, -5, 5) * self.statistics_scale
 
     def save(self, path: Path) -> dict[str, Any]:
         """Write arrays to `path` (safetensors) and return vocabularies and sizes for a JSON manifest."""

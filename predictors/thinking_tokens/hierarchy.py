@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["CATEGORIES", "HIERARCHY", "PooledLocation", "cell_keys", "text_share"]
+__all__ = ["CATEGORIES", "HIERARCHY", "PooledLocation", "cell_keys", "cells_of", "text_share"]
 
 CATEGORIES: tuple[str, ...] = ("model", "benchmark", "reasoning_effort")
 """Categorical columns of `Requests`; null is a category of its own."""
@@ -31,6 +31,7 @@ HIERARCHY: tuple[tuple[str, ...], ...] = (
 """Levels of the hierarchy below the whole, from coarse to fine."""
 
 WHOLE_EFFECT = 0.7
+SWEEPS = 20
 SEPARATOR = "\x1f"
 
 
@@ -46,6 +47,13 @@ def cell_keys(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
     for part in parts[1:]:
         joined = joined + SEPARATOR + part
     return np.asarray(joined, dtype=object)
+
+
+def cells_of(X: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    """Cell of each row, shape (n_samples,), and the categories of every cell in the order of the codes."""
+    codes, _ = pd.factorize(cell_keys(X, CATEGORIES))
+    first = np.unique(codes, return_index=True)[1]
+    return np.asarray(codes, dtype=np.intp), X[[name for name in CATEGORIES if name in X]].iloc[first]
 
 
 def _codes(keys: NDArray[np.object_], known: dict[str, int]) -> NDArray[np.intp]:
@@ -98,6 +106,11 @@ class PooledLocation:
         """Fix the design: which groups exist at each level, and the factorised slope equations."""
         self._weight = weight
         self._features = features
+        self._find_groups(X)
+        self._factorise()
+        return self
+
+    def _find_groups(self, X: pd.DataFrame) -> None:
         self.levels_: list[tuple[str, ...]] = []
         self.groups_: list[dict[str, int]] = []
         self._codes_by_level: list[NDArray[np.intp]] = []
@@ -110,8 +123,6 @@ class PooledLocation:
             self.levels_.append(level)
             self.groups_.append({str(key): i for i, key in enumerate(distinct)})
             self._codes_by_level.append(codes)
-        self._factorise()
-        return self
 
     def _factorise(self) -> None:
         from scipy.linalg import cho_factor
@@ -136,7 +147,7 @@ class PooledLocation:
     def _ratio(self, level: int) -> float:
         return 2.0 if "model" in self.levels_[level] else 1.0
 
-    def fit_intercepts(self, z: NDArray[np.float64], *, n_sweeps: int = 20) -> NDArray[np.float64]:
+    def fit_intercepts(self, z: NDArray[np.float64], *, n_sweeps: int = SWEEPS) -> NDArray[np.float64]:
         """Fit the intercepts to `z` and return them row by row."""
         weight = self._weight
         self.mean_ = float(np.average(z, weights=weight))
@@ -171,10 +182,11 @@ class PooledLocation:
 
     def intercept(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Sum of the intercepts of each row; shape (n_samples,). Unknown groups add nothing."""
-        total = np.full(len(X), self.mean_)
+        cells, frame = cells_of(X)
+        total = np.full(len(frame), self.mean_)
         for level, groups, effects in zip(self.levels_, self.groups_, self.intercepts_, strict=True):
-            total += np.append(effects, 0.0)[_codes(cell_keys(X, level), groups)]
-        return total
+            total += np.append(effects, 0.0)[_codes(cell_keys(frame, level), groups)]
+        return np.asarray(total[cells])
 
     def text_effect(self, X: pd.DataFrame, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the text adds to the intercept of each row; shape (n_samples,)."""
@@ -207,13 +219,12 @@ class PooledLocation:
             variance += 1.0 / (1.0 / between + n / max(self.residual_variance_, 1e-6))
         return np.asarray(np.sqrt(variance))
 
-    def slope(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Sum of the slopes that apply to the one row of `X`; shape (n_features,)."""
-        total = self.slopes_[0][0].copy()
+    def slopes_of(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Sum of the slopes that apply to each row; shape (n_samples, n_features)."""
+        total = np.repeat(self.slopes_[0], len(X), axis=0)
         for level, groups, slopes in zip(self.levels_, self.groups_, self.slopes_[1:], strict=True):
-            code = groups.get(str(cell_keys(X, level)[0]), -1)
-            if code >= 0:
-                total += slopes[code]
+            codes = _codes(cell_keys(X, level), groups)
+            total[codes >= 0] += slopes[codes[codes >= 0]]
         return np.asarray(total)
 
     def scale_slopes(self, share: float) -> None:

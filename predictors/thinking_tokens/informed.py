@@ -37,7 +37,9 @@ def centred_tilt(curves: Floats, codes: Ints, levels: Floats, mean: Floats, devi
 def _patterns(signals: Floats) -> NDArray[np.object_]:
     """Which signals each row has, such as ``110``; shape (n_samples,)."""
     known = np.isfinite(signals)
-    return np.array(["".join("01"[int(flag)] for flag in row) for row in known], dtype=object)
+    codes = known @ (1 << np.arange(signals.shape[1])[::-1])
+    names = [format(code, f"0{signals.shape[1]}b") for code in range(1 << signals.shape[1])]
+    return np.asarray(np.array(names, dtype=object)[codes])
 
 
 def _prior(pattern: str) -> Floats:
@@ -91,7 +93,9 @@ def fit_signals(signals: Floats, residual: Floats, weight: Floats, groups: NDArr
 
 def add_signals(weights: dict[str, Floats], signals: Floats) -> Floats:
     """What the signals add to the location, as `fit_signals` weighs them or would without data; shape (n_samples,)."""
-    table = np.array([weights.get(str(p), _prior(str(p))) for p in _patterns(signals)]).reshape(signals.shape)
+    codes, names = pd.factorize(_patterns(signals))
+    table = np.array([weights.get(str(name), _prior(str(name))) for name in names])
+    table = table.reshape(len(names), signals.shape[1])[codes]
     return np.asarray((np.nan_to_num(signals) * table).sum(axis=1))
 
 

@@ -12,6 +12,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from predictors.base import BasePredictor, check_levels
+from predictors.boosting import map_blocks, row_slices
 from predictors.schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
 from predictors.splits import assign_split
 from predictors.thinking_tokens.calibration import Calibration
@@ -23,8 +24,10 @@ from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cel
 __all__ = [
     "MIN_INFORMED",
     "Floats",
+    "HeldOut",
     "Judged",
     "LogQuantilePredictor",
+    "Pairs",
     "Runs",
     "complete_censored",
     "run_weights",
@@ -34,6 +37,7 @@ __all__ = [
 from dataclasses import dataclass, replace
 
 Floats = NDArray[np.float64]
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 MEAN_LEVELS: Floats = (np.arange(200) + 0.5) / 200
 EM_STEPS = 30
 TEXT_STEPS = 2
@@ -63,7 +67,17 @@ class Runs:
 
     def select(self, keep: NDArray[np.bool_]) -> Runs:
         """The runs where `keep`."""
-        return Runs(**{name: values[keep] for name, values in vars(self).items()})
+        return self.take(np.flatnonzero(keep))
+
+    def take(self, rows: NDArray[np.intp]) -> Runs:
+        """The runs at positions `rows`."""
+        others = {name: values[rows] for name, values in vars(self).items() if name != "X"}
+        return Runs(X=self.X.iloc[rows], **others)
+
+    def narrow(self) -> Runs:
+        """Without what only a fit reads, most of all the texts."""
+        kept = [name for name in (*CATEGORIES, "max_tokens") if name in self.X]
+        return replace(self, X=self.X[kept])
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,49 @@ class Judged:
     regime: int
     runs: Runs
     heads: Heads
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Runs to judge, whole queries, and what was drawn for them before they were cut into blocks.
+
+    Attributes
+    ----------
+    runs : Runs
+    draws : ndarray of shape (n_samples,)
+        In (0, 1): which length beyond its cap a censored run is taken to have.
+    known : dict
+        By regime, positions of the runs that know others and of those that they know.
+    """
+
+    runs: Runs
+    draws: Floats
+    known: dict[int, Pairs]
+
+    def blocks(self) -> list[HeldOut]:
+        """Blocks of about `predictors.boosting.BLOCK_ROWS` rows, whole queries; itself where it is no larger."""
+        n = len(self.runs)
+        slices = row_slices(n)
+        if len(slices) == 1:
+            return [self]
+        codes, _ = pd.factorize(self.runs.groups)
+        order = np.argsort(codes, kind="stable")
+        starts = np.unique(np.searchsorted(codes[order], codes[order[[rows.start for rows in slices]]]))
+        place = np.empty(n, dtype=np.intp)
+        place[order] = np.arange(n)
+        pairs = {}
+        for regime, (target, source) in self.known.items():
+            by_target = np.argsort(place[target], kind="stable")
+            pairs[regime] = place[target[by_target]], place[source[by_target]]
+        return [self._block(order, pairs, *ends) for ends in zip(starts, [*starts[1:], n], strict=True)]
+
+    def _block(self, order: NDArray[np.intp], pairs: dict[int, Pairs], start: int, stop: int) -> HeldOut:
+        known = {}
+        for regime, (target, source) in pairs.items():
+            inside = slice(*np.searchsorted(target, [start, stop]))
+            known[regime] = target[inside] - start, source[inside] - start
+        rows = order[start:stop]
+        return HeldOut(self.runs.take(rows), self.draws[rows], known)
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -135,9 +192,14 @@ class LogQuantilePredictor(BasePredictor):
         """Centre of log tokens, that residuals of censored runs are taken from; shape (n_samples,)."""
         raise NotImplementedError
 
-    def _judge_informed(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
-        """Forecasts of `runs`, which the fit has not seen, that know other runs of their query; none by default."""
-        return []
+    def _sample_known(self, runs: Runs, rng: np.random.Generator) -> dict[int, Pairs]:
+        """Which other runs of its query each of `runs` is taken to know, by regime; none by default."""
+        return {}
+
+    def _judge_block(self, held: HeldOut) -> list[Judged]:
+        """Forecasts of runs that the fit has not seen, in every regime; what it says of a query rests on it alone."""
+        runs = replace(held.runs, log_tokens=self._completed(held.runs, None, held.draws))
+        return [Judged(COLD, runs.narrow(), self._heads(runs.X))]
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -182,19 +244,18 @@ class LogQuantilePredictor(BasePredictor):
         held = assign_split(groups, fractions=fractions, salt="calibration") == "calibration"
         return [held.to_numpy(dtype=bool)] if held.any() else []
 
-    def _completed(self, runs: Runs, location: Floats | None, rng: np.random.Generator) -> Floats:
+    def _completed(self, runs: Runs, location: Floats | None, draws: Floats) -> Floats:
         """Log tokens with a draw in place of every lower bound."""
-        u = rng.random(len(runs))
         if self.residuals_ is None or not runs.is_censored.any():
             return runs.log_tokens
         centre = self._location(runs.X) if location is None else location
-        drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, u)
+        drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, draws)
         return np.where(runs.is_censored, drawn, runs.log_tokens)
 
     def _judge(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
         """Forecasts of held-out runs by the fit as it is now, beside their outcomes, in every regime."""
-        runs = replace(runs, log_tokens=self._completed(runs, None, rng))
-        return [Judged(COLD, runs, self._heads(runs.X)), *self._judge_informed(runs, rng)]
+        held = HeldOut(runs, rng.random(len(runs)), self._sample_known(runs, rng))
+        return [judged for block in map_blocks(self._judge_block, held.blocks()) for judged in block]
 
     def _calibrate(self, judged: list[Judged]) -> None:
         for regime in (COLD, WARM, PILOT):
@@ -235,6 +296,12 @@ class LogQuantilePredictor(BasePredictor):
         return self._tokens(X, self._heads(X), levels)
 
     def _raw_mean(self, X: pd.DataFrame, heads: Heads) -> Floats:
+        kept = X[[name for name in (*CATEGORIES, "max_tokens") if name in X]]
+        blocks = [(kept.iloc[rows], heads.select(np.arange(len(X))[rows])) for rows in row_slices(len(X))]
+        return np.concatenate(map_blocks(self._raw_mean_of_block, blocks))
+
+    def _raw_mean_of_block(self, block: tuple[pd.DataFrame, Heads]) -> Floats:
+        X, heads = block
         parts = np.array_split(np.arange(len(X)), max(1, len(X) // 4096))
         return np.concatenate(
             [self._tokens(X.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
