@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pandas as pd
 
 from assets.digests import code_digest, fit_digest, frame_digest
@@ -23,6 +24,9 @@ from assets.vault import sealed
 from predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from predictors.errors import DatasetError, InvalidInputError
 from predictors.families import FAMILIES
+
+if TYPE_CHECKING:
+    from predictors.metrics.partial_evaluation import PartialEvaluation
 
 __all__ = [
     "FamilyPipeline",
@@ -41,6 +45,11 @@ __all__ = [
 LAKE = "lake"
 CELLS_IN_PARTS = 20_000
 """Fewer cells are forecast faster than they and the models travel."""
+CELLS_AT_ONCE = 10_000
+"""Cells of a part that is judged on its own. Parts are cut by size alone: a text model forecasts in single precision,
+and its forecasts differ in the seventh digit with what is forecast beside them."""
+RUN = ("cell_id", "query_id", "value", "replicate", "response_id", "repeat_prob")
+"""What an evaluation reads of a run, beside the columns of its segments."""
 
 
 @dataclass(frozen=True)
@@ -175,46 +184,91 @@ def evaluate_family(
         is_test &= ~sealed(examples)
     test = examples[is_test].drop(columns="split")
     parts = {"test": test[~test["is_capped"]], "test_capped": test[test["is_capped"]]}
-    tables = []
-    for split, rows in parts.items():
-        if rows.empty:
-            continue
-        forecasts = forecasts_by_cell(pipeline, {"": fitted.predictor, **fitted.baselines}, rows)
-        tables.append(_evaluate(pipeline, type(fitted.predictor).__name__, forecasts, "", rows, dataset, split))
-        tables += [
-            _evaluate(pipeline, name, forecasts, name, rows, dataset, split)
-            for name in fitted.baselines
-            if name != pipeline.reference
-        ]
+    tables = [
+        _table(pipeline, name or type(fitted.predictor).__name__, evaluation, rows, dataset, split)
+        for split, rows in parts.items()
+        if not rows.empty
+        for name, evaluation in _evaluations(pipeline, fitted, rows).items()
+    ]
     if not tables:
         raise InvalidInputError(f"no row of {dataset!r} is in the test split: {len(examples)} examples are too few")
     return pd.concat(tables, ignore_index=True)
 
 
-def _evaluate(
-    pipeline: FamilyPipeline,
-    name: str,
-    forecasts: Mapping[str, pd.DataFrame],
-    key: str,
-    rows: pd.DataFrame,
-    dataset: str,
-    split: str,
+def _table(
+    pipeline: FamilyPipeline, name: str, evaluation: PartialEvaluation, rows: pd.DataFrame, dataset: str, split: str
 ) -> pd.DataFrame:
-    from predictors.metrics import evaluate
-
-    table = evaluate(
-        rows,
-        forecasts[key],
-        predictor=name,
-        family=pipeline.family,
-        dataset=dataset,
-        split=split,
-        baseline=forecasts[pipeline.reference],
-        baseline_name=pipeline.reference,
-        scale=pipeline.scale,
-        segments=_telling_segments(pipeline, rows) if key == "" else (),
+    table = evaluation.table(
+        predictor=name, family=pipeline.family, dataset=dataset, split=split, baseline_name=pipeline.reference
     )
     return add_noise_floors(table, rows) if "standard_error" in rows else table
+
+
+def _evaluations(pipeline: FamilyPipeline, fitted: FittedFamily, rows: pd.DataFrame) -> dict[str, PartialEvaluation]:
+    """What the Evaluation table of each model but the reference is made of; the predictor comes first and is ``""``.
+
+    Forecasts, losses and sums are made part by part, wherever the engine is, and only sums come back.
+    """
+    n_cells = rows["cell_id"].nunique()
+    engine = current_engine() if n_cells >= CELLS_IN_PARTS else LocalEngine()
+    segments = _telling_segments(pipeline, rows)
+    judge = partial(
+        _judged,
+        models={"": fitted.predictor, **fitted.baselines},
+        reference=pipeline.reference,
+        scale=pipeline.scale,
+        segments=segments,
+    )
+    parts = _parts_of_whole_queries(rows, -(-n_cells // CELLS_AT_ONCE))
+    columns = {*RUN, *(name for keys in segments for name in ([keys] if isinstance(keys, str) else keys))}
+    return engine.fold(judge, [_part(pipeline, part, columns) for part in parts], _merged)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Runs of whole queries, and what is known of their cells before the outcome: a prompt travels once a cell."""
+
+    runs: pd.DataFrame
+    inputs: pd.DataFrame
+
+
+def _part(pipeline: FamilyPipeline, rows: pd.DataFrame, columns: set[str]) -> _Part:
+    return _Part(rows[[name for name in rows.columns if name in columns]], _inputs_by_cell(pipeline, rows))
+
+
+def _parts_of_whole_queries(rows: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
+    """Cut rows into at most `n_parts` parts of about equally many queries, none of which lies in two."""
+    query, names = pd.factorize(rows["query_id"])
+    n_parts = min(n_parts, max(len(names), 1))
+    place = np.maximum(query, 0) * n_parts // max(len(names), 1)
+    return [rows[place == part] for part in range(n_parts)]
+
+
+def _judged(
+    part: _Part,
+    models: Mapping[str, BasePredictor],
+    reference: str,
+    scale: Literal["identity", "log"],
+    segments: Sequence[str | tuple[str, ...]],
+) -> dict[str, PartialEvaluation]:
+    from predictors.metrics.partial_evaluation import partial_evaluation
+
+    baseline = models[reference].predict_quantiles(part.inputs, EVALUATION_LEVELS)
+    return {
+        name: partial_evaluation(
+            part.runs,
+            model.predict_quantiles(part.inputs, EVALUATION_LEVELS),
+            baseline=baseline,
+            scale=scale,
+            segments=segments if name == "" else (),
+        )
+        for name, model in models.items()
+        if name != reference
+    }
+
+
+def _merged(one: dict[str, PartialEvaluation], other: dict[str, PartialEvaluation]) -> dict[str, PartialEvaluation]:
+    return {name: evaluation.merge(other[name]) for name, evaluation in one.items()}
 
 
 def _telling_segments(pipeline: FamilyPipeline, rows: pd.DataFrame) -> list[str | tuple[str, ...]]:
@@ -239,11 +293,14 @@ def forecasts_by_cell(
 
     Many cells are forecast in parts, wherever the engine is.
     """
-    cells = rows.drop_duplicates("cell_id").set_index("cell_id")
-    X = pipeline.inputs(cells)
+    X = _inputs_by_cell(pipeline, rows)
     engine = current_engine() if len(X) >= CELLS_IN_PARTS else LocalEngine()
     parts = engine.map(partial(_forecasts, models=models), split_frame(X, engine.n_workers))
     return {name: pd.concat([part[name] for part in parts]) for name in models}
+
+
+def _inputs_by_cell(pipeline: FamilyPipeline, rows: pd.DataFrame) -> pd.DataFrame:
+    return pipeline.inputs(rows.drop_duplicates("cell_id").set_index("cell_id"))
 
 
 def _forecasts(X: pd.DataFrame, models: Mapping[str, BasePredictor]) -> dict[str, pd.DataFrame]:

@@ -125,11 +125,16 @@ def _crps_rows(y: Floats, row: NDArray[np.intp], q: Floats, weights: Floats) -> 
     cumulative = np.r_[0.0, np.cumsum(weights)]
     partial = np.zeros((q.shape[0], q.shape[1] + 1))
     np.cumsum(q * weights, axis=1, out=partial[:, 1:])
-    half_spread = q @ (weights * (2.0 * cumulative[1:] - weights - 1.0))
+    half_spread = _row_products(q, weights * (2.0 * cumulative[1:] - weights - 1.0))
     below = _count_below(y, row, q)
     below_sum = partial.ravel()[row * partial.shape[1] + below]
     distance = y * (2.0 * cumulative[below] - 1.0) + partial[row, -1] - 2.0 * below_sum
     return np.asarray(np.maximum(distance - half_spread[row], 0.0))
+
+
+def _row_products(q: Floats, weights: Floats) -> Floats:
+    """``q @ weights`` row by row: in a product of matrices the last bit of a row depends on how many rows there are."""
+    return np.asarray(np.einsum("ij,j->i", q, weights))
 
 
 def _count_below(y: Floats, row: NDArray[np.intp], q: Floats) -> NDArray[np.intp]:
@@ -192,7 +197,7 @@ class QuantileForecast:
         out: dict[str | float, Floats] = {key: np.empty(self.rows.size) for key in keys}
         per_run = np.empty(runs.values.size if crps else 0)
         for part, q in self.chunks():
-            out["mean"][part] = q @ weights
+            out["mean"][part] = _row_products(q, weights)
             for level in wanted:
                 out[level][part] = self._at(q, level)
             if crps:
