@@ -16,7 +16,7 @@ pytest.importorskip("distributed")
 from assets import family
 from assets.across_days import repeated_requests, rules_across_days
 from assets.bulk_curation import curate_landed_days
-from assets.datasets import load_traces
+from assets.datasets import TRACE_DATASETS, load_traces
 from assets.engine import LocalEngine, Table, open_engine
 from assets.engine.boosting import DaskTrainer
 from assets.engine.on_dask import DaskEngine
@@ -37,7 +37,10 @@ def engine() -> Iterator[DaskEngine]:
         yield engine
 
 
-@pytest.fixture(scope="module", params=["starter", pytest.param("pricing-reversal", marks=pytest.mark.mirror)])
+@pytest.fixture(
+    scope="module",
+    params=[name if name == "starter" else pytest.param(name, marks=pytest.mark.mirror) for name in TRACE_DATASETS],
+)
 def traces(request: pytest.FixtureRequest, starter_traces: Path, tmp_path_factory) -> pd.DataFrame:
     mirror = None if request.param == "starter" else str(request.getfixturevalue("mirror"))
     return load(request.param, starter_traces, tmp_path_factory.mktemp("cache"), mirror)
