@@ -33,6 +33,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 BLOCK_ROWS = 50_000
 """Rows of a block of work."""
+SENT_FROM_BOOSTERS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +124,14 @@ def row_slices(n_rows: int, size: int | None = None) -> list[slice]:
 
 
 def predict_boosters(boosters: Sequence[Any], columns: Floats, *, num_threads: int = 1) -> Floats:
-    """What each booster adds to the start of each row; shape (n_samples, n_boosters)."""
-    blocks = [columns[rows] for rows in row_slices(len(columns))]
-    return np.vstack(map_blocks(partial(_predict_block, boosters, num_threads), blocks))
+    """What each booster adds to the start of each row; shape (n_samples, n_boosters).
+
+    To send the columns costs as much as to ask one booster (docs/thinking_tokens.md), so a few are asked here.
+    """
+    ask = partial(_predict_block, boosters, num_threads)
+    if len(boosters) < SENT_FROM_BOOSTERS:
+        return ask(columns)
+    return np.vstack(map_blocks(ask, [columns[rows] for rows in row_slices(len(columns))]))
 
 
 def _predict_block(boosters: Sequence[Any], num_threads: int, columns: Floats) -> Floats:

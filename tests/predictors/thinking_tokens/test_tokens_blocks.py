@@ -256,10 +256,14 @@ def test_rows_are_cut_into_blocks() -> None:
 def test_boosters_say_the_same_in_any_blocks(size: int) -> None:
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(200, 3))
-    parameters = [{"objective": "l2", "num_threads": 1, "verbosity": -1, "num_leaves": 4, "seed": 0}] * 2
-    job = BoostingJob(columns, columns[:, 0], np.ones(200), np.zeros((200, 2)), parameters, 5)
+    parameters = [{"objective": "l2", "num_threads": 1, "verbosity": -1, "num_leaves": 4, "seed": 0}] * 3
+    job = BoostingJob(columns, columns[:, 0], np.ones(200), np.zeros((200, 3)), parameters, 5)
     boosters = train_here(job)
     whole = np.column_stack([booster.predict(columns) for booster in boosters])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "BLOCK_ROWS", size)
-        np.testing.assert_array_equal(predict_boosters(boosters, columns), whole)
+        place = Elsewhere()
+        with boosted_by(place):
+            np.testing.assert_array_equal(predict_boosters(boosters, columns), whole)
+            np.testing.assert_array_equal(predict_boosters(boosters[:1], columns), whole[:, :1])
+    assert len(place.names) == -(-200 // size)  # a single booster is asked here
