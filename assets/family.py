@@ -239,9 +239,8 @@ def _part(pipeline: FamilyPipeline, rows: pd.DataFrame, columns: set[str]) -> _P
 def _parts_of_whole_queries(rows: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
     """Cut rows into at most `n_parts` parts of about equally many queries, none of which lies in two."""
     query, names = pd.factorize(rows["query_id"])
-    n_parts = min(n_parts, max(len(names), 1))
     place = np.maximum(query, 0) * n_parts // max(len(names), 1)
-    return [rows[place == part] for part in range(n_parts)]
+    return [part for _, part in rows.groupby(place)]
 
 
 def _judged(

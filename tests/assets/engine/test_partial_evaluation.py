@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from assets import family
-from assets.engine import LocalEngine
+from assets.engine import LocalEngine, open_engine
 from assets.family import FittedFamily, evaluate_family, fit_family, forecasts_by_cell
 from assets.thinking_tokens import PIPELINE
 from predictors.errors import InvalidInputError
@@ -156,6 +156,19 @@ def test_what_comes_back_does_not_grow_with_the_runs(
         sizes.append(len(pickle.dumps(found)) - sum(ids.values()))
         engine.returned.clear()
     assert sizes[1] < 1.1 * sizes[0]  # four times the rows; a sum has a few more digits
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_table_of_this_process(
+    examples: pd.DataFrame, fitted: FittedFamily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(family, "CELLS_IN_PARTS", 1)
+    monkeypatch.setattr(family, "CELLS_AT_ONCE", 40)
+    here = evaluate_family(CHEAP, fitted, examples, dataset="d")
+    with open_engine("dask"):
+        there = evaluate_family(CHEAP, fitted, examples, dataset="d")
+    pd.testing.assert_frame_equal(there, here, check_exact=True)
 
 
 def test_few_cells_stay_in_this_process(
