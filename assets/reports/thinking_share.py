@@ -20,8 +20,8 @@ __all__ = ["SPEC", "thinking_share_report", "thinking_share_report_asset"]
 
 QUERY = ["benchmark", "model", "query_id"]
 READ = [*QUERY, "provider", "service_tier", "started_at", "input_tokens", "output_tokens", "reasoning_tokens"]
-TOKENS = ["thinking", "output"]
-DOLLARS = ["thinking_usd", "total_usd"]
+TOKENS = ("thinking", "output")
+DOLLARS = ("thinking_usd", "total_usd")
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,15 @@ class _Thinking:
         )
 
     def row(self) -> dict[str, object]:
-        """Shares of sums with 95 % intervals over queries; of the bill where it is known."""
-        row = {"share_of_output": float("nan"), "output_lower": float("nan"), "output_upper": float("nan"),
-               "share_of_bill": float("nan"), "bill_lower": float("nan"), "bill_upper": float("nan")}  # fmt: skip
-        for sums, (part, whole), names in (
-            (self.tokens, TOKENS, ("share_of_output", "output_lower", "output_upper")),
-            (self.dollars, DOLLARS, ("share_of_bill", "bill_lower", "bill_upper")),
-        ):
-            share = sums.ratio(part, whole)
-            if sums.sums[(whole,)] > 0:
-                row |= zip(names, (share.value, *share.interval()), strict=True)
+        """Shares of sums with 95 % intervals over queries; NaN of a bill that is not known."""
+        output, bill = self.tokens.ratio(*TOKENS), self.dollars.ratio(*DOLLARS)
+        (output_lower, output_upper), (bill_lower, bill_upper) = output.interval(), bill.interval()
         return {
-            **row,
+            "share_of_output": output.value, "output_lower": output_lower, "output_upper": output_upper,
+            "share_of_bill": bill.value, "bill_lower": bill_lower, "bill_upper": bill_upper,
             "mean_thinking_tokens": float(self.tokens.sums[("thinking",)]) / self.known,
-            "unknown_share": (self.runs - self.known) / self.runs,
-            "n_queries": self.n_queries,
-        }
+            "unknown_share": (self.runs - self.known) / self.runs, "n_queries": self.n_queries,
+        }  # fmt: skip
 
 
 def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:

@@ -178,6 +178,73 @@ def test_noise_is_the_spread_of_repeats() -> None:
     assert table.loc["dear", "factor_95"] == pytest.approx(np.exp(1.96 * table.loc["dear", "standard_deviation"]))
 
 
+def odd_traces() -> pd.DataFrame:
+    """Runs of 1 to 4 a query, some cut off, some without thinking or input; a query without any, an empty answer."""
+    traces = make_traces(60, n_runs=4, spread=0.3, seed=3)
+    row = np.arange(len(traces))
+    traces = traces.assign(is_censored=row % 9 == 0, reasoning_effort=np.where(row // 12 % 2, "high", None))
+    traces.loc[1, ["reasoning_tokens", "output_tokens"]] = 0
+    traces["reasoning_tokens"] = traces["reasoning_tokens"].mask((row % 7 == 0) | (traces["query_id"] == "q5"))
+    traces["input_tokens"] = traces["input_tokens"].mask(row % 5 == 0)
+    return traces[row % 3 != row // 16 % 3].reset_index(drop=True)
+
+
+@pytest.mark.parametrize(("traces", "n_groups"), [(odd_traces(), 6), (make_traces(40, n_runs=5), 3)])
+def test_noise_by_its_definition(traces: pd.DataFrame, n_groups: int) -> None:
+    from predictors.metrics import mae_floor, mse_floor
+
+    runs = traces[~traces["is_censored"]].assign(cell_id=traces["query_id"] + "|" + traces["model"])
+    runs = runs[runs.groupby("cell_id")["cell_id"].transform("size") >= 2]
+    runs["value"] = runs["output_tokens"].astype(float).clip(lower=1)  # an empty answer has no logarithm
+    table = token_noise_report(traces).table.set_index(["model", "reasoning_effort"])
+    assert len(table) == n_groups
+    for (model, effort), row in table.iterrows():
+        own = runs[(runs["model"] == model) & (runs["reasoning_effort"].fillna("(none)") == effort)]
+        told = own[["cell_id", "query_id", "value"]]
+        square, absolute = mse_floor(told, "log"), mae_floor(told, "log")
+        assert row["standard_deviation"] ** 2 == pytest.approx(square.value, rel=1e-9)
+        assert row["ci_lower"] ** 2 == pytest.approx(max(square.ci_lower, 0.0), rel=1e-9)
+        assert row["ci_upper"] ** 2 == pytest.approx(square.ci_upper, rel=1e-9)
+        assert row["mae_floor"] == pytest.approx(absolute.value, rel=1e-9, nan_ok=True)
+        assert row["mae_floor_source"] == absolute.method
+        spans = [max(values) / min(values) for _, values in own.groupby("cell_id")["value"]]
+        assert row["largest_over_least_median"] == np.median(spans)
+        assert row["largest_over_least_max"] == max(spans)
+        assert (row["n_queries"], row["n_replicates"]) == (own["query_id"].nunique(), len(own))
+
+
+def test_thinking_share_by_its_definition(prices: Path) -> None:
+    from predictors.metrics import ratio_estimate
+
+    traces = odd_traces()
+    table = thinking_share_report(traces, prices).table.set_index("model")
+    assert len(table) == 3
+    runs = price_runs(traces, prices)
+    runs["total_usd"] = runs["total_usd"].where(traces["input_tokens"].notna())  # not estimated here
+    for model, row in table.iterrows():
+        own = runs[runs["model"] == model]
+        known = own[own["reasoning_tokens"].notna()]
+        for part, part_of, names in (
+            (known, ("reasoning_tokens", "output_tokens"), ("share_of_output", "output_lower", "output_upper")),
+            (known.dropna(subset="total_usd"), ("thinking_usd", "total_usd"),
+             ("share_of_bill", "bill_lower", "bill_upper")),
+        ):  # fmt: skip
+            codes, queries = pd.factorize(part["query_id"])
+            share = ratio_estimate(*(part[name].to_numpy(float) for name in part_of), codes, len(queries))
+            assert row[list(names)].tolist() == pytest.approx([share.value, *share.interval()], rel=1e-9)
+        assert row["mean_thinking_tokens"] == pytest.approx(known["reasoning_tokens"].mean(), rel=1e-12)
+        assert row["unknown_share"] == pytest.approx(own["reasoning_tokens"].isna().mean(), rel=1e-12)
+        assert row["n_queries"] == known["query_id"].nunique()
+
+
+def test_models_whose_requests_were_never_repeated_are_counted() -> None:
+    traces = make_traces(10, n_runs=2)
+    traces = traces[(traces["model"] != "dear") | (traces["replicate"] == 0)]
+    report = token_noise_report(traces)
+    assert set(report.table["model"]) == {"listed-low", "listed-high"}
+    assert report.reasons == ("1 models have no request that was sent twice: their noise is not known.",)
+
+
 def test_without_repeats_there_is_a_reason() -> None:
     report = token_noise_report(make_traces(10))
     assert report.table.empty

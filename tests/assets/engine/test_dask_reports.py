@@ -49,7 +49,7 @@ def parts(traces: pd.DataFrame, tmp_path_factory) -> Table:
 
 @pytest.fixture(scope="module")
 def prices(traces: pd.DataFrame, tmp_path_factory) -> Path | None:
-    """Made-up prices of models that have none, so that every report has something to say of them."""
+    """Made-up prices where no model has one, so that there are costs to compare."""
     if traces["cost_usd"].notna().any():
         return None
     lines = [
