@@ -13,7 +13,7 @@ from scipy import stats
 
 from predictors.base import EVALUATION_LEVELS
 from predictors.errors import InvalidInputError
-from predictors.metrics import compare, duplicated_runs, evaluate, level_weights
+from predictors.metrics import compare, crps_floor, duplicated_runs, evaluate, level_weights, mae_floor, mse_floor
 
 NAMES = {"predictor": "p", "family": "f", "dataset": "d", "split": "test"}
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -87,6 +87,14 @@ class TestAgainstSlowDefinitions:
         r = np.array([c.size for c in cells])
         combined = (r * inside + (r - 1) * np.array(outside)) / (2 * r - 1)
         assert row_of(table, "mae")["noise_floor"] == pytest.approx(np.mean(combined), rel=1e-12)
+
+    def test_intervals_of_floors_are_those_of_the_floors_alone(self) -> None:
+        # That of squared error is corrected for skewness, the others are not.
+        table = evaluate(self.outcomes, constant_forecast(self.outcomes, tuple(self.q)), **NAMES)
+        for metric, floor_of in (("mse", mse_floor), ("crps", crps_floor), ("mae", mae_floor)):
+            row, floor = row_of(table, metric), floor_of(self.outcomes)
+            found = row["noise_floor"], row["floor_ci_lower"], row["floor_ci_upper"]
+            assert found == pytest.approx((floor.value, floor.ci_lower, floor.ci_upper), rel=1e-12)
 
     def test_mse_excess_is_the_u_statistic(self) -> None:
         f = float(level_weights(LEVELS) @ self.q)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from predictors.errors import InvalidInputError
-from predictors.metrics import crps_floor, mae_floor, mse_floor
+from predictors.metrics import crps_floor, mae_floor, mse_floor, partials
 from predictors.metrics.clusters import ratio_estimate
 from predictors.metrics.partial_floors import PartialFloor, partial_floors
 from predictors.metrics.partials import ClusterSums, exact_sum
@@ -141,6 +141,19 @@ def test_equal_clusters_have_no_error_to_the_last_digits(level: float) -> None:
     assert sums.ratio("x", "n").standard_error == 0.0
     spread = ClusterSums.of({"x": level + 1e-10 * np.resize([1.0, -1.0], 1000), "n": np.ones(1000)})
     assert spread.ratio("x", "n").standard_error == pytest.approx(1e-10 / np.sqrt(999), rel=1e-3)
+
+
+def test_more_clusters_than_are_summed_at_once_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.normal(size=50), "b": rng.normal(size=50)}
+    at_once = ClusterSums.of(columns, cubed=["a"])
+    monkeypatch.setattr(partials, "CLUSTERS_AT_ONCE", 7)
+    piece_by_piece = ClusterSums.of(columns, cubed=["a"])
+    assert set(at_once.sums) == {("a",), ("b",), ("a", "a"), ("a", "b"), ("b", "b"), ("a", "a", "a")}
+    for names, total in at_once.sums.items():
+        products = (np.prod([Fraction(float(columns[name][i])) for name in names]) for i in range(50))
+        assert abs(float(total - sum(products))) < 1e-28
+        assert abs(float(total - piece_by_piece.sums[names])) < 1e-28
 
 
 def test_sums_of_other_columns_and_infinite_numbers_are_refused() -> None:
