@@ -18,6 +18,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from predictors.metrics.partial_evaluation import PartialEvaluation, partial_eva
 
 RUNS = 10
 CELLS_OF_A_PART = 10_000
+MOST_IN_PARTS = 1_000_000
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
@@ -78,6 +80,8 @@ def measure(n_rows: int) -> dict[str, float]:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     assert len(table) == 9 * 6
     of_whole = {"rows": n_rows, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb(), "before_mb": before}
+    if n_rows > MOST_IN_PARTS:  # its parts lie in memory twice
+        return of_whole
     return of_whole | measure_parts(outcomes, forecast, baseline, table, names)
 
 
@@ -123,48 +127,67 @@ Memory is the peak of the whole process, with the tables that are evaluated.
 The bar is 3 s and 1 GB for a million rows.
 Time grows a little faster than rows (sorting and memory traffic).
 The peak is reached while the tables are made, before the call: evaluating needs less beside them than making them did.
-
+"""
+IN_PARTS = """
 ## In parts
 
 `partial_evaluation` of parts of {cells:,} cells, one after the other in the same process, then merged.
-The program checks that the table is that of `evaluate` to 1e-9.
+Made by `--in-parts`, {date}; the program checks that the table is that of `evaluate` to 1e-9.
 From a part come back the sums (54 rows of the table) and ids (8 bytes a query and a cell, to notice one in two parts).
 The two forecasts stay where they are made.
 
 | rows | parts | processor, s | µs per row | merge and finish, s | sums, kB a part | ids, kB | forecasts, kB |
 |---|---|---|---|---|---|---|---|
-{parts}
+{rows}
 """
 
 
-def main() -> None:
+def measure_all(sizes: Sequence[int]) -> list[dict[str, float]]:
     """Measure each size in its own process, so that peaks do not mix."""
+    found = []
+    for size in sizes:
+        command = [sys.executable, __file__, "--rows", str(size)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        found.append(json.loads(done.stdout))
+        print(found[-1], flush=True)
+    return found
+
+
+def whole_row(m: dict[str, float]) -> str:
+    """A row of the first table."""
+    return (
+        f"| {m['rows']:,} | {m['wall_s']:.2f} | {m['cpu_s']:.2f} | {m['cpu_s'] / m['rows'] * 1e6:.2f} | "
+        f"{m['peak_mb']:.0f} | {m['before_mb']:.0f} |"
+    )
+
+
+def parts_row(m: dict[str, float]) -> str:
+    """A row of the second table."""
+    return (
+        f"| {m['rows']:,} | {m['parts']} | {m['parts_cpu_s']:.2f} | {m['parts_cpu_s'] / m['rows'] * 1e6:.2f} | "
+        f"{m['merge_cpu_s']:.2f} | {m['sums_kb']:.0f} | {m['ids_kb']:.0f} | {m['forecasts_kb']:,.0f} |"
+    )
+
+
+def main() -> None:
+    """Measure and write the study, or only its second half."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int)
+    parser.add_argument(
+        "--in-parts", action="store_true", help="only the section on parts is measured and written anew"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/studies/evaluate-speed.md")
     args = parser.parse_args()
     if args.rows:
         print(json.dumps(measure(args.rows)))
         return
-    lines, in_parts = [], []
-    for size in SIZES:
-        done = subprocess.run(
-            [sys.executable, __file__, "--rows", str(size)], check=True, capture_output=True, text=True
-        )
-        m = json.loads(done.stdout)
-        lines.append(
-            f"| {size:,} | {m['wall_s']:.2f} | {m['cpu_s']:.2f} | {m['cpu_s'] / size * 1e6:.2f} | "
-            f"{m['peak_mb']:.0f} | {m['before_mb']:.0f} |"
-        )
-        in_parts.append(
-            f"| {size:,} | {m['parts']} | {m['parts_cpu_s']:.2f} | {m['parts_cpu_s'] / size * 1e6:.2f} | "
-            f"{m['merge_cpu_s']:.2f} | {m['sums_kb']:.0f} | {m['ids_kb']:.0f} | {m['forecasts_kb']:,.0f} |"
-        )
-        print(lines[-1], in_parts[-1], sep="\n", flush=True)
-    text = TEXT.format(
-        rows="\n".join(lines), parts="\n".join(in_parts), cells=CELLS_OF_A_PART, date=time.strftime("%Y-%m-%d")
-    )
-    args.out.write_text(text, "utf-8")
+    found = measure_all([size for size in SIZES if size <= MOST_IN_PARTS or not args.in_parts])
+    today = time.strftime("%Y-%m-%d")
+    whole = TEXT.format(rows="\n".join(map(whole_row, found)), date=today)
+    if args.in_parts:
+        whole = args.out.read_text("utf-8").split("\n## In parts\n")[0]
+    rows = "\n".join(parts_row(m) for m in found if "parts" in m)
+    args.out.write_text(whole + IN_PARTS.format(rows=rows, cells=CELLS_OF_A_PART, date=today), "utf-8")
 
 
 if __name__ == "__main__":
