@@ -6,18 +6,20 @@ from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.data_docs import write_data_docs
+from assets.data_docs import data_docs, write_data_docs
 from assets.engine import LocalEngine, Table
 from assets.reports import REPORTS, Report, trace_parts
 from assets.reports.routing import routing_report
 from assets.reports.run_sums import RunSums, run_sums
 from assets.reports.trace_parts import draw_queries
+from assets.resources import Workspace
 from tests.assets.report_traces import make_traces, price_file
 
 FIRST_DAY = pd.Timestamp("2026-09-01", tz="UTC").as_unit("us")
@@ -160,6 +162,21 @@ def test_data_docs_show_a_draw_of_all_days_in_which_no_key_is_there_twice(tmp_pa
     assert rows in validation.read_text("utf-8")
     results, _, _ = write_data_docs(traces.assign(output_tokens=-1), tmp_path / "bad")
     assert set(results.loc[~results["success"], "columns"]) >= {"output_tokens"}
+
+
+@pytest.mark.slow
+def test_data_docs_asset_reads_its_days_one_by_one_and_tells_how_many_rows_it_shows(tmp_path: Path) -> None:
+    @dg.asset
+    def request_traces() -> Table:
+        traces = make_traces(20).assign(started_at=FIRST_DAY, cost_usd=0.1, repeat_prob=1.0)
+        return Table((traces.head(40), traces.tail(20)))
+
+    needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
+    folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
+    done = dg.materialize_to_memory([request_traces, data_docs], resources={"workspace": Workspace(**folders)})
+    (event,) = done.asset_materializations_for_node("data_docs")
+    assert event.metadata["rows"].value == "60 of 60 requests"
+    assert event.metadata["unmet"].value == 0
 
 
 def test_listed_price_is_the_median_over_runs_not_over_prices() -> None:
