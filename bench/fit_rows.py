@@ -3,7 +3,7 @@
     python bench/fit_rows.py                            # 10^4 and 10^5 rows: minutes
     python bench/fit_rows.py --rows 1e4 1e5 5e5 2e6     # the default of FORETELL_LEARN_ROWS last
 
-Made-up examples as `assets.token_examples` makes them: 8 models, 5 benchmarks (40 cells), texts of some 40 words with
+Made-up examples as `assets.token_examples` makes them: 8 models, 5 benchmarks (40 cells), texts of 10 to 40 words with
 Zipf's frequencies, a third of the rows repeats of a query on any model, 2 % cut off. Every size is a process of its
 own with one thread. Times are CPU seconds of the stage itself, without those within it; memory is VmHWM.
 """
