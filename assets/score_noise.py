@@ -7,6 +7,8 @@ import pandas as pd
 
 __all__ = ["add_noise_floors"]
 
+REPLICATED = ",replicated"
+
 
 def add_noise_floors(table: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """Fill the floor of the mean absolute error in every segment of which all outcomes have a known noise.
@@ -26,7 +28,10 @@ def add_noise_floors(table: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFram
 
     out = table.copy()
     for at in out.index[out["metric"] == "mae"]:
-        rows = _rows_of(outcomes, str(out.loc[at, "segment"]))
+        segment = str(out.loc[at, "segment"])
+        if segment.endswith(REPLICATED):
+            continue  # repeats tell the floor there
+        rows = _rows_of(outcomes, segment)
         errors = rows["standard_error"].to_numpy(dtype="float64")
         if rows.empty or np.isnan(errors).any():
             continue

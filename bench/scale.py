@@ -45,7 +45,7 @@ SELECT 'gateway' AS source, printf('r%012d', i) AS request_id, NULL::VARCHAR AS 
        sha256(CAST(q AS VARCHAR)) AS query_id, {middle}
        TIMESTAMPTZ '{day} 00:00:00+00' + to_microseconds(CAST((i * 7919) % 86400000000 AS BIGINT)) AS started_at,
        'openai' AS provider, CASE WHEN q % 3 = 0 THEN 'gpt-5' ELSE 'gpt-5-mini' END AS model, {end}
-FROM (SELECT i, CASE WHEN i % 3 = 0 THEN (i * 2654435761) % ({n} / 6 + 1) ELSE {n} + i END AS q
+FROM (SELECT i, CASE WHEN i % 3 = 0 THEN (i * 2654435761) % ({n} // 6 + 1) ELSE {n} + i END AS q
       FROM range({start}, {stop}) t(i))
 """
 TOKENS = "CAST(20 + exp(5 + 1.2 * ((hash(q) % 1000) / 500.0 - 1) + .5 * ((hash(i) % 1000) / 500.0 - 1)) AS BIGINT)"

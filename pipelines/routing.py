@@ -47,9 +47,10 @@ def run_route(
         If the data set is unknown, the budget is missing or too small, or the data set has no scored run of a model.
     """
     from assets.reports.cost_of_pass import scored_runs
-    from assets.reports.routing import fit_router, usable_models
+    from assets.reports.routing import ROUTED, fit_router, usable_models
+    from assets.reports.trace_parts import draw_queries
     from assets.requests import read_requests
-    from assets.thinking_tokens import DATASETS, traces_of_dataset
+    from assets.thinking_tokens import DATASETS, lake_traces, traces_of_dataset
     from pipelines.reports import run_report
     from predictors.thinking_tokens.routing import assign_models
 
@@ -68,7 +69,13 @@ def run_route(
         say(problem)
     if requests.empty:
         raise InvalidInputError(f"{file}: no request is left to assign, {len(problems)} left out")
-    runs, reasons = scored_runs(traces_of_dataset(dataset, settings.sources), settings.price_file)
+    sources = settings.sources
+    traces = lake_traces(sources) if dataset == "lake" else traces_of_dataset(dataset, sources)
+    with settings.open_engine():
+        drawn = draw_queries(traces, ROUTED)
+    for line in drawn.reasons():
+        say(line)
+    runs, reasons = scored_runs(drawn.rows, settings.price_file)
     if runs.empty:
         raise InvalidInputError(" ".join(reasons))
     known = sorted(set(runs["model"]))

@@ -19,8 +19,8 @@ __all__ = ["ENGINES", "Engine", "EngineError", "LocalEngine", "current_engine", 
 T = TypeVar("T")
 R = TypeVar("R")
 ENGINES = ("local", "dask")
-ROWS_AT_ONCE = 4_000_000
-"""Rows of `group` that are held together; of more, the groups wait on disk."""
+BYTES_AT_ONCE = 256_000_000
+"""What `group` holds together before its functions see it; of more, the groups wait on disk."""
 
 
 class EngineError(ForecastError):
@@ -73,8 +73,8 @@ class LocalEngine:
     name = "local"
     n_workers = 1
 
-    def __init__(self, rows_at_once: int = ROWS_AT_ONCE) -> None:
-        self.rows_at_once = rows_at_once
+    def __init__(self, bytes_at_once: int = BYTES_AT_ONCE) -> None:
+        self.bytes_at_once = bytes_at_once
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """See `Engine.map`."""
@@ -89,17 +89,17 @@ class LocalEngine:
     def group(
         self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
     ) -> list[R]:
-        """See `Engine.group`; beyond `rows_at_once` the bundles wait in a temporary folder."""
+        """See `Engine.group`; beyond `bytes_at_once` the bundles wait in a temporary folder."""
         held: list[pd.DataFrame] = []
-        n_held = 0
+        n_bytes = 0
         for position, item in enumerate(items, start=1):
             held.append(read(item))
-            n_held += len(held[-1])
-            if n_held > self.rows_at_once:
-                n_bundles = 1 + n_held * len(items) // (position * self.rows_at_once)
+            n_bytes += int(held[-1].memory_usage(index=False).sum())
+            if n_bytes > self.bytes_at_once:
+                n_bundles = 1 + n_bytes * len(items) // (position * self.bytes_at_once)
                 frames = chain(_given_up(held), (read(item) for item in items[position:]))
                 return _group_on_disk(frames, by, function, n_bundles)
-        return [function(pd.concat(held, ignore_index=True))] if n_held else []
+        return [function(pd.concat(held, ignore_index=True))] if n_bytes else []
 
 
 def _given_up(held: list[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
     from predictors.thinking_tokens.routing import SuccessForecaster
 
-__all__ = ["SPEC", "Router", "fit_router", "routing_report", "routing_report_asset"]
+__all__ = ["ROUTED", "SPEC", "Router", "fit_router", "routing_report", "routing_report_asset"]
 
 BUDGETS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 MIN_COVERAGE = 0.95
 MAX_CENSORED = 0.2
 MIN_QUERIES = 50
 N_BOOTSTRAP = 1000
+ROUTED = [*PRICING, "reasoning_effort"]
+"""What a router is learnt from."""
 Floats = NDArray[np.float64]
 
 
@@ -121,7 +123,7 @@ def routing_report(
 
     Texts must be here to be learnt from: of more than about `max_rows` runs, those of some queries are drawn.
     """
-    drawn = draw_queries(traces, [*PRICING, "reasoning_effort"], max_rows=max_rows)
+    drawn = draw_queries(traces, ROUTED, max_rows=max_rows)
     runs, reasons = scored_runs(drawn.rows, price_file)
     reasons = [*drawn.reasons(), *reasons]
     if runs.empty:

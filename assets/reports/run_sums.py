@@ -6,6 +6,7 @@ runs of a query then is that of all parts, so reports are the same however the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 
 from assets.engine import Table
 from assets.reports.report import price_runs, priced_reasons, score_reasons
-from assets.reports.trace_parts import TracePart, trace_parts
+from assets.reports.trace_parts import ROWS_IN_RUN, TracePart, drawn_reasons, drawn_share, trace_parts
 
 __all__ = ["PRICING", "RunSums", "run_sums"]
 
@@ -45,21 +46,26 @@ class RunSums:
         Index `LISTED`; `runs` and `scored_runs` at each listed price.
     models : DataFrame
         Index model; counts of runs that are kept, left out and why, dollars of thinking, the first provider by name.
+    n_drawn, n_there : int
+        Runs that were added up, and those of all queries.
     """
 
     queries: pd.DataFrame
     listed: pd.DataFrame
     models: pd.DataFrame
+    n_drawn: int
+    n_there: int
 
-    def merge(self, other: RunSums) -> RunSums:
-        """Sums of both parts; they may share queries, not runs."""
-        queries, listed = (
-            pd.concat(pair).groupby(level=names, dropna=False).sum()
-            for pair, names in (((self.queries, other.queries), QUERY), ((self.listed, other.listed), LISTED))
-        )
-        both = pd.concat([self.models, other.models])
-        counts = both.drop(columns="provider").groupby(level="model").sum()
-        return RunSums(queries, listed, counts.assign(provider=both.groupby(level="model")["provider"].min()))
+    @classmethod
+    def merged(cls, parts: Sequence[RunSums]) -> RunSums:
+        """Sums of all parts; they may share queries, not runs."""
+        queries = _added([part.queries for part in parts], QUERY)
+        listed = _added([part.listed for part in parts], LISTED)
+        models = pd.concat([part.models for part in parts])
+        counts = models.drop(columns="provider").groupby(level="model").sum()
+        providers = models.groupby(level="model")["provider"].min()
+        n_drawn, n_there = sum(part.n_drawn for part in parts), sum(part.n_there for part in parts)
+        return cls(queries, listed, counts.assign(provider=providers), n_drawn, n_there)
 
     def priced(self) -> pd.DataFrame:
         """One row per query and model with a price: means over its runs, columns `QUERY`, `PRICED`, `bare_usd`."""
@@ -79,22 +85,28 @@ class RunSums:
         return counts.groupby(by)[["listed_usd_per_mtok", "n"]].apply(_weighted_median)
 
     def reasons(self) -> list[str]:
-        """Which models are left out for want of a price, and why."""
-        return priced_reasons(self.models)
+        """What was drawn, and which models are left out for want of a price, and why."""
+        return [*drawn_reasons(self.n_drawn, self.n_there), *priced_reasons(self.models)]
 
     def reasons_scored(self) -> list[str]:
         """The same, and how many runs have no score."""
         return [*self.reasons(), *score_reasons(int(self.models["unscored"].sum()), int(self.models["kept"].sum()))]
 
 
-def run_sums(traces: pd.DataFrame | Table, price_file: Path | None) -> RunSums:
-    """Price the runs of `request_traces` and add them up, wherever the engine is; keys count once over all days."""
+def run_sums(traces: pd.DataFrame | Table, price_file: Path | None, *, max_rows: int = ROWS_IN_RUN) -> RunSums:
+    """Price the runs of `request_traces` and add them up, wherever the engine is; keys count once over all days.
+
+    The sums are kept by query, for models are compared on the queries that they share; so of more than about
+    `max_rows` runs, those of some queries are drawn.
+    """
     engine, parts = trace_parts(traces)
-    return engine.fold(partial(_sums_of_part, price_file=price_file), parts, RunSums.merge)
+    work = partial(_sums_of_part, price_file=price_file, share=drawn_share(traces, max_rows))
+    return RunSums.merged(engine.map(work, parts))
 
 
-def _sums_of_part(part: TracePart, price_file: Path | None) -> RunSums:
-    runs = price_runs(part.read(PRICING), price_file)
+def _sums_of_part(part: TracePart, price_file: Path | None, share: float) -> RunSums:
+    drawn, n_there = part.draw(PRICING, share)
+    runs = price_runs(drawn, price_file)
     counts = pd.DataFrame(
         {
             "model": runs["model"], "runs": 1, "estimated": runs["is_estimated"],
@@ -132,7 +144,13 @@ def _sums_of_part(part: TracePart, price_file: Path | None) -> RunSums:
         }
     )
     listed = runs.assign(runs=1, scored_runs=scored.astype("int64"))[[*LISTED, "runs", "scored_runs"]]
-    return RunSums(columns[kept].groupby(QUERY).sum(), listed[kept].groupby(LISTED).sum(), models)
+    return RunSums(columns[kept].groupby(QUERY).sum(), listed[kept].groupby(LISTED).sum(), models, len(drawn), n_there)
+
+
+def _added(tables: Sequence[pd.DataFrame], by: list[str]) -> pd.DataFrame:
+    # As columns: indexes of several levels are joined one table after the other, each time over all that came before.
+    rows = pd.concat([table.reset_index() for table in tables], ignore_index=True)
+    return rows.groupby(by, dropna=False).sum()
 
 
 def _weighted_median(counts: pd.DataFrame) -> float:

@@ -15,7 +15,16 @@ from assets.across_days import repeated_keys
 from assets.draw import is_drawn
 from assets.engine import Engine, LocalEngine, Part, Table, current_engine, read_part
 
-__all__ = ["ROWS_IN_RUN", "Drawn", "TracePart", "draw_queries", "merge_groups", "trace_parts"]
+__all__ = [
+    "ROWS_IN_RUN",
+    "Drawn",
+    "TracePart",
+    "draw_queries",
+    "drawn_reasons",
+    "drawn_share",
+    "merge_groups",
+    "trace_parts",
+]
 
 ROWS_IN_RUN = 1_000_000
 """Requests that a report holds at once where it must hold any; of more, some queries are drawn."""
@@ -46,6 +55,11 @@ class TracePart:
         """The other rows."""
         frame = read_part(self.part, columns)
         return frame.drop(index=frame.index[self.repeated])
+
+    def draw(self, columns: Sequence[str], share: float) -> tuple[pd.DataFrame, int]:
+        """Those of them whose query is drawn, and how many there are; `query_id` must be among the columns."""
+        frame = self.read(columns)
+        return frame[is_drawn(frame["query_id"], share)], len(frame)
 
 
 def trace_parts(traces: pd.DataFrame | Table) -> tuple[Engine, list[TracePart]]:
@@ -81,10 +95,21 @@ class Drawn:
 
     def reasons(self) -> list[str]:
         """A sentence on what was drawn; none where that is everything."""
-        if len(self.rows) == self.n_there:
-            return []
-        drawn = f"{len(self.rows):,} of {self.n_there:,} requests"
-        return [f"Drawn are {drawn}: all requests of some queries, which a hash chooses."]
+        return drawn_reasons(len(self.rows), self.n_there)
+
+
+def drawn_reasons(n_drawn: int, n_there: int) -> list[str]:
+    """A sentence on how many requests were drawn; none where all were."""
+    if n_drawn == n_there:
+        return []
+    drawn = f"{n_drawn:,} of {n_there:,} requests"
+    return [f"Drawn are {drawn}: all requests of some queries, which a hash chooses."]
+
+
+def drawn_share(traces: pd.DataFrame | Table, max_rows: int) -> float:
+    """What share of the queries to draw so that about `max_rows` requests come."""
+    n_rows = len(traces) if isinstance(traces, pd.DataFrame) else traces.n_rows
+    return min(1.0, max_rows / max(n_rows, 1))
 
 
 def draw_queries(traces: pd.DataFrame | Table, columns: Sequence[str], *, max_rows: int = ROWS_IN_RUN) -> Drawn:
@@ -103,15 +128,8 @@ def draw_queries(traces: pd.DataFrame | Table, columns: Sequence[str], *, max_ro
     max_rows : int, optional
     """
     engine, parts = trace_parts(traces)
-    n_rows = len(traces) if isinstance(traces, pd.DataFrame) else traces.n_rows
     wanted = list(dict.fromkeys([*columns, *ORDER, "query_id"]))
-    work = partial(_drawn_of_part, columns=wanted, share=min(1.0, max_rows / max(n_rows, 1)))
-    found = engine.map(work, parts)
+    found = engine.map(partial(TracePart.draw, columns=wanted, share=drawn_share(traces, max_rows)), parts)
     frames = [frame for frame, _ in found]
     whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
     return Drawn(whole.sort_values(ORDER, kind="stable", ignore_index=True), sum(n for _, n in found))
-
-
-def _drawn_of_part(part: TracePart, columns: Sequence[str], share: float) -> tuple[pd.DataFrame, int]:
-    frame = part.read(columns)
-    return frame[is_drawn(frame["query_id"], share)], len(frame)

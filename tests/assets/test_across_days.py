@@ -85,13 +85,13 @@ def test_a_repeated_request_is_no_replicate(tmp_path: Path) -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(cuts=st.lists(st.integers(0, 60), max_size=5), rows_at_once=st.sampled_from([20, 10_000]), data=st.data())
-def test_examples_do_not_depend_on_how_traces_are_cut(traces: pd.DataFrame, cuts, rows_at_once: int, data) -> None:
+@given(cuts=st.lists(st.integers(0, 60), max_size=5), bytes_at_once=st.sampled_from([320, 160_000]), data=st.data())
+def test_examples_do_not_depend_on_how_traces_are_cut(traces: pd.DataFrame, cuts, bytes_at_once: int, data) -> None:
     order = data.draw(st.permutations(range(len(cuts) + 1)))
     ends = [0, *sorted(cuts), len(traces)]
     parts = [traces.iloc[a:b].reset_index(drop=True) for a, b in pairwise(ends)]
     table = Table(tuple(parts[i] for i in order))
-    found = token_examples(table, engine=LocalEngine(rows_at_once=rows_at_once))
+    found = token_examples(table, engine=LocalEngine(bytes_at_once=bytes_at_once))
     pd.testing.assert_frame_equal(found, examples_from_traces(traces))
 
 

@@ -246,6 +246,17 @@ def test_a_floor_is_filled_where_the_noise_of_every_score_is_known(one_unknown: 
     assert np.isnan(filled["all"]) == one_unknown
 
 
+def test_a_segment_of_repeated_cells_keeps_its_own_floor() -> None:
+    examples = examples_from_scores(prepare_tables(*_tables())).drop(columns="split")
+    again = examples.head(10).assign(replicate=1, value=lambda rows: rows["value"] + 1.0)
+    both = pd.concat([examples.assign(replicate=0), again], ignore_index=True)
+    quantiles = pd.DataFrame({0.5: 50.0}, index=examples["cell_id"])
+    table = evaluate(both, quantiles, predictor="p", family="f", dataset="d", split="s", metrics=("mae",))
+    before, filled = (t.set_index("segment") for t in (table, add_noise_floors(table, both)))
+    assert filled.loc["all", "floor_source"] == "model"
+    pd.testing.assert_series_equal(filled.loc["all,replicated"], before.loc["all,replicated"])
+
+
 def test_the_future_is_whole_leak_groups_and_the_past_ends_before_it() -> None:
     examples = examples_from_scores(prepare_tables(*_tables(n_benchmarks=40)))
     past, future = time_forward(examples)

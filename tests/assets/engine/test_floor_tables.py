@@ -59,12 +59,12 @@ def test_a_column_of_one_value_makes_no_segment(examples: pd.DataFrame) -> None:
 
 
 @settings(max_examples=5, deadline=None)
-@given(seed=st.integers(0, 999), n_parts=st.integers(1, 7), rows_at_once=st.sampled_from([500, 10_000]))
-def test_table_does_not_depend_on_how_rows_are_cut(examples, seed: int, n_parts: int, rows_at_once: int) -> None:
+@given(seed=st.integers(0, 999), n_parts=st.integers(1, 7), bytes_at_once=st.sampled_from([50_000, 10_000_000]))
+def test_table_does_not_depend_on_how_rows_are_cut(examples, seed: int, n_parts: int, bytes_at_once: int) -> None:
     rng = np.random.default_rng(seed)
     shuffled = examples.sample(frac=1, random_state=seed)
     cut = Table(tuple(part for _, part in shuffled.groupby(rng.integers(0, n_parts, len(examples)))))
-    found = floor_table(PIPELINE, cut, dataset="made up", engine=LocalEngine(rows_at_once))
+    found = floor_table(PIPELINE, cut, dataset="made up", engine=LocalEngine(bytes_at_once))
     pd.testing.assert_frame_equal(found, floor_table(PIPELINE, examples, dataset="made up"), rtol=1e-12)
 
 

@@ -20,10 +20,10 @@ def frame(n: int, seed: int = 0) -> pd.DataFrame:
 
 
 @settings(max_examples=30, deadline=None)
-@given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6), rows_at_once=st.sampled_from([1, 7, 1000]))
-def test_group_brings_equal_keys_together_and_loses_nothing(sizes: list[int], rows_at_once: int) -> None:
+@given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6), bytes_at_once=st.sampled_from([16, 112, 16_000]))
+def test_group_brings_equal_keys_together_and_loses_nothing(sizes: list[int], bytes_at_once: int) -> None:
     frames = [frame(n, seed) for seed, n in enumerate(sizes)]
-    bundles = LocalEngine(rows_at_once).group(lambda i: frames[i], range(len(frames)), "key", lambda bundle: bundle)
+    bundles = LocalEngine(bytes_at_once).group(lambda i: frames[i], range(len(frames)), "key", lambda bundle: bundle)
     keys = [set(bundle["key"]) for bundle in bundles]
     assert sum(map(len, keys)) == len(set().union(*keys))
     assert all(len(bundle) for bundle in bundles)
@@ -42,7 +42,7 @@ def test_group_beyond_what_is_held_goes_over_the_disk_and_leaves_nothing_there(
         seen.append(len(list(tmp_path.glob("foretell-group-*/*/*.parquet"))))
         return len(bundle)
 
-    sizes = LocalEngine(rows_at_once=50).group(lambda seed: frame(40, seed), range(5), "key", look)
+    sizes = LocalEngine(bytes_at_once=50 * 16).group(lambda seed: frame(40, seed), range(5), "key", look)
     assert sum(sizes) == 200
     assert min(seen) > 5
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 
 import dagster as dg
@@ -58,7 +57,7 @@ def cut(traces: pd.DataFrame, n_parts: int, seed: int) -> list[pd.DataFrame]:
 @given(n_parts=st.integers(1, 6), seed=st.integers(0, 999))
 def test_sums_of_parts_are_those_of_the_whole(traces, prices: Path, n_parts: int, seed: int) -> None:
     whole = run_sums(traces, prices)
-    merged = reduce(RunSums.merge, [run_sums(part, prices) for part in cut(traces, n_parts, seed)])
+    merged = RunSums.merged([run_sums(part, prices) for part in cut(traces, n_parts, seed)])
     counts = ["runs", "bare_runs", "scored_runs", "thinking", "answer", "passed"]  # whole numbers: to the last bit
     pd.testing.assert_frame_equal(merged.queries[counts], whole.queries[counts], rtol=0, atol=0)
     pd.testing.assert_frame_equal(merged.queries, whole.queries, rtol=1e-12)
@@ -97,7 +96,7 @@ def test_sums_of_groups_that_wait_on_disk_are_added_up(
     traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = REPORTS[name].make(traces, prices)
-    monkeypatch.setattr(trace_parts, "current_engine", lambda: LocalEngine(rows_at_once=60))
+    monkeypatch.setattr(trace_parts, "current_engine", lambda: LocalEngine(bytes_at_once=6_000))
     assert_same(REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices), expected)
 
 
@@ -113,6 +112,17 @@ def test_a_request_that_comes_again_teaches_the_router_once(many_queries, prices
     later = many_queries.head(200).assign(started_at=FIRST_DAY + pd.Timedelta(days=2), score=0.0)
     found = routing_report(Table((many_queries, later)), prices)
     assert_same(found, routing_report(many_queries, prices))
+
+
+def test_sums_rest_on_whole_queries_that_are_drawn_and_say_so(traces, prices: Path) -> None:
+    drawn = draw_queries(traces, list(traces.columns), max_rows=len(traces) // 2)
+    assert 0 < len(drawn.rows) < len(traces)
+    found = run_sums(Table(tuple(cut(traces, 3, 0))), prices, max_rows=len(traces) // 2)
+    expected = run_sums(drawn.rows, prices)
+    pd.testing.assert_frame_equal(found.queries, expected.queries, rtol=1e-12)
+    pd.testing.assert_frame_equal(found.models, expected.models, rtol=1e-12)
+    assert found.reasons() == [*drawn.reasons(), *expected.reasons()]
+    assert len(drawn.reasons()) == 1
 
 
 # -- what is drawn -------------------------------------------------------------------------------------
@@ -185,6 +195,6 @@ def test_listed_price_is_the_median_over_runs_not_over_prices() -> None:
         .assign(scored_runs=[0, 1, 1])
         .set_index(["benchmark", "model", "listed_usd_per_mtok"])
     )
-    sums = RunSums(pd.DataFrame(), counts, pd.DataFrame())
+    sums = RunSums(pd.DataFrame(), counts, pd.DataFrame(), n_drawn=4, n_there=4)
     assert sums.listed_prices(["model"]).loc["m"] == np.median([1.0, 2.0, 2.0, 9.0])
     assert sums.listed_prices(["model"], "scored_runs").loc["m"] == np.median([2.0, 9.0])
