@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ pytest.importorskip("distributed")
 from assets import family
 from assets.across_days import repeated_requests, rules_across_days
 from assets.bulk_curation import curate_landed_days
-from assets.datasets import TRACE_DATASETS, load_traces
+from assets.datasets import load_traces
 from assets.engine import LocalEngine, Table, open_engine
 from assets.engine.boosting import DaskTrainer
 from assets.engine.on_dask import DaskEngine
@@ -30,50 +29,19 @@ from predictors.thinking_tokens.cost import price_requests
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DaskEngine]:
-    with open_engine("dask") as engine:
-        assert isinstance(engine, DaskEngine)
-        yield engine
-
-
-@pytest.fixture(
-    scope="module",
-    params=[name if name == "starter" else pytest.param(name, marks=pytest.mark.mirror) for name in TRACE_DATASETS],
-)
-def traces(request: pytest.FixtureRequest, starter_traces: Path, tmp_path_factory) -> pd.DataFrame:
-    mirror = None if request.param == "starter" else str(request.getfixturevalue("mirror"))
-    return load(request.param, starter_traces, tmp_path_factory.mktemp("cache"), mirror)
-
-
-def load(name: str, starter: Path, cache: Path = Path(), mirror: str | None = None) -> pd.DataFrame:
-    price = partial(price_requests, price_file=None)
-    return load_traces(name, starter=starter, cache=cache, mirror=mirror, price=price).traces
-
-
-def cut(traces: pd.DataFrame, n_parts: int, folder: Path) -> Table:
-    """Traces as files of rows drawn at random: replicates lie in different files."""
-    places = np.random.default_rng(0).integers(0, n_parts, len(traces))
-    for place, part in traces.groupby(places):
-        part.to_parquet(folder / f"{place}.parquet", index=False)
-    return Table.under(folder)
-
-
-def test_examples_and_floors_are_the_same(engine: DaskEngine, traces: pd.DataFrame, tmp_path: Path) -> None:
+def test_examples_and_floors_are_the_same(cluster: DaskEngine, traces: pd.DataFrame, parts: Table) -> None:
     expected = examples_from_traces(traces)
-    examples = token_examples(cut(traces, 5, tmp_path), engine=engine)
+    examples = token_examples(parts, engine=cluster)
     pd.testing.assert_frame_equal(examples, expected)
-    floors = floor_table(PIPELINE, examples, dataset="any", engine=engine)
+    floors = floor_table(PIPELINE, examples, dataset="any", engine=cluster)
     of_whole = floor_table(PIPELINE, expected, dataset="any", engine=LocalEngine())
     pd.testing.assert_frame_equal(floors, of_whole, rtol=1e-12)
 
 
-def test_rules_across_days_are_the_same(engine: DaskEngine, traces: pd.DataFrame, tmp_path: Path) -> None:
+def test_rules_across_days_are_the_same(cluster: DaskEngine, traces: pd.DataFrame, parts: Table) -> None:
     again = traces.head(50).assign(started_at=pd.Timestamp("2027-01-01", tz="UTC").as_unit("us"))
-    cut(traces, 3, tmp_path)
-    again.to_parquet(tmp_path / "late.parquet", index=False)
-    table = Table.under(tmp_path)
-    here, there = rules_across_days(table, LocalEngine()), rules_across_days(table, engine)
+    table = Table((*parts.parts, again))
+    here, there = rules_across_days(table, LocalEngine()), rules_across_days(table, cluster)
     assert len(here.repeated) == 50
     pd.testing.assert_frame_equal(here.repeated, there.repeated, check_dtype=False)
     pd.testing.assert_frame_equal(here.replicates, there.replicates, check_dtype=False)
@@ -81,7 +49,7 @@ def test_rules_across_days_are_the_same(engine: DaskEngine, traces: pd.DataFrame
 
 
 def test_days_curated_on_the_cluster_are_those_of_this_process(
-    engine: DaskEngine, starter_traces: Path, tmp_path: Path
+    cluster: DaskEngine, starter_traces: Path, tmp_path: Path
 ) -> None:
     ingest([starter_traces], tmp_path / "landing", source="starter")
     raw = next((tmp_path / "landing").glob("*/rows-*.parquet"))
@@ -98,15 +66,19 @@ def test_days_curated_on_the_cluster_are_those_of_this_process(
 
 
 def test_evaluation_agrees_within_three_per_cent_when_the_cluster_trains(
-    engine: DaskEngine, starter_traces: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: DaskEngine, starter_traces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The trees are not the same: each worker bins its own rows and leaves average over workers. The errors are.
     monkeypatch.setattr(family, "CELLS_IN_PARTS", 1)
-    examples = examples_from_traces(load("starter", starter_traces))
+    price = partial(price_requests, price_file=None)
+    traces = load_traces(
+        "starter", starter=starter_traces, cache=starter_traces.parent, mirror=None, price=price
+    ).traces
+    examples = examples_from_traces(traces)
     small = partial(PIPELINE.predictor, n_estimators=20, n_components=20, refit=False)
     pipeline = family.FamilyPipeline(**{**vars(PIPELINE), "predictor": small, "segments": ()})
     tables = {}
-    for name, trainer in (("dask", DaskTrainer(engine, min_rows=0)), ("local", None)):
+    for name, trainer in (("dask", DaskTrainer(cluster, min_rows=0)), ("local", None)):
         with boosted_by(trainer or train_here), open_engine("dask" if trainer else "local"):
             fitted = family.fit_family(pipeline, examples)
             tables[name] = family.evaluate_family(pipeline, fitted, examples, dataset="any")
@@ -123,9 +95,9 @@ def test_evaluation_agrees_within_three_per_cent_when_the_cluster_trains(
     np.testing.assert_allclose(*floors, rtol=1e-9)
 
 
-def test_servers_of_the_cluster_listen_on_loopback_only(engine: DaskEngine) -> None:
-    engine.map(abs, [1])
-    pids = {str(pid) for pid in engine.client.run(os.getpid).values()}
+def test_servers_of_the_cluster_listen_on_loopback_only(cluster: DaskEngine) -> None:
+    cluster.map(abs, [1])
+    pids = {str(pid) for pid in cluster.client.run(os.getpid).values()}
     for pid in pids:
         inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
         for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]:
