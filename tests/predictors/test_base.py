@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from predictors.base import EVALUATION_LEVELS, LEVELS, check_levels, load_predictor
 from predictors.errors import DatasetError, InvalidInputError, NotFittedError
@@ -55,6 +56,19 @@ def test_misaligned_inputs_are_refused_by_name() -> None:
         GlobalBaseline().fit(X, Y, groups=pd.Series(["g"] * 29, index=X.index[1:]))
     with pytest.raises(InvalidInputError, match="`y` must be a Series"):
         GlobalBaseline().fit(X, Y.to_numpy())  # type: ignore[arg-type]
+
+
+def test_a_fit_sums_on_one_thread_so_that_it_is_the_same_on_any_number_of_cores() -> None:
+    seen: list[int] = []
+
+    class Watched(GlobalBaseline):
+        def _fit(self, *args) -> None:
+            seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+            super()._fit(*args)
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        Watched().fit(X, Y)
+    assert set(seen) == {1}
 
 
 def test_lower_bounds_alone_cannot_be_learnt_from() -> None:
