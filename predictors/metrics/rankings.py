@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+TIE = 1e-9
+"""Relative difference of means up to which they count as equal: sums in another order differ in the last digits."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,11 @@ def rank_reversals(
     i, j = _pairs(listed)
     mean = y.mean(axis=0)
     log_ratio = np.log(mean[i] / mean[j])
+    log_ratio[np.abs(log_ratio) < TIE] = 0.0
     g = y[:, i] / mean[i] - y[:, j] / mean[j]
     error = g.std(axis=0, ddof=1) / np.sqrt(len(y))
     certain = np.where(log_ratio == 0, 0.0, np.copysign(np.inf, log_ratio))
-    z = np.divide(log_ratio, error, out=certain, where=error > 0)
+    z = np.divide(log_ratio, error, out=certain, where=error > TIE)
     p_value = 2 * stats.norm.sf(np.abs(z))
     confirmed = _benjamini_hochberg(p_value, false_discovery_rate)
     status = np.where(~confirmed, "unresolved", np.where(z > 0, "reversed", "as listed"))
@@ -251,8 +254,9 @@ def _undominated(cost: Floats, score: Floats) -> NDArray[np.bool_]:
     """Per row, models that no other dominates, shapes (n_draws, n_models)."""
     on = np.ones(cost.shape, dtype=bool)
     for k in range(cost.shape[1]):
-        as_good = (cost <= cost[:, k : k + 1]) & (score >= score[:, k : k + 1])
-        better = (cost < cost[:, k : k + 1]) | (score > score[:, k : k + 1])
+        own_cost, own_score = cost[:, k : k + 1], score[:, k : k + 1]
+        as_good = (cost <= own_cost + TIE * np.abs(own_cost)) & (score >= own_score - TIE * np.abs(own_score))
+        better = (cost < own_cost - TIE * np.abs(own_cost)) | (score > own_score + TIE * np.abs(own_score))
         on[:, k] = ~(as_good & better).any(axis=1)
     return on
 
@@ -292,4 +296,4 @@ def _bootstrap_shares(
 ) -> Floats:
     weights = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1 / len(y)), size=n)
     means = weights @ y
-    return np.asarray(np.mean(means[:, np.asarray(i)] > means[:, np.asarray(j)], axis=1))
+    return np.asarray(np.mean(means[:, np.asarray(i)] > means[:, np.asarray(j)] * (1 + TIE), axis=1))

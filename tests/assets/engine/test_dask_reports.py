@@ -23,7 +23,7 @@ def prices(traces: pd.DataFrame, tmp_path_factory) -> Path | None:
     if traces["cost_usd"].notna().any():
         return None
     lines = [
-        f"  - {{model: {model}, input_usd_per_mtok: {1 + n}, output_usd_per_mtok: {10 - n}}}"
+        f"  - {{model: {model}, input_usd_per_mtok: {1 + n}, output_usd_per_mtok: {1 + 5 * n % 17}}}"
         for n, model in enumerate(sorted(set(traces["model"])))
     ]
     path = tmp_path_factory.mktemp("prices") / "prices.yaml"

@@ -107,6 +107,23 @@ def test_cost_of_pass_on_paper_and_without_any_pass() -> None:
         cost_of_pass(runs.assign(passed=0.5))
 
 
+def test_what_differs_in_the_last_digits_alone_is_a_tie() -> None:
+    # Sums of the same numbers in another order: as long a list of days in another order makes them.
+    rng = np.random.default_rng(0)
+    costs = pd.DataFrame({"a": rng.uniform(1, 2, 40)}).assign(b=lambda c: c["a"], c=3.0)
+    scores = pd.DataFrame({"a": rng.integers(0, 2, 40).astype(float)}).assign(b=lambda s: s["a"], c=0.0)
+    prices = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0})
+    for noise in (costs, scores):
+        rounded = 1 + np.finfo(float).eps * rng.choice([-1, 0, 1], noise.shape)
+        shaken = noise * rounded
+        pair = (shaken, scores) if noise is costs else (costs, shaken)
+        expected, found = frontier_membership(costs, scores), frontier_membership(*pair)
+        pd.testing.assert_series_equal(found["probability"], expected["probability"], rtol=0, atol=0)
+        plain, again = rank_reversals(costs, prices), rank_reversals(pair[0], prices)
+        assert (again.raw_share, again.ci_lower, again.ci_upper) == (plain.raw_share, plain.ci_lower, plain.ci_upper)
+        assert again.pairs["status"].tolist() == plain.pairs["status"].tolist()
+
+
 def test_frontier_membership_of_clear_and_tied_models() -> None:
     rng = np.random.default_rng(5)
     costs = pd.DataFrame(np.array([1.0, 2.0, 2.5, 1.0]) * np.exp(rng.normal(0, 0.1, (200, 4))), columns=list("abcd"))
