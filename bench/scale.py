@@ -168,9 +168,9 @@ def slope(rows: pd.Series, seconds: pd.Series) -> tuple[float, float, float]:
     return float(fit.slope), float(fit.slope - half), float(fit.slope + half)
 
 
-def measure(args: argparse.Namespace) -> pd.DataFrame:
+def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per engine and size, each measured in a process of its own on files that the engines share."""
-    measured = []
+    measured: list[dict[str, Any]] = []
     for n in sorted({*map(int, args.rows), *map(int, args.dask_rows)}):
         with tempfile.TemporaryDirectory(dir=os.environ.get("FORETELL_BENCH_FOLDER")) as name:
             folder = Path(name)
@@ -187,9 +187,8 @@ def measure(args: argparse.Namespace) -> pd.DataFrame:
                 if done.returncode:
                     sys.exit(done.stderr[-3000:])
                 measured.append({**json.loads(done.stdout.splitlines()[-1]), **told})
-                shown = {k: round(v, 2) if isinstance(v, float) else v for k, v in measured[-1].items()}
-                print(json.dumps(shown), flush=True)
-    return pd.DataFrame(measured)
+                print(json.dumps(measured[-1]), flush=True)
+    return measured
 
 
 def stages_table(measured: pd.DataFrame) -> str:
@@ -211,20 +210,22 @@ def stages_table(measured: pd.DataFrame) -> str:
 def slopes_table(measured: pd.DataFrame) -> str:
     """How CPU seconds grow, and rows per second at the largest size."""
     lines = [
-        "| engine | stage | sizes | slope | microseconds of CPU a row | rows per CPU second | rows per second |",
-        "|---|---|---|---|---|---|---|",
+        "| engine | stage | sizes | slope | µs of CPU a row | a further row | rows per CPU second | rows a second |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for engine in ("local", "dask", "duckdb"):
         for stage in STAGES if engine != "duckdb" else ["keys"]:
             part = measured[(measured["engine"] == engine) & measured[f"{stage}_cpu_s"].notna()]
-            if part.empty:
+            if len(part) < 2:
                 continue
             rows = part[f"{stage}_rows" if stage in ("night", "curate") else "rows"].drop_duplicates()
             cpu, wall = part.loc[rows.index, f"{stage}_cpu_s"], part.loc[rows.index, f"{stage}_s"]
             value, lower, upper = slope(rows, cpu)
             n, used, took = float(rows.iloc[-1]), float(cpu.iloc[-1]), float(wall.iloc[-1])
+            ends = "" if np.isnan(lower) else f" [{lower:.2f}, {upper:.2f}]"
+            further = (used - cpu.iloc[-2]) / (n - rows.iloc[-2]) * 1e6
             lines.append(
-                f"| {engine} | {stage} | {len(rows)} | {value:.2f} [{lower:.2f}, {upper:.2f}] | {used / n * 1e6:.2f} | "
+                f"| {engine} | {stage} | {len(rows)} | {value:.2f}{ends} | {used / n * 1e6:.2f} | {further:.2f} | "
                 f"{n / used:,.0f} | {n / took:,.0f} |"
             )
     return "\n".join(lines)
@@ -268,7 +269,8 @@ Peak memory is that of the run's own process; beside it the largest of two worke
 
 ## Growth
 
-Slope of log CPU seconds on log rows with its 95 % t interval: 1 is linear. Rates are those of the largest size.
+Slope of log CPU seconds on log rows with its 95 % t interval: 1 is linear, and fixed costs at small sizes make it less.
+Rates are those of the largest size; a further row costs what lies between the two largest sizes.
 
 {slopes}
 
@@ -295,7 +297,7 @@ def main() -> None:
         print(json.dumps(peer(folder) if engine == "duckdb" else one(engine, folder, n, n <= args.report_rows)))
         return
     load = os.getloadavg()[0]
-    measured = measure(args)
+    measured = pd.DataFrame(measure(args))
     for stage in STAGES:
         for kind in ("s", "cpu_s"):
             measured[f"{stage}_{kind}"] = measured.get(f"{stage}_{kind}", float("nan"))
