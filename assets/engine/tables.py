@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -73,12 +74,8 @@ def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """
     if isinstance(part, pd.DataFrame):
         return part if columns is None else part[list(columns)]
-    try:
+    with _damage_told(part):
         return pd.read_parquet(part, columns=None if columns is None else list(columns))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{part}: damaged, parquet cannot read it ({error}); curate the day again") from error
 
 
 def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
@@ -89,9 +86,21 @@ def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
 
 def _footer(path: str, read: Callable[[Any], Any]) -> Any:
     """What the end of a parquet file says of it."""
-    if "://" not in path:
-        return read(path)
-    import fsspec
+    with _damage_told(path):
+        if "://" not in path:
+            return read(path)
+        import fsspec
 
-    with fsspec.open(path) as file:
-        return read(file)
+        with fsspec.open(path) as file:
+            return read(file)
+
+
+@contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    """Name the file that parquet cannot read, and the remedy."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: damaged, parquet cannot read it ({error}); curate the day again") from error

@@ -81,10 +81,11 @@ def test_a_part_may_be_an_address_that_fsspec_knows() -> None:
     pd.testing.assert_frame_equal(table.collect(), frame(5))
 
 
-def test_a_damaged_part_names_its_file_and_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ask", [read_part, lambda path: Table((path,)).n_rows, lambda path: Table((path,)).columns])
+def test_a_damaged_part_names_its_file_and_remedy(tmp_path: Path, ask) -> None:
     (tmp_path / "2026-01-01.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DatasetError, match=r"2026-01-01.parquet: damaged.*curate the day again"):
-        read_part(str(tmp_path / "2026-01-01.parquet"))
+        ask(str(tmp_path / "2026-01-01.parquet"))
 
 
 @pytest.mark.parametrize(("n", "parts", "sizes"), [(7, 3, [2, 2, 3]), (2, 5, [1, 1]), (0, 4, [0])])
