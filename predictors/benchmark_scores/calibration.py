@@ -48,9 +48,9 @@ class ResidualScale:
 
     @classmethod
     def fit(
-        cls, columns: Floats, residuals: Floats, weight: Floats, *, damping: float, rounds: int = 60, **settings: Any
+        cls, columns: Floats, residuals: Floats, weight: Floats, *, damping: float, rounds: int, **settings: Any
     ) -> Self:
-        """Learn ``log(|residual| + FLOOR)`` from `columns`."""
+        """Learn ``log(|residual| + FLOOR)`` from `columns` with as many trees as `rounds`."""
         target = np.log(np.abs(residuals) + FLOOR)
         booster = boost(
             columns, target, weight, rounds=rounds, objective="l2", num_leaves=8, min_data_in_leaf=200,

@@ -61,6 +61,8 @@ class BenchmarkScorePredictor(BasePredictor):
         Factors of the residuals over models.
     scale_damping : float
         How far the scale of residuals follows LightGBM (1) rather than a constant (0).
+    scale_rounds : int
+        Trees of the scale of residuals.
     num_threads : int
         Threads of LightGBM.
     random_state : int, optional
@@ -83,6 +85,7 @@ class BenchmarkScorePredictor(BasePredictor):
         direct_rounds: int = 200,
         rank: int = 4,
         scale_damping: float = 0.7,
+        scale_rounds: int = 60,
         num_threads: int = 1,
         random_state: int | None = 0,
     ) -> None:
@@ -96,6 +99,7 @@ class BenchmarkScorePredictor(BasePredictor):
         self.direct_rounds = direct_rounds
         self.rank = rank
         self.scale_damping = scale_damping
+        self.scale_rounds = scale_rounds
         self.num_threads = num_threads
         self.random_state = random_state
 
@@ -186,8 +190,9 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _new_scale(self, columns: Floats, residuals: Floats, weight: Floats) -> ResidualScale:
         return ResidualScale.fit(
-            columns, residuals, weight, damping=self.scale_damping, num_threads=self.num_threads, seed=self.random_state
-        )
+            columns, residuals, weight, damping=self.scale_damping, rounds=self.scale_rounds,
+            num_threads=self.num_threads, seed=self.random_state,
+        )  # fmt: skip
 
     def _scale_columns(self, rows: Rows, parts: Parts, location: Floats, components: Components) -> Floats:
         structure = components.features.matrix(rows.benchmarks)[rows.benchmark]

@@ -159,12 +159,19 @@ def test_the_scale_follows_where_residuals_are_large_as_far_as_it_is_let() -> No
     residuals = rng.normal(size=4_000) * np.where(is_wild > 0, 2.0, 0.3)
     ratios = []
     for damping in (0.0, 0.5, 1.0):
-        scale = ResidualScale.fit(is_wild[:, None], residuals, np.ones(4_000), damping=damping)
+        scale = ResidualScale.fit(is_wild[:, None], residuals, np.ones(4_000), damping=damping, rounds=60)
         calm, wild = scale.predict(np.array([[0.0], [1.0]]))
         ratios.append(wild / calm)
     assert ratios[0] == pytest.approx(1.0)
     assert 1.5 < ratios[1] < ratios[2]
     assert ratios[2] > 3.0
+
+
+@pytest.mark.parametrize("rounds", [3, 7])
+def test_the_scale_has_as_many_trees_as_the_predictor_is_told(table: pd.DataFrame, rounds: int) -> None:
+    predictor = BenchmarkScorePredictor(experts=("direct",), scale_rounds=rounds, **SMALL)  # type: ignore[arg-type]
+    predictor.fit(table[INPUTS], table["value"], groups=table["leak_group"])
+    assert predictor.scale_.booster.num_trees() == rounds
 
 
 def _meaning(texts: Sequence[str]) -> NDArray[np.float32]:
