@@ -32,7 +32,7 @@ test: venv  ## the fast suite, under three minutes on two cores
 	@$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadgroup
 
 test-slow: venv  ## the tests that take minutes or a second environment
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadgroup
 
 lint: venv  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
