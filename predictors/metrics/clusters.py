@@ -17,6 +17,8 @@ __all__ = ["AnyEstimate", "Estimate", "mean_estimate", "ratio_estimate", "wilson
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
+ROUNDING = 1e-12
+"""A standard error of a proportion below this is that of equal numbers."""
 
 
 class AnyEstimate:
@@ -171,7 +173,7 @@ def wilson_interval(estimate: AnyEstimate, coverage: float = 0.95) -> tuple[floa
     """Interval of a proportion, in [0, 1], that does not collapse where all or none were hits.
 
     Wilson's interval on the effective sample size ``p (1 - p) / se^2``, at most the number of clusters
-    where the standard error is 0. NaN where fewer than two clusters contribute.
+    where the standard error is 0 (but for rounding). NaN where fewer than two clusters contribute.
 
     References
     ----------
@@ -180,7 +182,7 @@ def wilson_interval(estimate: AnyEstimate, coverage: float = 0.95) -> tuple[floa
     p, error, n = estimate.value, estimate.standard_error, float(estimate.n_clusters)
     if not np.isfinite(error):
         return float("nan"), float("nan")
-    if error > 0 and 0 < p < 1:
+    if error > ROUNDING and 0 < p < 1:
         n = p * (1 - p) / error**2
     t2 = float(stats.t.ppf(0.5 + coverage / 2, estimate.n_clusters - 1)) ** 2
     centre = (p + t2 / (2 * n)) / (1 + t2 / n)

@@ -151,6 +151,16 @@ def test_the_cut_and_the_order_of_merging_change_no_bit(seed: int, cuts: tuple[i
     pd.testing.assert_frame_equal(*found, check_exact=True)
 
 
+def test_coverage_that_is_equal_in_every_query_has_the_interval_of_so_few_queries() -> None:
+    # Each query is covered in two of three cells: a standard error of 0, which doubles miss by a rounding.
+    outcomes = pd.DataFrame({"query_id": list("aaabbb"), "cell_id": list("123456"), "value": [1.0, 1.0, 9.0] * 2})
+    forecast = pd.DataFrame({0.05: 0.0, 0.95: 2.0}, index=list("123456"))
+    row = evaluate(outcomes, forecast, **NAMES, metrics=["coverage_90"]).iloc[0]
+    assert row["value"] == pytest.approx(2 / 3)
+    assert row["ci_lower"] < 0.01
+    assert row["ci_upper"] > 0.99
+
+
 def test_two_queries_by_hand() -> None:
     # One forecast at 2 for all; query a in two cells with losses (1 + 1) / 2 and 2, query b with loss 3.
     outcomes = pd.DataFrame(
