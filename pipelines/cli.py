@@ -304,7 +304,10 @@ def main() -> None:
         sys.stderr.write(f"foretell: {error}\n")
         sys.exit(2)
     except ValidationError as error:
-        sys.stderr.write(f"foretell: a FORETELL_ setting is not usable: {error}\n")
+        for fault in error.errors():
+            name = str(fault["loc"][0])
+            told = name if name.isupper() else f"FORETELL_{name.upper()}"
+            sys.stderr.write(f"foretell: {told}={fault['input']!s} is not usable: {fault['msg']} (see README.md)\n")
         sys.exit(2)
 
 

@@ -7,6 +7,7 @@ a fresh clone.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -104,6 +105,13 @@ class Settings(BaseSettings):
     @classmethod
     def absolute(cls, path: Path | None) -> Path | None:
         return path if path is None else (PROJECT_ROOT / path.expanduser()).resolve()
+
+    @field_validator("engine_memory")
+    @classmethod
+    def a_size(cls, memory: str) -> str:
+        if not re.fullmatch(r"auto|\d+(\.\d+)?([kMGT]i?)?B", memory):
+            raise ValueError("give a size such as 4GB, or auto")
+        return memory
 
     @property
     def landing(self) -> Path:

@@ -71,6 +71,18 @@ def test_setting_is_local_unless_named(clean_environment: Path, monkeypatch: pyt
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("FORETELL_ENGINE", "spark", "'local' or 'dask'"), ("FORETELL_ENGINE_MEMORY", "lots", "a size such as 4GB")],
+)
+def test_a_setting_that_is_not_usable_is_named_in_one_line(name: str, value: str, told: str, tmp_path: Path) -> None:
+    code = "import sys, pipelines.cli as cli\nsys.argv = ['foretell', 'models']\ncli.main()"
+    done = run(code, **{"FORETELL_HOME": str(tmp_path), name: value})
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"{name}={value} is not usable" in done.stderr
+    assert told in done.stderr
+
+
 def test_a_run_of_dagster_works_on_the_engine_and_lets_go_of_it(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     seen: list[str] = []
