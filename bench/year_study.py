@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -194,7 +195,10 @@ def land(settings: Settings, world: World, night: int) -> str:
     day = FIRST_DAY + timedelta(days=night)
     file = settings.home / "tonight.jsonl"
     tonight = world.draw(night, world.queries, seed=world.seed + night)
-    file.write_text("\n".join(chat_lines(tonight, day)) + "\n", "utf-8")
+    # Whole or not there: two nights at once write the same file, and one must not read what the other has begun.
+    draft = file.with_name(f".tonight-{os.getpid()}")
+    draft.write_text("\n".join(chat_lines(tonight, day)) + "\n", "utf-8")
+    draft.replace(file)
     ingest([file], settings.landing)
     return f"{day:%Y-%m-%d}"
 
