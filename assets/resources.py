@@ -1,4 +1,4 @@
-"""What assets are given: where things lie, and where fits are tracked. Built in `pipelines.definitions`."""
+"""What assets are given: the folders of this installation and its engine. Built in `foretell.pipelines.definitions`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,21 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.engine import open_engine
-from assets.policy import Policy, load_policies
-from assets.sources import Sources
-from assets.tracking import Registry
+from foretell.assets.engine import open_engine
+from foretell.assets.store.sources import Sources
 
-__all__ = ["Tracking", "Workspace"]
+
+def set_by_settings(resource: dg.ConfigurableResource | dg.ConfigurableIOManager) -> dg.ResourceDefinition:
+    """Take what is configured here out of the hands of whoever launches a run.
+
+    The configuration of a run may come from a form in a page. Were the folder of tables or the address of a scheduler
+    part of it, a run could be made to write anywhere and to unpickle what a stranger sends.
+    """
+    values = resource.model_dump(exclude_none=True)
+    definition: dg.ResourceDefinition = resource.get_resource_definition().configured(
+        lambda _: values, config_schema={}
+    )
+    return definition
 
 
 class Workspace(dg.ConfigurableResource):
@@ -49,6 +58,10 @@ class Workspace(dg.ConfigurableResource):
         return Path(self.landing)
 
     @property
+    def lake_path(self) -> Path:
+        return Path(self.home) / "lake"
+
+    @property
     def models_path(self) -> Path:
         return Path(self.models)
 
@@ -63,19 +76,3 @@ class Workspace(dg.ConfigurableResource):
     @property
     def price_path(self) -> Path | None:
         return None if self.price_file is None else Path(self.price_file)
-
-
-class Tracking(dg.ConfigurableResource):
-    """The MLflow store that runs and versions go to."""
-
-    uri: str
-    artifact_root: str | None = None
-    policy_file: str
-    server: str | None = None
-    """Address of MLflow's pages, for links."""
-
-    def policy(self, family: str) -> Policy:
-        return load_policies(Path(self.policy_file)).get(family, Policy())
-
-    def registry(self) -> Registry:
-        return Registry(self.uri, None if self.artifact_root is None else Path(self.artifact_root))

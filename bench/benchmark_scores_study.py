@@ -1,8 +1,8 @@
 """Prints the tables of docs/benchmark_scores.md: `python bench/benchmark_scores_study.py MIRROR evaluate mteb`.
 
-`evaluate` is what `foretell evaluate benchmark_scores` computes, as a table; `ablation` refits the predictor without
-one part at a time on the tuning folds (the last fold is never looked at); `spread` does so for the scale of residuals,
-on as many divisions into tuning folds as are named; `cost` measures training and prediction.
+`evaluate` is what `foretell evaluate benchmark_scores` computes, as a table; `spread` compares scales
+of residuals on as many divisions into tuning folds (the last fold is never looked at) as are named; `cost` measures
+training and prediction.
 """
 
 from __future__ import annotations
@@ -10,37 +10,22 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from assets.benchmark_scores import (
-    DATASETS,
-    PIPELINE,
-    evaluate_dataset,
-    examples_from_scores,
-    load_score_tables,
-)
-from assets.score_evaluation import FOLDS
-from assets.sources import Sources
-from predictors.benchmark_scores.leakage import assign_folds
-from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
-from predictors.metrics import evaluate
-from predictors.metrics.clusters import Estimate, mean_estimate
+from foretell.assets.families.benchmark_scores.evaluation import FOLDS, score_splits
+from foretell.assets.families.benchmark_scores.examples import DATASETS, examples_from_scores, load_score_tables
+from foretell.assets.families.benchmark_scores.family import FAMILY
+from foretell.assets.judging.splits import judge_splits
+from foretell.assets.store.sources import Sources
+from foretell.predictors.benchmark_scores.description.leakage import assign_folds
+from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
+from foretell.predictors.metrics.estimates.clusters import Estimate, mean_estimate
 
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "no text": {"use_text": False},
-    "with forbidden item counts": {"use_counts": True},
-    "direct LightGBM only": {"experts": ("direct",)},
-    "process only": {"experts": ("process",)},
-    "forest only": {"experts": ("forest",)},
-    "neighbours only": {"experts": ("neighbours",)},
-    "routes without direct": {"experts": ("process", "forest", "neighbours")},
-    "constant scale": {"scale_damping": 0.0},
-}
 SPREADS: dict[str, tuple[float, int]] = {
     "shipped": (0.7, 60),
     "constant": (0.0, 60),
@@ -64,31 +49,8 @@ def show(table: pd.DataFrame) -> None:
 
 
 def tuning_rows(dataset: str, sources: Sources) -> pd.DataFrame:
-    examples = examples_from_scores(load_score_tables(dataset, sources))
+    examples = examples_from_scores(load_score_tables(dataset, sources), source=dataset)
     return examples[assign_folds(examples["leak_group"], FOLDS) != FOLDS - 1].reset_index(drop=True)
-
-
-def ablation(dataset: str, sources: Sources, n_folds: int, names: list[str]) -> None:
-    """Inner folds of the training part of the first outer split: the last outer fold stays unseen."""
-    tuning = tuning_rows(dataset, sources)
-    folds = assign_folds(tuning["leak_group"], FOLDS, salt="tuning")
-    rows = tuning[folds < n_folds]
-    forecasts: dict[str, pd.DataFrame] = {}
-    for name in names:
-        parts = []
-        for fold in range(n_folds):
-            train, test = tuning[folds != fold], tuning[folds == fold]
-            model = PIPELINE.predictor(**ABLATIONS[name])
-            model.fit(PIPELINE.inputs(train), train["value"], groups=train["leak_group"])
-            levels = (0.05, 0.5, 0.95)
-            parts.append(model.predict_quantiles(PIPELINE.inputs(test), levels).set_axis(test["cell_id"]))
-        forecasts[name] = pd.concat(parts)
-        baseline = None if name == "full" else forecasts["full"]
-        table = evaluate(
-            rows.drop(columns="split"), forecasts[name], predictor=name, family=PIPELINE.family, dataset=dataset,
-            split="tuning", baseline=baseline, baseline_name="full", metrics=("mae", "coverage_90", "width_90"),
-        )  # fmt: skip
-        show(table)
 
 
 class Respread(BenchmarkScorePredictor):
@@ -104,7 +66,7 @@ class Respread(BenchmarkScorePredictor):
 
 
 def spread(dataset: str, sources: Sources, splits: list[int]) -> None:
-    """Scales of residuals, paired, over all rows of the tuning folds of `splits`; 0 are those of the ablation."""
+    """Scales of residuals, paired, over all rows of the tuning folds of `splits`."""
     tuning = tuning_rows(dataset, sources)
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in SPREADS}
     for split in splits:
@@ -112,10 +74,10 @@ def spread(dataset: str, sources: Sources, splits: list[int]) -> None:
         for fold in range(FOLDS):
             train, test = tuning[folds != fold], tuning[folds == fold]
             model = Respread(random_state=split)
-            model.fit(PIPELINE.inputs(train), train["value"], groups=train["leak_group"])
+            model.fit(FAMILY.inputs(train), train["value"], groups=train["leak_group"])
             for name, (damping, rounds) in SPREADS.items():
                 model.respread(damping, rounds)
-                quantiles = model.predict_quantiles(PIPELINE.inputs(test), (0.05, 0.5, 0.95)).to_numpy()
+                quantiles = model.predict_quantiles(FAMILY.inputs(test), (0.05, 0.5, 0.95)).to_numpy()
                 found[name].append(_judged(test, quantiles).assign(fold=f"{split}.{fold}"))
     shipped = pd.concat(found["shipped"], ignore_index=True)
     rows = [_compared(name, pd.concat(parts, ignore_index=True), shipped) for name, parts in found.items()]
@@ -158,13 +120,13 @@ def _mean(table: pd.DataFrame, column: str, only_narrowest: bool) -> Estimate:
 
 
 def cost(dataset: str, sources: Sources) -> None:
-    examples = examples_from_scores(load_score_tables(dataset, sources), per_benchmark=None)
+    examples = examples_from_scores(load_score_tables(dataset, sources), source=dataset, per_benchmark=None)
     start, cpu = time.perf_counter(), time.process_time()
-    model = PIPELINE.predictor().fit(PIPELINE.inputs(examples), examples["value"], groups=examples["leak_group"])
+    model = FAMILY.predictor().fit(FAMILY.inputs(examples), examples["value"], groups=examples["leak_group"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     wall, used = time.perf_counter() - start, time.process_time() - cpu
     print(f"training on {len(examples)} rows: {wall:.1f} s wall, {used:.1f} s CPU, {peak:.2f} GiB peak")
-    one = PIPELINE.inputs(examples.iloc[[0]])
+    one = FAMILY.inputs(examples.iloc[[0]])
     model.predict_quantiles(one)
     times = []
     for _ in range(50):
@@ -177,23 +139,27 @@ def cost(dataset: str, sources: Sources) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mirror", help="folder of the mirror; the prepared tables lie beside it")
-    parser.add_argument("what", choices=("evaluate", "ablation", "spread", "cost"))
+    parser.add_argument("what", choices=("evaluate", "spread", "cost"))
     parser.add_argument("dataset", choices=DATASETS)
-    parser.add_argument("--folds", type=int, default=FOLDS, help="tuning folds of the ablation")
-    parser.add_argument("--only", nargs="*", choices=list(ABLATIONS), default=list(ABLATIONS))
+    parser.add_argument("--folds", type=int, default=FOLDS, help="how many rounds of each split to evaluate")
+    parser.add_argument("--splits-only", nargs="*", help="names of the splits to evaluate; by default all")
     parser.add_argument("--splits", type=int, nargs="+", default=[0], help="divisions into tuning folds, of `spread`")
-    parser.add_argument("--strict-only", action="store_true", help="leave the optimistic split out")
     parser.add_argument("--parquet", type=Path, help="also write the Evaluation table here")
     arguments = parser.parse_args()
     root = Path(__file__).parents[1]
     sources = Sources(root / "data" / "starter", root / ".foretell" / "cache", arguments.mirror, root / ".foretell")
     if arguments.what == "evaluate":
-        table = evaluate_dataset(arguments.dataset, sources, optimistic=not arguments.strict_only, progress=print)
+        examples = FAMILY.examples(arguments.dataset, sources)
+        splits = score_splits(FAMILY, examples, arguments.dataset, sources)
+        wanted = (
+            replace(split, rounds=split.rounds[: arguments.folds])
+            for split in splits
+            if not arguments.splits_only or split.name in arguments.splits_only
+        )
+        table = judge_splits(FAMILY, wanted, dataset=arguments.dataset, progress=print)
         if arguments.parquet is not None:
             table.to_parquet(arguments.parquet)
         show(table)
-    elif arguments.what == "ablation":
-        ablation(arguments.dataset, sources, arguments.folds, arguments.only)
     elif arguments.what == "spread":
         spread(arguments.dataset, sources, arguments.splits)
     else:

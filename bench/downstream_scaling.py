@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from predictors.downstream_scaling.cod import forecast_cod
-from predictors.downstream_scaling.ladder import read_ladders
-from predictors.downstream_scaling.methods import CANDIDATES, METHODS, forecast_shares
-from predictors.downstream_scaling.predictor import DownstreamScalingPredictor
+from foretell.predictors.downstream_scaling.items.cod import forecast_cod
+from foretell.predictors.downstream_scaling.ladder import read_ladders
+from foretell.predictors.downstream_scaling.laws.methods import CANDIDATES, METHODS, forecast_shares
+from foretell.predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 
 N_TASKS = 1000
 N_MODELS = 8
@@ -34,7 +34,6 @@ def tasks() -> pd.DataFrame:
             "target_flops": 10 * flops[-1], "target_params": 3e10, "target_tokens": 6e11, "chance_score": 25.0,
             "n_items": 1000.0, "ladder_flops": flops.tolist(), "ladder_params": params.tolist(),
             "ladder_tokens": (20 * params).tolist(), "ladder_scores": scores.tolist(),
-            "ladder_losses": (1.5 + 2 * (flops / 1e18) ** -0.1).tolist(),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -65,10 +64,7 @@ def main() -> None:
         rng.binomial(100, np.where(noise, rng.random(2000), np.exp(-np.exp(-1.2 * (np.log10(c) - middle))))) / 100
         for c in flops
     ])  # fmt: skip
-    for space in ("raw", "rescaled", "logit"):
-        timed(
-            f"COD of 2000 items x 8 models ({space})", lambda space=space: forecast_cod(rates, flops, 3e24, space=space)
-        )
+    timed("COD of 2000 items x 8 models", lambda: forecast_cod(rates, flops, 3e24))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Time and memory of `predictors.metrics.evaluate`, from 10^4 to 10^7 rows, each size in a process of its own.
+"""Time and memory of `foretell.predictors.metrics.evaluate`, from 10^4 to 10^7 rows, each size in a process of its own.
 
-Beside it the same table from parts of whole queries (`predictors.metrics.partial_evaluation`), one after the other.
+Beside it the same table from parts of whole queries (`partial_evaluation`), one after the other.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/evaluate_speed.py             # all sizes, writes the study
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/evaluate_speed.py --rows 1000000
@@ -26,9 +26,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from predictors.base import EVALUATION_LEVELS
-from predictors.metrics import evaluate
-from predictors.metrics.partial_evaluation import PartialEvaluation, partial_evaluation
+from foretell.predictors.base import EVALUATION_LEVELS
+from foretell.predictors.metrics import PartialEvaluation, evaluate, partial_evaluation
 
 RUNS = 10
 CELLS_OF_A_PART = 10_000

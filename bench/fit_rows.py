@@ -3,7 +3,7 @@
     python bench/fit_rows.py                            # 10^4 and 10^5 rows: minutes
     python bench/fit_rows.py --rows 1e4 1e5 5e5 2e6     # the default of FORETELL_LEARN_ROWS last
 
-Made-up examples as `assets.token_examples` makes them: 8 models, 5 benchmarks (40 cells), texts of 10 to 40 words with
+Made-up examples: 8 models, 5 benchmarks (40 cells), texts of 10 to 40 words with
 Zipf's frequencies, a third of the rows repeats of a query on any model, 2 % cut off. Every size is a process of its
 own with one thread. Times are CPU seconds of the stage itself, without those within it; memory is VmHWM.
 """
@@ -111,19 +111,20 @@ class Watch:
 
 def watched() -> Watch:
     """Time the stages of every fit of this process."""
-    from predictors.thinking_tokens import predictor as module
-    from predictors.thinking_tokens.boosting import Boosting
-    from predictors.thinking_tokens.features import TextEmbedding
-    from predictors.thinking_tokens.hierarchy import PooledLocation
-    from predictors.thinking_tokens.informed import InformedHeads
-    from predictors.thinking_tokens.knowledge import QueryKnowledge
+    from foretell.predictors.fitting.text.features import TextEmbedding
+    from foretell.predictors.thinking_tokens import trained_cells as module
+    from foretell.predictors.thinking_tokens.heads.boosting import Boosting
+    from foretell.predictors.thinking_tokens.known_runs.informed import InformedHeads
+    from foretell.predictors.thinking_tokens.known_runs.knowledge import QueryKnowledge
+    from foretell.predictors.thinking_tokens.pooling.hierarchy import PooledLocation
 
-    watch, fit = Watch(), module.ThinkingTokensPredictor
+    watch, fit = Watch(), module.TrainedCellsPredictor
     for owner, name, stage in (
         (fit, "_validate", "checks"), (TextEmbedding, "fit", "text learnt"), (TextEmbedding, "embedded", "text read"),
         (PooledLocation, "prepare", "location"), (module, "complete_censored", "location"),
         (fit, "_out_of_fold", "out of fold"), (Boosting, "quantiles", "heads"), (QueryKnowledge, "fit", "known runs"),
-        (InformedHeads, "fit", "informed heads"), (fit, "_judge", "judged"), (fit, "_calibrate", "calibration"),
+        (InformedHeads, "fit", "informed heads"), (fit, "_forecast_held_out", "held out"),
+        (fit, "_calibrate", "calibration"),
     ):  # fmt: skip
         watch.of(owner, name, stage)
     return watch
@@ -131,7 +132,7 @@ def watched() -> Watch:
 
 def one(n_rows: int) -> dict[str, Any]:
     """Fit once in this process."""
-    from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+    from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 
     examples = make_examples(n_rows)
     inputs = examples.drop(columns=["value", "is_censored"])

@@ -1,6 +1,6 @@
 """Fuzz the readers for a time: raw bytes with coverage (atheris), or structured corruption (hypothesis).
 
-The properties are those of ``tests/assets/test_fuzz_readers.py`` and ``test_read_by_column.py``: nothing
+The properties are those of `tests.assets.readers.core.test_fuzz_readers` and `...fast.test_fast_columns`: nothing
 raises, nothing hangs, every record is a row or a reject, and what is read by column is what is read record
 by record. Prints the number of inputs; a finding ends it with a traceback and the input::
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/assets")]
+sys.path.insert(0, str(ROOT))
 MAX_BYTES = 4096
 MAX_SECONDS_OF_ONE = 20
 MAX_MIB = 1500
@@ -30,8 +30,9 @@ MAX_MIB = 1500
 def seeds() -> list[bytes]:
     """One small file of every shape that the tests know, plain and compressed."""
     import pyarrow as pa
-    from test_fuzz_readers import MAKERS
-    from test_read_by_column import SHAPES
+
+    from tests.assets.readers.core.test_fuzz_readers import MAKERS
+    from tests.assets.readers.fast.test_fast_columns import SHAPES
 
     shapes = [*MAKERS.values(), *(shape for shapes in SHAPES.values() for shape in shapes)]
     texts = [b"\n".join(json.dumps(shape(i)).encode() for i in range(2)) for shape in shapes]
@@ -44,11 +45,11 @@ def fuzz_bytes(seconds: int, folder: Path) -> None:
     """Mutate raw bytes; the first byte chooses the reader."""
     import atheris  # type: ignore[import-not-found, unused-ignore]
 
-    with atheris.instrument_imports(include=["assets.readers"]):
-        from assets.readers import READERS, ReadOptions, detect, read_traces
-    from test_read_by_column import BY_COLUMN, assert_same
+    with atheris.instrument_imports(include=["foretell.assets.readers"]):
+        from foretell.assets.readers import READERS, ReadOptions, detect, is_trace_format, read_traces
+    from tests.assets.readers.fast.test_fast_columns import BY_COLUMN, assert_same
 
-    names = sorted(READERS)
+    names = sorted(filter(is_trace_format, READERS))
     file = folder / "input"
     corpus = folder / "corpus"
     corpus.mkdir()
@@ -75,8 +76,9 @@ def fuzz_structured(seconds: int, folder: Path) -> None:
     """Corrupt values, keys and types of whole records, batch after batch of examples with a seed of its own."""
     from hypothesis import given, seed, settings
     from hypothesis import strategies as st
-    from test_fuzz_readers import MAKERS, check_one_corrupted
-    from test_read_by_column import SHAPES, check_corrupted
+
+    from tests.assets.readers.core.test_fuzz_readers import MAKERS, check_one_corrupted
+    from tests.assets.readers.fast.test_fast_columns import SHAPES, check_corrupted
 
     n_done = 0
 

@@ -90,16 +90,16 @@ MAKERS = {"openai_jsonl": openai_line, "otlp_json": otlp_line}
 
 def land(path: Path, folder: Path) -> int:
     """Read, check and write the raw rows by day."""
-    from assets.landing import ingest
+    from foretell.assets.lake.landing.deliveries import ingest
 
     return ingest([path], folder / "landing").n_usable
 
 
 def land_and_curate(path: Path, folder: Path) -> int:
     """The whole way to validated, priced parquet, one day at a time."""
-    from assets.curation import curate
-    from assets.landing import ingest, landed_days, load_day
-    from predictors.thinking_tokens.cost import price_requests
+    from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_day
+    from foretell.assets.lake.traces.curation import curate
+    from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
     n_rows = 0
     ingest([path], folder / "landing")
@@ -137,28 +137,28 @@ def hash_file(path: Path, folder: Path) -> int:
 
 def split_lines(path: Path, folder: Path) -> int:
     """The file as lines."""
-    from assets.readers.stream import lines
+    from foretell.assets.readers.core.stream import lines
 
     return sum(1 for _ in lines(path))
 
 
 def parse_lines(path: Path, folder: Path) -> int:
     """The lines, parsed."""
-    from assets.readers.stream import json_texts
+    from foretell.assets.readers.core.stream import json_texts
 
     return sum(1 for _ in json_texts(path))
 
 
 def keep_records(path: Path, folder: Path) -> int:
     """The parsed lines, what counts of each kept by its form."""
-    from assets.readers import READERS, ReadOptions, detect
+    from foretell.assets.readers import READERS, ReadOptions, detect
 
     return sum(1 for _ in READERS[str(detect(path))].read(path, ReadOptions()))
 
 
 def make_tables(path: Path, folder: Path) -> int:
     """The records as typed tables, not written."""
-    from assets.readers import read_tables
+    from foretell.assets.readers import read_tables
 
     return sum(table.num_rows for table, _ in read_tables(path)[1])
 

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.special import expit
 
-from assets.curve_examples import examples_from_lcdb
-from assets.readers.lcdb import load_mean_curves
-from predictors.learning_curves.curves import CurveBatch, read_curves
-from predictors.learning_curves.ensemble import MISFIT
-from predictors.learning_curves.parametric import FAMILIES, _starts, fit_family
+from foretell.assets.families.learning_curves.examples import examples_from_lcdb
+from foretell.assets.readers.curves.lcdb import load_mean_curves
+from foretell.predictors.learning_curves.curves import CurveBatch, read_curves
+from foretell.predictors.learning_curves.fits.ensemble import MISFIT
+from foretell.predictors.learning_curves.fits.parametric import FAMILIES, _starts, fit_family
 
 Floats = NDArray[np.float64]
 STARTER = Path(__file__).resolve().parents[1] / "data" / "starter"
@@ -49,8 +49,6 @@ SCALAR: dict[str, Callable[..., Floats]] = {
         expit(a) - (expit(a) - expit(s)) * np.exp(-_exp(b) * (np.log(np.exp(x) + _exp(d)) - np.log1p(_exp(d))))
     ),
     "mmf4": lambda x, a, s, b, d: expit(a) - (expit(a) - expit(s)) * expit(b - _exp(d) * x),
-    "exp3": lambda x, a, s, k: expit(a) - (expit(a) - expit(s)) * np.exp(-_exp(k) * np.expm1(x)),
-    "ilog2": lambda x, a, s: expit(a) - (expit(a) - expit(s)) * np.log(2) / np.log1p(np.exp(x)),
 }
 """Functions of the log budget as a user of scipy would write them."""
 

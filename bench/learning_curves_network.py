@@ -24,10 +24,11 @@ from pathlib import Path
 import emcee
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from predictors.learning_curves.pfn import CurvePrior, PriorFittedNetwork
+from foretell.collect.curve_network_prior import CurvePrior
+from foretell.predictors.learning_curves.curves import read_curves
+from foretell.predictors.learning_curves.pfn import Mixture, PriorFittedNetwork
 
 Floats = NDArray[np.float64]
 WALKERS, BURN_IN, KEPT = 100, 300, 800
@@ -129,12 +130,17 @@ def curves(n: int, seed: int) -> tuple[list[Floats], list[Floats], Floats, Float
     return [x[:k] for k in seen], [values[i, :k] for i, k in enumerate(seen)], np.full(n, x[-1]), values[:, -1]
 
 
+def forecast(network: PriorFittedNetwork, steps: list[Floats], values: list[Floats], target: Floats) -> Mixture:
+    """The network's answer for curves that lie within [0, 1]."""
+    return network.forecast(read_curves(pd.DataFrame({"steps": steps, "values": values, "target_step": target})))
+
+
 def time_network(network: PriorFittedNetwork, n: int) -> float:
     """Processor seconds a curve."""
     steps, values, target, _ = curves(n, 0)
-    network.predict_mixture(steps[:64], values[:64], target[:64])  # warm
+    forecast(network, steps[:64], values[:64], target[:64])  # warm
     started = time.process_time()
-    network.predict_mixture(steps, values, target)
+    forecast(network, steps, values, target)
     return (time.process_time() - started) / n
 
 
@@ -143,7 +149,7 @@ def compare_with_mcmc(n_curves: int, batch: int) -> dict[str, object]:
     network = PriorFittedNetwork.load_pretrained()
     per_curve = time_network(network, batch)
     steps, values, target, outcome = curves(n_curves, 1)
-    ours = network.predict_mixture(steps, values, target).quantile(LEVELS)
+    ours = forecast(network, steps, values, target).quantile(LEVELS)
     started = time.process_time()
     draws = [sample_end(steps[i], values[i], target[i], i) for i in range(n_curves)]
     mcmc_per_curve = (time.process_time() - started) / n_curves
@@ -168,39 +174,33 @@ def compare_with_mcmc(n_curves: int, batch: int) -> dict[str, object]:
 
 
 def forecast_lcdb(split: str) -> list[dict[str, object]]:
-    """One row per cut, raw and calibrated."""
-    from assets.curve_examples import examples_from_dataset
-    from assets.sources import Sources
-    from predictors.learning_curves.pfn.predictor import PfnPredictor
-    from predictors.metrics import mean_estimate
+    """One row per cut."""
+    from foretell.assets.families.learning_curves.examples import examples_from_dataset
+    from foretell.assets.store.sources import Sources
+    from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
+    from foretell.predictors.metrics import mean_estimate
 
     root = Path(__file__).parents[1]
     examples = examples_from_dataset("lcdb", Sources(root / "data" / "starter", root, None, root)).set_index("cell_id")
     train, asked = examples[examples["split"] == "train"], examples[examples["split"] == split]
     out: list[dict[str, object]] = []
-    for calibrate in (False, True):
-        predictor = PfnPredictor(calibrate=calibrate).fit(train, train["value"])
-        found = predictor.distribution(asked)
-        y, quantiles = asked["value"], found.quantiles(np.array(LEVELS))
-        losses = {
-            "mae": (quantiles[0.5] - y).abs(),
-            "mae_of_mean": (predictor.predict_mean(asked) - y).abs(),
-            "log_likelihood": found.log_density(y),
-            "coverage_90": ((y >= quantiles[0.05]) & (y <= quantiles[0.95])).astype(float),
-        }
-        for cut in asked["cut"].unique():
-            rows = np.flatnonzero(asked["cut"] == cut)
-            codes, groups = pd.factorize(asked["query_id"].iloc[rows])
-            row: dict[str, object] = {
-                "cut": cut,
-                "calibrated": calibrate,
-                "width": predictor.width_,
-                "curves": len(rows),
-            }
-            for name, loss in losses.items():
-                estimate = mean_estimate(loss.to_numpy()[rows], codes, len(groups))
-                row[name] = [round(float(v), 4) for v in (estimate.value, *estimate.interval())]
-            out.append(row)
+    predictor = PfnPredictor().fit(train, train["value"])
+    found = predictor.distribution(asked)
+    y, quantiles = asked["value"], found.quantiles(np.array(LEVELS))
+    losses = {
+        "mae": (quantiles[0.5] - y).abs(),
+        "mae_of_mean": (predictor.predict_mean(asked) - y).abs(),
+        "log_likelihood": found.log_density(y),
+        "coverage_90": ((y >= quantiles[0.05]) & (y <= quantiles[0.95])).astype(float),
+    }
+    for cut in asked["cut"].unique():
+        rows = np.flatnonzero(asked["cut"] == cut)
+        codes, groups = pd.factorize(asked["query_id"].iloc[rows])
+        row: dict[str, object] = {"cut": cut, "curves": len(rows)}
+        for name, loss in losses.items():
+            estimate = mean_estimate(loss.to_numpy()[rows], codes, len(groups))
+            row[name] = [round(float(v), 4) for v in (estimate.value, *estimate.interval())]
+        out.append(row)
     return out
 
 
@@ -211,7 +211,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2000, help="curves of the network's batch")
     parser.add_argument("--split", choices=["train", "test"], default="train")
     given = parser.parse_args()
-    torch.set_num_threads(1)
     if given.what == "mcmc":
         print(json.dumps(compare_with_mcmc(given.curves, given.batch), indent=1))
         return

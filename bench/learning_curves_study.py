@@ -23,14 +23,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assets.curve_examples import LCDB_CUTS, examples_from_lcdb, usable_curves
-from assets.learning_curves import PIPELINE
-from assets.readers.lcdb import load_mean_curves
-from predictors.learning_curves.baselines import LastValueBaseline, MapEnsembleBaseline
-from predictors.learning_curves.density import TruncatedT
-from predictors.learning_curves.forecaster import CurveForecast, CurveForecaster
-from predictors.learning_curves.predictor import LearningCurvePredictor
-from predictors.metrics import mean_estimate
+from foretell.assets.families.learning_curves.examples import LCDB_CUTS, examples_from_lcdb, usable_curves
+from foretell.assets.families.learning_curves.family import FAMILY
+from foretell.assets.readers.curves.lcdb import load_mean_curves
+from foretell.predictors.learning_curves.baselines import LastValueBaseline, MapEnsembleBaseline
+from foretell.predictors.learning_curves.forecaster import CurveForecast, CurveForecaster
+from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
+from foretell.predictors.metrics import mean_estimate
 
 STARTER = Path(__file__).resolve().parents[1] / "data" / "starter"
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2)
@@ -50,15 +49,11 @@ def budgets(curves: pd.DataFrame) -> dict[tuple[str, str], NDArray[np.float64]]:
     return out
 
 
-def forecast_rule(found: CurveForecast, threshold: float) -> Stops:
+def forecast_rule(forecast: CurveForecast, threshold: float) -> Stops:
     """Stop where ending above the incumbent is less likely than the threshold."""
 
-    df = np.broadcast_to(found.unit.df, len(found.index))
-
     def stops(rows: NDArray[np.intp], incumbent: float) -> NDArray[np.bool_]:
-        # Accuracy lies on the unit scale already.
-        part = TruncatedT(found.unit.location[rows], found.unit.scale[rows], df[rows])
-        return 1.0 - part.probability_below(np.full(len(rows), incumbent)) < threshold
+        return 1.0 - forecast.distribution.take(rows).cdf(np.full(len(rows), incumbent)) < threshold
 
     return stops
 
@@ -102,13 +97,13 @@ def main() -> None:
     cost = budgets(usable_curves(table))
 
     def fitted(model: CurveForecaster) -> CurveForecaster:
-        return model.fit(PIPELINE.inputs(train), train["value"], groups=train["query_id"])
+        return model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
 
     stack = LearningCurvePredictor.load(options.model) if options.model else fitted(LearningCurvePredictor())
     models = {"stack": stack, "map_ensemble": fitted(MapEnsembleBaseline()), "last_value": fitted(LastValueBaseline())}
     rules: dict[str, Stops] = {}
     for name, model in models.items():
-        found = model.distribution(PIPELINE.inputs(test))
+        found = model.distribution(FAMILY.inputs(test))
         rules |= {f"{name} < {threshold:g}": forecast_rule(found, threshold) for threshold in THRESHOLDS}
     last = test["values"].map(lambda values: values[-1]).to_numpy()
     rules |= {f"plain last value, {gap:g} behind": gap_rule(last, gap) for gap in GAPS}

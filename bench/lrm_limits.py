@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from assets.datasets import load_traces
-from assets.thinking_tokens import examples_from_traces
-from predictors.thinking_tokens.cost import price_requests
+from foretell.assets.families.thinking_tokens.examples import examples_from_traces
+from foretell.assets.lake.datasets import load_traces
+from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
 
 def runs_of_lrm() -> pd.DataFrame:

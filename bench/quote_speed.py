@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets.datasets import load_traces
-from assets.thinking_tokens import examples_from_traces
-from predictors.thinking_tokens.cost import price_requests
-from predictors.thinking_tokens.distribution import HEAD_LEVELS
-from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
-from predictors.thinking_tokens.quote import quote
+from foretell.assets.families.thinking_tokens.examples import examples_from_traces
+from foretell.assets.lake.datasets import load_traces
+from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms, quote
+from foretell.predictors.thinking_tokens.heads.distribution import HEAD_LEVELS
+from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
 MODELS = ["SmolLM2-135M-Instruct", "gpt-5.2", "gpt-5-mini", "gemini-3-flash-preview", "claude-opus-4-6"]
 
@@ -94,15 +94,15 @@ def main() -> None:
     if args.save is not None:
         predictor.save(args.save)
     requests = batch(examples, args.requests, args.characters)
-    quote(predictor, requests.head(50), MODELS)
+    quote(predictor, requests.head(50), QuoteTerms(MODELS))
     if args.profile:
         profile = cProfile.Profile()
-        profile.runcall(quote, predictor, requests, MODELS)
+        profile.runcall(quote, predictor, requests, QuoteTerms(MODELS))
         pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
         return
     for number in range(args.repeats):
         wall, cpu = time.perf_counter(), time.process_time()
-        found = quote(predictor, requests, MODELS)
+        found = quote(predictor, requests, QuoteTerms(MODELS))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         rows = len(found.requests)
         print(f"run {number + 1}: {rows:,} forecasts, {args.characters} characters: {wall:.1f} s wall, {cpu:.1f} s CPU;"

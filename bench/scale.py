@@ -62,8 +62,8 @@ def _columns(schema: dict[str, str], known: dict[str, str], before: str) -> tupl
 
 
 def _schema(is_raw: bool) -> dict[str, str]:
-    from assets.readers.base import RAW_SCHEMA
-    from predictors.schemas.traces import RequestTraces
+    from foretell.assets.readers.core.records import RAW_SCHEMA
+    from foretell.predictors.schemas.traces import RequestTraces
 
     sql = {"string": "VARCHAR", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
     raw = {field.name: sql.get(str(field.type), "TIMESTAMPTZ") for field in RAW_SCHEMA}
@@ -99,13 +99,13 @@ def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool) -> None:
 
 def one(engine_name: str, folder: Path, n_rows: int, is_reported: bool) -> dict[str, Any]:
     """Measure all stages on the tables of a folder; runs in a process of its own."""
-    from assets.across_days import repeated_keys
-    from assets.bulk_curation import curate_landed_days
-    from assets.engine import Table, open_engine
-    from assets.floor_tables import floor_table
-    from assets.reports import REPORTS
-    from assets.thinking_tokens import PIPELINE
-    from assets.token_examples import token_examples
+    from foretell.assets.engine import Table, open_engine
+    from foretell.assets.families.thinking_tokens.examples import token_examples
+    from foretell.assets.families.thinking_tokens.family import FAMILY
+    from foretell.assets.judging.floors import floor_table
+    from foretell.assets.lake.traces.across_days import repeated_keys
+    from foretell.assets.lake.traces.bulk_curation import curate_landed_days
+    from foretell.assets.reports import REPORTS
 
     traces = Table.under(folder / "curated")
     days = [path.stem.removeprefix("rows-") for path in sorted((folder / "landing" / "0000").glob("*.parquet"))]
@@ -120,7 +120,7 @@ def one(engine_name: str, folder: Path, n_rows: int, is_reported: bool) -> dict[
         told("keys", lambda: repeated_keys(traces, engine))
         examples = told("examples", lambda: token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
         found["learnt_rows"] = len(examples)
-        told("floors", lambda: floor_table(PIPELINE, examples, dataset="made up", engine=engine))
+        told("floors", lambda: floor_table(FAMILY, examples, dataset="made up", engine=engine))
         if is_reported:
             told("reports", lambda: [REPORTS[name].make(traces, None) for name in REPORTED])
         peaks = [_peak_mb()] + ([] if engine.name == "local" else list(engine.client.run(_peak_mb).values()))
@@ -216,9 +216,9 @@ def slopes_table(measured: pd.DataFrame) -> str:
     for engine in ("local", "dask", "duckdb"):
         for stage in STAGES if engine != "duckdb" else ["keys"]:
             part = measured[(measured["engine"] == engine) & measured[f"{stage}_cpu_s"].notna()]
-            if len(part) < 2:
-                continue
             rows = part[f"{stage}_rows" if stage in ("night", "curate") else "rows"].drop_duplicates()
+            if len(rows) < 2:
+                continue
             cpu, wall = part.loc[rows.index, f"{stage}_cpu_s"], part.loc[rows.index, f"{stage}_s"]
             value, lower, upper = slope(rows, cpu)
             n, used, took = float(rows.iloc[-1]), float(cpu.iloc[-1]), float(wall.iloc[-1])

@@ -40,7 +40,7 @@ def timed(call: Callable[[], object], repeats: int) -> tuple[np.ndarray, np.ndar
     return np.array(wall) / 1e6, np.array(cpu) / 1e6
 
 
-def bare_booster() -> object:
+def bare_booster() -> Any:
     """A LightGBM model of the champion's size, which is what the forecast would cost without the rest."""
     import lightgbm
 
@@ -51,6 +51,13 @@ def bare_booster() -> object:
     return lightgbm.train(params, data, num_boost_round=80)
 
 
+def requests(n: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """`n` requests with distinct prompts, and as many rows of 40 numbers for the bare booster."""
+    frame = pd.DataFrame(REQUEST).loc[np.zeros(n, dtype=int)].reset_index(drop=True)
+    frame["prompt_text"] = [f"{text} {i}" for i, text in enumerate(frame["prompt_text"])]
+    return frame, np.random.default_rng(1).normal(size=(n, 40))
+
+
 def table(forecast: Callable[[pd.DataFrame], object], booster: Any, heads: int, repeats: int) -> list[str]:
     """One line per number of rows."""
     lines = [
@@ -59,9 +66,7 @@ def table(forecast: Callable[[pd.DataFrame], object], booster: Any, heads: int, 
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for n in ROWS:
-        frame = pd.DataFrame(REQUEST).loc[np.zeros(n, dtype=int)].reset_index(drop=True)
-        frame["prompt_text"] = [f"{text} {i}" for i, text in enumerate(frame["prompt_text"])]
-        X = np.random.default_rng(1).normal(size=(n, 40))
+        frame, X = requests(n)
         calls = max(5, repeats // max(1, n // 10))
         wall, cpu = timed(lambda: forecast(frame), calls)  # noqa: B023
         _, bare = timed(lambda: [booster.predict(X) for _ in range(heads)], calls)  # noqa: B023
@@ -81,15 +86,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
-    from pipelines.settings import Settings, quiet_environment
+    from foretell.pipelines.settings import Settings, quiet_environment
 
     settings = Settings()
     quiet_environment(settings)
-    from predictors.base import load_predictor
-    from predictors.serving import forecast_frame
+    from foretell.predictors.base import load_predictor
+    from foretell.predictors.serving import forecast_frame
 
     if args.predictor is None:
-        from pipelines.predict import load_champion
+        from foretell.pipelines.cli.forecast.champion import load_champion
 
         predictor = load_champion(settings, args.family)
     else:

@@ -26,19 +26,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets.datasets import load_traces
-from assets.family import fit_family
-from assets.thinking_tokens import PIPELINE, examples_from_traces
-from assets.token_regimes import REGIMES, evaluate_regimes, known_runs, query_folds, regime_rows
-from predictors.base import EVALUATION_LEVELS, BasePredictor
-from predictors.metrics import compare, evaluate
-from predictors.splits import assign_split
-from predictors.thinking_tokens.baselines import ModelBenchmarkBaseline
-from predictors.thinking_tokens.context import attach_context
-from predictors.thinking_tokens.cost import price_forecast, price_requests
-from predictors.thinking_tokens.features import TextEmbedding
-from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
-from predictors.thinking_tokens.totals import forecast_batch, simulate_totals
+from foretell.assets.families.thinking_tokens.evaluation import (
+    REGIMES,
+    past_runs,
+    query_folds,
+    regime_rows,
+    regime_splits,
+)
+from foretell.assets.families.thinking_tokens.examples import examples_from_traces
+from foretell.assets.families.thinking_tokens.family import FAMILY
+from foretell.assets.judging.splits import judge_splits
+from foretell.assets.lake.datasets import load_traces
+from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor
+from foretell.predictors.fitting.text.features import TextEmbedding
+from foretell.predictors.metrics import compare, evaluate
+from foretell.predictors.splits import assign_split
+from foretell.predictors.thinking_tokens.baselines import ModelBenchmarkBaseline
+from foretell.predictors.thinking_tokens.bill.totals import forecast_batch, simulate_totals
+from foretell.predictors.thinking_tokens.known_runs.context import attach_context
+from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from foretell.predictors.thinking_tokens.prices.cost import price_forecast, price_requests
 
 INPUTS = [
     "query_id", "model", "provider", "benchmark", "reasoning_effort", "prompt_text", "input_tokens", "max_tokens",
@@ -136,7 +143,7 @@ def study_regimes(dataset: str) -> None:
     say(dataset=dataset, rows=len(learn), fit_seconds=time.perf_counter() - started)
     whole = test.assign(is_capped=test["is_capped"] | (test["model"] == "MiniMax-M2.5"))
     for regime in REGIMES:
-        rows, X = regime_rows(PIPELINE, whole, regime)
+        rows, X = regime_rows(FAMILY, whole, regime)
         rows = rows[~rows["is_capped"]]
         if rows.empty:
             continue
@@ -150,7 +157,7 @@ def study_regimes(dataset: str) -> None:
         report(dataset, "cold, capped models as min(tokens, cap)", rows, *forecasts)
     first = whole[~whole["is_capped"] & (whole["replicate"] == 0)]
     bills(dataset, first, predictor)
-    _, warm = regime_rows(PIPELINE, whole, "warm")
+    _, warm = regime_rows(FAMILY, whole, "warm")
     dollars(dataset, first, learn, predictor, baseline, warm=warm.loc[first["cell_id"]].set_axis(first.index))
 
 
@@ -275,8 +282,8 @@ def study_dollars() -> None:
 def study_lrm() -> None:
     """Every prompt forecast by a fit that has not seen it."""
     examples = load("lrm-token-economy")
-    folds = [(fit_family(PIPELINE, fold), fold) for fold in query_folds(examples)]
-    table = evaluate_regimes(PIPELINE, folds, dataset="lrm-token-economy", regimes=REGIMES)
+    splits = regime_splits(FAMILY, list(query_folds(examples)), REGIMES)
+    table = judge_splits(FAMILY, splits, dataset="lrm-token-economy")
     shown = table[table["segment"].isin(["all", *(f"benchmark={b}" for b in examples["benchmark"].unique())])]
     for row in shown[shown["metric"].isin(["crps", "mae", "mse", "coverage_90"])].to_dict("records"):
         say(**{name: row[name] for name in ("split", "segment", "metric", "value", "ci_lower", "ci_upper",
@@ -306,7 +313,7 @@ def study_ablations() -> None:
             parts.append(by_cell(test, p.predict_quantiles(test[INPUTS], EVALUATION_LEVELS)))
         forecasts[name] = pd.concat(parts)
         found = compare(examples, forecasts[name], next(iter(forecasts.values())), metric="crps", scale="log")
-        say(ablation=name, crps_difference=found.difference, lower=found.ci_lower, upper=found.ci_upper)
+        say(ablation=name, crps_difference=found.value, lower=found.interval()[0], upper=found.interval()[1])
 
 
 WARM_KNOWLEDGE: dict[str, list[str]] = {
@@ -329,14 +336,14 @@ def study_warm_ablations() -> None:
     forecasts = {}
     for name, known in WARM_KNOWLEDGE.items():
         blind = judged.assign(**{column: np.nan for column in unknown if column not in known})
-        rows, X = regime_rows(PIPELINE, blind, "warm")
+        rows, X = regime_rows(FAMILY, blind, "warm")
         rows = rows[~rows["is_capped"]]
         X = X.loc[rows["cell_id"].unique()]
         forecasts[name] = predictor.predict_quantiles(X, EVALUATION_LEVELS)
         r2, lower, upper = explained(rows, forecasts[name], baseline.predict_quantiles(X, EVALUATION_LEVELS))
         found = compare(rows, forecasts[name], next(iter(forecasts.values())), metric="crps", scale="log")
-        say(knows=name, r2=r2, r2_lower=lower, r2_upper=upper, crps_difference=found.difference,
-            lower=found.ci_lower, upper=found.ci_upper)  # fmt: skip
+        say(knows=name, r2=r2, r2_lower=lower, r2_upper=upper, crps_difference=found.value,
+            lower=found.interval()[0], upper=found.interval()[1])  # fmt: skip
 
 
 def study_new_model(models: list[str], n_draws: int = 3) -> None:
@@ -358,8 +365,8 @@ def study_new_model(models: list[str], n_draws: int = 3) -> None:
                 anchors = runs.sample(20, random_state=seed)
                 rest = runs.drop(anchors.index)
                 rest = rest.sample(min(len(rest), 200), random_state=seed)
-                new = p.adapt(attach_context(anchors[INPUTS], known_runs(others)), anchors["value"])
-                median = new.predict(attach_context(rest[INPUTS], known_runs(others)))
+                new = p.adapt(attach_context(anchors[INPUTS], past_runs(others)), anchors["value"])
+                median = new.predict(attach_context(rest[INPUTS], past_runs(others)))
                 x, y = anchors["query_id"].map(centred).fillna(0.0), np.log(anchors["value"])
                 slope, intercept = np.polyfit(x, y, 1)
                 truth = np.log(rest["value"])

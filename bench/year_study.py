@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings
+    from foretell.pipelines.settings import Settings
 
 FAMILY = "thinking_tokens"
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
@@ -93,7 +93,7 @@ class World:
 
     def recipe(self) -> Any:
         """Tonight's predictor: the best recipe known by now, or on two nights of three a useless one."""
-        from predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline, ModelBenchmarkBaseline
+        from foretell.predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline, ModelBenchmarkBaseline
 
         first, second, third = self.gains
         useful = ModelBaseline(pooling=400.0)
@@ -146,24 +146,27 @@ def chat_lines(frame: pd.DataFrame, day: datetime) -> Iterator[str]:
 
 def install(home: Path, world: World, window_days: int) -> tuple[Settings, Any, Callable[..., Any]]:
     """An installation of its own whose family asks the world for tonight's recipe, and its nightly job."""
-    from pipelines.settings import Settings, prepare_dagster_home, quiet_environment
+    from foretell.pipelines.home import open_home
+    from foretell.pipelines.settings import Settings, quiet_environment
 
     policy = home / "registry.yaml"
     home.mkdir(parents=True, exist_ok=True)
     policy.write_text(POLICY, "utf-8")
     settings = Settings(home=home, window_days=window_days, policy_file=policy)
     quiet_environment(settings)
-    prepare_dagster_home(settings)
+    open_home(settings, create=True)
     import dagster as dg
 
-    from assets import thinking_tokens, traces
-    from assets.family_assets import build_family_assets
-    from pipelines.definitions import build_definitions
-    from pipelines.runs import QUIET
-    from predictors.thinking_tokens.baselines import GlobalBaseline
+    from foretell.assets.families.thinking_tokens.assets import thinking_tokens_examples
+    from foretell.assets.families.thinking_tokens.family import FAMILY as THINKING_TOKENS
+    from foretell.assets.lake.traces import assets as traces
+    from foretell.assets.nightly.assets import build_family_assets
+    from foretell.pipelines.definitions import build_definitions
+    from foretell.pipelines.runs import QUIET
+    from foretell.predictors.thinking_tokens.baselines import GlobalBaseline
 
     pipeline = replace(
-        thinking_tokens.PIPELINE,
+        THINKING_TOKENS,
         predictor=world.recipe,
         baselines=lambda: {"global": GlobalBaseline()},
         reference="global",
@@ -173,7 +176,7 @@ def install(home: Path, world: World, window_days: int) -> tuple[Settings, Any, 
         traces.landed_files,
         traces.raw_traces,
         traces.curated_traces,
-        thinking_tokens.thinking_tokens_examples,
+        thinking_tokens_examples,
         *build_family_assets(pipeline),
     ]
     job = build_definitions(settings, assets).resolve_job_def("nightly_retrain")
@@ -189,7 +192,7 @@ def install(home: Path, world: World, window_days: int) -> tuple[Settings, Any, 
 
 def land(settings: Settings, world: World, night: int) -> str:
     """Land the requests of a night; returns its day."""
-    from assets.landing import ingest
+    from foretell.assets.lake.landing.deliveries import ingest
 
     world.night = night
     day = FIRST_DAY + timedelta(days=night)
@@ -205,12 +208,11 @@ def land(settings: Settings, world: World, night: int) -> str:
 
 def simulate(home: Path, world: World, *, window_days: int = 60, progress: bool = False) -> Log:
     """Run every night; returns what happened."""
-    from assets.promotion_record import read_record
-    from pipelines.definitions import build_tracking
-    from pipelines.operations import prune_runs
+    from foretell.assets.nightly.record import read_record
+    from foretell.pipelines.operations import prune_runs
 
     settings, instance, run_night = install(home, world, window_days)
-    registry = build_tracking(settings).registry()
+    registry = settings.open_registry()
     log = Log()
     for night in range(world.nights):
         started, cpu = time.perf_counter(), time.process_time()
@@ -263,8 +265,8 @@ def true_risk(registry: Any, world: World, version: str | None) -> float:
         return float("nan")
     key = (version, *(world.night >= night for night in world.drifts))
     if key not in _oracle:
-        from assets.thinking_tokens import PIPELINE
-        from predictors.metrics import evaluate
+        from foretell.assets.families.thinking_tokens.family import FAMILY as THINKING_TOKENS
+        from foretell.predictors.metrics import evaluate
 
         sample = world.draw(world.night, 4000, seed=10_000_019)
         sample = sample[sample["replicate"] == 0]
@@ -274,9 +276,9 @@ def true_risk(registry: Any, world: World, version: str | None) -> float:
         runs["cell_id"] = runs["cell_id"] + "-" + runs["query_id"]
         predictor = registry.load(registry.version(FAMILY, version))
         cells = runs.set_index("cell_id")
-        from predictors.base import EVALUATION_LEVELS
+        from foretell.predictors.base import EVALUATION_LEVELS
 
-        forecast = predictor.predict_quantiles(PIPELINE.inputs(cells), EVALUATION_LEVELS)
+        forecast = predictor.predict_quantiles(THINKING_TOKENS.inputs(cells), EVALUATION_LEVELS)
         table = evaluate(runs, forecast, predictor="x", family=FAMILY, dataset="truth", split="test", scale="log",
                          metrics=("crps",))  # fmt: skip
         _oracle[key] = float(table["value"].iloc[0])

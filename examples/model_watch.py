@@ -8,28 +8,90 @@ one serving.
     watch = ModelWatch("thinking_tokens", tracking_uri="http://mlflow.internal:5000").start()
     watch.predict(frame)
 
-Needs `mlflow` and the model's own requirements, nothing of this repository.
+Needs `mlflow` and the model's own requirements, nothing of this project: a service copies this file.
 """
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import logging
+import re
+import shutil
+import tempfile
 import threading
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow.pyfunc import PyFuncModel
 
-__all__ = ["ModelWatch"]
+__all__ = ["ModelWatch", "load_version"]
 
 log = logging.getLogger(__name__)
+
+_ONE_LOAD = threading.Lock()
+"""MLflow loads through globals, so that of two loads at once one can fail or, of old versions, take its place."""
+
+
+def load_version(uri: str) -> PyFuncModel:
+    """Load a registered version beside any others, in any thread; each runs the code that it carries.
+
+    Parameters
+    ----------
+    uri : str
+        Such as ``models:/thinking_tokens@champion``, in the registry that `mlflow.set_tracking_uri` names.
+
+    Returns
+    -------
+    PyFuncModel
+        As `mlflow.pyfunc.load_model` returns it.
+    """
+    folder = Path(mlflow.artifacts.download_artifacts(uri))
+    with _ONE_LOAD:
+        if (folder / "code" / "predictors").is_dir():
+            folder = _renamed(folder)
+        model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
+    return model
+
+
+def _renamed(version: Path) -> Path:
+    """Copy a version that ships its code as `code_paths`, its package under a name that holds the digest of the code.
+
+    Foretell made such versions before the code became an artifact. They import it as `predictors`, of which a process
+    holds only one. The copy lives as long as the process.
+    """
+    code = version / "code" / "predictors"
+    digest = hashlib.sha256()
+    for module in sorted(code.rglob("*.py")):
+        digest.update(f"{module.relative_to(code).as_posix()}\0".encode() + module.read_bytes() + b"\0")
+    name = f"foretell_{digest.hexdigest()}"
+
+    temporary = Path(tempfile.mkdtemp(prefix="foretell-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    copy = temporary / "version"
+    shutil.copytree(version, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "code" / "predictors").rename(copy / "code" / name)
+    for module in (*copy.glob("*.py"), *(copy / "code").rglob("*.py")):
+        _replace(_IMPORTED_OR_QUOTED, name, module)
+    for manifest in (copy / "artifacts").rglob("predictor.json"):
+        _replace(_CLASS, name, manifest)
+    return copy
+
+
+_IMPORTED_OR_QUOTED = re.compile(r"""(?<=from )predictors\b|(?<=import )predictors\b|(?<=["'])predictors(?=\.)""")
+_CLASS = re.compile(r'(?<="class": ")predictors(?=\.)')
+
+
+def _replace(pattern: re.Pattern[str], by: str, file: Path) -> None:
+    file.write_text(pattern.sub(by, file.read_text("utf-8")), "utf-8")
 
 
 @dataclass(frozen=True)
 class _Loaded:
     version: str
-    model: Any
+    model: PyFuncModel
 
 
 class ModelWatch:
@@ -49,6 +111,7 @@ class ModelWatch:
     def __init__(self, family: str, *, tracking_uri: str, alias: str = "champion", every_s: float = 30.0) -> None:
         self.family, self.alias, self.every_s = family, alias, every_s
         mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_registry_uri(tracking_uri)
         self._client = mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -62,8 +125,7 @@ class ModelWatch:
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Forecast; always with one whole model, the old or the new."""
         loaded = self._loaded  # one read: a change of places in between does not matter
-        answer: pd.DataFrame = loaded.model.predict(frame)
-        return answer
+        return pd.DataFrame(loaded.model.predict(frame))
 
     def refresh(self) -> bool:
         """Ask the registry once; True where a new model took over. Never raises: the old one goes on."""
@@ -98,7 +160,7 @@ class ModelWatch:
         return str(self._client.get_model_version_by_alias(self.family, self.alias).version)
 
     def _load(self, version: str) -> _Loaded:
-        model = mlflow.pyfunc.load_model(f"models:/{self.family}/{version}")
+        model = load_version(f"models:/{self.family}/{version}")
         if model.input_example is not None:
             model.predict(model.input_example)  # it must answer before it is let in
         return _Loaded(version, model)

@@ -2,79 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 
 import dagster as dg
 
-from pipelines.settings import Settings, prepare_dagster_home, quiet_environment
+from foretell.pipelines.home import open_home
+from foretell.pipelines.settings import Settings, quiet_environment
 
 _settings = Settings()
 quiet_environment(_settings)
-prepare_dagster_home(_settings)
+for _note in open_home(_settings, create=True):
+    logging.getLogger("foretell").warning(_note)
 
-from assets import (
-    benchmark_scores,
-    curve_network,
-    data_docs,
-    downstream_scaling,
-    ladder,
-    learning_curves,
-    report,
-    thinking_tokens,
-    traces,
-)
-from assets.family_assets import OWNERS
-from assets.io import ParquetIOManager
-from assets.reports import REPORT_ASSETS
-from assets.resources import Tracking, Workspace
-from pipelines.jobs import JOBS, family_jobs
-from pipelines.operations import housekeeping
-from pipelines.schedules import (
+from foretell.assets.families import all_families
+from foretell.assets.judging.family import Family
+from foretell.assets.lake.tables.assets import TABLE_ASSETS
+from foretell.assets.lake.traces import assets as traces
+from foretell.assets.nightly.assets import OWNERS, build_family_assets
+from foretell.assets.registry.resource import Tracking
+from foretell.assets.reports import REPORT_ASSETS, data_docs, eval_comparisons
+from foretell.assets.reports import summary as report
+from foretell.assets.resources import Workspace, set_by_settings
+from foretell.assets.store.io_manager import ParquetIOManager
+from foretell.pipelines.jobs import JOBS, family_jobs
+from foretell.pipelines.operations import housekeeping
+from foretell.pipelines.schedules import (
+    alerts_sensor,
     cadence_schedules,
     housekeeping_schedule,
     landed_days_sensor,
     nightly_retrain_schedule,
     retrain_sensor,
 )
-from predictors.families import FAMILIES
 
-__all__ = ["build_definitions", "build_tracking", "defs"]
 
-FAMILY_ASSETS: Mapping[str, Sequence[dg.AssetsDefinition]] = {
-    "thinking_tokens": thinking_tokens.thinking_tokens_assets,
-    "benchmark_scores": benchmark_scores.benchmark_scores_assets,
-    "learning_curves": learning_curves.learning_curves_assets,
-    "downstream_scaling": downstream_scaling.downstream_scaling_assets,
-}
-"""What is wired, by family; jobs, schedules, triggers and the report follow from it."""
-
-ASSETS = [
-    traces.landed_files,
-    traces.raw_traces,
-    traces.curated_traces,
-    traces.quarantine,
-    *(asset for assets in FAMILY_ASSETS.values() for asset in assets),
-    *ladder.ladder_assets,
-    curve_network.learning_curve_network,
-    *REPORT_ASSETS,
-    data_docs.data_docs,
-    report.build_report(list(FAMILY_ASSETS)),
-]
+def assets_of(families: Sequence[Family]) -> list[dg.AssetsDefinition]:
+    """Every asset of an installation with these families."""
+    return [
+        traces.landed_files,
+        traces.raw_traces,
+        traces.curated_traces,
+        traces.quarantine,
+        *TABLE_ASSETS,
+        *(asset for family in families for asset in (*family.assets(), *build_family_assets(family))),
+        *REPORT_ASSETS,
+        eval_comparisons.eval_comparisons,
+        data_docs.data_docs,
+        report.build_report([family.name for family in families]),
+    ]
 
 
 def build_tracking(settings: Settings) -> Tracking:
     """The MLflow store of one installation."""
     return Tracking(
         uri=settings.mlflow_uri,
-        artifact_root=None if settings.tracking_uri else str(settings.home / "mlflow" / "artifacts"),
+        artifact_root=None if settings.artifact_root is None else str(settings.artifact_root),
         policy_file=str(settings.policy_file),
         server=settings.mlflow_pages,
     )
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
-    """The resources of one installation."""
-    return {
+    """The resources of one installation; a run cannot configure them."""
+    resources: dict[str, dg.ConfigurableResource | dg.ConfigurableIOManager] = {
         "io_manager": ParquetIOManager(root=str(settings.home / "lake"), window_days=settings.window_days),
         "workspace": Workspace(
             landing=str(settings.landing),
@@ -93,18 +84,22 @@ def build_resources(settings: Settings) -> dict[str, object]:
         ),
         "tracking": build_tracking(settings),
     }
+    return {name: set_by_settings(resource) for name, resource in resources.items()}
 
 
-def build_definitions(settings: Settings, assets: Sequence[dg.AssetsDefinition] = ASSETS) -> dg.Definitions:
-    """Everything of one installation."""
+def build_definitions(settings: Settings, assets: Sequence[dg.AssetsDefinition] | None = None) -> dg.Definitions:
+    """Everything of one installation: `assets`, by default all, with the jobs and the clocks of their families."""
+    if assets is None:
+        assets = assets_of(all_families())
     groups = {group for asset in assets for group in asset.group_names_by_key.values()}
-    families = [family for family in FAMILIES if family in groups]
-    own_jobs = family_jobs(families)
+    families = [family for family in all_families() if family.name in groups]
+    names = [family.name for family in families]
+    own_jobs = family_jobs(names)
     return dg.Definitions(
         assets=dg.map_asset_specs(_owned, assets),
         jobs=[*JOBS, housekeeping, *own_jobs],
         schedules=[nightly_retrain_schedule, housekeeping_schedule, *cadence_schedules(families)],
-        sensors=[landed_days_sensor, retrain_sensor(families, own_jobs)],
+        sensors=[alerts_sensor, landed_days_sensor, retrain_sensor(names, own_jobs)],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-
-__all__ = ["housekeeping", "prune_runs"]
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH = 200
@@ -29,6 +28,7 @@ def prune_runs(instance: dg.DagsterInstance, *, keep: int) -> int:
         n_gone += len(old)
         if not old:
             break
+    _delete_reports(instance)
     return n_gone
 
 
@@ -59,9 +59,29 @@ def _delete_checks(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None
         )
 
 
+def _delete_reports(instance: dg.DagsterInstance) -> None:
+    """What is told without a run (the quarantine after every ingest, days curated in bulk) is deleted with none.
+
+    The newest of every asset, day and kind stays.
+    """
+    import sqlalchemy as sa
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+
+    storage: Any = instance.event_log_storage
+    path_for_shard = getattr(storage, "path_for_shard", None)
+    if path_for_shard is None or not Path(path_for_shard("")).exists():
+        return
+    of_one_thing = (Events.c.asset_key, Events.c.partition, Events.c.dagster_event_type)
+    newest = sa.select(sa.func.max(Events.c.id)).where(Events.c.run_id == "").group_by(*of_one_thing)
+    for connect in (storage.index_connection, lambda: storage.run_connection("")):
+        with connect() as connection:
+            connection.execute(sa.delete(Events).where(Events.c.run_id == "", Events.c.id.not_in(newest)))
+    _delete_checks(instance, [""])
+
+
 @dg.op(description="Deletes the oldest finished runs beyond FORETELL_KEEP_RUNS.")
 def delete_old_runs(context: dg.OpExecutionContext) -> None:
-    from pipelines.settings import Settings
+    from foretell.pipelines.settings import Settings
 
     keep = Settings().keep_runs
     context.log.info(f"{prune_runs(context.instance, keep=keep)} old runs deleted, the newest {keep} kept")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assets.digests import fit_digest
-from assets.processes import is_alive
-from pipelines.settings import PROJECT_ROOT, Settings, prepare_dagster_home
-from predictors.errors import ForecastError
+from foretell.assets.store.digests import file_digest, fit_digest, folder_digest
+from foretell.assets.store.durable import write_text_durably
+from foretell.assets.store.processes import is_alive
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import ForecastError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import dagster as dg
-
-__all__ = ["Progress", "RunFailedError", "State", "curate_days", "locked", "open_instance", "refresh", "retrain"]
 
 Progress = Callable[[str, float], None]
 """Called after every step with its name and how many seconds it took."""
@@ -49,9 +48,7 @@ class State:
     def set(self, key: str, digest: str) -> None:
         """Record that `key` is now computed from `digest`."""
         state = {**self._read(), key: digest}
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(state, indent=1, sort_keys=True), "utf-8")
-        temporary.replace(self._path)
+        write_text_durably(json.dumps(state, indent=1, sort_keys=True), self._path)
 
     def _read(self) -> dict[str, str]:
         try:
@@ -61,13 +58,19 @@ class State:
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """Hold this installation: two runs at once would do the same work twice."""
+def locked(settings: Settings, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold this installation: two runs at once would do the same work twice.
+
+    Raises
+    ------
+    RunFailedError
+        If another process still holds it after `wait_s`, in seconds.
+    """
     from filelock import FileLock, Timeout
 
     settings.home.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(settings.home / "run.lock", timeout=0):
+        with FileLock(settings.home / "run.lock", timeout=wait_s):
             yield
     except Timeout as error:
         raise RunFailedError(f"another foretell run holds {settings.home}; wait for it or end it") from error
@@ -77,7 +80,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The persistent Dagster instance of this installation; runs that were killed are marked as failed."""
     import dagster as dg
 
-    prepare_dagster_home(settings)
+    from foretell.pipelines.home import open_home
+
+    open_home(settings, create=True)
     instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
     for run in _dead(instance):
         instance.report_run_failed(run, f"process {run.tags[PID_TAG]} ended before the run did")
@@ -103,13 +108,17 @@ def _dead(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> int:
     """Curate every landed day whose files or code changed; returns how many were.
 
+    A day that is yet to come on this machine's clock waits for it: Dagster's calendar does not hold it.
     A run of Dagster for each day, or where the engine has several workers, many days at once.
     """
-    from assets.landing import day_digests
+    from foretell.assets.lake.landing.deliveries import day_digests
+    from foretell.assets.store.days import has_day
 
     state, code = State(settings), source_digest()
     stale = {}
     for day, digest in sorted(day_digests(settings.landing).items()):
+        if not has_day(day):
+            continue
         wanted = fit_digest(digest, code, _price_digest(settings))
         table = settings.home / "lake" / "request_traces" / f"{day}.parquet"
         if state.get(f"day:{day}") != wanted or not table.exists():
@@ -124,44 +133,64 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
     return len(stale)
 
 
+def curate_tables(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> list[str]:
+    """Bring the canonical tables beside the traces up to date; names of those for which something had landed."""
+    from foretell.assets.lake.tables.curation import stale_tables
+
+    stale = stale_tables(settings.landing, settings.home / "lake")
+    if stale:
+        execute("curate_tables", settings, instance, progress=progress)
+    return stale
+
+
 def _curate_in_bulk(
     settings: Settings, instance: dg.DagsterInstance, stale: Mapping[str, str], at_once: int, progress: Progress
 ) -> None:
-    from assets.bulk_curation import curate_landed_days, report_day
+    from foretell.assets.lake.traces.bulk_curation import curate_landed_days
+    from foretell.assets.lake.traces.events import report_day
 
     state, days = State(settings), list(stale)
     for start in range(0, len(days), at_once):
         began = time.perf_counter()
-        some = days[start : start + at_once]
-        for done in curate_landed_days(some, settings.landing, settings.home / "lake", settings.price_file):
+        batch = days[start : start + at_once]
+        for done in curate_landed_days(batch, settings.landing, settings.home / "lake", settings.price_file):
             report_day(instance, done)
             if done.failed:
                 raise RunFailedError(f"{done.day}: the checks {', '.join(done.failed)} did not pass")
             state.set(f"day:{done.day}", stale[done.day])
-        progress(f"{some[0]} .. {some[-1]}", time.perf_counter() - began)
+        progress(f"{batch[0]} .. {batch[-1]}", time.perf_counter() - began)
 
 
 def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, force: bool = False) -> bool:
     """Refit, judge and register the families of every night unless data, prices and code are those of the last time."""
-    from assets.landing import landing_digest
+    from foretell.assets.lake.landing.deliveries import landing_digest
 
-    state = State(settings)
     wanted = fit_digest(landing_digest(settings.landing), source_digest(), _price_digest(settings))
-    if not force and state.get("retrain") == wanted and (settings.home / "lake" / "forecast_report.parquet").exists():
-        return False
-    execute("retrain", settings, instance, progress=progress)
-    state.set("retrain", wanted)
-    return True
+    is_there = (settings.home / "lake" / "forecast_report.parquet").exists()
+    return _unless_done("retrain", wanted, settings, instance, progress, force=force or not is_there)
 
 
-def refresh(settings: Settings, instance: dg.DagsterInstance, family: str, progress: Progress) -> bool:
-    """Refit, judge and register a family of bundled data unless data and code are those of the last time."""
+def refresh(
+    settings: Settings, instance: dg.DagsterInstance, family: str, progress: Progress, *, force: bool = False
+) -> bool:
+    """Refit, judge and register a family of bundled and own rows unless data and code are those of the last time."""
+    from foretell.assets.families import get_family
+    from foretell.assets.lake.landing.table_rows import tables_digest
+
+    own = tables_digest(settings.landing, get_family(family).tables)
+    wanted = fit_digest(folder_digest(settings.starter), source_digest(), own)
+    return _unless_done(f"retrain_{family}", wanted, settings, instance, progress, force=force)
+
+
+def _unless_done(
+    job: str, wanted: str, settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, force: bool = False
+) -> bool:
+    """Run a job whose last run was made from another digest than `wanted`; whether it was."""
     state = State(settings)
-    wanted = fit_digest(_folder_digest(settings.starter), source_digest())
-    if state.get(f"retrain_{family}") == wanted:
+    if not force and state.get(job) == wanted:
         return False
-    execute(f"retrain_{family}", settings, instance, progress=progress)
-    state.set(f"retrain_{family}", wanted)
+    execute(job, settings, instance, progress=progress)
+    state.set(job, wanted)
     return True
 
 
@@ -180,7 +209,7 @@ def execute(
     RunFailedError
         If a step failed or a blocking check did not pass; names the step and its error.
     """
-    from pipelines.definitions import build_definitions
+    from foretell.pipelines.definitions import build_definitions
 
     job = build_definitions(settings).resolve_job_def(job_name).with_hooks({_progress_hook(progress)})
     with settings.open_engine():
@@ -216,28 +245,19 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
             error = event.step_failure_data.error
             raised = error and (error.cause or error)  # Dagster wraps what a step raised
             message = raised.message.strip() if raised else "unknown error"
-            return f"step {event.step_key}: {message}"
+            # What this project raises on purpose is a sentence for a user; the name of its class is not.
+            ours = message.startswith(f"{ForecastError.__module__}.")
+            return message.split(": ", 1)[1] if ours else f"step {event.step_key}: {message}"
     return "no step reported an error; see the Dagster log"
-
-
-def _folder_digest(folder: Path) -> str:
-    """SHA-256 of every file below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def source_digest() -> str:
     """SHA-256 of the code that makes tables and models."""
-    digest = hashlib.sha256()
-    for package in ("assets", "predictors"):
-        for path in sorted((PROJECT_ROOT / package).rglob("*.py")):
-            digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    rooms = (Path(str(files(f"foretell.{room}"))) for room in ("assets", "collect", "predictors"))
+    return fit_digest(*(folder_digest(room, ".py") for room in rooms))
 
 
 def _price_digest(settings: Settings) -> str:
     if settings.price_file is None:
         return "public prices"
-    return hashlib.sha256(Path(settings.price_file).read_bytes()).hexdigest()
+    return file_digest(Path(settings.price_file))

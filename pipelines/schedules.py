@@ -1,53 +1,96 @@
 """When things run. Every cron string of the project is in this file."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pipelines.jobs import CADENCES, curate_day, nightly_retrain, retrain
-from pipelines.operations import housekeeping
+from foretell.assets.judging.family import Family
+from foretell.pipelines.jobs import NIGHTLY, curate_day, curate_tables, nightly_retrain, retrain
+from foretell.pipelines.jobs import TABLES as LAKE_TABLES
+from foretell.pipelines.operations import housekeeping
 
-NIGHTLY = "30 2 * * *"
+if TYPE_CHECKING:
+    from foretell.pipelines.settings import Settings
+
+NIGHTLY_CRON = "30 2 * * *"
 WEEKLY = "0 4 * * 0"
 CRONS = {"weekly": WEEKLY}
+"""Of families that are not retrained with the others every night, by their cadence."""
 
 
 @dg.schedule(
     name="nightly_retrain",
-    cron_schedule=NIGHTLY,
+    cron_schedule=NIGHTLY_CRON,
     job=nightly_retrain,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="02:30 UTC: the day that ended at midnight, then every family.",
+    description="02:30 UTC: the day that ended at midnight, the tables, then every family whose rows changed.",
 )
 def nightly_retrain_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     from datetime import timedelta
 
+    from foretell.pipelines.settings import Settings
+
     day = (context.scheduled_execution_time - timedelta(days=1)).strftime("%Y-%m-%d")
-    return dg.RunRequest(run_key=f"nightly-{day}", partition_key=day, tags={"foretell/day": day})
+    keys = nightly_selection(context.instance, Settings())
+    return dg.RunRequest(
+        run_key=f"nightly-{day}", partition_key=day, tags={"foretell/day": day}, asset_selection=sorted(keys)
+    )
+
+
+def nightly_selection(instance: dg.DagsterInstance, settings: "Settings") -> set[dg.AssetKey]:
+    """What a night makes: the tables, all that rests on requests where any have landed, and every other family for
+    whose tables something has landed since its examples were made."""
+    from foretell.assets.families import all_families
+    from foretell.assets.lake.landing.deliveries import landed_days
+    from foretell.assets.lake.landing.table_rows import landed_parts, tables_digest
+    from foretell.assets.lake.tables.contracts import TABLES
+    from foretell.assets.nightly.assets import ROWS_DIGEST
+    from foretell.pipelines.definitions import defs
+
+    chosen = NIGHTLY if landed_days(settings.landing) else LAKE_TABLES
+    for family in (family for family in all_families() if family.adds_own):
+        event = instance.get_latest_materialization_event(dg.AssetKey(f"{family.name}_examples"))
+        seen = None if event is None or event.asset_materialization is None else event.asset_materialization.metadata
+        digest = None if seen is None or ROWS_DIGEST not in seen else seen[ROWS_DIGEST].value
+        has_rows = any(landed_parts(settings.landing, TABLES[name]) for name in family.tables)
+        if has_rows and digest != tables_digest(settings.landing, family.tables):
+            chosen = chosen | dg.AssetSelection.groups(family.name)
+    return set(chosen.resolve(defs.resolve_asset_graph()))
 
 
 @dg.sensor(
     name="landed_days",
-    job=curate_day,
+    jobs=[curate_day, curate_tables],
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Curates a day again whenever new files land for it, however late.",
+    description="Curates a day, or the other tables, again whenever new files land for them, however late.",
 )
 def landed_days_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     import json
 
-    from assets.landing import day_digests
-    from pipelines.settings import Settings
+    from foretell.assets.lake.landing.deliveries import day_digests
+    from foretell.assets.lake.landing.table_rows import tables_digest
+    from foretell.assets.lake.tables.contracts import TABLES
+    from foretell.assets.lake.tables.curation import stale_tables
+    from foretell.assets.store.days import has_day
+    from foretell.pipelines.settings import Settings
 
+    settings = Settings()
     seen = json.loads(context.cursor or "{}")
-    now = day_digests(Settings().landing)
+    # A day that is yet to come on this clock is asked for when it has come.
+    now = {day: digest for day, digest in day_digests(settings.landing).items() if has_day(day)}
     changed = {day: digest for day, digest in now.items() if seen.get(day) != digest}
     requests = [
-        dg.RunRequest(run_key=f"{day}-{digest[:16]}", partition_key=day, tags={"foretell/day": day})
+        dg.RunRequest(
+            run_key=f"{day}-{digest[:16]}", job_name="curate_day", partition_key=day, tags={"foretell/day": day}
+        )
         for day, digest in sorted(changed.items())
     ]
+    if stale_tables(settings.landing, settings.home / "lake"):
+        digest = tables_digest(settings.landing, list(TABLES))
+        requests.append(dg.RunRequest(run_key=f"tables-{digest[:16]}", job_name="curate_tables"))
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(now, sort_keys=True))
 
 
@@ -60,20 +103,40 @@ housekeeping_schedule = dg.ScheduleDefinition(
 )
 
 
-def cadence_schedules(families: Sequence[str]) -> list[dg.ScheduleDefinition]:
+def cadence_schedules(families: Sequence[Family]) -> list[dg.ScheduleDefinition]:
     """The clock of every family that is not retrained with the others every night."""
     return [
         dg.ScheduleDefinition(
-            name=f"retrain_{family}",
-            job_name=f"retrain_{family}",
-            cron_schedule=CRONS[CADENCES[family]],
+            name=f"retrain_{family.name}",
+            job_name=f"retrain_{family.name}",
+            cron_schedule=CRONS[family.cadence],
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"Retrains {family} at its own cadence.",
+            description=f"Retrains {family.name} at its own cadence.",
         )
         for family in families
-        if family in CADENCES
+        if family.cadence in CRONS
     ]
+
+
+@dg.sensor(
+    name="alerts",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells the webhook of FORETELL_ALERT_URL of failed runs and checks, drift, promotions and spend.",
+)
+def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    from foretell.pipelines.alerts import send_new
+    from foretell.pipelines.settings import Settings
+    from foretell.predictors.errors import ForecastError
+
+    settings = Settings()
+    try:
+        n_sent = 0 if settings.alert_url is None else send_new(settings, context.instance)
+        return dg.SkipReason(f"{n_sent} alerts sent.")
+    except ForecastError as error:
+        context.log.warning(str(error))
+        return dg.SkipReason(str(error))
 
 
 def retrain_sensor(families: Sequence[str], jobs: Sequence[Any]) -> dg.SensorDefinition:
@@ -89,8 +152,8 @@ def retrain_sensor(families: Sequence[str], jobs: Sequence[Any]) -> dg.SensorDef
     def retrain_triggers(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         import json
 
-        from assets.landing import load_manifests
-        from pipelines.settings import Settings
+        from foretell.assets.lake.landing.manifests import read_manifests
+        from foretell.pipelines.settings import Settings
 
         settings = Settings()
         seen = json.loads(context.cursor or "{}")
@@ -100,7 +163,7 @@ def retrain_sensor(families: Sequence[str], jobs: Sequence[Any]) -> dg.SensorDef
             if night is not None and seen.get(family) != night:
                 seen[family] = night
                 requests.append(dg.RunRequest(run_key=f"drift-{family}-{night}", job_name=f"retrain_{family}"))
-        rows = int(load_manifests(settings.landing)["n_rows"].sum()) if settings.landing.is_dir() else 0
+        rows = sum(sum(manifest["days"].values()) for manifest in read_manifests(settings.landing))
         if rows - seen.setdefault("rows", rows) >= settings.retrain_rows:
             seen["rows"] = rows
             requests.append(dg.RunRequest(run_key=f"rows-{rows}", job_name="retrain"))
@@ -114,5 +177,5 @@ def _drifted_night(instance: dg.DagsterInstance, family: str) -> str | None:
     event = instance.get_latest_materialization_event(dg.AssetKey(f"{family}_drift"))
     if event is None or event.asset_materialization is None:
         return None
-    told = {key: value.value for key, value in event.asset_materialization.metadata.items()}
-    return str(told["night"]) if told.get("verdict") in ("forecast drifted", "ambiguous") else None
+    facts = {key: value.value for key, value in event.asset_materialization.metadata.items()}
+    return str(facts["night"]) if facts.get("verdict") in ("forecast drifted", "ambiguous") else None

@@ -1,4 +1,4 @@
-"""One step of the DVC pipeline: ``python -m pipelines.step STEP FAMILY``; dvc.yaml says in which order.
+"""One step of the DVC pipeline: ``python -m foretell.pipelines.step STEP FAMILY``; dvc.yaml says in which order.
 
 Every step calls the function that the Dagster asset of the same purpose calls; only where the tables lie differs:
 DVC owns the folder `data/dvc`, so that each table is an output it can version. params.yaml says which data set and
@@ -19,44 +19,44 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from pipelines.evaluation import family_module
-from pipelines.settings import PROJECT_ROOT, Settings, quiet_environment
-from predictors.errors import ForecastError, InvalidInputError
-from predictors.families import FAMILIES
-
-__all__ = ["STEPS", "main"]
+from foretell.assets.families import get_family
+from foretell.pipelines.settings import Settings, quiet_environment
+from foretell.predictors.errors import ForecastError, InvalidInputError
+from foretell.predictors.families import FAMILIES
 
 METRICS = ("crps", "mae", "coverage_90")
 
 
 def curate(settings: Settings, family: str, folder: Path) -> None:
     """Raw data -> ``examples.parquet``, one row per outcome to learn from or be judged on."""
-    from assets.io import write_table
+    from foretell.assets.store.io import write_table
 
-    examples = family_module(family).examples_from_dataset(_dataset(family), settings.sources)
+    examples = get_family(family).examples(_dataset(family), settings.sources)
     write_table(examples, folder / "examples.parquet")
 
 
 def train(settings: Settings, family: str, folder: Path) -> None:
     """Examples -> ``model``, the fitted predictor with its baselines."""
-    from assets.family import fit_family, save_fit
+    from foretell.assets.judging.pipeline import fit_family, save_fit
 
-    pipeline = family_module(family).PIPELINE
-    pipeline = replace(pipeline, predictor=partial(pipeline.predictor, **_params(family)))
-    save_fit(fit_family(pipeline, pd.read_parquet(folder / "examples.parquet")), folder / "model")
+    chosen = get_family(family)
+    chosen = replace(chosen, predictor=partial(chosen.predictor, **(_content().get(family) or {})))
+    save_fit(fit_family(chosen, pd.read_parquet(folder / "examples.parquet")), folder / "model")
 
 
 def evaluate(settings: Settings, family: str, folder: Path) -> None:
     """Examples and model -> ``evaluation.parquet``, its headline as DVC metrics and its segments as a plot."""
-    from assets.family import evaluate_family, load_fit, main_segments
-    from assets.io import write_table
+    from foretell.assets.judging.pipeline import load_fit, main_segments
+    from foretell.assets.judging.splits import evaluate_family
+    from foretell.assets.store.io import write_table
 
     examples = pd.read_parquet(folder / "examples.parquet")
     fitted = load_fit(folder / "model")
-    table = evaluate_family(family_module(family).PIPELINE, fitted, examples, dataset=_dataset(family))
+    chosen = get_family(family)
+    table = evaluate_family(chosen, fitted, examples, dataset=_dataset(family), leave_out_vault=False)
     write_table(table, folder / "evaluation.parquet")
-    own = table[(table["predictor"] == type(fitted.predictor).__name__) & (table["split"] == "test")]
-    head = own[(own["segment"] == "all") & own["metric"].isin(METRICS)].set_index("metric")
+    rows = table[(table["predictor"] == type(fitted.predictor).__name__) & (table["split"] == chosen.held_out)]
+    head = rows[(rows["segment"] == "all") & rows["metric"].isin(METRICS)].set_index("metric")
     columns = {"error": "value", "floor": "noise_floor", "excess": "excess_error", "skill": "skill"}
     metrics = {
         metric: {
@@ -67,7 +67,7 @@ def evaluate(settings: Settings, family: str, folder: Path) -> None:
         for metric in head.index
     }
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
-    errors = own[main_segments(own) & (own["metric"] == METRICS[0])]
+    errors = rows[main_segments(rows) & (rows["metric"] == METRICS[0])]
     errors[["segment", "value", "noise_floor", "baseline_value"]].to_csv(folder / "errors.csv", index=False)
 
 
@@ -75,13 +75,8 @@ def _dataset(family: str) -> str:
     return str(_content()["families"][family]["dataset"])
 
 
-def _params(family: str) -> dict[str, Any]:
-    """Constructor arguments of the predictor."""
-    return dict(_content().get(family) or {})
-
-
 def _content() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "params.yaml").read_text("utf-8"))
+    content: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
     return content
 
 

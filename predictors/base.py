@@ -7,22 +7,21 @@ non-crossing quantiles, the index and the column names happen here, once.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
-from predictors.errors import DatasetError, InvalidInputError, NotFittedError
-from predictors.glance import valid_at_a_glance
-
-__all__ = ["EVALUATION_LEVELS", "LEVELS", "BasePredictor", "check_levels", "load_predictor"]
+from .errors import DatasetError, InvalidInputError, NotFittedError, OtherCodeError
+from .glance import valid_at_a_glance
+from .manifest import read_manifest, write_manifest
+from .parameters import Parameters
 
 LEVELS: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Levels of a forecast for people: the median with its 50 % and 90 % intervals."""
@@ -32,7 +31,11 @@ EVALUATION_LEVELS: tuple[float, ...] = tuple(
 )
 """Levels at which a forecast is evaluated: a distribution of 100 equally likely steps, and `LEVELS`."""
 
-MANIFEST = "predictor.json"
+
+Cell: TypeAlias = tuple[str, ...]
+"""Values of a predictor's `scope_columns`."""
+MAX_VALUE = 80
+"""Characters of a value that an error shows."""
 
 
 def check_levels(levels: Sequence[float]) -> NDArray[np.float64]:
@@ -50,23 +53,28 @@ def check_levels(levels: Sequence[float]) -> NDArray[np.float64]:
     return array
 
 
-class BasePredictor(BaseEstimator):
+class BasePredictor(Parameters):
     """Base class of all predictors.
 
     One row of `X` is one forecast to make. Learned attributes end in ``_``; `fit` twice equals `fit`
     once on the second data. Predictions keep ``X.index``.
+
+    Attributes
+    ----------
+    family : str
+    input_schema : DataFrameModel
+        What `X` must be.
+    scope_columns : tuple of str
+        Columns of `X` whose values make a cell, such as model and effort: a fit says nothing of its own about a cell
+        that it has not seen. Empty where every row stands for itself.
     """
 
     family: ClassVar[str]
     input_schema: ClassVar[type[pa.DataFrameModel]]
+    scope_columns: ClassVar[tuple[str, ...]] = ()
 
     def fit(
-        self,
-        X: pd.DataFrame,
-        y: pd.Series,
-        *,
-        groups: pd.Series | None = None,
-        is_censored: pd.Series | None = None,
+        self, X: pd.DataFrame, y: pd.Series, *, groups: pd.Series | None = None, is_censored: pd.Series | None = None
     ) -> Self:
         """Learn from past runs, the same on any number of cores.
 
@@ -105,7 +113,22 @@ class BasePredictor(BaseEstimator):
         with threadpool_limits(limits=1, user_api="blas"):
             self._fit(X, y, groups, is_censored)
         self.n_samples_ = len(X)
+        self.known_cells_ = frozenset(self.cells(X)) if self.scope_columns else frozenset()
         return self
+
+    @property
+    def known_cells(self) -> frozenset[Cell] | None:
+        """Cells that were learnt from; None where it was saved before this was written down."""
+        self._check_fitted()
+        return getattr(self, "known_cells_", None)
+
+    @classmethod
+    def cells(cls, X: pd.DataFrame) -> pd.Series:
+        """Cell of every row by `scope_columns`, index of `X`; an absent or null value is the empty string."""
+        columns = [
+            X[name].to_numpy(dtype=object, na_value="") if name in X else [""] * len(X) for name in cls.scope_columns
+        ]
+        return pd.Series(list(zip(*columns, strict=True)), index=X.index, dtype=object)
 
     def predict_quantiles(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
         """Forecast quantiles.
@@ -158,6 +181,28 @@ class BasePredictor(BaseEstimator):
         """What the family adds to a served forecast, index of `X`; nothing by default."""
         return pd.DataFrame(index=X.index)
 
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """What was seen of each row before, index of `X`: the first thing that whoever asks is told.
+
+        ``cell`` (model and benchmark), ``model``, ``benchmark`` or ``neither``; null where the predictor does not
+        tell. A learner is the model of its curve and a data set the benchmark.
+        """
+        return pd.Series(None, index=X.index, dtype="str", name="known")
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """What each forecast rests on, a short sentence; index of `X`, null where the predictor does not tell."""
+        return pd.Series(None, index=X.index, dtype="str", name="basis")
+
+    def described(self, X: pd.DataFrame) -> pd.DataFrame:
+        """`known_of` and `basis_of` as columns `known` and `basis`; index of `X`."""
+        return pd.DataFrame({"known": self.known_of(X), "basis": self.basis_of(X)})
+
+    def check_request(self, X: pd.DataFrame) -> None:
+        """Refuse rows that are valid and yet surely not meant so, such as shares where points are read.
+
+        Called where rows come from people and services, not where the project asks about its own tables.
+        """
+
     # -- what a subclass writes ------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         raise NotImplementedError
@@ -179,17 +224,22 @@ class BasePredictor(BaseEstimator):
 
     # -- persistence without pickle ----------------------------------------------------------------
     def save(self, path: Path | str) -> Path:
-        """Write the fitted predictor to the folder `path`; no pickle, so loading runs no foreign code."""
+        """Write the fitted predictor to the folder `path`; no pickle, so loading runs no foreign code.
+
+        The manifest holds a checksum of every file and of itself: what was cut short is told before it is parsed.
+        """
         self._check_fitted()
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         manifest = {
-            "class": f"{type(self).__module__}:{type(self).__qualname__}",
-            "params": self.get_params(deep=False),
+            "class": f"{type(self).__module__.removeprefix(__package__ or '')}:{type(self).__qualname__}",
+            "params": self.get_params(),
             "n_samples": self.n_samples_,
             "state": self._save(folder),
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+        if self.known_cells is not None:
+            manifest["known_cells"] = sorted(self.known_cells)
+        write_manifest(folder, manifest)
         return folder
 
     @classmethod
@@ -226,9 +276,15 @@ class BasePredictor(BaseEstimator):
             missing = sorted(set(cases.loc[cases["check"] == "column_in_dataframe", "failure_case"]))
             if missing:
                 raise InvalidInputError(f"`X` lacks the columns {missing}") from None
-            first = cases.drop_duplicates(["column", "check"]).head(5)
-            found = "; ".join(f"{row.column}: {row.check} (saw {row.failure_case!r})" for row in first.itertuples())
-            raise InvalidInputError(f"`X` breaks {self.input_schema.__name__}: {found}") from None
+            of_row = cases["schema_context"] == "DataFrameSchema"  # fails once for every column, with the same words
+            first = cases.assign(column=cases["column"].mask(of_row, None)).drop_duplicates(["column", "check"]).head(5)
+            faults = "; ".join(
+                f"{row['column']}: {row['check']} (saw {_short(row['failure_case'])})"
+                if isinstance(row["column"], str)
+                else f"{row['check']} (in row {row['index']})"
+                for row in first.to_dict("records")
+            )
+            raise InvalidInputError(f"`X` breaks {self.input_schema.__name__}: {faults}") from None
 
     @staticmethod
     def _aligned(values: pd.Series, X: pd.DataFrame, name: str) -> pd.Series:
@@ -239,6 +295,19 @@ class BasePredictor(BaseEstimator):
         return values
 
 
+def _short(value: object) -> str:
+    """A value as an error names it: a curve or a prompt has thousands of characters."""
+    text = repr(value)
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}... of {len(text):,} characters"
+
+
+def known_words(is_model_known: NDArray[np.bool_], is_benchmark_known: NDArray[np.bool_], index: pd.Index) -> pd.Series:
+    """The answers of `BasePredictor.known_of` from two flags of every row, shape (n_samples,) each."""
+    words = np.array(["neither", "benchmark", "model", "cell"], dtype=object)
+    codes = 2 * np.asarray(is_model_known, dtype=np.intp) + np.asarray(is_benchmark_known, dtype=np.intp)
+    return pd.Series(words[codes], index=index, dtype="str", name="known")
+
+
 def load_predictor(path: Path | str) -> BasePredictor:
     """Read any predictor that `BasePredictor.save` wrote.
 
@@ -247,17 +316,26 @@ def load_predictor(path: Path | str) -> BasePredictor:
     Raises
     ------
     DatasetError
-        If the folder holds no manifest, names a class outside `predictors`, or was written by another version of it.
+        If the folder holds no manifest, is damaged or names a class outside `predictors`.
+    OtherCodeError
+        If it is whole and was written by another version of `predictors`, which this one cannot read.
     """
     folder = Path(path)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        module, _, name = manifest["class"].partition(":")
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{folder}: no predictor here ({error})") from error
-    if not module.startswith("predictors."):
+    manifest = read_manifest(folder)
+    module, _, name = manifest["class"].partition(":")
+    module = re.sub(r"^(foretell\.)?predictors\.", ".", module)  # as versions before wrote it
+    if not re.fullmatch(r"(\.\w+)+", module):
         raise DatasetError(f"{folder}: names the class {module}:{name}, which is not one of this package")
-    cls = getattr(import_module(module), name, None)
+    try:
+        cls = getattr(import_module(module, __package__), name, None)
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith(f"{__package__}."):
+            raise
+        raise OtherCodeError(
+            f"{folder}: names the class {module}:{name}, whose module this version of the code does not have"
+        ) from error
+    if cls is None:
+        raise OtherCodeError(f"{folder}: names the class {module}:{name}, which this version of the code does not have")
     if not (isinstance(cls, type) and issubclass(cls, BasePredictor)):
         raise DatasetError(f"{folder}: {module}:{name} is not a predictor")
     try:
@@ -265,9 +343,11 @@ def load_predictor(path: Path | str) -> BasePredictor:
         predictor = cls(**params)
         predictor._load(folder, manifest["state"])
         predictor.n_samples_ = manifest["n_samples"]
+        if "known_cells" in manifest:
+            predictor.known_cells_ = frozenset(tuple(cell) for cell in manifest["known_cells"])
     except (KeyError, TypeError, FileNotFoundError) as error:
-        raise DatasetError(
-            f"written by another version of this code, which cannot read it ({type(error).__name__}: {error}); run "
-            f"`foretell retrain {cls.family}`; `mlflow.pyfunc.load_model` still serves it with the code it carries"
+        raise OtherCodeError(
+            f"{folder}: written by another version of this code, which cannot read it ({type(error).__name__}: "
+            f"{error}); run `foretell retrain {cls.family}`"
         ) from error
     return predictor

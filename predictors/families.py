@@ -11,14 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from predictors.base import BasePredictor
-
-__all__ = ["ALL_PREDICTORS", "FAMILIES", "Family"]
+    from .base import BasePredictor
 
 
 @dataclass(frozen=True)
 class Family:
-    """One family: classes are named ``module:class`` and imported when they are asked for.
+    """One family: classes are named ``.module:class`` relative to this package, and imported when they are asked for.
 
     Attributes
     ----------
@@ -32,6 +30,11 @@ class Family:
         The baseline that gain and skill are measured against.
     unit : str
         Unit of the errors.
+    held_out : str
+        Name of the split of the rows that a fit holds out: ``within`` where these are new queries of known cells,
+        ``new_benchmark`` or ``new_model`` where whole benchmarks or models are held out.
+    other_columns : tuple of str
+        Columns of other forms in which its inputs come, such as the lines of a chat or batch file.
     """
 
     name: str
@@ -39,73 +42,94 @@ class Family:
     baselines: Mapping[str, str]
     reference: str
     unit: str
+    held_out: str = "within"
+    other_columns: tuple[str, ...] = ()
+
+    @property
+    def input_columns(self) -> list[str]:
+        """Columns of its inputs, in the order of their schema."""
+        return list(_class(self.predictor).input_schema.to_schema().columns)
 
     def new_predictor(self, **params: Any) -> BasePredictor:
         """The family's predictor with its default parameters, or with `params` in their place."""
-        return _build(self.predictor, **params)
+        return _class(self.predictor)(**params)
 
     def new_baselines(self) -> dict[str, BasePredictor]:
         """The family's baselines with their default parameters, by name."""
-        return {name: _build(path) for name, path in self.baselines.items()}
+        return {name: _class(path)() for name, path in self.baselines.items()}
 
 
-def _build(path: str, **params: Any) -> BasePredictor:
-    from predictors.base import BasePredictor
+def _class(path: str) -> type[BasePredictor]:
+    from .base import BasePredictor
 
     module, _, name = path.partition(":")
-    predictor = getattr(import_module(module), name)(**params)
-    assert isinstance(predictor, BasePredictor)
+    predictor: type[BasePredictor] = getattr(import_module(module, __package__), name)
+    assert issubclass(predictor, BasePredictor)
     return predictor
 
 
 FAMILIES: Mapping[str, Family] = {
     "thinking_tokens": Family(
         name="thinking_tokens",
-        predictor="predictors.thinking_tokens.predictor:ThinkingTokensPredictor",
+        predictor=".thinking_tokens.predictor:ThinkingTokensPredictor",
         baselines={
-            "model_benchmark": "predictors.thinking_tokens.baselines:ModelBenchmarkBaseline",
-            "model": "predictors.thinking_tokens.baselines:ModelBaseline",
-            "global": "predictors.thinking_tokens.baselines:GlobalBaseline",
+            "model_benchmark": ".thinking_tokens.baselines:ModelBenchmarkBaseline",
+            "model": ".thinking_tokens.baselines:ModelBaseline",
+            "global": ".thinking_tokens.baselines:GlobalBaseline",
         },
         reference="model_benchmark",
         unit="output tokens (reasoning included), natural log",
+        other_columns=("custom_id", "messages", "body", "input", "contents", "prompt", "request", "params"),
     ),
     "benchmark_scores": Family(
         name="benchmark_scores",
-        predictor="predictors.benchmark_scores.predictor:BenchmarkScorePredictor",
+        predictor=".benchmark_scores.predictor:BenchmarkScorePredictor",
         baselines={
-            "structured": "predictors.benchmark_scores.baselines:StructuredBaseline",
-            "type_size": "predictors.benchmark_scores.baselines:TypeSizeBaseline",
-            "type": "predictors.benchmark_scores.baselines:TypeBaseline",
-            "model": "predictors.benchmark_scores.baselines:ModelBaseline",
-            "global": "predictors.benchmark_scores.baselines:GlobalBaseline",
+            "structured": ".benchmark_scores.baselines:StructuredBaseline",
+            "type_size": ".benchmark_scores.baselines:TypeSizeBaseline",
+            "type": ".benchmark_scores.baselines:TypeBaseline",
+            "model": ".benchmark_scores.baselines:ModelBaseline",
+            "global": ".benchmark_scores.baselines:GlobalBaseline",
         },
         reference="structured",
         unit="score, points (0-100)",
+        held_out="new_benchmark",
     ),
     "learning_curves": Family(
         name="learning_curves",
-        predictor="predictors.learning_curves.predictor:LearningCurvePredictor",
+        predictor=".learning_curves.predictor:LearningCurvePredictor",
         baselines={
-            "network": "predictors.learning_curves.pfn.predictor:PfnPredictor",
-            "map_ensemble": "predictors.learning_curves.baselines:MapEnsembleBaseline",
-            "map_mmf4": "predictors.learning_curves.baselines:MapMmfBaseline",
-            "best_fit": "predictors.learning_curves.baselines:BestFitBaseline",
-            "last_value": "predictors.learning_curves.baselines:LastValueBaseline",
+            "network": ".learning_curves.pfn.predictor:PfnPredictor",
+            "map_ensemble": ".learning_curves.baselines:MapEnsembleBaseline",
+            "last_value": ".learning_curves.baselines:LastValueBaseline",
         },
         reference="map_ensemble",
         unit="unit of the metric (accuracy: share, 0-1)",
+        held_out="new_benchmark",
     ),
     "downstream_scaling": Family(
         name="downstream_scaling",
-        predictor="predictors.downstream_scaling.predictor:DownstreamScalingPredictor",
+        predictor=".downstream_scaling.predictor:DownstreamScalingPredictor",
         baselines={
-            "exponential": "predictors.downstream_scaling.baselines:DirectExponentialBaseline",
-            "logit_linear_last3": "predictors.downstream_scaling.baselines:LogitLinearBaseline",
-            "last": "predictors.downstream_scaling.baselines:LastValueBaseline",
+            "exponential": ".downstream_scaling.baselines:DirectExponentialBaseline",
+            "logit_linear_last3": ".downstream_scaling.baselines:LogitLinearBaseline",
+            "last": ".downstream_scaling.baselines:LastValueBaseline",
+            "cod": ".downstream_scaling.baselines:CodBaseline",
         },
         reference="exponential",
         unit="score, points (0-100)",
+        held_out="new_model",
+    ),
+    "success": Family(
+        name="success",
+        predictor=".success.predictor:SuccessPredictor",
+        baselines={
+            "model_benchmark": ".success.baselines:ModelBenchmarkRate",
+            "global": ".success.baselines:GlobalRate",
+        },
+        reference="model_benchmark",
+        unit="right answers (0 or 1; crps is the Brier score)",
+        other_columns=("custom_id", "messages", "body", "input", "contents", "prompt", "request", "params"),
     ),
 }
 """Families by name."""

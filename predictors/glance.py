@@ -17,14 +17,13 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-__all__ = ["MAX_ROWS", "valid_at_a_glance"]
-
 MAX_ROWS = 64
 _RULES: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "greater_than_or_equal_to": ("min_value", operator.ge),
     "greater_than": ("min_value", operator.gt),
     "less_than_or_equal_to": ("max_value", operator.le),
     "less_than": ("max_value", operator.lt),
+    "isin": ("allowed_values", lambda values, allowed: np.isin(values, list(allowed))),
 }
 
 
@@ -47,18 +46,29 @@ class _Rules:
 
 
 def valid_at_a_glance(schema: type[pa.DataFrameModel], X: pd.DataFrame) -> pd.DataFrame | None:
-    """What ``schema.validate(X)`` returns, if that can be told at a glance; None says nothing about `X`."""
+    """Validate a small frame without pandera, if that is possible.
+
+    Parameters
+    ----------
+    schema : type of DataFrameModel
+    X : DataFrame of shape (n_samples, n_columns)
+
+    Returns
+    -------
+    DataFrame or None
+        What ``schema.validate(X)`` returns; None says nothing about `X`.
+    """
     if not 0 < len(X) <= MAX_ROWS or not X.columns.is_unique:
         return None
     rules = _compiled(schema)
     if rules is None:
         return None
-    known = [name for name in X.columns if name in rules.names]
-    if rules.is_strict and len(known) < X.shape[1]:
+    in_schema = [name for name in X.columns if name in rules.names]
+    if rules.is_strict and len(in_schema) < X.shape[1]:
         return None
-    frame = X[known] if rules.is_filter and len(known) < X.shape[1] else X.copy()
+    frame = X[in_schema] if rules.is_filter and len(in_schema) < X.shape[1] else X.copy()
     for column in rules.columns:
-        if column.name not in rules.names.intersection(known):
+        if column.name not in in_schema:
             if column.is_required:
                 return None
             continue

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from predictors.base import LEVELS, BasePredictor
+from .base import LEVELS, BasePredictor
 
-__all__ = ["FORECAST_COLUMNS", "forecast_frame"]
+KNOWN_COLUMNS: tuple[str, ...] = ("known", "basis")
+"""What a forecast knew, and what it rests on: the first columns of every answer."""
 
 FORECAST_COLUMNS: tuple[str, ...] = ("mean", "median", "lower_50", "upper_50", "lower_90", "upper_90")
 
@@ -16,15 +17,21 @@ def forecast_frame(predictor: BasePredictor, X: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of shape (n_samples, 6 or more)
-        Index of `X`; `FORECAST_COLUMNS` in the unit of the target, then what the family adds
-        (`BasePredictor.extra_columns`, such as dollars).
+    DataFrame of shape (n_samples, 8 or more)
+        Index of `X`; `KNOWN_COLUMNS` (`BasePredictor.known_of` and `basis_of`, texts, null where the predictor does not
+        tell), `FORECAST_COLUMNS` in the unit of the target, then what the family adds (`BasePredictor.extra_columns`,
+        such as dollars).
+
+    Raises
+    ------
+    InvalidInputError
+        If `X` breaks its schema, or is surely not meant as it stands (`BasePredictor.check_request`).
     """
     quantiles, mean = predictor.predict_both(X, LEVELS)
+    predictor.check_request(X)
     frame = quantiles.rename(
         columns={0.5: "median", 0.25: "lower_50", 0.75: "upper_50", 0.05: "lower_90", 0.95: "upper_90"}
-    )
-    frame.insert(0, "mean", mean)
-    frame = frame[list(FORECAST_COLUMNS)]
+    ).assign(mean=mean, **predictor.described(X))
+    frame = frame[[*KNOWN_COLUMNS, *FORECAST_COLUMNS]]
     frame.columns.name = None
-    return frame.join(predictor.extra_columns(X, frame))
+    return frame.join(predictor.extra_columns(X, frame[list(FORECAST_COLUMNS)]))

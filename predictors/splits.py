@@ -12,9 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from predictors.errors import InvalidInputError
-
-__all__ = ["SPLITS", "assign_split"]
+from .errors import InvalidInputError
 
 SPLITS: Mapping[str, float] = {"train": 0.6, "calibration": 0.2, "test": 0.2}
 

@@ -31,20 +31,21 @@ def group_of(file: str) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """Group tests by their file.
+    """Group tests: those that share an installation, and of the fast ones all of a file, which share what it makes.
 
     `--dist loadgroup` groups nothing here: xdist 3.8 writes the group into an attribute that pytest 9.2 does not read.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     groups: dict[str, str | None] = {}
+    by_file = config.getoption("markexpr") == "not slow"
 
     class OneInstallation(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
             if file not in groups:
                 groups[file] = group_of(file)
-            return groups[file] or nodeid
+            return groups[file] or (file if by_file else nodeid)
 
     return OneInstallation(config, log)
 
@@ -62,6 +63,12 @@ def mirror() -> Path:
 def starter_traces() -> Path:
     """The bundled traces."""
     return ROOT / "data" / "starter" / "local_llm_traces.jsonl.gz"
+
+
+@pytest.fixture(autouse=True)
+def _no_store_of_the_test_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow sets the variable to the store that was opened last."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture

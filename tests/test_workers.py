@@ -23,7 +23,7 @@ def installed():
 
 
 def test_files_are_grouped_by_what_they_share() -> None:
-    assert group_of("tests/pipelines/test_doctor.py") == "installed"
+    assert group_of("tests/pipelines/cli/operate/test_doctor.py") == "installed"
     assert group_of("tests/pipelines/test_faults.py") == "faults"
     assert group_of("tests/predictors/test_all_predictors.py") is None
 

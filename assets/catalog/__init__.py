@@ -4,7 +4,7 @@ An entry says where the files are, what they weigh and hash to, under which lice
 to cite, which reader understands them, what they are good for and what is wrong with them.
 """
 
-from assets.catalog.entries import CatalogEntry, CatalogFile, list_entries, load_entry
-from assets.catalog.fetching import fetch, provenance
+from foretell.assets.catalog.entries import CatalogEntry, CatalogFile, list_entries, load_entry
+from foretell.assets.catalog.fetching import fetch, is_at_hand, provenance
 
-__all__ = ["CatalogEntry", "CatalogFile", "fetch", "list_entries", "load_entry", "provenance"]
+__all__ = ["CatalogEntry", "CatalogFile", "fetch", "is_at_hand", "list_entries", "load_entry", "provenance"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Self
@@ -9,9 +10,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from predictors.errors import InvalidInputError
-
-__all__ = ["CatalogEntry", "CatalogFile", "list_entries", "load_entry"]
+from foretell.predictors.errors import InvalidInputError
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -44,7 +43,9 @@ class CatalogEntry(BaseModel):
     table : str
         Canonical table that it fills.
     reader : str or None
-        Name of the reader in `assets.readers`, or None where a predictor family reads it.
+        Name of the reader in `foretell.assets.readers`, or None where a predictor family reads it.
+    day : date or None
+        Day of publication, for records that tell no time of their own.
     base_url : str
         URL that the paths of `files` are below, pinned to a commit or release.
     good_for, known_faults : list of str
@@ -62,6 +63,7 @@ class CatalogEntry(BaseModel):
     citation: str
     table: str
     reader: str | None = None
+    day: date | None = None
     base_url: Annotated[str, StringConstraints(pattern=r"^https://.*/$")]
     good_for: list[str]
     known_faults: list[str]
@@ -75,8 +77,8 @@ class CatalogEntry(BaseModel):
 
 def list_entries() -> list[str]:
     """List the names of all entries."""
-    found = (item.name for item in files(__package__ or "assets.catalog").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+    names = (item.name for item in files("foretell.assets.catalog").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 @cache
@@ -90,7 +92,7 @@ def load_entry(name: str) -> CatalogEntry:
     """
     if name not in list_entries():
         raise InvalidInputError(f"`name` must be one of {list_entries()}, got {name!r}")
-    text = files("assets.catalog").joinpath(f"{name}.yaml").read_text("utf-8")
+    text = files("foretell.assets.catalog").joinpath(f"{name}.yaml").read_text("utf-8")
     try:
         return CatalogEntry.model_validate(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except ValidationError as error:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-import pooch
-import requests
-
-from assets.catalog.entries import CatalogEntry, CatalogFile, load_entry
-from predictors.errors import DatasetError
+from foretell.assets.catalog.entries import CatalogEntry, CatalogFile, load_entry
+from foretell.predictors.errors import DatasetError
 
 __all__ = ["Progress", "fetch", "provenance"]
 
@@ -75,6 +73,13 @@ def fetch(
     return paths
 
 
+def is_at_hand(name: str, *, cache: Path, mirror: str | None) -> bool:
+    """Whether `fetch` would need no network: every file lies in the cache or in a mirror that is a folder."""
+    entry = load_entry(name)
+    folder = cache if mirror is None or "://" in mirror else Path(mirror)
+    return all((folder / _place(entry, file)).is_file() for file in entry.files)
+
+
 def provenance(name: str) -> list[dict[str, Any]]:
     """Where each file of an entry comes from: url, sha256, bytes, licence, path in cache or mirror."""
     entry = load_entry(name)
@@ -98,10 +103,9 @@ def _in_folder(entry: CatalogEntry, file: CatalogFile, mirror: Path) -> Path:
     path = mirror / _place(entry, file)
     if not path.is_file():
         raise DatasetError(f"{path}: not in the mirror; it should be a copy of {_url(entry, file)}")
-    with path.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if found != file.sha256:
-        raise DatasetError(f"{path}: SHA-256 is {found}, expected {file.sha256}; copy {_url(entry, file)} again")
+    digest = _sha256(path)
+    if digest != file.sha256:
+        raise DatasetError(f"{path}: SHA-256 is {digest}, expected {file.sha256}; copy {_url(entry, file)} again")
     return path
 
 
@@ -116,24 +120,32 @@ def _download(
     place = _place(entry, file)
     url = _url(entry, file) if mirror is None else f"{mirror.rstrip('/')}/{place.as_posix()}"
     target = cache / place
-    downloader = _Resuming(cache / ".partial" / file.sha256, file, wait_s, timeout_s)
+    if target.is_file() and _sha256(target) == file.sha256:
+        return target
     try:
-        pooch.retrieve(url, f"sha256:{file.sha256}", fname=target.name, path=target.parent, downloader=downloader)
-    except (requests.RequestException, ValueError, OSError) as error:
-        if isinstance(error, DatasetError):
-            raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _Transfer(cache / ".partial" / file.sha256, file, wait_s, timeout_s).bring(url, target)
+    except DatasetError:
+        raise
+    except OSError as error:
         raise DatasetError(f"{url}: {error}; set FORETELL_MIRROR to a folder or URL with a copy") from error
     return target
 
 
-class _Resuming:
-    """A downloader for pooch that goes on where a broken transfer stopped, and gives up after `RETRIES` tries."""
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+class _Transfer:
+    """Goes on where a broken transfer stopped, and gives up after `RETRIES` tries."""
 
     def __init__(self, partial: Path, file: CatalogFile, wait_s: float, timeout_s: tuple[float, float]) -> None:
         self._partial, self._file = partial, file
         self._wait_s, self._timeout_s = wait_s, timeout_s
 
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
+    def bring(self, url: str, target: Path) -> None:
+        """Put the file at `target`, whole and checked, or raise `DatasetError`."""
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         problem = ""
         for attempt in range(RETRIES):
@@ -141,8 +153,7 @@ class _Resuming:
                 time.sleep(self._wait_s * 2 ** (attempt - 1))
             problem = self._try(url)
             if not problem:
-                Path(output_file).write_bytes(self._partial.read_bytes())
-                self._partial.unlink()
+                os.replace(self._partial, target)
                 return
             if problem.startswith("status") and int(problem.split()[1]) not in _RETRY_STATUS:
                 break
@@ -150,6 +161,8 @@ class _Resuming:
 
     def _try(self, url: str) -> str:
         """Fetch the rest of the file; return what went wrong, "" if nothing did."""
+        import requests
+
         start = self._partial.stat().st_size if self._partial.exists() else 0
         headers = {"Range": f"bytes={start}-"} if start else {}
         try:
@@ -167,9 +180,8 @@ class _Resuming:
         size = self._partial.stat().st_size
         if size < self._file.bytes:
             return f"cut off at {size} of {self._file.bytes} bytes"
-        with self._partial.open("rb") as handle:
-            found = hashlib.file_digest(handle, "sha256").hexdigest()
-        if found != self._file.sha256:
+        digest = _sha256(self._partial)
+        if digest != self._file.sha256:
             self._partial.unlink()  # wrong bytes are no start to go on from
-            return f"wrong content, SHA-256 {found[:12]}... instead of {self._file.sha256[:12]}..."
+            return f"wrong content, SHA-256 {digest[:12]}... instead of {self._file.sha256[:12]}..."
         return ""

@@ -1,4 +1,4 @@
-"""A fit on the workers of a Dask cluster: `lightgbm.dask` and blocks of rows behind `predictors.boosting`."""
+"""A fit on the workers of a Dask cluster: `lightgbm.dask` and blocks of rows behind `fitting.boosting`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from lightgbm.basic import LightGBMError
 
-from assets.engine.local import EngineError
-from predictors.boosting import BoostingJob, train_here
+from foretell.assets.engine.local import EngineError
+from foretell.predictors.fitting.boosting import BoostingJob, train_here
 
 if TYPE_CHECKING:
-    from assets.engine.on_dask import DaskEngine
-
-__all__ = ["MIN_BLOCKS", "MIN_ROWS", "DaskTrainer"]
+    from foretell.assets.engine.on_dask import DaskEngine
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,15 +44,32 @@ class DaskTrainer:
     """Trains boosters and works on blocks of rows on the cluster of an engine.
 
     A worker that dies costs the booster that was being trained, or the blocks that it was at.
+
+    Parameters
+    ----------
+    engine : DaskEngine
+    min_rows, min_blocks : int, optional
+        Of fewer the run does the work itself.
+    over_network : bool, optional
+        Workers train boosters together, for which each opens a port on every interface, to whoever calls: LightGBM
+        knows no other way. Without it the run trains with a thread per worker: the trees of a local run.
     """
 
-    def __init__(self, engine: DaskEngine, min_rows: int | None = None, min_blocks: int = MIN_BLOCKS) -> None:
+    def __init__(
+        self,
+        engine: DaskEngine,
+        min_rows: int | None = None,
+        min_blocks: int = MIN_BLOCKS,
+        *,
+        over_network: bool = True,
+    ) -> None:
         self._engine = engine
+        self._over_network = over_network
         self._min_rows = min_rows
         self._min_blocks = min_blocks
 
     def __call__(self, job: BoostingJob) -> list[Any]:
-        """See `predictors.boosting.Trainer`.
+        """See `foretell.predictors.fitting.boosting.Trainer`.
 
         Raises
         ------
@@ -62,10 +78,14 @@ class DaskTrainer:
         """
         if len(job.target) < (MIN_ROWS if self._min_rows is None else self._min_rows):
             return train_here(job)
+        if not self._over_network:
+            return train_here(
+                replace(job, parameters=[{**p, "num_threads": self._engine.n_workers} for p in job.parameters])
+            )
         return [self._train(job, head) for head in range(len(job.parameters))]
 
     def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
-        """See `predictors.boosting.Trainer.map`.
+        """See `foretell.predictors.fitting.boosting.Trainer.map`.
 
         Raises
         ------

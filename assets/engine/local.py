@@ -12,9 +12,7 @@ from typing import Protocol, TypeVar
 
 import pandas as pd
 
-from predictors.errors import ForecastError, InvalidInputError
-
-__all__ = ["ENGINES", "Engine", "EngineError", "LocalEngine", "current_engine", "open_engine"]
+from foretell.predictors.errors import ForecastError, InvalidInputError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -131,11 +129,7 @@ def current_engine() -> Engine:
 
 @contextmanager
 def open_engine(
-    name: str = "local",
-    *,
-    scheduler: str | None = None,
-    n_workers: int = 2,
-    worker_memory: str = "auto",
+    name: str = "local", *, scheduler: str | None = None, n_workers: int = 2, worker_memory: str = "auto"
 ) -> Iterator[Engine]:
     """Work on the named engine until the block ends; within a block of the same engine, join that.
 
@@ -168,7 +162,7 @@ def open_engine(
             _open.remove(_in_process)
         return
     try:
-        from assets.engine.on_dask import DaskEngine
+        from foretell.assets.engine.on_dask import DaskEngine
     except ImportError as error:
         raise InvalidInputError(
             f"`FORETELL_ENGINE=dask` needs Dask ({error}): pip install 'foretell[dask]', or unset it"

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
 import dask
@@ -16,14 +17,14 @@ from dask import bag, delayed
 from dask import dataframe as dask_frames
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
+from distributed.comm.addressing import get_address_host, parse_address
 from distributed.comm.core import CommClosedError
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from assets.engine.boosting import DaskTrainer
-from assets.engine.local import EngineError
-from predictors.boosting import boosted_by
-
-__all__ = ["DaskEngine"]
+from foretell.assets.engine.boosting import DaskTrainer
+from foretell.assets.engine.local import EngineError
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.fitting.boosting import boosted_by
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,12 +50,16 @@ class DaskEngine:
     name = "dask"
 
     def __init__(self, scheduler: str | None = None, *, n_workers: int = 2, worker_memory: str = "auto") -> None:
+        if scheduler is not None:
+            _refuse_strangers(scheduler)
         self._scheduler, self._n_workers, self._worker_memory = scheduler, n_workers, worker_memory
         self._client: Client | None = None
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        self._closing.enter_context(boosted_by(DaskTrainer(self)))
+        # One machine needs no network between its processes.
+        trainer = DaskTrainer(self, over_network=self._scheduler is not None)
+        self._closing.enter_context(boosted_by(trainer))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -87,6 +92,7 @@ class DaskEngine:
                     threads_per_worker=1,
                     memory_limit=self._worker_memory,
                     host=LOOPBACK,
+                    security=True,  # a key of its own: other users of this machine reach loopback too
                     dashboard_address=f"{LOOPBACK}:0",
                     silence_logs=logging.ERROR,
                 )
@@ -162,6 +168,28 @@ class DaskEngine:
             bundles = frames.shuffle(on=by, npartitions=max(n_batches, self.n_workers)).to_delayed()
             found = self.client.compute([delayed(_unless_empty)(function, bundle) for bundle in bundles], sync=True)
             return [result for (result,) in filter(None, found)]
+
+
+def _refuse_strangers(scheduler: str) -> None:
+    """What arrives on a connection of Dask is unpickled, which runs code: it must come from here or from a key holder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the address is neither on loopback nor of TLS.
+    """
+    if parse_address(scheduler)[0] != "tls" and not _is_loopback(get_address_host(scheduler)):
+        raise InvalidInputError(
+            f"DASK_SCHEDULER_ADDRESS={scheduler} is neither on this machine nor of TLS: whoever answers there could "
+            "run code in this process. Start the cluster with TLS and name it tls://... (docs/scaling.md, Clusters)"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _StdoutToStderr(WorkerPlugin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from predictors.errors import DatasetError
+from foretell.predictors.errors import DatasetError
 
-__all__ = ["Part", "Table", "read_part", "split_frame"]
+TABLE_VERSION = 1
+"""Layout of the lake's tables: raised when a column changes its meaning, with a migration in `pipelines.home`."""
+VERSION_KEY = b"foretell.table_version"
+"""Where parquet keeps it; a table without it is of the version before there were numbers, whose layout is that of 1."""
+CHECKSUM_KEY = b"foretell.columns"
+"""Checksum of what names the columns, which lies outside of the pages and their checksums."""
 
 Part: TypeAlias = str | pd.DataFrame
 """A parquet file (path, or any address that fsspec knows), or rows that are in memory already."""
@@ -70,12 +77,34 @@ def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the file is damaged.
+        If the file is damaged, which checksums of its pages tell, or was written by a newer version of this project.
     """
     if isinstance(part, pd.DataFrame):
         return part if columns is None else part[list(columns)]
-    with _damage_told(part):
-        return pd.read_parquet(part, columns=None if columns is None else list(columns))
+    schema = _footer(part, pq.read_schema)
+    metadata = schema.metadata or {}
+    with _damage_named(part):
+        number = int(metadata.get(VERSION_KEY, TABLE_VERSION))
+        if metadata.get(CHECKSUM_KEY, _checksum(schema)) != _checksum(schema):
+            raise ValueError("names of columns have changed")
+    if number > TABLE_VERSION:
+        raise DatasetError(
+            f"{part}: a table of layout {number}, this version reads up to {TABLE_VERSION}; upgrade foretell"
+        )
+    with _damage_named(part):
+        names = None if columns is None else list(columns)
+        return pd.read_parquet(part, columns=names, page_checksum_verification=True)
+
+
+def numbered(table: pa.Table) -> pa.Table:
+    """The same table with the number of its layout and the checksum of its columns, for parquet to keep."""
+    marks = {VERSION_KEY: str(TABLE_VERSION).encode(), CHECKSUM_KEY: _checksum(table.schema)}
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **marks})
+
+
+def _checksum(schema: pa.Schema) -> bytes:
+    content = repr(schema.names).encode() + (schema.metadata or {}).get(b"pandas", b"")
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
@@ -86,7 +115,7 @@ def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
 
 def _footer(path: str, read: Callable[[Any], Any]) -> Any:
     """What the end of a parquet file says of it."""
-    with _damage_told(path):
+    with _damage_named(path):
         if "://" not in path:
             return read(path)
         import fsspec
@@ -96,7 +125,7 @@ def _footer(path: str, read: Callable[[Any], Any]) -> Any:
 
 
 @contextmanager
-def _damage_told(path: str) -> Iterator[None]:
+def _damage_named(path: str) -> Iterator[None]:
     """Name the file that parquet cannot read, and the remedy."""
     try:
         yield

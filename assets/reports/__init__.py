@@ -1,32 +1,24 @@
 """Reports about request traces: pure functions, and one Dagster asset each."""
 
-from assets.reports.cost_of_pass import SPEC as COST_OF_PASS
-from assets.reports.cost_of_pass import cost_of_pass_report_asset
-from assets.reports.frontier import SPEC as FRONTIER
-from assets.reports.frontier import frontier_report_asset
-from assets.reports.price_reversals import SPEC as PRICE_REVERSALS
-from assets.reports.price_reversals import price_reversals_report_asset
-from assets.reports.report import Report, ReportSpec
-from assets.reports.routing import SPEC as ROUTING
-from assets.reports.routing import routing_report_asset
-from assets.reports.thinking_share import SPEC as THINKING_SHARE
-from assets.reports.thinking_share import thinking_share_report_asset
-from assets.reports.token_noise import SPEC as TOKEN_NOISE
-from assets.reports.token_noise import token_noise_report_asset
+from foretell.assets.reports import (
+    cascade,
+    cost_of_pass,
+    frontier,
+    price_reversals,
+    quotes,
+    routing,
+    thinking_share,
+    token_noise,
+)
+from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset
 
 __all__ = ["REPORTS", "REPORT_ASSETS", "Report", "ReportSpec"]
 
 REPORTS: dict[str, ReportSpec] = {
-    spec.name.replace("_", "-"): spec
-    for spec in (PRICE_REVERSALS, COST_OF_PASS, FRONTIER, THINKING_SHARE, TOKEN_NOISE, ROUTING)
+    module.SPEC.name.replace("_", "-"): module.SPEC
+    for module in (price_reversals, cost_of_pass, frontier, thinking_share, token_noise, routing, cascade, quotes)
 }
 """By the name that the command line uses."""
 
-REPORT_ASSETS = [
-    price_reversals_report_asset,
-    cost_of_pass_report_asset,
-    frontier_report_asset,
-    thinking_share_report_asset,
-    token_noise_report_asset,
-    routing_report_asset,
-]
+REPORT_ASSETS = [build_report_asset(spec) for spec in REPORTS.values() if spec is not cascade.SPEC]
+"""A night fits one router; cascades, which need another, are asked for."""

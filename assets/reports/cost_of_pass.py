@@ -4,28 +4,17 @@ Erol, El, Suzgun, Yuksekgonul, Zou (2025), Cost-of-Pass, arXiv 2504.13359: expec
 that it passes. The frontier of a benchmark is its cheapest pass; leaving a class of models out shows what it is worth.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from assets.engine import Table
-from assets.reports.report import Report, ReportSpec, build_report_asset, price_runs, query_table
-from assets.reports.run_sums import RunSums, run_sums
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = [
-    "CLASSES",
-    "SPEC",
-    "cost_of_pass_report",
-    "cost_of_pass_report_asset",
-    "counterfactuals",
-    "model_classes",
-    "scored_runs",
-]
+from foretell.assets.engine import Table
+from foretell.assets.reports.run_sums import RunSums, run_sums
+from foretell.assets.reports.spec import Report, ReportSpec, price_runs, query_table
+from foretell.assets.store.money import money, percent
 
 N_BOOTSTRAP = 1000
 THINKING_SHARE = 0.05
@@ -41,7 +30,7 @@ def scored_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataF
 
 def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model."""
-    from predictors.metrics import query_cost_of_pass
+    from foretell.predictors.metrics import query_cost_of_pass
 
     sums = run_sums(traces, price_file)
     runs, reasons = sums.scored(), sums.reasons_scored()
@@ -61,9 +50,9 @@ def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = 
     without = counterfactuals(runs, model_classes(sums))
     best = table.drop_duplicates("benchmark")
     findings = [
-        f"{row.benchmark}: the cheapest pass is {row.model} at ${row.usd_per_pass:.4g} "
-        f"[{row.ci_lower:.4g}, {row.ci_upper:.4g}], right {row.pass_rate:.0%} of the time."
-        for row in best.itertuples()
+        f"{row['benchmark']}: the cheapest pass is {row['model']} at {money(row['usd_per_pass'])} "
+        f"[{money(row['ci_lower'])}, {money(row['ci_upper'])}], right {percent(row['pass_rate'])} of the time."
+        for row in best.to_dict("records")
     ]
     dear = without[without["ratio_lower"] > 1].sort_values("ratio", ascending=False).head(3)
     findings += [
@@ -88,9 +77,14 @@ def model_classes(sums: RunSums) -> pd.DataFrame:
     )
 
 
-def counterfactuals(
-    runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP, random_state: int = 0
-) -> pd.DataFrame:
+def without_each(classes: pd.DataFrame, models: pd.Index) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """Each kind of class, each class of `models`, and which of them are of another, shape (n_models,)."""
+    for kind in CLASSES:
+        of_model = classes.loc[models, kind].to_numpy()
+        yield from ((kind, name, of_model != name) for name in sorted(set(of_model)))
+
+
+def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
     """The cheapest pass of each benchmark with and without each class of models.
 
     Parameters
@@ -99,7 +93,7 @@ def counterfactuals(
         `benchmark`, `model`, `query_id`, `cost_usd`, `passed`; of several rows of a query and model the mean counts.
     classes : DataFrame
         See `model_classes`.
-    n_bootstrap, random_state : int, optional
+    n_bootstrap : int, optional
 
     Returns
     -------
@@ -114,39 +108,28 @@ def counterfactuals(
         if len(cost) < 2 or cost.shape[1] < 2:
             continue
         n = len(cost)
-        weights = np.random.default_rng(random_state).multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
+        weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
         weights = np.vstack([np.ones(n), weights])  # the first row is the sample itself
         with np.errstate(divide="ignore"):
             per_pass = (weights @ cost.to_numpy()) / (weights @ passed.to_numpy())
-        for kind in CLASSES:
-            of_model = classes.loc[cost.columns, kind].to_numpy()
-            for name in sorted(set(of_model)):
-                rest = of_model != name
-                if not rest.any():
-                    continue
-                whole, without = per_pass.min(axis=1), per_pass[:, rest].min(axis=1)
-                with np.errstate(invalid="ignore"):
-                    ratio = without / whole
-                known = ratio[1:][~np.isnan(ratio[1:])]
-                ends = np.quantile(known, [0.025, 0.975], method="inverted_cdf") if len(known) else [np.nan, np.nan]
-                rows.append(
-                    {
-                        "benchmark": benchmark, "by": kind, "left_out": name, "usd_per_pass": whole[0],
-                        "usd_per_pass_without": without[0], "ratio": ratio[0], "ratio_lower": ends[0],
-                        "ratio_upper": ends[1], "n_queries": n,
-                    }
-                )  # fmt: skip
+        for kind, name, rest in without_each(classes, cost.columns):
+            if not rest.any():
+                continue
+            whole, without = per_pass.min(axis=1), per_pass[:, rest].min(axis=1)
+            with np.errstate(invalid="ignore"):
+                ratio = without / whole
+            known = ratio[1:][~np.isnan(ratio[1:])]
+            ends = np.quantile(known, [0.025, 0.975], method="inverted_cdf") if len(known) else [np.nan, np.nan]
+            rows.append(
+                {
+                    "benchmark": benchmark, "by": kind, "left_out": name, "usd_per_pass": whole[0],
+                    "usd_per_pass_without": without[0], "ratio": ratio[0], "ratio_lower": ends[0],
+                    "ratio_upper": ends[1], "n_queries": n,
+                }
+            )  # fmt: skip
     columns = ["benchmark", "by", "left_out", "usd_per_pass", "usd_per_pass_without", "ratio", "ratio_lower",
                "ratio_upper", "n_queries"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
-
-
-def _draw(report: Report) -> "Figure":
-    from predictors.report_plots import plot_cost_of_pass
-
-    figure = plot_cost_of_pass(report.table).get_figure(root=True)
-    assert figure is not None
-    return figure
 
 
 SPEC = ReportSpec(
@@ -154,6 +137,5 @@ SPEC = ReportSpec(
     "Cost of pass: what a right answer costs",
     "One row per benchmark and model: USD per passed answer with its interval, pass rate, mean cost.",
     cost_of_pass_report,
-    _draw,
+    "plot_cost_of_pass",
 )
-cost_of_pass_report_asset = build_report_asset(SPEC)

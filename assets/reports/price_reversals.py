@@ -9,19 +9,14 @@ attributed to prices, thinking, answers and prompts by Shapley values.
 from itertools import combinations
 from math import factorial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from assets.engine import Table
-from assets.reports.report import Report, ReportSpec, build_report_asset, query_table
-from assets.reports.run_sums import run_sums
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["FACTORS", "SPEC", "attribute_ratio", "price_reversals_report", "price_reversals_report_asset"]
+from foretell.assets.engine import Table
+from foretell.assets.reports.run_sums import run_sums
+from foretell.assets.reports.spec import Report, ReportSpec, query_table
+from foretell.assets.store.money import percent
 
 FACTORS = ("price", "thinking", "answer", "prompt")
 MIN_QUERIES = 5
@@ -104,7 +99,7 @@ def _unusable(part: pd.DataFrame, prices: pd.Series) -> str:
 
 
 def _of_benchmark(part: pd.DataFrame, prices: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
-    from predictors.metrics import rank_reversals
+    from foretell.predictors.metrics import rank_reversals
 
     costs = query_table(part, "total_usd")
     found = rank_reversals(costs, prices)
@@ -167,7 +162,8 @@ def _findings(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
     confirmed = int((table["status"] == "reversed").sum())
     unresolved = int((table["status"] == "unresolved").sum())
     findings = [
-        f"{raw} of {n} pairs ({raw / n:.1%}) are reversed: {confirmed} confirmed; {unresolved} pairs are unresolved."
+        f"{raw} of {n} pairs ({percent(raw / n, 1)}) are reversed: {confirmed} confirmed; {unresolved} pairs are "
+        "unresolved."
     ]
     if summary["reversed_without_thinking"].notna().any():
         bare = int(summary["reversed_without_thinking"].fillna(0).sum())
@@ -182,18 +178,10 @@ def _findings(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
         cause = max(FACTORS, key=lambda name: worst[f"{name}_log_ratio"])
         findings.append(
             f"The largest: {worst['cheaper']} costs {worst['cost_ratio']:.1f} times as much as {worst['dearer']} on "
-            f"{worst['benchmark']}, though it is listed at {worst['listed_cheaper'] / worst['listed_dearer']:.0%} of "
-            f"its price; most of it is {cause}."
+            f"{worst['benchmark']}, though it is listed at "
+            f"{percent(worst['listed_cheaper'] / worst['listed_dearer'])} of its price; most of it is {cause}."
         )
     return tuple(findings)
-
-
-def _draw(report: Report) -> "Figure":
-    from predictors.report_plots import plot_price_reversals
-
-    figure = plot_price_reversals(report.table).get_figure(root=True)
-    assert figure is not None
-    return figure
 
 
 SPEC = ReportSpec(
@@ -201,6 +189,6 @@ SPEC = ReportSpec(
     "Price reversals: what the list says, what the bill says",
     "One row per benchmark and pair of models: listed prices, cost ratio with interval, verdict, and what caused it.",
     price_reversals_report,
-    _draw,
+    "plot_price_reversals",
+    drawn=lambda pairs: pairs["is_reversed"],
 )
-price_reversals_report_asset = build_report_asset(SPEC)

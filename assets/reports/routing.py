@@ -9,21 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assets.engine import Table
-from assets.reports.cost_of_pass import scored_runs
-from assets.reports.report import Report, ReportSpec, build_report_asset, query_table
-from assets.reports.run_sums import PRICING
-from assets.reports.trace_parts import ROWS_IN_RUN, draw_queries
-from predictors.errors import DatasetError
-from predictors.splits import assign_split
+from foretell.assets.engine import Table
+from foretell.assets.reports.cost_of_pass import scored_runs
+from foretell.assets.reports.run_sums import PRICING
+from foretell.assets.reports.spec import Report, ReportSpec, query_table
+from foretell.assets.reports.trace_parts import ROWS_IN_RUN, draw_queries
+from foretell.assets.store.money import money, percent
+from foretell.predictors.errors import DatasetError
+from foretell.predictors.splits import SPLITS, assign_split
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
-    from predictors.thinking_tokens.routing import SuccessForecaster
-
-__all__ = ["ROUTED", "SPEC", "Router", "fit_router", "routing_report", "routing_report_asset"]
+    from foretell.predictors.base import BasePredictor
 
 BUDGETS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 MIN_COVERAGE = 0.95
@@ -33,27 +29,29 @@ N_BOOTSTRAP = 1000
 ROUTED = [*PRICING, "reasoning_effort"]
 """What a router is learnt from."""
 Floats = NDArray[np.float64]
+Policy = tuple[str, float, Floats, Floats]
+"""Name, budget per query (NaN without one), and what each test query cost and scored under it."""
 
 
 @dataclass(frozen=True)
 class Router:
-    """Forecasts of success and cost of every model for a query, learnt from scored and priced runs."""
+    """Forecasts of success and cost of every model for a query: those of the two families."""
 
     models: tuple[str, ...]
     efforts: dict[str, str | None]
-    success: "SuccessForecaster"
-    tokens: "ThinkingTokensPredictor"
+    success: "BasePredictor"
+    tokens: "BasePredictor"
     price_file: Path | None
 
     def forecast(self, requests: pd.DataFrame) -> tuple[Floats, Floats]:
         """Chance of passing and expected cost in USD, each of shape (n_requests, n_models)."""
-        from predictors.thinking_tokens.cost import price_forecast
+        from foretell.predictors.thinking_tokens.prices.cost import price_forecast
 
         chances, costs = [], []
         for model in self.models:
-            X = requests.assign(model=model, reasoning_effort=self.efforts[model])
+            X = requests.assign(model=model, reasoning_effort=self.efforts.get(model))
             mean = pd.DataFrame({"mean": self.tokens.predict_mean(X)})
-            chances.append(self.success.predict(X).to_numpy(dtype=np.float64))
+            chances.append(self.success.predict_mean(X).to_numpy(dtype=np.float64))
             costs.append(price_forecast(X, mean, price_file=self.price_file)["cost_mean_usd"].to_numpy(np.float64))
         return np.column_stack(chances), np.column_stack(costs)
 
@@ -75,8 +73,8 @@ def fit_router(runs: pd.DataFrame, models: Sequence[str], price_file: Path | Non
     DatasetError
         If no run has a text.
     """
-    from predictors.thinking_tokens.predictor import ThinkingTokensPredictor
-    from predictors.thinking_tokens.routing import SuccessForecaster
+    from foretell.predictors.success.predictor import SuccessPredictor
+    from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 
     learn = runs[runs["model"].isin(list(models)) & runs["prompt_text"].notna()].reset_index(drop=True)
     if learn.empty:
@@ -88,7 +86,7 @@ def fit_router(runs: pd.DataFrame, models: Sequence[str], price_file: Path | Non
         groups=learn["query_id"],
         is_censored=learn["is_censored"],
     )
-    success = SuccessForecaster().fit(learn, learn["passed"])
+    success = SuccessPredictor().fit(learn[columns], learn["passed"], groups=learn["query_id"])
     efforts: dict[str, str | None] = {}
     for model, own in learn.groupby("model")["reasoning_effort"]:
         usual = own.dropna().mode()
@@ -116,10 +114,63 @@ def usable_models(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [str(model) for model in kept], reasons
 
 
-def routing_report(
-    traces: pd.DataFrame | Table, price_file: Path | None = None, *, max_rows: int = ROWS_IN_RUN
-) -> Report:
-    """One row per policy and budget, judged on the test queries by what was really paid and scored.
+def lack_of_evidence(runs: pd.DataFrame, models: Sequence[str]) -> str | None:
+    """Why neither a report nor a promise about routing can rest on these runs; None where it can.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of `cost_of_pass.scored_runs`.
+    models : sequence of str
+        To choose from.
+    """
+    if len(models) < 2 or runs["prompt_text"].isna().all():
+        return "Routing needs the prompts, and two models or more that answered the same queries."
+    of_models = runs[runs["model"].isin(list(models)) & runs["prompt_text"].notna()]
+    test = of_models[assign_split(of_models["query_id"]) == "test"]
+    n_test = len(query_table(test, "total_usd").reindex(columns=list(models)).dropna())
+    if n_test < MIN_QUERIES:
+        share = SPLITS["test"]
+        return (
+            f"Only {n_test} test queries that every model answered: {MIN_QUERIES} are needed. One query in "
+            f"{1 / share:.0f} is for testing, so score some {MIN_QUERIES / share:.0f} on every model; there are "
+            f"{of_models['query_id'].nunique()}."
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What policies are learnt from and judged by.
+
+    Attributes
+    ----------
+    models : list of str
+    runs : DataFrame
+        Of `cost_of_pass.scored_runs`, those of the models, with a column `split`.
+    """
+
+    models: list[str]
+    runs: pd.DataFrame
+
+    def answers(self, split: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Queries of a split that every model answered: what was asked, USD and scores; one column per model."""
+        runs = self.runs[(self.runs["split"] == split) & self.runs["prompt_text"].notna()]
+        costs = query_table(runs, "total_usd").reindex(columns=self.models).dropna()
+        asked = runs.drop_duplicates("query_id").set_index("query_id").loc[costs.index]
+        scores = query_table(runs, "score")[self.models].loc[costs.index]
+        return asked[["benchmark", "prompt_text", "input_tokens"]], costs, scores
+
+    def learnt_means(self, *splits: str) -> pd.DataFrame:
+        """Mean USD and score of every model on the queries of some splits."""
+        runs = self.runs[self.runs["split"].isin(splits)]
+        return runs.groupby("model")[["total_usd", "score"]].mean().loc[self.models]
+
+
+def read_evidence(
+    traces: pd.DataFrame | Table, price_file: Path | None, max_rows: int
+) -> tuple[Evidence | None, pd.DataFrame, list[str]]:
+    """Models that answered the same queries, None where too few did; all scored runs; and what is to be said.
 
     Texts must be here to be learnt from: of more than about `max_rows` runs, those of some queries are drawn.
     """
@@ -127,55 +178,58 @@ def routing_report(
     runs, reasons = scored_runs(drawn.rows, price_file)
     reasons = [*drawn.reasons(), *reasons]
     if runs.empty:
-        return Report(pd.DataFrame(), reasons=tuple(reasons))
+        return None, runs, reasons
     models, why = usable_models(runs)
     reasons += why
-    if len(models) < 2 or runs["prompt_text"].isna().all():
-        reasons.append("Routing needs the prompts, and two models or more that answered the same queries.")
+    if (lack := lack_of_evidence(runs, models)) is not None:
+        return None, runs, [*reasons, lack]
+    of_models = runs[runs["model"].isin(models)]
+    return Evidence(models, of_models.assign(split=assign_split(of_models["query_id"]))), runs, reasons
+
+
+def routing_report(
+    traces: pd.DataFrame | Table, price_file: Path | None = None, *, max_rows: int = ROWS_IN_RUN
+) -> Report:
+    """One row per policy and budget, judged on the test queries by what was really paid and scored."""
+    evidence, _, reasons = read_evidence(traces, price_file, max_rows)
+    if evidence is None:
         return Report(pd.DataFrame(), reasons=tuple(reasons))
-    runs = runs[runs["model"].isin(models)]
-    is_test = assign_split(runs["query_id"]) == "test"
-    test = runs[is_test & runs["prompt_text"].notna()]
-    costs = query_table(test, "total_usd")[models].dropna()
-    scores = query_table(test, "score")[models].reindex(costs.index)
-    if len(costs) < MIN_QUERIES:
-        reasons.append(f"Only {len(costs)} test queries that every model answered: {MIN_QUERIES} are needed.")
-        return Report(pd.DataFrame(), reasons=tuple(reasons))
-    router = fit_router(runs[~is_test], models, price_file)
-    asked = test.drop_duplicates("query_id").set_index("query_id").loc[costs.index]
-    success, expected = router.forecast(asked[["benchmark", "prompt_text", "input_tokens"]])
-    learnt = runs[~is_test].groupby("model")[["total_usd", "score"]].mean().loc[models]
-    table = _policies(models, success, expected, costs.to_numpy(), scores.to_numpy(), learnt)
+    asked, costs, scores = evidence.answers("test")
+    router = fit_router(evidence.runs[evidence.runs["split"] != "test"], evidence.models, price_file)
+    success, expected = router.forecast(asked)
+    learnt = evidence.learnt_means("train", "calibration")
+    table = _policies(evidence.models, success, expected, costs.to_numpy(), scores.to_numpy(), learnt)
     return Report(table, {}, _findings(table), tuple(reasons))
 
 
 def _policies(
     models: Sequence[str], success: Floats, expected: Floats, costs: Floats, scores: Floats, learnt: pd.DataFrame
 ) -> pd.DataFrame:
-    from predictors.thinking_tokens.routing import assign_models, cascade
+    from foretell.predictors.thinking_tokens.bill.routing import assign_models
 
-    n = len(costs)
-    rows = np.arange(n)
+    n, rows = len(costs), np.arange(len(costs))
     best, cheapest = int(learnt["score"].argmax()), int(learnt["total_usd"].argmin())
-    chosen: list[tuple[str, float, Floats]] = []  # policy, budget per query, share of each model per query
-    one_hot = np.eye(len(models))
+    chosen: list[Policy] = []
     for column, model in enumerate(models):
         name = f"always {model}" + (" (best)" if column == best else "") + (" (cheapest)" if column == cheapest else "")
-        chosen.append((name, np.nan, np.tile(one_hot[column], (n, 1))))
-    chosen.append(("random", np.nan, np.full((n, len(models)), 1 / len(models))))
+        chosen.append((name, np.nan, costs[:, column], scores[:, column]))
+    chosen.append(("random", np.nan, costs.mean(axis=1), scores.mean(axis=1)))
     # From the cheapest model for every query to whatever is likeliest to pass, or the best model if that costs more.
     least = expected.min(axis=1).sum()
     most = max(expected[:, best].sum(), expected[rows, success.argmax(axis=1)].sum())
     for share in BUDGETS:
         budget = float(least + share * (most - least)) * (1 + 1e-9)
-        chosen.append(("router", budget / n, one_hot[assign_models(success, expected, budget).choice]))
-        found = cascade(success, expected, budget)
-        chosen.append(("cascade", budget / n, one_hot[found.choose(success)]))
+        choice = assign_models(success, expected, budget).choice
+        chosen.append(("router", budget / n, costs[rows, choice], scores[rows, choice]))
+    return judged(chosen, costs[:, best], scores[:, best])
+
+
+def judged(policies: Sequence[Policy], paid_best: Floats, kept_best: Floats) -> pd.DataFrame:
+    """One row per policy: what it paid and scored, beside the best model for every query; bootstrap over queries."""
+    n = len(paid_best)
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP) / n
-    paid_best, kept_best = costs[rows, best], scores[rows, best]
     table = []
-    for policy, budget_per_query, shares in chosen:
-        paid, quality = (shares * costs).sum(axis=1), (shares * scores).sum(axis=1)
+    for policy, budget_per_query, paid, quality in policies:
         draws = weights @ np.column_stack([paid, quality, paid_best, kept_best])
         saved, kept = 1 - draws[:, 0] / draws[:, 2], draws[:, 1] / np.maximum(draws[:, 3], 1e-12)
         ends = {
@@ -201,33 +255,26 @@ def _findings(table: pd.DataFrame) -> tuple[str, ...]:
     if len(as_good):
         row = as_good.iloc[0]
         findings.append(
-            f"The router keeps {row['quality_kept']:.1%} [{row['kept_lower']:.1%}, {row['kept_upper']:.1%}] of the "
-            f"best model's quality and saves {row['money_saved']:.0%} "
-            f"[{row['saved_lower']:.0%}, {row['saved_upper']:.0%}] of its cost."
+            f"The router keeps {percent(row['quality_kept'], 1)} "
+            f"[{percent(row['kept_lower'], 1)}, {percent(row['kept_upper'], 1)}] of the best model's "
+            f"quality and saves {percent(row['money_saved'])} "
+            f"[{percent(row['saved_lower'])}, {percent(row['saved_upper'])}] of its cost."
         )
     top = routed.iloc[int(routed["quality"].argmax())]
     findings.append(
         f"Its best quality is {top['quality']:.3f} [{top['quality_lower']:.3f}, {top['quality_upper']:.3f}] at "
-        f"${top['usd_per_query']:.4g} a query ({top['quality_kept']:.1%} of the best model's, {top['money_saved']:.0%} "
-        "saved)."
+        f"{money(top['usd_per_query'])} a query ({percent(top['quality_kept'], 1)} of the best model's, "
+        f"{percent(top['money_saved'])} saved)."
     )
     random = table[table["policy"] == "random"].iloc[0]
     below = routed[routed["usd_per_query"] <= random["usd_per_query"]]
     if len(below):
         row = below.iloc[int(below["quality"].argmax())]
         findings.append(
-            f"For no more than a random choice costs (${random['usd_per_query']:.4g}) it scores {row['quality']:.3f} "
+            f"For no more than a random choice costs ({money(random['usd_per_query'])}) it scores {row['quality']:.3f} "
             f"instead of {random['quality']:.3f}."
         )
     return tuple(findings)
-
-
-def _draw(report: Report) -> "Figure":
-    from predictors.report_plots import plot_routing
-
-    figure = plot_routing(report.table).get_figure(root=True)
-    assert figure is not None
-    return figure
 
 
 SPEC = ReportSpec(
@@ -235,6 +282,5 @@ SPEC = ReportSpec(
     "Routing under a budget: quality kept, money saved",
     "One row per policy and budget: what the test queries really cost and scored, and the share of the best model's.",
     routing_report,
-    _draw,
+    "plot_routing",
 )
-routing_report_asset = build_report_asset(SPEC)

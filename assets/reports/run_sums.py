@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from assets.engine import Table
-from assets.reports.report import price_runs, priced_reasons, score_reasons
-from assets.reports.trace_parts import ROWS_IN_RUN, TracePart, drawn_reasons, drawn_share, trace_parts
-
-__all__ = ["PRICING", "RunSums", "run_sums"]
+from foretell.assets.engine import Table
+from foretell.assets.reports.spec import price_runs, priced_reasons, score_reasons
+from foretell.assets.reports.trace_parts import ROWS_IN_RUN, TracePart, drawn_reasons, drawn_share, trace_parts
 
 PRICING = [
     "query_id", "model", "provider", "service_tier", "started_at", "benchmark", "prompt_text", "input_tokens",

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from assets.engine import Table
-from assets.reports.report import Report, ReportSpec, build_report_asset
-from assets.reports.trace_parts import TracePart, merge_groups, trace_parts
+from foretell.assets.engine import Table
+from foretell.assets.lake.traces.draw import query_bundles
+from foretell.assets.reports.spec import Report, ReportSpec
+from foretell.assets.reports.trace_parts import TracePart, merge_groups, trace_parts
+from foretell.assets.store.money import percent
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from predictors.metrics.partials import ClusterSums
-
-__all__ = ["SPEC", "thinking_share_report", "thinking_share_report_asset"]
+    from foretell.predictors.metrics import ClusterSums
 
 QUERY = ["benchmark", "model", "query_id"]
 READ = [*QUERY, "provider", "service_tier", "started_at", "input_tokens", "output_tokens", "reasoning_tokens"]
@@ -83,10 +81,10 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
             reasons.append("No share of the bill: prices or input tokens are not known.")
         means = table.groupby("model")["share_of_output"].mean().sort_values()
         findings = [
-            f"{means.iloc[0]:.0%} of the output of {means.index[0]} is thinking."
+            f"{percent(means.iloc[0])} of the output of {means.index[0]} is thinking."
             if len(means) == 1
-            else f"Most of the output is thinking with {means.index[-1]} ({means.iloc[-1]:.0%}), least with "
-            f"{means.index[0]} ({means.iloc[0]:.1%})."
+            else f"Most of the output is thinking with {means.index[-1]} ({percent(means.iloc[-1])}), least with "
+            f"{means.index[0]} ({percent(means.iloc[0], 1)})."
         ]
         off = means[means < 0.02].index.tolist()
         if off:
@@ -96,7 +94,7 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
 
 def _by_query(part: TracePart, price_file: Path | None) -> pd.DataFrame:
     """Sums over the runs of each query of a part."""
-    from predictors.thinking_tokens.cost import request_rates
+    from foretell.predictors.thinking_tokens.prices.cost import request_rates
 
     traces = part.read(READ)
     rates = request_rates(traces, price_file=price_file)
@@ -116,12 +114,12 @@ def _by_query(part: TracePart, price_file: Path | None) -> pd.DataFrame:
         }
     )  # fmt: skip
     sums = runs.groupby(QUERY, sort=False).sum().reset_index()
-    return sums.assign(bundle=pd.util.hash_pandas_object(sums["query_id"], index=False).to_numpy())
+    return sums.assign(bundle=query_bundles(sums["query_id"]))
 
 
 def _by_group(sums: pd.DataFrame) -> dict[tuple[str, str], _Thinking]:
     """Sums over the queries of each benchmark and model; all parts of a query are here."""
-    from predictors.metrics.partials import ClusterSums
+    from foretell.predictors.metrics import ClusterSums
 
     queries = sums.drop(columns="bundle").groupby(QUERY).sum().reset_index()
     return {
@@ -136,19 +134,10 @@ def _by_group(sums: pd.DataFrame) -> dict[tuple[str, str], _Thinking]:
     }
 
 
-def _draw(report: Report) -> "Figure":
-    from predictors.report_plots import plot_thinking_share
-
-    figure = plot_thinking_share(report.table).get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
 SPEC = ReportSpec(
     "thinking_share",
     "Thinking as a share of output and bill",
     "One row per benchmark and model: share of the output tokens and of the bill that is thinking, with intervals.",
     thinking_share_report,
-    _draw,
+    "plot_thinking_share",
 )
-thinking_share_report_asset = build_report_asset(SPEC)

@@ -9,16 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assets.engine import Table
-from assets.reports.report import Report, ReportSpec, build_report_asset
-from assets.reports.trace_parts import TracePart, merge_groups, trace_parts
+from foretell.assets.engine import Table
+from foretell.assets.lake.traces.draw import query_bundles
+from foretell.assets.reports.spec import Report, ReportSpec
+from foretell.assets.reports.trace_parts import TracePart, merge_groups, trace_parts
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from predictors.metrics.partial_floors import PartialFloor
-
-__all__ = ["SPEC", "token_noise_report", "token_noise_report_asset"]
+    from foretell.predictors.metrics import CellSums
 
 CELL = ["query_id", "model", "config_hash"]
 GROUP = ["benchmark", "model", "effort"]
@@ -30,8 +27,8 @@ Group: TypeAlias = tuple[str, str, str]
 class _Noise:
     """Noise of a benchmark, model and effort in some parts or in all; `spans` is most over least of each request."""
 
-    mae: "PartialFloor"
-    mse: "PartialFloor"
+    mae: "CellSums"
+    mse: "CellSums"
     spans: NDArray[np.float64]
 
     def merge(self, other: "_Noise") -> "_Noise":
@@ -41,7 +38,9 @@ class _Noise:
 
     def row(self) -> dict[str, object]:
         """See `token_noise_report`."""
-        absolute, square = self.mae.floor(), self.mse.floor()
+        from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, noise_floor
+
+        absolute, square = noise_floor(self.mae, MAE_FLOOR, "mae"), noise_floor(self.mse, MSE_FLOOR, "mse")
         spread, *ends = (float(np.sqrt(max(x, 0.0))) for x in (square.value, square.ci_lower, square.ci_upper))
         return {
             "standard_deviation": spread, "ci_lower": ends[0], "ci_upper": ends[1], "mae_floor": absolute.value,
@@ -55,7 +54,7 @@ class _Noise:
 def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark, model and effort that has repeated requests; runs that were cut off are left out.
 
-    `standard_deviation` is of one run around its request's mean, in log tokens (root of `metrics.mse_floor`);
+    `standard_deviation` is of one run around its request's mean, in log tokens (root of the floor of squared error);
     `mae_floor` needs four runs of a request. All runs of a query come together on the engine, in narrow columns; of
     them sums come here, and one number for each repeated request, of which the median is taken.
     """
@@ -89,7 +88,7 @@ def _runs(part: TracePart) -> pd.DataFrame:
     traces = traces[~traces["is_censored"]]
     return pd.DataFrame(
         {
-            "bundle": pd.util.hash_pandas_object(traces["query_id"], index=False),
+            "bundle": query_bundles(traces["query_id"]),
             **{name: traces[name] for name in CELL},
             "benchmark": traces["benchmark"].fillna("(none)").astype("str"),
             "effort": traces["reasoning_effort"].fillna("(none)").astype("str"),
@@ -100,25 +99,19 @@ def _runs(part: TracePart) -> pd.DataFrame:
 
 def _noise_of_bundle(runs: pd.DataFrame) -> tuple[dict[Group, _Noise], frozenset[str]]:
     """Noise of the runs of some queries, of which all are here, and which models they are of."""
-    from predictors.metrics.partial_floors import partial_floors
+    from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, floor_sums, group_replicates
 
     runs = runs.assign(cell_id=runs.groupby(CELL, sort=False).ngroup())
     repeated = runs[runs.duplicated("cell_id", keep=False)]
     found: dict[Group, _Noise] = {}
     for (benchmark, model, effort), part in repeated.groupby(GROUP):
-        floors = partial_floors(part[["cell_id", "query_id", "value"]], "log")
+        cells = group_replicates(part[["cell_id", "query_id", "value"]], "log")
         of_cell = part.groupby("cell_id", sort=False)["value"]
         spans = (of_cell.max() / of_cell.min()).to_numpy()
-        found[str(benchmark), str(model), str(effort)] = _Noise(floors["mae"], floors["mse"], spans)
+        found[str(benchmark), str(model), str(effort)] = _Noise(
+            floor_sums(cells, MAE_FLOOR), floor_sums(cells, MSE_FLOOR), spans
+        )
     return found, frozenset(runs["model"])
-
-
-def _draw(report: Report) -> "Figure":
-    from predictors.report_plots import plot_token_noise
-
-    figure = plot_token_noise(report.table).get_figure(root=True)
-    assert figure is not None
-    return figure
 
 
 SPEC = ReportSpec(
@@ -126,6 +119,5 @@ SPEC = ReportSpec(
     "The noise floor of output tokens",
     "One row per benchmark, model and effort: how far runs of one request lie apart, in log tokens.",
     token_noise_report,
-    _draw,
+    "plot_token_noise",
 )
-token_noise_report_asset = build_report_asset(SPEC)

@@ -11,20 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assets.across_days import repeated_keys
-from assets.draw import is_drawn
-from assets.engine import Engine, LocalEngine, Part, Table, current_engine, read_part
-
-__all__ = [
-    "ROWS_IN_RUN",
-    "Drawn",
-    "TracePart",
-    "draw_queries",
-    "drawn_reasons",
-    "drawn_share",
-    "merge_groups",
-    "trace_parts",
-]
+from foretell.assets.engine import Engine, LocalEngine, Part, Table, current_engine, read_part
+from foretell.assets.lake.traces.across_days import repeated_keys, rows_of_part
+from foretell.assets.lake.traces.draw import is_drawn
 
 ROWS_IN_RUN = 1_000_000
 """Requests that a report holds at once where it must hold any; of more, some queries are drawn."""
@@ -68,8 +57,8 @@ def trace_parts(traces: pd.DataFrame | Table) -> tuple[Engine, list[TracePart]]:
         return LocalEngine(), [TracePart(traces, np.empty(0, dtype=np.int64))]
     engine = current_engine()
     repeated = repeated_keys(traces, engine)
-    places = [repeated.loc[repeated["part"] == position, "row"].to_numpy() for position in range(len(traces.parts))]
-    return engine, [TracePart(part, rows) for part, rows in zip(traces.parts, places, strict=True)]
+    parts = enumerate(traces.parts)
+    return engine, [TracePart(part, rows_of_part(repeated, place)["row"].to_numpy()) for place, part in parts]
 
 
 def merge_groups(one: Mapping[K, M], other: Mapping[K, M]) -> dict[K, M]:

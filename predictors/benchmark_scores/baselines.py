@@ -10,16 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.base import BasePredictor
-from predictors.benchmark_scores.components import group_weights
-from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
-from predictors.errors import InvalidInputError
-from predictors.schemas.descriptions import ScoreRequests
-
-__all__ = ["GlobalBaseline", "ModelBaseline", "StructuredBaseline", "TypeBaseline", "TypeSizeBaseline"]
+from ..base import BasePredictor
+from ..errors import InvalidInputError
+from ..fitting.trees import SavedBooster
+from ..schemas.descriptions import ScoreRequests
+from .calibration import ResidualCurve
+from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
+from .description.leakage import assign_folds
+from .rows import group_weights
+from .scale import from_logit, to_logit
+from .trees import boost, predict_trees
 
 Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 80) / 80, [0.99, 0.995]])
+FOLDS, N_TREES = 4, 200
 SIZE_EDGES: Floats = np.log([3e7, 1e8, 2e8, 4e8, 8e8, 2e9, 5e9, 2e10])
 
 
@@ -35,6 +39,7 @@ class _EmpiricalBaseline(BasePredictor):
     """
 
     family: ClassVar[str] = "benchmark_scores"
+    scope_columns: ClassVar[tuple[str, ...]] = ("model",)
     input_schema = ScoreRequests
     keys: ClassVar[tuple[str, ...]] = ()
 
@@ -42,9 +47,7 @@ class _EmpiricalBaseline(BasePredictor):
         self.least = least
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        score = y.to_numpy(dtype=np.float64)
-        if ((score < 0) | (score > 100)).any():
-            raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {score.min()} to {score.max()}")
+        score = _checked(y)
         weight = group_weights(pd.factorize(groups)[0])
         self.curves_: dict[str, Floats] = {"": _quantiles(score, weight)}
         for depth in range(1, len(self.keys) + 1):
@@ -97,37 +100,64 @@ class TypeSizeBaseline(_EmpiricalBaseline):
 
 
 class StructuredBaseline(BasePredictor):
-    """LightGBM on structure and metadata, without a word of the description: what text must beat.
-
-    Parameters
-    ----------
-    num_threads : int
-        Threads of LightGBM.
-    random_state : int, optional
-        Seed of everything random.
-    """
+    """LightGBM on structure and metadata, without a word of the description: what text must beat."""
 
     family: ClassVar[str] = "benchmark_scores"
+    scope_columns: ClassVar[tuple[str, ...]] = ("model",)
     input_schema = ScoreRequests
 
-    def __init__(self, *, num_threads: int = 1, random_state: int | None = 0) -> None:
-        self.num_threads = num_threads
-        self.random_state = random_state
-
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        self.predictor_ = BenchmarkScorePredictor(
-            experts=("direct",), use_text=False, num_threads=self.num_threads, random_state=self.random_state
-        ).fit(X, y, groups=groups, is_censored=is_censored)
+        z = to_logit(_checked(y))
+        self.features_ = BenchmarkFeatures().fit(benchmark_rows(X)[0])
+        weight = group_weights(pd.factorize(groups)[0])
+        folds = assign_folds(groups.astype("str"), max(2, min(FOLDS, groups.nunique()))).to_numpy()
+        residuals = np.empty(len(z))
+        for fold in np.unique(folds):
+            out = folds == fold
+            record, booster = self._learn(X[~out], z[~out], weight[~out])
+            residuals[out] = z[out] - predict_trees(booster, self._columns(X[out], record))
+        self.curve_ = ResidualCurve.fit(residuals, weight)
+        self.record_, self.booster_ = self._learn(X, z, weight)
+
+    def _learn(self, X: pd.DataFrame, z: Floats, weight: Floats) -> tuple[dict[str, float], Any]:
+        """What each model scored beyond the mean of each benchmark, shrunk by three runs, and the trees."""
+        beyond = z - pd.Series(z).groupby(benchmark_rows(X)[1]).transform("mean").to_numpy()
+        runs = pd.Series(beyond).groupby(_key(X, "model"))
+        record = {str(name): float(value) for name, value in (runs.sum() / (runs.size() + 3)).items()}
+        booster = boost(self._columns(X, record), z, weight, rounds=N_TREES, feature_fraction=0.4)
+        return record, booster
+
+    def _columns(self, X: pd.DataFrame, record: dict[str, float]) -> Floats:
+        benchmarks, codes = benchmark_rows(X)
+        models = [record.get(name, 0.0) for name in _key(X, "model")]
+        return np.column_stack([self.features_.matrix(benchmarks)[codes], model_matrix(X), models])
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.predictor_._predict_quantiles(X, levels)
+        location = predict_trees(self.booster_, self._columns(X, self.record_))
+        return from_logit(location[:, None] + self.curve_.at(levels))
 
     def _save(self, path: Path) -> dict[str, Any]:
-        self.predictor_.save(path / "structured")
-        return {}
+        from safetensors.numpy import save_file
+
+        features, arrays = self.features_.state()
+        save_file({**arrays, "curve": self.curve_.offsets}, path / "arrays.safetensors")
+        (path / "trees.txt").write_text(self.booster_.model_to_string(), "utf-8")
+        return {"features": features, "record": self.record_}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        self.predictor_ = BenchmarkScorePredictor.load(path / "structured")
+        from safetensors.numpy import load_file
+
+        arrays = load_file(path / "arrays.safetensors")
+        self.features_ = BenchmarkFeatures.from_state(state["features"], arrays)
+        self.curve_, self.record_ = ResidualCurve(arrays["curve"]), state["record"]
+        self.booster_ = SavedBooster((path / "trees.txt").read_text("utf-8"))
+
+
+def _checked(y: pd.Series) -> Floats:
+    score = y.to_numpy(dtype=np.float64)
+    if ((score < 0) | (score > 100)).any():
+        raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {score.min()} to {score.max()}")
+    return score
 
 
 def _key(X: pd.DataFrame, name: str) -> list[str]:

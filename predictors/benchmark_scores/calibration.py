@@ -8,10 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.benchmark_scores.trees import boost, load_trees, predict_trees
-from predictors.conformal import level_offsets
-
-__all__ = ["GRID", "ResidualCurve", "ResidualScale"]
+from ..fitting.conformal import level_offsets
+from ..fitting.trees import SavedBooster
+from .trees import boost, predict_trees
 
 Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 40) / 40, [0.99, 0.995]])
@@ -27,12 +26,12 @@ class ResidualCurve:
 
     @classmethod
     def fit(cls, residuals: Floats, weights: Floats) -> Self:
-        """One-sided conformal offset at every level (`predictors.conformal.level_offsets`)."""
-        found = level_offsets(residuals, np.zeros((len(residuals), len(GRID))), GRID, weights)
-        return cls(np.maximum.accumulate(np.asarray(found, dtype=np.float64)))
+        """One-sided conformal offset at every level (`foretell.predictors.fitting.conformal.level_offsets`)."""
+        offsets = level_offsets(residuals, np.zeros((len(residuals), len(GRID))), GRID, weights)
+        return cls(np.maximum.accumulate(np.asarray(offsets, dtype=np.float64)))
 
     def at(self, levels: Floats) -> Floats:
-        """Standardised quantiles at `levels`, linear in the normal quantile of the level."""
+        """Standardised quantiles at `levels` (n_levels,), linear in the normal quantile of the level."""
         from scipy.special import ndtri
 
         return np.asarray(np.interp(ndtri(levels), ndtri(GRID), self.offsets), dtype=np.float64)
@@ -59,7 +58,7 @@ class ResidualScale:
         return cls(booster, float(np.average(target, weights=weight)), damping)
 
     def predict(self, columns: Floats) -> Floats:
-        """Scale of each row's residual, > 0."""
+        """Scale of each row's residual on the logit scale, > 0, shape (n_samples,)."""
         learnt = predict_trees(self.booster, columns)
         return np.exp(self.centre + self.damping * (learnt - self.centre))
 
@@ -70,4 +69,4 @@ class ResidualScale:
     @classmethod
     def from_state(cls, state: dict[str, Any], text: str) -> Self:
         """Rebuild what `state` wrote."""
-        return cls(load_trees(text), **state)
+        return cls(SavedBooster(text), **state)

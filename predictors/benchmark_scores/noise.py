@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["SHARE_METRICS", "score_standard_error"]
-
 SHARE_METRICS = frozenset(("accuracy", "acc", "exact_match", "em"))
 """Metrics that are a mean of right and wrong answers, so that the binomial holds."""
 

@@ -1,4 +1,4 @@
-"""The benchmark-score predictor: experts stacked out of fold, calibrated over leak groups, bounded to 0-100."""
+"""The benchmark-score predictor: one two-way model, calibrated over leak groups, bounded to 0-100."""
 
 from __future__ import annotations
 
@@ -10,55 +10,43 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.base import BasePredictor
-from predictors.benchmark_scores.calibration import ResidualCurve, ResidualScale
-from predictors.benchmark_scores.components import Components, Parts, Rows, group_weights
-from predictors.benchmark_scores.evidence import KnownScores, known_sets, simulate_evidence
-from predictors.benchmark_scores.factors import ResidualFactors
-from predictors.benchmark_scores.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows, model_matrix
-from predictors.benchmark_scores.leakage import assign_folds
-from predictors.benchmark_scores.requests import plainly_valid
-from predictors.benchmark_scores.scale import from_logit, to_logit
-from predictors.benchmark_scores.stack import EXPERTS, Stack
-from predictors.errors import InvalidInputError
-from predictors.schemas.descriptions import ScoreRequests
-
-__all__ = ["BenchmarkScorePredictor"]
+from ..base import BasePredictor, known_words
+from ..errors import InvalidInputError
+from ..schemas.descriptions import ScoreRequests
+from .basis import bases
+from .calibration import ResidualCurve, ResidualScale
+from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
+from .description.leakage import assign_folds
+from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets, refuse_shares, simulate_evidence
+from .known_scores.slopes import ResidualSlopes
+from .rows import Rows, group_weights
+from .scale import from_logit, to_logit
+from .strangeness import Mask, Own, kinds_of, strange_curves, strange_rounds
+from .two_way import Forecast, TwoWay
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
-WITHOUT_SHOTS = [i for i, name in enumerate(MODEL_COLUMNS) if name != "n_shot"]
+SHARES: Floats = np.linspace(0, 1, 11)
+"""Of the forest's forecast of a benchmark's level that training may choose."""
 
 
 class BenchmarkScorePredictor(BasePredictor):
     """Forecasts scores (0-100 points) of models on benchmarks that are described in words.
 
-    1. *Experts*: three routes to a benchmark's effect plus model effects, and a direct LightGBM (`components`).
-    2. *Stack*: weights by out-of-fold error over leak groups (`stack`).
-    3. *Spread*: scale of the out-of-fold residuals (`calibration.ResidualScale`) and their conformal quantiles over
+    1. *Location*: a Gaussian two-way model with dates; as far as that lowers the error on leak groups left out, a
+       forest on the structure of benchmarks speaks with it (`two_way`).
+    2. *Spread*: scale of the out-of-fold residuals (`calibration.ResidualScale`) and their conformal quantiles over
        leak groups, all on the logit scale: no forecast leaves 0-100.
-    4. *Known scores*: where other models already ran on the benchmark, a low-rank factorisation of the residuals moves
-       and narrows the forecast (`factors`), with a calibration of its own.
+    3. *Known scores*: those of other models move and narrow the forecast by what the residuals of a benchmark share
+       (`known_scores.slopes`), with a calibration of its own; those of the asked model on other benchmarks place it.
+    4. *Strangeness*: what was never seen has calibrations apart (`strangeness`), where release dates are known.
 
-    A benchmark of which nothing is known (no text in a known word, no structure) or whose metric or answer format was
-    never seen gets the spread of all benchmarks around the model's record.
+    A benchmark of which nothing is known, or of a new metric or answer format, gets the spread of all.
 
     Parameters
     ----------
-    experts : tuple of str
-        Which of `stack.EXPERTS` may have weight.
-    use_text : bool
-        Use the words of the description; without them only the structure is used.
-    use_counts : bool
-        Use `n_items`, which redaction forbids: only to show what the rule costs.
-    use_sentences : bool
-        Use sentence embeddings of the description, which need the extra ``embeddings``.
     n_folds : int
         Folds, by leak group, of the out-of-fold forecasts.
-    forest_rounds, response_rounds, direct_rounds : int
-        Trees of each LightGBM.
-    rank : int
-        Factors of the residuals over models.
     scale_damping : float
         How far the scale of residuals follows LightGBM (1) rather than a constant (0).
     scale_rounds : int
@@ -70,34 +58,19 @@ class BenchmarkScorePredictor(BasePredictor):
     """
 
     family: ClassVar[str] = "benchmark_scores"
+    scope_columns: ClassVar[tuple[str, ...]] = ("model",)
     input_schema = ScoreRequests
 
     def __init__(
         self,
         *,
-        experts: tuple[str, ...] = EXPERTS,
-        use_text: bool = True,
-        use_counts: bool = False,
-        use_sentences: bool = False,
         n_folds: int = 4,
-        forest_rounds: int = 200,
-        response_rounds: int = 100,
-        direct_rounds: int = 200,
-        rank: int = 4,
         scale_damping: float = 0.7,
         scale_rounds: int = 60,
         num_threads: int = 1,
         random_state: int | None = 0,
     ) -> None:
-        self.experts = experts
-        self.use_text = use_text
-        self.use_counts = use_counts
-        self.use_sentences = use_sentences
         self.n_folds = n_folds
-        self.forest_rounds = forest_rounds
-        self.response_rounds = response_rounds
-        self.direct_rounds = direct_rounds
-        self.rank = rank
         self.scale_damping = scale_damping
         self.scale_rounds = scale_rounds
         self.num_threads = num_threads
@@ -110,18 +83,34 @@ class BenchmarkScorePredictor(BasePredictor):
         rows = self._training_rows(X, labels)
         z = to_logit(score)
         weight = group_weights(rows.groups)[rows.benchmark]
-        folds = self._folds(labels)
-        self.components_ = self._new(rows).fit(rows, z)
+        n = max(2, min(self.n_folds, labels.nunique()))
+        folds = assign_folds(labels, n, salt=f"inner:{self.random_state}").to_numpy()
+        self.two_way_ = self._new(rows).fit(rows, z)
         parts = self._out_of_fold(rows, z, folds)
-        self.stack_ = Stack.fit(parts, score, weight, self.experts)
-        location = self.stack_.location(parts)
-        residuals = z - location
-        self._fit_spread(rows, parts, location, residuals, folds, weight)
-        record = z - parts.mean - parts.model
+        errors = [weight @ np.abs(from_logit(parts.location + share * parts.forest) - score) for share in SHARES]
+        self.share_ = float(SHARES[np.argmin(errors)])
+        if self.share_ == 0:  # nobody asks it, and a forecast starts without LightGBM
+            self.two_way_.forest = None
+        residuals = z - self._location(parts)
+        self._fit_spread(rows, parts, residuals, folds, weight)
+        record = z - self.two_way_.predict(rows.undescribed()).location
         self.blank_curve_ = ResidualCurve.fit(record, _per_group(rows))
-        gap = self.components_.model_effects - self.components_.prior_effects(rows.metadata)
-        self.unseen_model_deviation_ = float(np.sqrt(np.average(gap**2, weights=self.components_.model_runs)))
-        self._fit_factors(rows, residuals, folds)
+        self._fit_known(rows, parts, residuals, folds)
+        self.last_year_ = float(rows.benchmarks["published_year"].max())
+        rounds = strange_rounds(rows, z, folds, seed=self.random_state or 0)
+        self.curves_ = strange_curves((k, self._strange_residuals(rows, z, at, ask, own)) for k, at, ask, own in rounds)
+
+    def _strange_residuals(self, rows: Rows, z: Floats, train: Mask, asked: Codes, own: Own) -> tuple[Floats, Floats]:
+        """Standardised residuals of the asked rows from a fit to `train`, and their weights."""
+        fitted = self._new(rows.take(train)).fit(rows.take(train), z[train], variances_from=self.two_way_)
+        place = fitted.places(rows.benchmarks)
+        rest = rows.take(asked)
+        parts = fitted.predict(rest, {row: (place[rows.benchmark[at]], z[at]) for row, at in own.items()})
+        scale = self.scale_.predict(self._scale_columns(rest, parts))
+        return (z[asked] - self._location(parts)) / scale, _per_group(rest)
+
+    def _location(self, parts: Forecast) -> Floats:
+        return parts.location + self.share_ * parts.forest
 
     def _checked(self, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> Floats:
         score = y.to_numpy(dtype=np.float64)
@@ -130,9 +119,6 @@ class BenchmarkScorePredictor(BasePredictor):
             raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {float(score[outside][0])}")
         if is_censored.any():
             raise InvalidInputError("`is_censored` must be False: a benchmark score is no lower bound")
-        unknown = sorted(set(self.experts) - set(EXPERTS))
-        if unknown or not self.experts:
-            raise InvalidInputError(f"`experts` must be some of {list(EXPERTS)}, got {list(self.experts)}")
         if groups.nunique() < 3:
             raise InvalidInputError(f"`groups` must name 3 leak groups or more, got {groups.nunique()}")
         return score
@@ -140,47 +126,32 @@ class BenchmarkScorePredictor(BasePredictor):
     def _training_rows(self, X: pd.DataFrame, labels: pd.Series) -> Rows:
         """Rows as arrays; two groups that describe a benchmark in the same words are two benchmarks."""
         described = X.assign(**{"_group": labels})
-        benchmarks, codes = benchmark_rows(described, ["_group", "n_items"])
+        benchmarks, codes = benchmark_rows(described, ["_group"])
         groups = pd.factorize(benchmarks["_group"])[0]
         names = X["model"].fillna("").astype("str") if "model" in X else pd.Series("", index=X.index)
         models, unique = pd.factorize(names)
         self.models_ = [str(name) for name in unique]
         features = model_matrix(X)
         self.metadata_ = features[np.unique(models, return_index=True)[1]].copy()
+        titles = X["benchmark"].fillna("").astype("str").to_numpy() if "benchmark" in X else np.full(len(X), "")
+        self.benchmarks_ = [str(name) for name in titles[np.unique(codes, return_index=True)[1]]]
         return Rows(benchmarks, groups, self.metadata_, codes, models, features)
 
-    def _folds(self, labels: pd.Series) -> Codes:
-        n = max(2, min(self.n_folds, labels.nunique()))
-        return assign_folds(labels, n, salt=f"inner:{self.random_state}").to_numpy()
+    def _new(self, rows: Rows) -> TwoWay:
+        return TwoWay(BenchmarkFeatures().fit(rows.benchmarks.iloc[np.unique(rows.benchmark)]))
 
-    def _new(self, rows: Rows) -> Components:
-        known = rows.benchmarks.iloc[np.unique(rows.benchmark)]
-        features = BenchmarkFeatures(
-            use_text=self.use_text, use_counts=self.use_counts, use_sentences=self.use_sentences
-        ).fit(known)
-        return Components(
-            features, with_routes=set(self.experts) != {"direct"}, forest_rounds=self.forest_rounds,
-            response_rounds=self.response_rounds,
-            direct_rounds=self.direct_rounds, num_threads=self.num_threads, seed=self.random_state,
-        )  # fmt: skip
-
-    def _out_of_fold(self, rows: Rows, z: Floats, folds: Codes) -> Parts:
-        """Forecast parts of each training row from a fit that has not seen its leak group."""
-        columns: Floats | None = None
+    def _out_of_fold(self, rows: Rows, z: Floats, folds: Codes) -> Forecast:
+        """Forecast of each training row from a fit that has not seen its leak group."""
+        columns = np.empty((3, len(z)))
         for fold in np.unique(folds):
             out = folds == fold
-            some = self._new(rows.take(~out)).fit(rows.take(~out), z[~out], kernel_from=self.components_)
-            found = some.predict(rows.take(out)).stacked()
-            if columns is None:
-                columns = np.empty((len(z), found.shape[1]))
-            columns[out] = found
-        assert columns is not None
-        return Parts.from_columns(columns)
+            fitted = self._new(rows.take(~out)).fit(rows.take(~out), z[~out], variances_from=self.two_way_)
+            parts = fitted.predict(rows.take(out))
+            columns[:, out] = parts.location, parts.forest, parts.model
+        return Forecast(*columns)
 
-    def _fit_spread(
-        self, rows: Rows, parts: Parts, location: Floats, residuals: Floats, folds: Codes, weight: Floats
-    ) -> None:
-        columns = self._scale_columns(rows, parts, location, self.components_)
+    def _fit_spread(self, rows: Rows, parts: Forecast, residuals: Floats, folds: Codes, weight: Floats) -> None:
+        columns = self._scale_columns(rows, parts)
         scale = np.empty(len(residuals))
         for fold in np.unique(folds):  # a scale that has seen a residual would flatter it
             out = folds == fold
@@ -194,137 +165,184 @@ class BenchmarkScorePredictor(BasePredictor):
             num_threads=self.num_threads, seed=self.random_state,
         )  # fmt: skip
 
-    def _scale_columns(self, rows: Rows, parts: Parts, location: Floats, components: Components) -> Floats:
-        structure = components.features.matrix(rows.benchmarks)[rows.benchmark]
+    def _scale_columns(self, rows: Rows, parts: Forecast) -> Floats:
+        structure = self.two_way_.features.matrix(rows.benchmarks)[rows.benchmark]
         return np.column_stack(
-            [location, parts.deviation, self.stack_.disagreement(parts), parts.model, structure, rows.features]
+            [self._location(parts), self.share_ * np.abs(parts.forest), parts.model, structure, rows.features]
         )
 
-    def _fit_factors(self, rows: Rows, residuals: Floats, folds: Codes) -> None:
-        metadata = rows.metadata[:, WITHOUT_SHOTS]
+    def _fit_known(self, rows: Rows, parts: Forecast, residuals: Floats, folds: Codes) -> None:
         weights = group_weights(rows.groups)
-        settings: dict[str, Any] = {"rank": self.rank, "weights": weights}
-        standardised, where = [], []
-        for fold in np.unique(folds):
-            out = folds == fold
-            factors = ResidualFactors.fit(residuals[~out], rows.benchmark[~out], rows.model[~out], metadata, **settings)
-            at = np.flatnonzero(out)
-            found, positions = simulate_evidence(factors, residuals[at], rows.benchmark[at], rows.model[at],
-                                                 seed=self.random_state)  # fmt: skip
-            standardised.append(found)
-            where.append(at[positions])
-        self.factors_ = ResidualFactors.fit(residuals, rows.benchmark, rows.model, metadata, **settings)
-        told, chosen = np.concatenate(standardised), np.concatenate(where)
-        self.evidence_curve_ = ResidualCurve.fit(told, _per_group(rows.take(chosen))) if len(told) else self.curve_
 
-    def _validate(self, X: pd.DataFrame) -> pd.DataFrame:
-        plain = plainly_valid(X)
-        return super()._validate(X) if plain is None else plain
+        def fit(at: Mask | slice) -> ResidualSlopes:
+            return ResidualSlopes.fit(residuals[at], rows.benchmark[at], parts.model[at], rows.features[at], weights)
+
+        informed, chosen = [], []
+        for fold in np.unique(folds):
+            at = np.flatnonzero(folds == fold)
+            values, positions = simulate_evidence(
+                fit(folds != fold), residuals[at], rows.benchmark[at], parts.model[at], rows.features[at],
+                seed=self.random_state,
+            )  # fmt: skip
+            informed.append(values)
+            chosen.append(at[positions])
+        self.slopes_ = fit(slice(None))
+        weight = _per_group(rows.take(np.concatenate(chosen)))
+        self.evidence_curve_ = ResidualCurve.fit(np.concatenate(informed), weight) if len(weight) else self.curve_
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = self._request_rows(X)
-        location, scale, is_blank = self._located(rows)
+        own = own_sets(X, self.benchmarks_)
+        location, scale, skill, is_blank = self._located(rows, own)
         offsets = np.where(is_blank[:, None], self.blank_curve_.at(levels), self.curve_.at(levels))
+        is_known = self.two_way_.places(rows.benchmarks)[rows.benchmark] >= 0
+        is_later = rows.benchmarks["published_year"].to_numpy(dtype=np.float64)[rows.benchmark] > self.last_year_
+        strange = kinds_of(self._runs_of_model(rows) > 0, counts_of(own, len(X)) > 0, is_known, is_later)
+        is_uncalibrated = (rows.model < 0) & ~np.isin(strange, list(self.curves_))
+        scale = np.where(is_uncalibrated, np.hypot(scale, self.two_way_.model_deviation), scale)
+        for kind, curve_of_kind in self.curves_.items():
+            offsets[(strange == kind) & ~is_blank] = curve_of_kind.at(levels)
         z = location[:, None] + scale[:, None] * offsets
-        known = list(known_sets(X, rows.benchmark, self.models_))
-        if known:
+        evidence_sets = list(known_sets(X, rows.benchmark, self.models_))
+        if evidence_sets:
             curve = self.evidence_curve_.at(levels)
-            for at, shift, deviation in self._told(rows, known):
+            for at, shift, deviation in self._shifts(rows, skill, evidence_sets):
                 z[at] = (location[at] + shift)[:, None] + deviation[:, None] * curve
         return from_logit(z)
 
     def _request_rows(self, X: pd.DataFrame) -> Rows:
-        benchmarks, codes = benchmark_rows(X, ["n_items"])
+        benchmarks, codes = benchmark_rows(X)
         place = {name: i for i, name in enumerate(self.models_)}
         names = X["model"].fillna("").astype("str") if "model" in X else pd.Series("", index=X.index)
         models = np.array([place.get(name, -1) for name in names], dtype=np.intp)
         return Rows(benchmarks, np.arange(len(benchmarks)), self.metadata_, codes, models, model_matrix(X))
 
-    def _located(self, rows: Rows) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """Location, scale and whether nothing is known of the benchmark, of every row."""
-        parts = self.components_.predict(rows)
-        location = self.stack_.location(parts)
-        scale = self.scale_.predict(self._scale_columns(rows, parts, location, self.components_))
-        is_blank = self.components_.is_blank(rows.benchmarks)[rows.benchmark]
-        location = np.where(is_blank, parts.mean + parts.model, location)
-        scale = np.where(is_blank, 1.0, scale)
-        unseen = rows.model < 0
-        return location, np.where(unseen, np.hypot(scale, self.unseen_model_deviation_), scale), is_blank
+    def _located(
+        self, rows: Rows, own: dict[int, tuple[Codes, Floats]] | None = None
+    ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+        """Location, scale, the model's part and whether nothing is known of the benchmark, of every row."""
+        parts = self.two_way_.predict(rows, own)
+        location, scale = self._location(parts), self.scale_.predict(self._scale_columns(rows, parts))
+        is_blank = self.two_way_.is_blank(rows.benchmarks)[rows.benchmark]
+        if is_blank.any():
+            location = np.where(is_blank, self.two_way_.predict(rows.undescribed(), own).location, location)
+            scale = np.where(is_blank, 1.0, scale)
+        return location, scale, parts.model, is_blank
 
-    def _told(self, rows: Rows, known: list[KnownScores]) -> Iterator[tuple[Codes, Floats, Floats]]:
+    def _shifts(
+        self, rows: Rows, skill: Floats, evidence_sets: list[KnownScores]
+    ) -> Iterator[tuple[Codes, Floats, Floats]]:
         """Rows, shift and deviation that each set of known scores gives the other rows of its benchmark."""
-        models = np.concatenate([k.models for k in known])
-        benchmarks = np.repeat([k.benchmark for k in known], [len(k.models) for k in known])
+        models = np.concatenate([k.models for k in evidence_sets])
+        benchmarks = np.repeat([k.benchmark for k in evidence_sets], [len(k.models) for k in evidence_sets])
         others = Rows(rows.benchmarks, rows.groups, self.metadata_, benchmarks, models, self.metadata_[models])
-        residuals = to_logit(np.concatenate([k.scores for k in known])) - self._located(others)[0]
+        expected, _, skill_of_others, _ = self._located(others)
+        residuals = to_logit(np.concatenate([k.scores for k in evidence_sets])) - expected
         start = 0
-        for k in known:
+        for k in evidence_sets:
             n = len(k.models)
-            codes = np.concatenate([k.models, rows.model[k.rows]])
-            metadata = np.vstack([self.metadata_[k.models], rows.features[k.rows]])[:, WITHOUT_SHOTS]
-            loadings, variance = self.factors_.of_models(codes, metadata)
-            shift, deviation = ResidualFactors.update(loadings, variance, np.arange(n), residuals[start : start + n])
+            at = slice(start, start + n)
+            loadings = self.slopes_.loadings(
+                np.concatenate([skill_of_others[at], skill[k.rows]]),
+                np.vstack([others.features[at], rows.features[k.rows]]),
+            )
+            shift, deviation = self.slopes_.update(loadings, np.arange(n), residuals[at])
             yield k.rows, shift[n:], deviation[n:]
             start += n
+
+    # -- what a forecast rests on ----------------------------------------------------------------------
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """Whether the model was trained on, and the benchmark: its description, or known scores; index of `X`."""
+        self._check_fitted()
+        X = self._validate(X)
+        rows = self._request_rows(X)
+        runs = self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X))
+        is_known = self.two_way_.places(rows.benchmarks)[rows.benchmark] >= 0
+        return known_words(runs > 0, is_known | (self._n_known_scores(X, rows) > 0), X.index)
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """What the benchmark's and the model's part of each forecast rest on; index of `X`."""
+        self._check_fitted()
+        X = self._validate(X)
+        rows = self._request_rows(X)
+        texts = bases(
+            self.two_way_.is_blank(rows.benchmarks)[rows.benchmark],
+            self.two_way_.nearest(rows.benchmarks)[rows.benchmark],
+            self._n_known_scores(X, rows),
+            self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X)),
+        )
+        return pd.Series(texts, index=X.index, dtype="str", name="basis")
+
+    def _n_known_scores(self, X: pd.DataFrame, rows: Rows) -> Codes:
+        counts = np.zeros(len(X), dtype=np.intp)
+        for evidence in known_sets(X, rows.benchmark, self.models_):
+            counts[evidence.rows] = len(evidence.models)
+        return counts
+
+    def _runs_of_model(self, rows: Rows) -> Codes:
+        """Scores of each row's model that were learnt from; 0 where none is named or it was not there."""
+        runs = np.append(np.where(np.array(self.models_) == "", 0, self.two_way_.runs_of_models(len(self.models_))), 0)
+        return np.asarray(runs[rows.model], dtype=np.intp)
+
+    def check_request(self, X: pd.DataFrame) -> None:
+        refuse_shares(X)
 
     def score_covariance(self, X: pd.DataFrame) -> Floats:
         """Covariance of the scores of all rows on the logit scale, shape (n_samples, n_samples).
 
-        What is unexplained of two models on one benchmark covaries through their factors; across benchmarks,
-        as far as the process finds their descriptions alike. For `information.value_of_information`.
+        What is unexplained of two models on one benchmark covaries through the slopes; across benchmarks,
+        as far as their descriptions are alike. For `information.value_of_information`.
         """
         self._check_fitted()
         rows = self._request_rows(self._validate(X))
-        loadings, variance = self.factors_.of_models(rows.model, rows.features[:, WITHOUT_SHOTS])
-        alike = np.eye(len(rows.benchmarks))
-        if self.components_.with_routes:
-            alike = self.components_.process.covariance(rows.benchmarks, rows.groups)
-            deviation = np.sqrt(np.diag(alike))
-            alike = alike / deviation[:, None] / deviation
-        shared = alike[np.ix_(rows.benchmark, rows.benchmark)] * (loadings @ loadings.T)
-        return np.asarray(shared + np.diag(variance))
+        loadings = self.slopes_.loadings(self.two_way_.predict(rows).model, rows.features)
+        alike = self.two_way_.likeness(rows.benchmarks)[np.ix_(rows.benchmark, rows.benchmark)]
+        return np.asarray(alike * (loadings @ loadings.T) + self.slopes_.noise * np.eye(len(rows.model)))
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
         from safetensors.numpy import save_file
 
-        components, arrays, texts = self.components_.state()
-        features, feature_arrays = self.components_.features.state()
-        scale, texts["scale"] = self.scale_.state()
-        arrays |= feature_arrays | {f"factors.{name}": a for name, a in self.factors_.arrays().items()}
+        two_way, arrays, forest = self.two_way_.state()
+        features, feature_arrays = self.two_way_.features.state()
+        scale, scale_trees = self.scale_.state()
+        arrays = {f"two_way.{name}": a for name, a in arrays.items()} | feature_arrays
+        arrays |= {f"slopes.{name}": a for name, a in self.slopes_.arrays().items()}
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
+        curves |= {f"strange.{kind}": curve.offsets for kind, curve in self.curves_.items()}
         arrays |= curves | {"metadata": self.metadata_}
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path / "arrays.safetensors")
-        for name, text in texts.items():
-            (path / f"{name}.txt").write_text(text, "utf-8")
+        (path / "forest.txt").write_text(forest, "utf-8")
+        (path / "scale.txt").write_text(scale_trees, "utf-8")
         return {
-            "components": components,
+            "two_way": two_way,
             "features": features,
             "scale": scale,
-            "stack": self.stack_.state(),
+            "share": self.share_,
+            "last_year": None if np.isnan(self.last_year_) else self.last_year_,
             "models": self.models_,
-            "trees": sorted(set(texts) - {"scale"}),
-            "unseen_model_deviation": self.unseen_model_deviation_,
-            "typical_variance": self.factors_.typical_variance,
+            "benchmarks": self.benchmarks_,
+            "strange": sorted(self.curves_),
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         from safetensors.numpy import load_file
 
         arrays = load_file(path / "arrays.safetensors")
-        texts = {name: (path / f"{name}.txt").read_text("utf-8") for name in (*state["trees"], "scale")}
         features = BenchmarkFeatures.from_state(state["features"], arrays)
-        self.scale_ = ResidualScale.from_state(state["scale"], texts.pop("scale"))
-        self.components_ = Components.from_state(features, state["components"], arrays, texts)
-        self.stack_ = Stack.from_state(state["stack"])
-        own = {name[8:]: a for name, a in arrays.items() if name.startswith("factors.")}
-        self.factors_ = ResidualFactors.from_state({"typical_variance": state["typical_variance"]}, own)
+        self.scale_ = ResidualScale.from_state(state["scale"], (path / "scale.txt").read_text("utf-8"))
+        fitted = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}
+        self.two_way_ = TwoWay.from_state(features, state["two_way"], fitted, (path / "forest.txt").read_text("utf-8"))
+        self.share_ = state["share"]
+        self.last_year_ = float("nan") if state["last_year"] is None else state["last_year"]
+        self.slopes_ = ResidualSlopes.from_arrays({k[7:]: a for k, a in arrays.items() if k.startswith("slopes.")})
         self.curve_, self.evidence_curve_, self.blank_curve_ = (
             ResidualCurve(arrays[name]) for name in ("curve", "evidence_curve", "blank_curve")
         )
         self.models_, self.metadata_ = state["models"], arrays["metadata"]
-        self.unseen_model_deviation_ = state["unseen_model_deviation"]
+        self.benchmarks_ = state["benchmarks"]
+        self.curves_ = {kind: ResidualCurve(arrays[f"strange.{kind}"]) for kind in state["strange"]}
 
 
 def _per_group(rows: Rows) -> Floats:

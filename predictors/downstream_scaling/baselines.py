@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.base import BasePredictor
-from predictors.downstream_scaling.cod import UNIT_FLOPS, CodReport, forecast_cod, unit_of_ladder
-from predictors.downstream_scaling.combination import EDGE, bounds
-from predictors.downstream_scaling.difficulty import Space
-from predictors.downstream_scaling.ladder import Ladder, LadderRequests, read_ladders, with_something
-from predictors.downstream_scaling.least_squares import Floats
-from predictors.downstream_scaling.methods import forecast_shares
-
-__all__ = ["CodBaseline", "DirectExponentialBaseline", "LastValueBaseline", "LogitLinearBaseline"]
+from ..base import BasePredictor
+from ..fitting.least_squares import Floats
+from .combination import EDGE, bounds
+from .items.cod import report_cod
+from .ladder import LadderRequests, read_ladders, with_something
+from .laws.methods import forecast_shares
 
 GRID = np.r_[0.005, 0.01:1.0:0.01, 0.995]
 
@@ -31,9 +28,9 @@ class _OneLawBaseline(BasePredictor):
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         error = np.sort(y.to_numpy(dtype=np.float64) - self._points(X)[0])
-        found = np.interp(GRID, (np.arange(len(error)) + 0.5) / len(error), error)
+        error_quantiles = np.interp(GRID, (np.arange(len(error)) + 0.5) / len(error), error)
         # The law itself is the median forecast: a shift learnt elsewhere is no part of it.
-        self.errors_: Floats = np.asarray(found - np.interp(0.5, GRID, found))
+        self.errors_: Floats = np.asarray(error_quantiles - np.interp(0.5, GRID, error_quantiles))
 
     def _points(self, X: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         ladders = [with_something(ladder) for ladder in read_ladders(X)]
@@ -61,52 +58,16 @@ class CodBaseline(_OneLawBaseline):
     """Clustering On Difficulty where it answers, the bounded exponential law where it abstains.
 
     Needs `item_pass_rates`; a row without them is an abstention.
-
-    Parameters
-    ----------
-    space : {"raw", "rescaled", "logit"}
-        Where items are compared.
-    relative_unit : bool
-        Count compute in units of the ladder's own smallest model, see `cod.unit_of_ladder`, not of 1e18 FLOPs.
     """
 
     law = "exponential"
 
-    def __init__(self, *, space: Space = "raw", relative_unit: bool = False) -> None:
-        self.space = space
-        self.relative_unit = relative_unit
-
-    def reports(self, X: pd.DataFrame) -> list[CodReport | None]:
-        """Report of every row; None where no items are given."""
-        return [self._report(ladder) for ladder in read_ladders(self._validate(X))]
-
-    def _report(self, ladder: Ladder) -> CodReport | None:
-        if ladder.pass_rates is None or not len(ladder):
-            return None
-        unit = unit_of_ladder(ladder.flops) if self.relative_unit else UNIT_FLOPS
-        return forecast_cod(ladder.pass_rates, ladder.flops, ladder.target_flops, space=self.space, unit_flops=unit)
-
     def _points(self, X: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         points, lower, upper = super()._points(X)
-        found = [100.0 * r.score if r is not None and not r.abstains else np.nan for r in self.reports(X)]
-        answered = np.isfinite(found)
-        return np.where(answered, found, points), np.where(answered, 0.0, lower), upper
-
-    def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
-        """``abstain``, ``reason``, ``predictable_ratio``, ``outlier_ratio``, ``n_clusters`` of every row."""
-        rows = [
-            {
-                "abstain": True, "reason": "no `item_pass_rates`", "predictable_ratio": np.nan, "outlier_ratio": np.nan,
-                "n_clusters": 0,
-            }
-            if report is None
-            else {
-                "abstain": report.abstains, "reason": report.reason, "predictable_ratio": report.predictable_ratio,
-                "outlier_ratio": report.outlier_ratio, "n_clusters": len(report.clusters),
-            }
-            for report in self.reports(X)
-        ]  # fmt: skip
-        return pd.DataFrame(rows, index=X.index)
+        reports = [report_cod(ladder) for ladder in read_ladders(X)]
+        cod_points = [100.0 * r.score if r is not None and not r.abstains else np.nan for r in reports]
+        answered = np.isfinite(cod_points)
+        return np.where(answered, cod_points, points), np.where(answered, 0.0, lower), upper
 
 
 class LastValueBaseline(_OneLawBaseline):

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from predictors.base import BasePredictor
-from predictors.downstream_scaling.ladder import Ladder, read_ladders
-from predictors.errors import InvalidInputError
-
-__all__ = ["MeasurementPlan", "plan_measurement", "points_of_compute", "score_error", "smallest_worthwhile_compute"]
+from ..base import BasePredictor
+from ..errors import InvalidInputError
+from .ladder import Ladder, read_ladders
 
 FACTORS = (1.5, 2.0, 4.0, 10.0, 30.0, 100.0)
+LARGEST_FACTOR = 1000.0
+MAX_DRAWS = 1000
 
 
 def points_of_compute(
@@ -45,11 +45,11 @@ def points_of_compute(
         interval of the gain lies above the floor) and ``abstain``.
     """
     ladder = _only(row)
-    known = ladder.errors[np.isfinite(ladder.errors)]
+    measured = ladder.errors[np.isfinite(ladder.errors)]
     items = 1000.0 if np.isnan(ladder.n_items) else ladder.n_items
     share = float(np.clip(ladder.scores[-1] / 100, 0.0, 1.0))
     sampling = score_error(share, int(max(items, 1)), 1)
-    error = max(float(np.median(known)) if known.size else 0.0, 0.0 if known.size else sampling)
+    error = max(float(np.median(measured)) if measured.size else 0.0, 0.0 if measured.size else sampling)
     floor = 2.0 * error / np.sqrt(np.pi)
     asked = _at_compute(row, ladder, factors)
     interval = predictor.predict_interval(asked, coverage)
@@ -66,21 +66,16 @@ def points_of_compute(
 
 
 def smallest_worthwhile_compute(
-    predictor: BasePredictor,
-    row: pd.DataFrame,
-    wanted_points: float,
-    *,
-    certainty: float = 0.5,
-    largest: float = 1000.0,
+    predictor: BasePredictor, row: pd.DataFrame, wanted_points: float, *, certainty: float = 0.5
 ) -> float:
     """Smallest multiple of today's compute that buys `wanted_points` with probability `certainty`.
 
-    Infinite where more than `largest` times as much is needed.
+    Infinite where more than `LARGEST_FACTOR` times as much is needed.
     """
-    if not 0 < certainty < 1 or not wanted_points > 0 or not largest > 1:
-        raise InvalidInputError("`certainty` must be in (0, 1), `wanted_points` positive and `largest` above 1")
+    if not 0 < certainty < 1 or not wanted_points > 0:
+        raise InvalidInputError("`certainty` must be in (0, 1) and `wanted_points` positive")
     ladder = _only(row)
-    factors = np.geomspace(1.05, largest, 60)
+    factors = np.geomspace(1.05, LARGEST_FACTOR, 60)
     asked = _at_compute(row, ladder, factors.tolist())
     score = predictor.predict_quantiles(asked, (1 - certainty,)).iloc[:, 0].to_numpy()
     enough = score >= ladder.scores[-1] + wanted_points
@@ -89,8 +84,8 @@ def smallest_worthwhile_compute(
 
 def _at_compute(row: pd.DataFrame, ladder: Ladder, factors: Sequence[float]) -> pd.DataFrame:
     """The row once per factor, with that multiple of the largest model's compute as target."""
-    told = row[[name for name in row.columns if not str(name).startswith("target_")]]
-    asked = told.iloc[np.zeros(len(factors), dtype=int)].reset_index(drop=True)
+    without_target = row[[name for name in row.columns if not str(name).startswith("target_")]]
+    asked = without_target.iloc[np.zeros(len(factors), dtype=int)].reset_index(drop=True)
     scale = np.asarray(factors, dtype=np.float64)
     asked["target_flops"] = ladder.flops[-1] * scale
     if np.isfinite(ladder.params[-1]) and np.isfinite(ladder.tokens[-1]):
@@ -108,30 +103,17 @@ def _only(row: pd.DataFrame) -> Ladder:
     return ladder
 
 
-def score_error(
-    mean: float, n_items: int, n_draws: int, *, item_sd: float | None = None, same_items: bool = False
-) -> float:
-    """Standard error, in points, of a mean pass rate.
+def score_error(mean: float, n_items: int, n_draws: int) -> float:
+    """Standard error, in points, of a mean pass rate `mean` (0-1).
 
     ``100 sqrt(s^2 / I + (m (1 - m) - s^2) / (I K))`` for I items, K draws of each and pass rates that differ between
-    items with standard deviation s. With the same items for all models the first term cancels in comparisons.
-
-    Parameters
-    ----------
-    mean : float
-        Expected mean pass rate (0-1).
-    item_sd : float, optional
-        Standard deviation of pass rates between items; by default half of the largest possible, ``sqrt(m (1 - m))``.
-    same_items : bool, optional
-        Whether only the noise of drawing counts.
+    items with standard deviation s, taken to be half of the largest possible, ``sqrt(m (1 - m))``.
     """
     if not 0 <= mean <= 1 or n_items < 1 or n_draws < 1:
         raise InvalidInputError("`mean` must be in 0-1, `n_items` and `n_draws` 1 or more")
     total = mean * (1 - mean)
-    between = total / 4 if item_sd is None else item_sd**2
-    if between > total + 1e-12:
-        raise InvalidInputError(f"`item_sd` {item_sd} is more than rates of mean {mean} can differ: {total**0.5:.3f}")
-    return float(100 * np.sqrt((0.0 if same_items else between / n_items) + (total - between) / (n_items * n_draws)))
+    between = total / 4
+    return float(100 * np.sqrt(between / n_items + (total - between) / (n_items * n_draws)))
 
 
 @dataclass(frozen=True)
@@ -144,27 +126,18 @@ class MeasurementPlan:
     cost: float
 
 
-def plan_measurement(
-    wanted_error: float,
-    mean: float,
-    *,
-    item_sd: float | None = None,
-    item_cost: float = 1.0,
-    draw_cost: float = 1.0,
-    same_items: bool = False,
-    max_draws: int = 1000,
-) -> MeasurementPlan:
+def plan_measurement(wanted_error: float, mean: float, *, item_cost: float = 1.0) -> MeasurementPlan:
     """The cheapest numbers of items and draws that give a standard error of `wanted_error` points.
 
-    A cost is ``n_items * (item_cost + n_draws * draw_cost)``. To tell two models d points apart with power 80 % at the
+    A cost is ``n_items * (item_cost + n_draws)``, in draws. To tell two models d points apart with power 80 % at the
     5 % level, ask for an error of ``d / 2.8 / sqrt(2)`` each.
     """
-    if not wanted_error > 0 or not item_cost >= 0 or not draw_cost > 0:
-        raise InvalidInputError("`wanted_error` and `draw_cost` must be positive, `item_cost` not negative")
-    unit = np.array([score_error(mean, 1, k, item_sd=item_sd, same_items=same_items) for k in range(1, max_draws + 1)])
-    draws = np.arange(1, max_draws + 1)
+    if not wanted_error > 0 or not item_cost >= 0:
+        raise InvalidInputError("`wanted_error` must be positive, `item_cost` not negative")
+    draws = np.arange(1, MAX_DRAWS + 1)
+    unit = np.array([score_error(mean, 1, k) for k in draws.tolist()])
     items = np.maximum(np.ceil(np.round((unit / wanted_error) ** 2, 9)), 1)
-    cost = items * (item_cost + draws * draw_cost)
+    cost = items * (item_cost + draws)
     best = int(cost.argmin())
-    error = score_error(mean, int(items[best]), int(draws[best]), item_sd=item_sd, same_items=same_items)
+    error = score_error(mean, int(items[best]), int(draws[best]))
     return MeasurementPlan(int(items[best]), int(draws[best]), error, float(cost[best]))

@@ -12,14 +12,12 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 from pandera.typing import Series
 
-from predictors.downstream_scaling.least_squares import Floats
-from predictors.errors import InvalidInputError
-
-__all__ = ["FLOPS_PER_PARAM_TOKEN", "LISTS", "Ladder", "LadderRequests", "read_ladders", "with_something"]
+from ..errors import InvalidInputError
+from ..fitting.least_squares import Floats
 
 FLOPS_PER_PARAM_TOKEN = 6.0
-LISTS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_losses",
-         "ladder_is_final", "ladder_runs")  # fmt: skip
+LISTS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_is_final",
+         "ladder_runs")  # fmt: skip
 """List columns of a row, one entry per model (or checkpoint of one)."""
 
 
@@ -33,7 +31,7 @@ class LadderRequests(pa.DataFrameModel):
     `target_flops` (or `target_params` and `target_tokens`) say what is asked for. `chance_score` is the score of a
     guess (0 by default), `upper_score` the highest possible (100). `n_items` is the number of items that the target's
     score will be measured on, from which its sampling noise follows. `ladder_errors` are standard errors in points,
-    `ladder_losses` any loss that explains the task (its own, or the language-model loss), `ladder_runs` names the run
+    `ladder_runs` names the run
     (model and seed) of each entry. `ladder_is_final` is false for intermediate checkpoints, which only
     tell how much scores wander.
     `item_pass_rates` (one list per entry, one number per item, 0-1, null for entries without) is what clustering
@@ -53,7 +51,6 @@ class LadderRequests(pa.DataFrameModel):
     ladder_tokens: Series[object] | None = pa.Field(nullable=True)
     ladder_scores: Series[object] = pa.Field(nullable=False)
     ladder_errors: Series[object] | None = pa.Field(nullable=True)
-    ladder_losses: Series[object] | None = pa.Field(nullable=True)
     ladder_is_final: Series[object] | None = pa.Field(nullable=True)
     ladder_runs: Series[object] | None = pa.Field(nullable=True)
     item_pass_rates: Series[object] | None = pa.Field(nullable=True)
@@ -69,7 +66,7 @@ class Ladder:
 
     Attributes
     ----------
-    flops, params, tokens, scores, errors, losses : ndarray of shape (n_models,)
+    flops, params, tokens, scores, errors : ndarray of shape (n_models,)
         Final models; scores in points; NaN where unknown.
     runs : tuple of str
         Names of the runs.
@@ -88,7 +85,6 @@ class Ladder:
     tokens: Floats
     scores: Floats
     errors: Floats
-    losses: Floats
     runs: tuple[str, ...]
     checkpoint_error: float
     target_flops: float
@@ -104,38 +100,42 @@ class Ladder:
 
     @property
     def shares(self) -> Floats:
-        """Scores as shares of the way from chance (0) to the upper bound (1); may lie outside."""
+        """Scores as shares of the way from chance (0) to the upper bound (1), shape (n_models,); may lie outside."""
         return self.share(self.scores)
 
     def share(self, points: Floats) -> Floats:
-        """Points as shares of the way from chance to the upper bound."""
+        """Points as shares of the way from chance to the upper bound, any shape (n, ...)."""
         return (points - self.chance) / (self.upper - self.chance)
 
     def points(self, shares: Floats) -> Floats:
-        """The opposite of `share`."""
+        """The opposite of `share`: shares of any shape in points."""
         return self.chance + (self.upper - self.chance) * shares
 
     def share_errors(self, floor: float) -> Floats:
-        """Standard deviations of the shares: known errors joined with `floor`."""
-        known = np.where(np.isfinite(self.errors), self.errors, 0.0) / (self.upper - self.chance)
-        return np.hypot(known, floor)
+        """Standard deviations of the shares, shape (n_models,): measured errors joined with `floor`."""
+        measured = np.where(np.isfinite(self.errors), self.errors, 0.0) / (self.upper - self.chance)
+        return np.hypot(measured, floor)
 
     @property
     def levels(self) -> Floats:
-        """The different amounts of compute, ascending; 2 % apart counts as the same."""
-        logs = np.log(self.flops)
-        return self.flops[np.r_[True, np.diff(logs) > 0.02]]
+        """The different amounts of compute, FLOPs, ascending, shape (n_levels,)."""
+        return compute_levels(self.flops)
 
     def below(self, keep: NDArray[np.bool_], target: int) -> Ladder:
-        """The models in `keep` as a ladder whose target is the model at position `target`."""
+        """The models in `keep`, shape (n_models,), as a ladder whose target is the model at position `target`."""
         return replace(
             self, flops=self.flops[keep], params=self.params[keep], tokens=self.tokens[keep],
-            scores=self.scores[keep], errors=self.errors[keep], losses=self.losses[keep],
+            scores=self.scores[keep], errors=self.errors[keep],
             runs=tuple(name for name, k in zip(self.runs, keep, strict=True) if k),
             target_flops=float(self.flops[target]), target_params=float(self.params[target]),
             target_tokens=float(self.tokens[target]),
-            pass_rates=None if self.pass_rates is None else self.pass_rates[keep],
+            pass_rates=None,
         )  # fmt: skip
+
+
+def compute_levels(flops: Floats) -> Floats:
+    """The different amounts, shape (n_levels,), among ascending `flops` (n,); 2 % apart counts as the same."""
+    return flops[np.r_[True, np.diff(np.log(flops)) > 0.02]] if len(flops) else flops
 
 
 def read_ladders(X: pd.DataFrame) -> list[Ladder]:
@@ -144,8 +144,9 @@ def read_ladders(X: pd.DataFrame) -> list[Ladder]:
     Raises
     ------
     InvalidInputError
-        Naming the row: lists of unequal length, scores outside 0-100, compute that is not positive (a negative
-        one is an int64 that overflowed), no compute at all, or a chance score not below the upper score.
+        Naming the row: lists of unequal length, scores outside 0-100 or that look like shares, compute that is not
+        positive (a negative one is an int64 that overflowed), no compute at all, or a chance score not below the upper
+        score.
     """
     records = X.to_dict("records")
     return [_ladder(record, label) for record, label in zip(records, X.index, strict=True)]
@@ -167,6 +168,7 @@ def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
     if np.any((scores < 0) | (scores > 100)):
         wrong = scores[(scores < 0) | (scores > 100)][0]
         raise InvalidInputError(f"row {label!r}: `ladder_scores` must be points in 0-100, got {wrong:g}")
+    _check_points(row, scores, label)
     params, tokens = columns["ladder_params"], columns["ladder_tokens"]
     flops = _compute(columns["ladder_flops"], params, tokens, label, "ladder")
     chance, upper = _number(row, "chance_score", 0.0), _number(row, "upper_score", 100.0)
@@ -176,12 +178,12 @@ def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
     target_flops = float(_compute(target[:1], target[1:2], target[2:], label, "target")[0])
     if np.isnan(target_flops):
         raise InvalidInputError(f"row {label!r}: give `target_flops`, or `target_params` and `target_tokens`")
-    known = np.isfinite(scores) & np.isfinite(flops)
+    is_measured = np.isfinite(scores) & np.isfinite(flops)
     order = np.argsort(flops, kind="stable")
-    order = order[(known & final)[order]]
+    order = order[(is_measured & final)[order]]
     return Ladder(
         flops=flops[order], params=params[order], tokens=tokens[order], scores=scores[order],
-        errors=columns["ladder_errors"][order], losses=columns["ladder_losses"][order],
+        errors=columns["ladder_errors"][order],
         runs=tuple(runs[i] for i in order),
         checkpoint_error=_checkpoint_error(runs, flops, scores), target_flops=target_flops,
         target_params=float(target[1]), target_tokens=float(target[2]), chance=chance, upper=upper,
@@ -196,7 +198,7 @@ def with_something(ladder: Ladder) -> Ladder:
     one = np.array([np.nan])
     return replace(
         ladder, flops=np.array([ladder.target_flops]), params=one, tokens=one, scores=np.array([ladder.chance]),
-        errors=one, losses=one, runs=("",), pass_rates=None,
+        errors=one, runs=("",), pass_rates=None,
     )  # fmt: skip
 
 
@@ -216,6 +218,16 @@ def _floats(value: Any, name: str, label: object) -> Floats | None:
         return np.array([np.nan if _is_null(v) else float(v) for v in value], dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"row {label!r}: `{name}` must be a list of numbers ({error})") from None
+
+
+def _check_points(row: Mapping[Any, Any], scores: Floats, label: object) -> None:
+    """Refuse scores that are shares; whoever names a highest score above 1 has said that they are points."""
+    largest = float(np.nanmax(scores, initial=0.0))
+    if 0 < largest <= 1 and _number(row, "upper_score", 1.0) <= 1:
+        raise InvalidInputError(
+            f"row {label!r}: `ladder_scores` look like shares (the largest is {largest:g}); give points: multiply by "
+            "100, `chance_score` too, or say with `upper_score`: 100 that no model reaches more than 1 point"
+        )
 
 
 def _flags(value: Any, n: int, label: object) -> NDArray[np.bool_]:
@@ -263,7 +275,7 @@ def _pass_rates(value: Any, order: NDArray[np.intp], n: int, label: object) -> F
 
 def _checkpoint_error(runs: Sequence[str], flops: Floats, scores: Floats) -> float:
     """Standard deviation of late adjacent checkpoints about their trend: second differences within a run."""
-    found: list[float] = []
+    errors: list[float] = []
     names = np.array(runs)
     for name in dict.fromkeys(runs):
         at = np.flatnonzero((names == name) & np.isfinite(scores) & np.isfinite(flops))
@@ -271,5 +283,5 @@ def _checkpoint_error(runs: Sequence[str], flops: Floats, scores: Floats) -> flo
             continue
         at = at[np.argsort(flops[at], kind="stable")]
         late = scores[at[len(at) // 2 :]] if len(at) >= 8 else scores[at]
-        found += list(np.diff(late, 2) ** 2 / 6.0)
-    return float(np.sqrt(np.mean(found))) if found else float("nan")
+        errors += list(np.diff(late, 2) ** 2 / 6.0)
+    return float(np.sqrt(np.mean(errors))) if errors else float("nan")

@@ -1,4 +1,4 @@
-"""The downstream-scaling predictor: many laws, backtested on the ladder itself, combined, calibrated, or doubted."""
+"""The downstream-scaling predictor: laws, backtested on the ladder itself, combined, calibrated, or doubted."""
 
 from __future__ import annotations
 
@@ -9,37 +9,27 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
-from predictors.base import BasePredictor
-from predictors.downstream_scaling.abstention import doubts
-from predictors.downstream_scaling.combination import (
-    GATES,
-    MEDIAN,
-    PARTS,
-    REGIMES,
-    SCALE_LEVELS,
-    Evidence,
-    Spread,
-    Stack,
-    gather,
-    group_weights,
-    regimes,
-    widening,
-)
-from predictors.downstream_scaling.ladder import Ladder, LadderRequests, read_ladders, with_something
-from predictors.downstream_scaling.least_squares import Floats
-from predictors.downstream_scaling.methods import CANDIDATES, METHODS
-from predictors.errors import InvalidInputError
+from ..base import BasePredictor, known_words
+from ..errors import InvalidInputError
+from ..fitting.least_squares import Floats
+from .abstention import MOST_ERROR, doubts, is_monotone
+from .combination import PARTS, SCALE_LEVELS, Evidence, MethodWeights, Spread, gather, group_weights
+from .items.cod import report_cod
+from .ladder import Ladder, LadderRequests, read_ladders, with_something
+from .laws.methods import CANDIDATES, COD, METHODS
 
-__all__ = ["DownstreamScalingPredictor"]
-
-DEFAULT_PRIOR: dict[str, float] = {}
-DEFAULT_COEFFICIENTS = (0.1, 1.5, 0.7, 0.7, 0.1, 0.7, 0.7)
-SCALE_WITHOUT_LAW = 2.0
-"""Least deviation on the logit scale where no law could be fitted."""
-TAIL = 1.25
-"""Heavier than normal by this factor, in the default quantiles."""
+DEFAULT_COEFFICIENTS = (0.1, 1.5, 0.7, 0.5, 0.03, 0.3, 0.2)
+DEFAULT_QUANTILES = 0.9 * stdtrit(3, SCALE_LEVELS)
+"""Of Student's distribution with 3 degrees of freedom."""
+PULLS = (0.01, 0.1, np.inf)
+"""How strongly learnt weights are pulled to the defaults: chosen on groups left out; infinite learns none."""
+LEAST_GROUPS = 5
+"""Groups from which on anything is learnt."""
+LUCK = 2.0
+"""Standard errors, over groups, by which learnt weights must be better than those pulled harder."""
+ERROR_LEVELS = np.linspace(0.025, 0.975, 20)
 
 
 class DownstreamScalingPredictor(BasePredictor):
@@ -47,35 +37,30 @@ class DownstreamScalingPredictor(BasePredictor):
 
     1. Every law in `candidates` is fitted to the ladder, in one batch for all ladders of equal length.
     2. The same laws are fitted to parts of the ladder, whose held-out larger models say how far each law is off here.
-    3. Laws are averaged on a logit scale by weights that rest on past ladders, the reach, and step 2.
+    3. Laws are averaged on a logit scale by weights that rest on past ladders and on step 2.
     4. The spread joins sampling of items, disagreement of laws, their errors in step 2, the reach, falls of the ladder
-       and whether all models still guess; its coefficients and quantiles are learnt from past forecasts.
+       and how few sizes it has; its coefficients and quantiles are learnt from past forecasts.
 
-    `fit` learns weights, coefficients and quantiles from past ladders of which the outcome is known, such as the
-    held-out larger models of other ladders. With few of them it stays near its defaults; `with_defaults` needs none.
-    Forecasts that deserve doubt are made all the same, with wide intervals, and are marked in `extra_columns`.
+    `fit` learns from past ladders of which the outcome is known. Its `groups` are families of models: each counts once,
+    and how far the learnt weights leave the defaults is chosen on families that were left out, so that no fit is
+    worse than the defaults by more than luck. With fewer than `LEAST_GROUPS` families the defaults stay.
 
     Parameters
     ----------
     candidates : tuple of str
-        Names in `methods.METHODS`.
+        Names in `methods.METHODS`, and `methods.COD`.
     trust : float
         Default weight of a ladder's own backtests.
-    pull : float
-        Rows' worth of evidence for the defaults.
     n_folds : int
-        Folds, by group, of the out-of-fold errors that the spread is learnt from.
+        Folds, by group, of the out-of-fold errors that the pull and the spread are learnt from.
     """
 
     family: ClassVar[str] = "downstream_scaling"
     input_schema = LadderRequests
 
-    def __init__(
-        self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, pull: float = 0.3, n_folds: int = 5
-    ) -> None:
+    def __init__(self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, n_folds: int = 10) -> None:
         self.candidates = candidates
         self.trust = trust
-        self.pull = pull
         self.n_folds = n_folds
 
     @classmethod
@@ -84,22 +69,21 @@ class DownstreamScalingPredictor(BasePredictor):
         predictor = cls(**params)
         predictor._check_params()
         predictor.stack_, predictor.spread_ = predictor._start()
+        predictor.pull_ = np.inf
         predictor.n_samples_ = 0
         return predictor
 
     def _check_params(self) -> None:
-        unknown = sorted(set(self.candidates) - set(METHODS))
-        if unknown or not self.candidates:
-            raise InvalidInputError(f"`candidates` must be some of {sorted(METHODS)}, got {list(self.candidates)}")
-        if not self.trust > 0 or not self.pull > 0 or self.n_folds < 2:
-            raise InvalidInputError("`trust` and `pull` must be positive and `n_folds` 2 or more")
+        names = {*METHODS, COD}
+        unknown = sorted(set(self.candidates) - names)
+        if unknown or not set(self.candidates) - {COD}:
+            raise InvalidInputError(f"`candidates` must be some of {sorted(names)}, got {list(self.candidates)}")
+        if not self.trust > 0 or self.n_folds < 2:
+            raise InvalidInputError("`trust` must be positive and `n_folds` 2 or more")
 
-    def _start(self) -> tuple[Stack, Spread]:
-        prior = np.array([DEFAULT_PRIOR.get(name, 0.0) for name in self.candidates])
-        stack = Stack(prior, np.zeros((len(GATES), len(prior))), self.trust)
-        return stack, Spread(
-            np.tile(DEFAULT_COEFFICIENTS, (REGIMES, 1)), np.tile(ndtri(SCALE_LEVELS) * TAIL, (REGIMES, 1))
-        )
+    def _start(self) -> tuple[MethodWeights, Spread]:
+        spread = Spread(np.array(DEFAULT_COEFFICIENTS), np.tile(DEFAULT_QUANTILES, (2, 1)))
+        return MethodWeights(np.zeros(len(self.candidates)), self.trust), spread
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -109,42 +93,54 @@ class DownstreamScalingPredictor(BasePredictor):
             raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {score.min()} to {score.max()}")
         if is_censored.any():
             raise InvalidInputError("`is_censored` must be False: a score is no lower bound")
-        ladders = [with_something(ladder) for ladder in read_ladders(X)]
-        evidence = gather(ladders, self.candidates)
-        codes = pd.factorize(groups)[0]
-        weight = group_weights(codes)
-        start, spread = self._start()
-        folds = codes % self.n_folds
-        location, parts = np.empty(len(score)), np.empty((len(score), len(PARTS)))
-        for fold in np.unique(folds):
-            out = folds == fold
-            some = Stack.fit(evidence.take(~out), score[~out], weight[~out], start, self.pull)
-            location[out], parts[out] = some.location(evidence.take(out))
-        self.stack_ = Stack.fit(evidence, score, weight, start, self.pull)
-        usable = np.isfinite(evidence.z).any(axis=1)
-        errors = (evidence.to_scale(score) - location)[usable]
-        about = parts[usable], errors, weight[usable], regimes(evidence)[usable]
-        found = Spread.fit(*about, spread, self.pull)
-        # Parts of one ladder share its smallest model.
-        origin = pd.factorize(np.array([ladder.flops[0] for ladder in ladders]))[0]
-        factor = widening(*about, origin[usable], spread, self.pull)
-        middle = found.quantiles[:, [MEDIAN]]
-        self.spread_ = Spread(found.coefficients, middle + factor * (found.quantiles - middle))
+        self._learn(self._gather(read_ladders(X)), score, pd.factorize(groups)[0])
+
+    def _learn(self, evidence: Evidence, score: Floats, codes: NDArray[np.intp]) -> None:
+        """Weights at the pull that did best on families left out, and the spread of its errors there."""
+        self.stack_, self.spread_ = self._start()
+        self.pull_ = np.inf
+        if codes.max() + 1 < LEAST_GROUPS:
+            return
+        start, weight, folds = self.stack_, group_weights(codes), codes % self.n_folds
+        outside = {}
+        for pull in PULLS:
+            location, parts = np.empty(len(score)), np.empty((len(score), len(PARTS)))
+            for fold in np.unique(folds):
+                out = folds == fold
+                stack = MethodWeights.fit(evidence.take(~out), score[~out], weight[~out], start, pull)
+                location[out], parts[out] = stack.location(evidence.take(out))
+            outside[pull] = location, parts
+        self.pull_ = _choose_pull(
+            {pull: np.abs(evidence.to_points(at[0]) - score) for pull, at in outside.items()}, codes
+        )
+        self.stack_ = MethodWeights.fit(evidence, score, weight, start, self.pull_)
+        location, parts = outside[self.pull_]
+        errors = evidence.to_scale(score) - location
+        self.spread_ = Spread.fit(parts, errors, codes, evidence.is_low, self.spread_, self.n_folds)
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        evidence, location, scale = self._located(read_ladders(X))
-        return evidence.to_points(location[:, None] + scale[:, None] * self.spread_.at(levels, regimes(evidence)))
+        return self._quantiles(self._gather(read_ladders(X)), levels)
 
-    def _located(self, ladders: Sequence[Ladder]) -> tuple[Evidence, Floats, Floats]:
-        evidence = gather([with_something(ladder) for ladder in ladders], self.candidates)
+    def _gather(self, ladders: Sequence[Ladder]) -> Evidence:
+        return gather([with_something(ladder) for ladder in ladders], self.candidates)
+
+    def _quantiles(self, evidence: Evidence, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         location, parts = self.stack_.location(evidence)
-        nothing = ~np.isfinite(evidence.z).any(axis=1)
-        if nothing.any():  # one or two models: their last score, and a wide spread about it
-            known = [ladder.scores[-1] if len(ladder) else (ladder.chance + ladder.upper) / 2 for ladder in ladders]
-            location = np.where(nothing, evidence.to_scale(np.array(known)), location)
-        scale = self.spread_.scale(parts, regimes(evidence))
-        return evidence, location, np.where(nothing, np.maximum(scale, SCALE_WITHOUT_LAW), scale)
+        ahead = self.spread_.scale(parts)[:, None] * self.spread_.at(levels, evidence.is_low)
+        return evidence.to_points(location[:, None] + ahead)
+
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """``benchmark`` where the ladder has a measured model, else ``neither``: the target itself is never known."""
+        self._check_fitted()
+        is_measured = np.array([len(ladder) > 0 for ladder in read_ladders(self._validate(X))], dtype=bool)
+        return known_words(np.zeros(len(X), dtype=bool), is_measured, X.index)
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """How much was measured and how far above it the target lies; index of `X`."""
+        self._check_fitted()
+        texts = [_basis(ladder) for ladder in read_ladders(self._validate(X))]
+        return pd.Series(texts, index=X.index, dtype="str", name="basis")
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What stands behind each forecast.
@@ -152,34 +148,37 @@ class DownstreamScalingPredictor(BasePredictor):
         Returns
         -------
         DataFrame
-            ``method`` (the law with the most weight), ``method_weight``, ``abstain`` (whether the forecast should not
-            be relied upon), ``reason`` (why, empty where it may be), ``is_monotone``, ``reach`` (log target compute
-            above the ladder over its span), ``backtest_error`` (of the weighted mean on own backtests, logit scale) and
-            ``predictable_ratio`` (share of items in clusters that scale; NaN without `item_pass_rates`).
+            ``method`` (the law with the most weight), ``method_weight``, ``cod_weight`` (of clustering on difficulty, 0
+            where it does not answer), ``expected_error`` (mean absolute error to be expected, points), ``abstain``
+            (whether it is `MOST_ERROR` points or more: not to be relied upon), ``reason`` (what of the ladder makes it
+            uncertain, also where it does not abstain), ``is_monotone`` (judged at no less size and data), ``reach``
+            (log target compute above the ladder over its span), ``backtest_error`` (of the weighted mean on own
+            backtests, logit scale) and ``predictable_ratio`` (share of items in clusters that scale; NaN without
+            `item_pass_rates`).
         """
         self._check_fitted()
         X = self._validate(X)
         ladders = read_ladders(X)
-        evidence = gather([with_something(ladder) for ladder in ladders], self.candidates)
-        weights = self.stack_.weights(evidence)
-        parts = self.stack_.location(evidence)[1]
-        best = weights.argmax(axis=1)
-        found = [doubts(ladder) for ladder in ladders]
-        quantiles = self.predict_quantiles(X, (0.05, 0.95))
-        width = (quantiles[0.95] - quantiles[0.05]).to_numpy()
-        reasons = [
-            list(f.reasons) + ([_too_wide(w)] if w > MAX_WIDTH else []) for f, w in zip(found, width, strict=True)
-        ]
+        evidence = self._gather(ladders)
+        weights, parts = self.stack_.weights(evidence), self.stack_.location(evidence)[1]
+        quantiles = self._quantiles(evidence, np.r_[0.5, ERROR_LEVELS])
+        error = np.abs(quantiles[:, 1:] - quantiles[:, :1]).mean(axis=1)
+        abstain = error >= MOST_ERROR
+        reasons = ["; ".join(doubts(ladder)) for ladder in ladders]
         return pd.DataFrame(
             {
-                "method": [self.candidates[i] if weights[k].any() else "last" for k, i in enumerate(best)],
+                "method": [self.candidates[i] for i in weights.argmax(axis=1)],
                 "method_weight": weights.max(axis=1),
-                "abstain": [bool(r) for r in reasons],
-                "reason": ["; ".join(r) for r in reasons],
-                "is_monotone": [f.is_monotone for f in found],
-                "reach": evidence.gates[:, GATES.index("reach")],
+                "cod_weight": weights[:, self.candidates.index(COD)] if COD in self.candidates else 0.0,
+                "expected_error": error,
+                "abstain": abstain,
+                "reason": [
+                    r or (_DISAGREE.format(e) if a else "") for r, e, a in zip(reasons, error, abstain, strict=True)
+                ],
+                "is_monotone": [is_monotone(ladder) for ladder in ladders],
+                "reach": [_reach(ladder) for ladder in ladders],
                 "backtest_error": parts[:, PARTS.index("backtest")],
-                "predictable_ratio": [f.predictable_ratio for f in found],
+                "predictable_ratio": [_predictable_ratio(ladder) for ladder in ladders],
             },
             index=X.index,
         )
@@ -187,18 +186,46 @@ class DownstreamScalingPredictor(BasePredictor):
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
         return {
-            "prior": self.stack_.prior.tolist(), "by_gate": self.stack_.by_gate.tolist(), "trust": self.stack_.trust,
+            "prior": self.stack_.prior.tolist(), "trust": self.stack_.trust,
+            "pull": float(self.pull_) if np.isfinite(self.pull_) else None,
             "coefficients": self.spread_.coefficients.tolist(), "quantiles": self.spread_.quantiles.tolist(),
         }  # fmt: skip
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        self.stack_ = Stack(np.array(state["prior"]), np.array(state["by_gate"]), state["trust"])
+        self.stack_ = MethodWeights(np.array(state["prior"]), state["trust"])
+        self.pull_ = np.inf if state["pull"] is None else state["pull"]
         self.spread_ = Spread(np.array(state["coefficients"]), np.array(state["quantiles"]))
 
 
-MAX_WIDTH = 60.0
-"""Width of the 90 % interval in points above which a forecast says next to nothing."""
+_DISAGREE = "an error of {:.0f} points is to be expected: the laws and the ladder's own backtests disagree"
 
 
-def _too_wide(width: float) -> str:
-    return f"the 90 % interval is {width:.0f} points wide: the laws and the ladder's own backtests disagree"
+def _choose_pull(errors: dict[float, Floats], codes: NDArray[np.intp]) -> float:
+    """The strongest pull whose error, over groups left out, is not above the least by more than luck."""
+    counts = np.bincount(codes)
+    by_group = {pull: np.bincount(codes, error) / counts for pull, error in errors.items()}
+    best = min(by_group, key=lambda pull: float(by_group[pull].mean()))
+    for pull in sorted(by_group, reverse=True):
+        behind = by_group[pull] - by_group[best]
+        if behind.mean() <= LUCK * behind.std(ddof=1) / np.sqrt(len(behind)):
+            return pull
+    return best
+
+
+def _reach(ladder: Ladder) -> float:
+    if not len(ladder):
+        return float("nan")
+    return float(np.log(ladder.target_flops / ladder.flops[-1]) / max(np.log(ladder.flops[-1] / ladder.flops[0]), 0.7))
+
+
+def _predictable_ratio(ladder: Ladder) -> float:
+    report = report_cod(ladder)
+    return float("nan") if report is None else report.predictable_ratio
+
+
+def _basis(ladder: Ladder) -> str:
+    if not len(ladder):
+        return "no measured model: anything from chance to the highest score"
+    times, n = ladder.target_flops / ladder.flops[-1], len(ladder)
+    measured = f"{n} measured {'model' if n == 1 else 'models'} of {len(ladder.levels)} sizes by compute"
+    return f"{measured}; the target takes {times:.3g} times the compute of the largest"

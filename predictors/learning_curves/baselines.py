@@ -10,17 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.learning_curves.curves import CurveBatch
-from predictors.learning_curves.density import ScaleModel, TruncatedT
-from predictors.learning_curves.ensemble import ALL_FAMILIES, forecast_families
-from predictors.learning_curves.forecaster import CurveForecaster
-
-__all__ = ["BestFitBaseline", "LastValueBaseline", "MapEnsembleBaseline", "MapMmfBaseline"]
+from .curves import CurveBatch
+from .density import ScaleModel, TruncatedT
+from .fits.ensemble import forecast_ensemble
+from .forecaster import UnitScaleForecaster
 
 Floats: TypeAlias = NDArray[np.float64]
 
 
-class _PointBaseline(CurveForecaster):
+class _PointBaseline(UnitScaleForecaster):
     """A point forecast with a Student t around it, whose scale follows the method's own spread and the horizon."""
 
     @abstractmethod
@@ -28,7 +26,7 @@ class _PointBaseline(CurveForecaster):
         """Point forecast and own spread of each curve, unit scale."""
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        from predictors.learning_curves.curves import read_curves
+        from .curves import read_curves
 
         batch = read_curves(X)
         outcome = self._unit_outcomes(y, batch, is_censored)
@@ -36,7 +34,7 @@ class _PointBaseline(CurveForecaster):
         weight = np.ones(len(outcome))
         self.scale_ = ScaleModel.fit(_columns(batch, spread), location, outcome, weight)
 
-    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
+    def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         location, spread = self._locate(batch)
         return self.scale_.at(_columns(batch, spread), location)
 
@@ -55,38 +53,11 @@ class LastValueBaseline(_PointBaseline):
         return batch.last, np.abs(batch.last - before)
 
 
-class BestFitBaseline(_PointBaseline):
-    """The family with the least squared error over the observed points."""
-
-    def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
-        return forecast_families(batch).best()
-
-
-class MapMmfBaseline(_PointBaseline):
-    """The Morgan-Mercer-Flodin family alone, the best single one in LCDB's own comparison."""
-
-    def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
-        found = forecast_families(batch, ("mmf4",))
-        return found.value[:, 0], found.deviation[:, 0]
-
-
 class MapEnsembleBaseline(_PointBaseline):
-    """All families, weighted by evidence and by the error of their fit.
-
-    Parameters
-    ----------
-    families : tuple of str
-        Names in `parametric.FAMILIES`.
-    weights : {"evidence", "error", "both"}
-        See `FamilyForecasts.weights`.
-    """
-
-    def __init__(self, *, families: tuple[str, ...] = ALL_FAMILIES, weights: str = "both") -> None:
-        self.families = families
-        self.weights = weights
+    """All families of curves, weighted by evidence and by the error of their fit (`forecast_ensemble`)."""
 
     def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
-        return forecast_families(batch, self.families).ensemble(self.weights)
+        return forecast_ensemble(batch)
 
 
 def _columns(batch: CurveBatch, spread: Floats) -> Floats:

@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.schemas.learning_curves import as_points
-
-__all__ = ["MAX_POINTS", "CurveBatch", "UnitScale", "lower_is_better", "read_curves"]
+from ..schemas.learning_curves import as_points
 
 Floats: TypeAlias = NDArray[np.float64]
-MAX_POINTS = 64
-"""Points of a prefix at most; denser curves are averaged within bins of equal width in the log budget."""
-LEAST_ERROR = 1e-4
+STRIDE = 0.5 * np.log(2)
+"""Log budget between two points of a prefix: half a doubling, at which LCDB's anchors stand."""
+WIDEST = 4
+"""Places of the grid in a row that may be read between two points."""
+MAX_POINTS = 32
+"""Points of a prefix at most, as many as the network reads: 16 doublings, and what was before as one point."""
 _FALLING = re.compile(r"loss|error|perplex|rmse|mae\b|mse\b|nll|crossentropy|cross_entropy|wer\b", re.IGNORECASE)
 
 
@@ -70,8 +71,8 @@ class CurveBatch:
         Back to the unit of each metric.
     diverged : ndarray of bool of shape (n,)
         Whether points were NaN or infinite; they are left out.
-    first_step : ndarray of shape (n,)
-        The first budget, in its own unit, > 0.
+    first_step, shift : ndarrays of shape (n,)
+        The first budget, in its own unit, > 0; what was added to budgets that start at 0, so that it is.
     """
 
     log_x: Floats
@@ -82,6 +83,7 @@ class CurveBatch:
     scale: UnitScale
     diverged: NDArray[np.bool_]
     first_step: Floats
+    shift: Floats
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -93,12 +95,12 @@ class CurveBatch:
 
     @property
     def last(self) -> Floats:
-        """Last observed value of each curve, unit scale."""
+        """Last observed value of each curve, unit scale, shape (n,)."""
         return self.values[np.arange(len(self)), self.lengths - 1]
 
     @property
     def last_log_x(self) -> Floats:
-        """Log budget of the last observed point."""
+        """Log budget of the last observed point, shape (n,)."""
         return self.log_x[np.arange(len(self)), self.lengths - 1]
 
     @property
@@ -107,9 +109,9 @@ class CurveBatch:
         return np.column_stack([np.maximum(self.target - self.last_log_x, 0.0), self.lengths])
 
     def weights(self, misfit: float) -> Floats:
-        """Inverse standard deviations of the points (0 = none): measured errors and a misfit of the family."""
-        known = np.where(np.isnan(self.errors), misfit, self.errors)
-        return np.asarray(np.where(self.seen, 1.0 / np.hypot(known, misfit), 0.0))
+        """Inverse standard deviations of the points, shape (n, k), 0 for none: measured errors joined with `misfit`."""
+        errors = np.where(np.isnan(self.errors), misfit, self.errors)
+        return np.asarray(np.where(self.seen, 1.0 / np.hypot(errors, misfit), 0.0))
 
     def take(self, rows: NDArray[np.intp]) -> CurveBatch:
         """Some of the curves, without needless padding."""
@@ -117,7 +119,7 @@ class CurveBatch:
         scale = UnitScale(self.scale.worst[rows], self.scale.best[rows])
         return CurveBatch(
             self.log_x[rows, :k], self.values[rows, :k], self.errors[rows, :k], self.lengths[rows], self.target[rows],
-            scale, self.diverged[rows], self.first_step[rows],
+            scale, self.diverged[rows], self.first_step[rows], self.shift[rows],
         )  # fmt: skip
 
     def shortened(self, lengths: NDArray[np.intp]) -> CurveBatch:
@@ -126,7 +128,7 @@ class CurveBatch:
         seen = np.arange(k) < lengths[:, None]
         parts = [np.where(seen, a[:, :k], 0.0) for a in (self.log_x, self.values, self.errors)]
         return CurveBatch(parts[0], parts[1], parts[2], lengths, self.target, self.scale, self.diverged,
-                          self.first_step)  # fmt: skip
+                          self.first_step, self.shift)  # fmt: skip
 
 
 def lower_is_better(metric: str | None) -> bool:
@@ -143,71 +145,73 @@ def read_curves(X: pd.DataFrame) -> CurveBatch:
     finite = [np.isfinite(v) for v in values]
     diverged = np.array([not f.all() for f in finite], dtype=bool)
     target = X["target_step"].to_numpy(dtype=np.float64)
-    scale = _scale(X, [v[f] for v, f in zip(values, finite, strict=True)])
+    # Budgets that start at 0 are moved, so that logarithms exist, by the same however densely they are logged.
+    shift = np.array([0.0 if s[0] > 0 else max(t / 100.0, 1e-9) for s, t in zip(steps, target, strict=True)])
     rows = []
     for i in range(n):
         error = errors[i] if errors[i].size else np.full(values[i].size, np.nan)
-        shift = _shift(steps[i], target[i])
-        point = (steps[i][finite[i]] + shift, values[i][finite[i]], error[finite[i]], target[i] + shift)
-        rows.append(_thinned(*point))
+        rows.append(_on_grid(steps[i][finite[i]] + shift[i], values[i][finite[i]], error[finite[i]]))
     lengths = np.array([len(s) for s, *_ in rows], dtype=np.intp)
     k = int(lengths.max(initial=1))
     first = np.array([s[0] for s, *_ in rows], dtype=np.float64)
+    scale = _scale(X, [v[f] for v, f in zip(values, finite, strict=True)], [value for _, value, _ in rows])
     log_x, padded, padded_errors = (np.zeros((n, k)) for _ in range(3))
-    for i, (step, value, error, _) in enumerate(rows):
+    for i, (step, value, error) in enumerate(rows):
         m = lengths[i]
         log_x[i, :m], padded[i, :m], padded_errors[i, :m] = np.log(step / first[i]), value, error
     unit = np.clip(scale.to_unit(padded), 0.0, 1.0)
-    ends = np.log(np.maximum(np.array([end for *_, end in rows], dtype=np.float64) / first, 1.0)) if n else np.empty(0)
+    ends = np.log(np.maximum((target + shift) / first, 1.0))
     span = scale.span[:, None]
-    return CurveBatch(log_x, unit, padded_errors / span, lengths, ends, scale, diverged, first)
+    return CurveBatch(log_x, unit, padded_errors / span, lengths, ends, scale, diverged, first, shift)
 
 
-def _shift(steps: Floats, target: float) -> float:
-    """What to add to budgets that start at 0, so that logarithms exist: the first gap."""
-    if steps[0] > 0:
-        return 0.0
-    return float(steps[1] - steps[0]) if steps.size > 1 else max(target / 100.0, 1e-9)
+def _on_grid(steps: Floats, values: Floats, errors: Floats) -> tuple[Floats, Floats, Floats]:
+    """The curve at about every half doubling of the budget up to its last point, so that its density tells nothing.
 
-
-def _thinned(steps: Floats, values: Floats, errors: Floats, target: float) -> tuple[Floats, Floats, Floats, float]:
-    if steps.size <= MAX_POINTS:
-        return steps, values, errors, target
+    Points between two places of the grid are averaged, as is their noise; in a wider gap the line between its ends is
+    read, unless it is so wide that nothing is known of what lies there. The last point stands for itself: it is what
+    the rest of the curve goes on from.
+    """
     log = np.log(steps)
-    edges = np.linspace(log[0], log[-1], MAX_POINTS + 1)
-    bins = np.unique(np.clip(np.searchsorted(edges, log, side="right") - 1, 0, MAX_POINTS - 1), return_inverse=True)[1]
-    count = np.bincount(bins)
+    place = np.maximum(np.rint((log[-1] - log) / STRIDE), 1.0)
+    place[-1] = 0.0
+    used, of = np.unique(-np.minimum(place, MAX_POINTS - 1), return_inverse=True)
+    count = np.bincount(of)
 
     def mean(a: Floats) -> Floats:
-        return np.asarray(np.bincount(bins, weights=a) / count)
+        return np.asarray(np.bincount(of, weights=a) / count)
 
-    value = mean(values)
-    spread = np.sqrt(np.maximum(mean(values**2) - value**2, 0.0) / count)
-    known = np.sqrt(mean(np.nan_to_num(errors) ** 2) / count)
-    return (
-        np.exp(mean(log)),
-        value,
-        np.where(np.isnan(errors).any() & (count < 3), np.nan, np.hypot(spread, known)),
-        target,
-    )
+    x, y = mean(log), mean(values)
+    spread = np.sqrt(np.maximum(mean(values**2) - y**2, 0.0) / count)
+    measured = np.sqrt(mean(np.nan_to_num(errors) ** 2) / count)
+    error = np.where(np.isnan(errors).any() & (count < 3), np.nan, np.hypot(spread, measured))
+    missing = np.diff(used, append=used[-1] + 1) - 1
+    gaps = [used[i] + 1 + np.arange(missing[i]) for i in np.flatnonzero((missing > 0) & (missing <= WIDEST))]
+    if gaps:
+        places = np.concatenate([used, *gaps])
+        between = log[-1] + places[len(used) :] * STRIDE
+        x, y, error = (np.r_[a, np.interp(between, x, a)][np.argsort(places)] for a in (x, y, error))
+    # Nothing remains of a run that is at its end: no digit of the last budget may be lost.
+    return np.r_[np.exp(x[:-1]), steps[-1:]], y, error
 
 
-def _scale(X: pd.DataFrame, values: Sequence[Floats]) -> UnitScale:
+def _scale(X: pd.DataFrame, values: Sequence[Floats], on_grid: Sequence[Floats]) -> UnitScale:
     n = len(X)
     low = np.array([v.min() for v in values], dtype=np.float64)
     high = np.array([v.max() for v in values], dtype=np.float64)
     last = np.array([v[-1] for v in values], dtype=np.float64)
-    unit = (low >= 0) & (high <= 1)
-    lower = np.where(unit | (low >= 0), 0.0, -np.inf)
-    upper = np.where(unit, 1.0, np.inf)
-    lower = _declared(X, "lower_bound", lower)
-    upper = _declared(X, "upper_bound", upper)
     falls = [lower_is_better(m if isinstance(m, str) else None) for m in X["metric"]] if "metric" in X else [False] * n
     rising = ~np.array(falls, dtype=bool)
     if "higher_is_better" in X:
-        told = X["higher_is_better"]
-        rising = np.where(told.notna(), told.fillna(True).to_numpy(dtype=bool), rising)
-    # A range without an end ends where the curve would have moved ten times as far as it has, or lost its whole value.
+        declared = X["higher_is_better"]
+        rising = np.where(declared.notna(), declared.fillna(True).to_numpy(dtype=bool), rising)
+    # A loss below 1 is no share: nothing says that it ends there.
+    lower = _declared(X, "lower_bound", np.where(low >= 0, 0.0, -np.inf))
+    upper = _declared(X, "upper_bound", np.where((low >= 0) & (high <= 1) & rising, 1.0, np.inf))
+    # A range without an end ends where the curve would have moved ten times as far as it has, or lost its whole value;
+    # how far it has moved is read where it is usual, since a run may start, or break, at any height.
+    fences = [_fences(v) for v in on_grid]
+    low, high = (np.array(side, dtype=np.float64) for side in zip(*fences, strict=True)) if n else (low, high)
     spread = np.maximum(high - low, 1e-3 * np.maximum(np.abs(last), 1e-6))
     reach = np.maximum(10 * spread, np.abs(last))
     lower = np.where(np.isfinite(lower), lower, np.where(rising, low - 2 * spread, last - reach))
@@ -216,8 +220,15 @@ def _scale(X: pd.DataFrame, values: Sequence[Floats]) -> UnitScale:
     return UnitScale(np.where(rising, lower, upper), np.where(rising, upper, lower))
 
 
+def _fences(values: Floats) -> tuple[float, float]:
+    """Least and greatest of (k,) values that do not lie apart from the rest: within three quartile ranges of it."""
+    q1, q3 = np.quantile(values, [0.25, 0.75])
+    usual = values[(values >= q1 - 3 * (q3 - q1)) & (values <= q3 + 3 * (q3 - q1))]
+    return float(min(usual.min(), values[-1])), float(max(usual.max(), values[-1]))
+
+
 def _declared(X: pd.DataFrame, name: str, default: Floats) -> Floats:
     if name not in X:
         return default
-    told = X[name].to_numpy(dtype=np.float64)
-    return np.where(np.isnan(told), default, told)
+    declared = X[name].to_numpy(dtype=np.float64)
+    return np.where(np.isnan(declared), default, declared)

@@ -1,23 +1,27 @@
-"""What to do with an unfinished run: how likely it ends above a target, what going on is worth, when to stop."""
+"""What to do with an unfinished run: how likely it ends better than a target, what going on is worth, when to stop."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from predictors.errors import InvalidInputError
-from predictors.learning_curves.forecaster import CurveForecaster
-from predictors.learning_curves.pfn.predictor import PfnPredictor
-
-__all__ = ["DECISION_COLUMNS", "advise"]
+from ..errors import InvalidInputError
+from ..schemas.learning_curves import as_points
+from .forecaster import CurveForecaster
 
 DECISION_COLUMNS: tuple[str, ...] = (
-    "probability_above", "expected_gain", "remaining_share", "gain_per_budget", "stop",
+    "probability_better", "expected_gain", "remaining_share", "gain_per_budget", "stop",
 )  # fmt: skip
 
 
+N_STEPS = 24
+"""Steps between the last observed one and the end at which a forecast is read."""
+REACH_COLUMNS: tuple[str, ...] = ("reach_step_05", "reach_step_50", "reach_step_95", "probability_reached")
+
+
 def advise(
-    predictor: CurveForecaster | PfnPredictor,
+    predictor: CurveForecaster,
     X: pd.DataFrame,
     *,
     incumbent: float | pd.Series,
@@ -28,7 +32,7 @@ def advise(
 
     Parameters
     ----------
-    predictor : CurveForecaster or PfnPredictor
+    predictor : CurveForecaster
         Fitted.
     X : DataFrame of shape (n_samples, n_columns)
         Observed beginnings, valid under `CurveRequests`.
@@ -42,7 +46,7 @@ def advise(
     Returns
     -------
     DataFrame of shape (n_samples, 5)
-        Index of `X`. ``probability_above`` (that the run ends better than incumbent and margin), ``expected_gain``
+        Index of `X`. ``probability_better`` (that the run ends better than incumbent and margin), ``expected_gain``
         (expected improvement over the incumbent, >= 0, in the metric's unit), ``remaining_share`` (of the budget),
         ``gain_per_budget`` (their ratio: the value of going on; inf where nothing remains), ``stop``.
 
@@ -56,11 +60,82 @@ def advise(
         raise InvalidInputError("`least_probability` must be in [0, 1) and `margin` >= 0")
     if not np.isfinite(goal).all():
         raise InvalidInputError("`incumbent` must be finite in every row")
-    found = predictor.distribution(X)
-    sign = np.where(found.rising, 1.0, -1.0)
-    above = found.probability_above(goal + sign * margin).to_numpy()
-    gain = found.expected_gain(goal)
+    forecast = predictor.distribution(X)
+    sign = np.where(forecast.rising, 1.0, -1.0)
+    better = forecast.probability_better(goal + sign * margin).to_numpy()
+    gain = forecast.expected_gain(goal)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(found.remaining > 0, gain / found.remaining, np.inf)
-    columns = (above, gain, found.remaining, rate, (above < least_probability) & (found.remaining > 0))
+        rate = np.where(forecast.remaining > 0, gain / forecast.remaining, np.inf)
+    columns = (better, gain, forecast.remaining, rate, (better < least_probability) & (forecast.remaining > 0))
     return pd.DataFrame(dict(zip(DECISION_COLUMNS, columns, strict=True)), index=X.index)
+
+
+def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float | pd.Series) -> pd.DataFrame:
+    """At which step each run gets as good as `target`, if it does.
+
+    The forecast is read at `N_STEPS` steps up to `target_step`; that a run has been good enough by a step is at least
+    as likely as that it is so at that step or was at an earlier one. What would come after `target_step` is not asked.
+
+    Parameters
+    ----------
+    predictor : CurveForecaster
+        Fitted.
+    X : DataFrame of shape (n_samples, n_columns)
+        Observed beginnings, valid under `CurveRequests`.
+    target : float or Series of shape (n_samples,)
+        In the metric's unit.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 4)
+        Index of `X`. ``reach_step_05``, ``reach_step_50``, ``reach_step_95``: the step by which the target is reached
+        with that probability, infinite where it may never be (censored at `target_step`); ``probability_reached`` (by
+        `target_step`). A target that the observed points reach has the step of the first that does, and probability 1.
+    """
+    goal = np.broadcast_to(np.asarray(target, dtype=np.float64), (len(X),))
+    last = np.array([as_points(steps)[-1] for steps in X["steps"]])
+    end = X["target_step"].to_numpy(dtype=np.float64)
+    share = np.linspace(0.0, 1.0, N_STEPS) ** 2
+    steps = last[:, None] + share * (end - last)[:, None]
+    asked = X.loc[X.index.repeat(N_STEPS)].assign(target_step=steps.ravel()).reset_index(drop=True)
+    forecast = predictor.distribution(asked)
+    likely = forecast.probability_better(np.repeat(goal, N_STEPS)).to_numpy().reshape(-1, N_STEPS)
+    # The last observed point, at the first of them, is known not to be good enough.
+    likely = np.maximum.accumulate(np.where(np.arange(N_STEPS) > 0, likely, 0.0), axis=1)
+    rising = forecast.rising.reshape(-1, N_STEPS)[:, 0]
+    out = np.full((len(X), 4), np.inf)
+    for i, values in enumerate(X["values"]):
+        good = np.flatnonzero(as_points(values) >= goal[i] if rising[i] else as_points(values) <= goal[i])
+        if good.size:
+            out[i] = [as_points(X["steps"].iloc[i])[good[0]]] * 3 + [1.0]
+            continue
+        for j, level in enumerate((0.05, 0.5, 0.95)):
+            reached = likely[i] >= level
+            out[i, j] = steps[i, np.argmax(reached)] if reached.any() else np.inf
+        out[i, 3] = likely[i, -1]
+    return pd.DataFrame(out, columns=list(REACH_COLUMNS), index=X.index)
+
+
+def jitter_floor(steps: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Mean absolute error that the jitter of a curve makes unavoidable for one later point of it.
+
+    The jitter is what the last half of the curve leaves around a straight line in ``log(1 + step)``.
+
+    Parameters
+    ----------
+    steps, values : ndarray of shape (n_points,)
+        Observed points; those whose value is not finite are left out.
+
+    Returns
+    -------
+    float
+        In the unit of `values`; NaN where fewer than six points are observed.
+    """
+    finite = np.isfinite(values)
+    x, y = np.log1p(steps[finite]), values[finite]
+    half = len(x) // 2
+    if len(x) < 6:
+        return float("nan")
+    x, y = x[half:], y[half:]
+    residual = y - np.polyval(np.polyfit(x, y, 1), x)
+    return float(np.sqrt((residual**2).sum() / max(len(x) - 2, 1)) * np.sqrt(2 / np.pi))

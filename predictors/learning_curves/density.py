@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-__all__ = ["LEAST_SCALE", "ScaleModel", "TruncatedT"]
+from .curves import UnitScale
 
 Floats: TypeAlias = NDArray[np.float64]
 LEAST_SCALE = 1e-4
@@ -68,6 +69,55 @@ class TruncatedT:
         return np.asarray(np.clip(median + self.scale[:, None] * z, 0.0, 1.0))
 
 
+@dataclass(frozen=True)
+class MetricT:
+    """`TruncatedT` distributions of n metrics, read in the unit of each: a `forecaster.CurveDistribution`."""
+
+    unit: TruncatedT
+    scale: UnitScale
+    n_gain_levels: ClassVar[int] = 200
+
+    @property
+    def lower(self) -> Floats:
+        """Lower end of each metric's range, shape (n,)."""
+        return np.minimum(self.scale.worst, self.scale.best)
+
+    @property
+    def upper(self) -> Floats:
+        """Upper end of each metric's range, shape (n,)."""
+        return np.maximum(self.scale.worst, self.scale.best)
+
+    def quantile(self, levels: Sequence[float]) -> Floats:
+        """Quantiles at `levels`, shape (n, n_levels), non-decreasing in each row."""
+        asked = np.asarray(levels, dtype=np.float64)
+        rising = (self.scale.best > self.scale.worst)[:, None]
+        unit = np.where(rising, self.unit.quantiles(asked), self.unit.quantiles(1.0 - asked))
+        return np.asarray(np.maximum.accumulate(self.scale.from_unit(unit), axis=1))
+
+    def log_density(self, y: Floats) -> Floats:
+        """Log density at `y` (n,), nats per unit of the metric; higher is better."""
+        return self.unit.log_density(self.scale.to_unit(y)) - np.log(self.scale.span)
+
+    def cdf(self, y: Floats) -> Floats:
+        """Probability of at most `y`, shape (n,)."""
+        below = self.unit.probability_below(self.scale.to_unit(y))
+        return np.where(self.scale.best > self.scale.worst, below, 1.0 - below)
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """The distributions of `rows`."""
+        df = np.broadcast_to(self.unit.df, self.unit.location.shape)[rows]
+        unit = TruncatedT(self.unit.location[rows], self.unit.scale[rows], df)
+        return type(self)(unit, UnitScale(self.scale.worst[rows], self.scale.best[rows]))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The distributions of one part after those of the other."""
+        df = np.concatenate([np.broadcast_to(p.unit.df, p.unit.location.shape) for p in parts])
+        location, scale = (np.concatenate([getattr(p.unit, name) for p in parts]) for name in ("location", "scale"))
+        worst, best = (np.concatenate([getattr(p.scale, name) for p in parts]) for name in ("worst", "best"))
+        return cls(TruncatedT(location, scale, df), UnitScale(worst, best))
+
+
 @dataclass
 class ScaleModel:
     """Log scale as a linear function of a few columns, fitted by maximum likelihood with the degrees of freedom."""
@@ -95,11 +145,11 @@ class ScaleModel:
             fitted = model.at(columns, location).log_density(outcome)
             return float(-(share * fitted).sum() + PENALTY * ((v - start)[1:] ** 2).sum())
 
-        found = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 200}).x
-        return cls(found[:-1], _df(found[-1]))
+        optimum = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 200}).x
+        return cls(optimum[:-1], _df(optimum[-1]))
 
     def at(self, columns: Floats, location: Floats) -> TruncatedT:
-        """Distribution of each row."""
+        """Distribution of each row of `columns` (n, p), about `location` (n,)."""
         log_scale = np.clip(columns @ self.coefficients, np.log(LEAST_SCALE), np.log(3.0))
         return TruncatedT(location, np.exp(log_scale), self.df)
 

@@ -1,4 +1,4 @@
-"""Columns that the stack learns from: the observed beginning, the parametric fits, the learner and its siblings."""
+"""Columns that the stack learns from: the observed beginning, the learner and its siblings."""
 
 from __future__ import annotations
 
@@ -10,20 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.learning_curves.curves import CurveBatch
-from predictors.learning_curves.ensemble import FamilyForecasts
-from predictors.schemas.learning_curves import as_points
-
-__all__ = [
-    "Siblings",
-    "end_gaps",
-    "family_columns",
-    "point_forecasts",
-    "prefix_columns",
-    "read_siblings",
-    "sibling_columns",
-    "train_columns",
-]
+from ..schemas.learning_curves import as_points
+from .curves import CurveBatch
 
 Floats: TypeAlias = NDArray[np.float64]
 LAGS = 3
@@ -64,20 +52,9 @@ def prefix_columns(batch: CurveBatch) -> Floats:
     ])  # fmt: skip
 
 
-def family_columns(batch: CurveBatch, forecasts: FamilyForecasts) -> Floats:
-    """What the parametric fits say, relative to the last observed value, shape (n, 4 F + 4)."""
-    relative = forecasts.value - batch.last[:, None]
-    ensemble, spread = forecasts.ensemble()
-    middle = np.median(forecasts.value, axis=1)
-    return np.column_stack([
-        relative, forecasts.deviation, forecasts.error, forecasts.log_evidence, middle, middle - batch.last,
-        ensemble - batch.last, spread,
-    ])  # fmt: skip
-
-
-def point_forecasts(batch: CurveBatch, forecasts: FamilyForecasts) -> Floats:
-    """Simple forecasts relative to the last value: the ensemble, the median family, means of the last two and three
-    points; shape (n, 4)."""
+def point_forecasts(batch: CurveBatch, median: Floats) -> Floats:
+    """Simple forecasts relative to the last value: the network's `median` (n,), means of the last two and three
+    points; shape (n, 3)."""
     rows = np.arange(len(batch))
     last = batch.last
     total = last.copy()
@@ -85,7 +62,7 @@ def point_forecasts(batch: CurveBatch, forecasts: FamilyForecasts) -> Floats:
     for j in (1, 2):
         total = total + batch.values[rows, np.maximum(batch.lengths - 1 - j, 0)]
         means.append(total / (j + 1) - last)
-    return np.column_stack([forecasts.ensemble()[0] - last, np.median(forecasts.value, axis=1) - last, *means])
+    return np.column_stack([median, *means])
 
 
 def train_columns(X: pd.DataFrame, batch: CurveBatch) -> Floats:
@@ -111,13 +88,15 @@ def read_siblings(X: pd.DataFrame, batch: CurveBatch) -> list[Siblings]:
     columns = (X[name] for name in ("sibling_learners", "sibling_steps", "sibling_values"))
     for i, (names, steps, values) in enumerate(zip(*columns, strict=True)):
         worst, span = batch.scale.worst[i], batch.scale.best[i] - batch.scale.worst[i]
-        found: list[tuple[str, Floats, Floats]] = []
+        complete: list[tuple[str, Floats, Floats]] = []
         for name, step, value in zip(*(_elements(column) for column in (names, steps, values)), strict=True):
             x, y = as_points(step), as_points(value)
             usable = np.isfinite(y) & np.isfinite(x) & (x > 0)
             if usable.any():
-                found.append((str(name), np.log(x[usable] / batch.first_step[i]), (y[usable] - worst) / span))
-        out.append(Siblings(*(tuple(part) for part in zip(*found, strict=True))) if found else Siblings((), (), ()))
+                complete.append((str(name), np.log(x[usable] / batch.first_step[i]), (y[usable] - worst) / span))
+        out.append(
+            Siblings(*(tuple(part) for part in zip(*complete, strict=True))) if complete else Siblings((), (), ())
+        )
     return out
 
 
@@ -137,18 +116,22 @@ def sibling_columns(batch: CurveBatch, siblings: Sequence[Siblings], learners: S
     place = {name: j for j, name in enumerate(learners)}
     out = np.full((len(batch), 16 + 2 * len(learners)), np.nan)
     out[:, :2] = 0.0
-    for i, family in enumerate(siblings):
-        if family.learners:
+    for i, others in enumerate(siblings):
+        if others.learners:
             m = batch.lengths[i]
-            own = batch.log_x[i, :m], batch.values[i, :m]
-            out[i] = _one_row(own, float(batch.target[i]), family, place, out.shape[1])
+            observed = batch.log_x[i, :m], batch.values[i, :m]
+            out[i] = _one_row(observed, float(batch.target[i]), others, place, out.shape[1])
     return out
 
 
-def _one_row(own: tuple[Floats, Floats], target: float, family: Siblings, place: dict[str, int], width: int) -> Floats:
+def _one_row(
+    observed: tuple[Floats, Floats], target: float, siblings: Siblings, place: dict[str, int], width: int
+) -> Floats:
     row = np.full(width, np.nan)
-    log_x, values = own
-    here, end, likeness = (np.array(column) for column in zip(*_read_each(log_x, values, target, family), strict=True))
+    log_x, values = observed
+    here, end, likeness = (
+        np.array(column) for column in zip(*_read_each(log_x, values, target, siblings), strict=True)
+    )
     last = values[-1]
     weight = np.exp(-np.minimum(likeness, 10.0) / LIKENESS) + 1e-6
     done = np.isfinite(end)
@@ -168,15 +151,17 @@ def _one_row(own: tuple[Floats, Floats], target: float, family: Siblings, place:
         row[12:15] = np.median(finish), finish.max(), np.average(finish, weights=weight[done])
     row[15] = likeness.min()
     n = (width - 16) // 2
-    for name, at, final in zip(family.learners, here, end, strict=True):
+    for name, at, final in zip(siblings.learners, here, end, strict=True):
         if name in place:
             row[16 + place[name]], row[16 + n + place[name]] = at - last, final - last
     return row
 
 
-def _read_each(log_x: Floats, values: Floats, target: float, family: Siblings) -> Iterator[tuple[float, float, float]]:
+def _read_each(
+    log_x: Floats, values: Floats, target: float, siblings: Siblings
+) -> Iterator[tuple[float, float, float]]:
     """Of each sibling: value at the last observed budget, at the asked one, and distance from the own curve."""
-    for x, y in zip(family.log_x, family.values, strict=True):
+    for x, y in zip(siblings.log_x, siblings.values, strict=True):
         here = float(np.interp(log_x[-1], x, y)) if x[0] <= log_x[-1] <= x[-1] + 1e-9 else np.nan
         end = float(np.interp(target, x, y)) if x[-1] >= target + np.log(COMPLETE) else np.nan
         common = (log_x >= x[0] - 1e-9) & (log_x <= x[-1] + 1e-9)

@@ -1,108 +1,143 @@
-"""What the forecasters of this family share: a distribution on the unit scale, read in the metric's own unit."""
+"""What the forecasters of this family share: a distribution of the end of each curve, and how it is read."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.base import BasePredictor
-from predictors.errors import InvalidInputError
-from predictors.learning_curves.curves import CurveBatch, UnitScale, read_curves
-from predictors.learning_curves.density import TruncatedT
-from predictors.schemas.learning_curves import CurveRequests
-
-__all__ = ["CurveForecast", "CurveForecaster"]
+from ..base import BasePredictor, known_words
+from ..errors import InvalidInputError
+from ..schemas.learning_curves import CurveRequests, as_points
+from .curves import CurveBatch, read_curves
+from .density import MetricT, TruncatedT
 
 Floats: TypeAlias = NDArray[np.float64]
-N_LEVELS = 200
 DIVERGED_SCALE = 0.15
 """Least scale, as a share of the range, of the forecast of a curve with NaN or infinite points."""
 
 
+class CurveDistribution(Protocol):
+    """Distributions of n outcomes, each in the unit of its metric and within [lower, upper], of shape (n,) each.
+
+    `quantile` gives shape (n, n_levels), non-decreasing in each row; `log_density` and `cdf` take outcomes (n,) and
+    give shape (n,); `take` and `concat` choose and join rows.
+    """
+
+    n_gain_levels: ClassVar[int]
+    """Quantiles that an expected gain is the mean over."""
+
+    @property
+    def lower(self) -> Floats: ...
+    @property
+    def upper(self) -> Floats: ...
+    def quantile(self, levels: Sequence[float], /) -> Floats: ...
+    def log_density(self, y: Floats, /) -> Floats: ...
+    def cdf(self, y: Floats, /) -> Floats: ...
+    def take(self, rows: NDArray[np.intp], /) -> Self: ...
+    @classmethod
+    def concat(cls, parts: Sequence[Self], /) -> Self: ...
+
+
 @dataclass(frozen=True)
 class CurveForecast:
-    """Forecasts of n curves: distributions on the unit scale, and how to read them in the metric's unit.
+    """Forecasts of n curves.
 
     Attributes
     ----------
-    unit : TruncatedT
-    scale : UnitScale
+    distribution : CurveDistribution
+        Of n outcomes.
+    rising : ndarray of bool of shape (n,)
+        Whether higher is better.
     remaining : ndarray of shape (n,)
         Share of the asked budget that is still to come.
     index : Index
     """
 
-    unit: TruncatedT
-    scale: UnitScale
+    distribution: CurveDistribution
+    rising: NDArray[np.bool_]
     remaining: Floats
     index: pd.Index
 
-    @property
-    def rising(self) -> NDArray[np.bool_]:
-        """Whether higher is better, shape (n,)."""
-        return np.asarray(self.scale.best > self.scale.worst)
-
     def quantiles(self, levels: Floats) -> pd.DataFrame:
-        """Quantiles in the metric's unit, one column per level, non-decreasing from left to right."""
-        rising = self.rising[:, None]
-        levels = np.asarray(levels, dtype=np.float64)
-        unit = np.where(rising, self.unit.quantiles(levels), self.unit.quantiles(1.0 - levels))
-        values = np.maximum.accumulate(self.scale.from_unit(unit), axis=1)
-        return pd.DataFrame(values, index=self.index, columns=pd.Index(levels.tolist(), name="level"))
+        """Quantiles in the metric's unit, shape (n, n_levels), non-decreasing from left to right."""
+        names = [float(level) for level in levels]
+        columns = pd.Index(names, name="level")
+        return pd.DataFrame(self.distribution.quantile(names), index=self.index, columns=columns)
 
     def log_density(self, y: pd.Series) -> pd.Series:
-        """Log density at the outcomes, nats per unit of the metric; higher is better."""
-        unit = self.scale.to_unit(y.to_numpy(dtype=np.float64))
-        values = self.unit.log_density(unit) - np.log(self.scale.span)
-        return pd.Series(values, index=self.index, name="log_density")
+        """Log density at the outcomes, nats per unit of the metric; higher is better. Beyond the range: its end."""
+        outcomes = np.clip(y.to_numpy(dtype=np.float64), self.distribution.lower, self.distribution.upper)
+        return pd.Series(self.distribution.log_density(outcomes), index=self.index, name="log_density")
 
-    def probability_above(self, target: float | pd.Series | Floats) -> pd.Series:
-        """Probability of an outcome better than `target`, given in the metric's unit."""
-        goal = np.broadcast_to(np.asarray(target, dtype=np.float64), (len(self.index),))
-        values = 1.0 - self.unit.probability_below(self.scale.to_unit(goal))
-        return pd.Series(values, index=self.index, name="probability")
+    def probability_better(self, target: float | pd.Series | Floats) -> pd.Series:
+        """Probability of an outcome better than `target`, given in the metric's unit, shape (n,)."""
+        below = self.distribution.cdf(self._goal(target))
+        return pd.Series(np.where(self.rising, 1.0 - below, below), index=self.index, name="probability")
+
+    def expected_gain(self, target: float | pd.Series | Floats) -> Floats:
+        """Mean improvement over `target`, counting none where the run ends worse; metric's unit, >= 0, shape (n,)."""
+        n_levels = self.distribution.n_gain_levels
+        outcomes = self.distribution.quantile(((np.arange(n_levels) + 0.5) / n_levels).tolist())
+        gain = np.where(self.rising, 1.0, -1.0)[:, None] * (outcomes - self._goal(target)[:, None])
+        return np.asarray(np.maximum(gain, 0.0).mean(axis=1))
 
     @classmethod
     def concat(cls, parts: Sequence[CurveForecast]) -> Self:
-        """One table of forecasts after the other."""
-        df = np.concatenate([np.broadcast_to(p.unit.df, len(p.index)) for p in parts])
-        unit = TruncatedT(
-            np.concatenate([p.unit.location for p in parts]), np.concatenate([p.unit.scale for p in parts]), df
-        )
-        scale = UnitScale(np.concatenate([p.scale.worst for p in parts]), np.concatenate([p.scale.best for p in parts]))
+        """One table of forecasts, all of the same kind, after the other."""
+        distribution = type(parts[0].distribution).concat([p.distribution for p in parts])
         index = pd.Index(np.concatenate([p.index.to_numpy() for p in parts]), name=parts[0].index.name)
-        return cls(unit, scale, np.concatenate([p.remaining for p in parts]), index)
+        rising, remaining = (np.concatenate([getattr(p, name) for p in parts]) for name in ("rising", "remaining"))
+        return cls(distribution, rising, remaining, index)
 
     def loc(self, index: pd.Index) -> Self:
         """The forecasts of `index`, in its order."""
-        at = self.index.get_indexer(index)
-        df = np.broadcast_to(self.unit.df, len(self.index))[at]
-        unit = TruncatedT(self.unit.location[at], self.unit.scale[at], df)
-        scale = UnitScale(self.scale.worst[at], self.scale.best[at])
-        return type(self)(unit, scale, self.remaining[at], index)
+        rows = self.index.get_indexer(index)
+        return type(self)(self.distribution.take(rows), self.rising[rows], self.remaining[rows], index)
 
-    def expected_gain(self, target: Floats) -> Floats:
-        """Mean improvement over `target` (n,), counting none where the run ends worse; metric's unit, >= 0."""
-        levels = (np.arange(N_LEVELS) + 0.5) / N_LEVELS
-        gain = np.maximum(self.unit.quantiles(levels) - self.scale.to_unit(target)[:, None], 0.0)
-        return np.asarray(gain.mean(axis=1) * self.scale.span)
+    def _goal(self, target: float | pd.Series | Floats) -> Floats:
+        return np.broadcast_to(np.asarray(target, dtype=np.float64), (len(self.index),))
+
+
+def observed_points(X: pd.DataFrame) -> list[str]:
+    """How much of each curve was observed, as `CurveForecaster.basis_of` says it."""
+    counts = [int(np.isfinite(as_points(values)).sum()) for values in X["values"]]
+    return [f"{n} observed {'point' if n == 1 else 'points'}" for n in counts]
 
 
 class CurveForecaster(BasePredictor):
-    """A forecaster of the end of a curve whose distribution is a truncated Student t on the unit scale."""
+    """A forecaster of the end of a curve."""
 
     family: ClassVar[str] = "learning_curves"
+    scope_columns: ClassVar[tuple[str, ...]] = ("learner",)
     input_schema = CurveRequests
+    learnt_from: ClassVar[str] = "no other curve"
+    """What a forecast rests on beside the observed points, as `basis_of` says it."""
 
     @abstractmethod
-    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
+    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> CurveDistribution:
         """Distribution of each row of valid requests, of which `batch` holds the curves."""
+
+    def answers(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which valid requests are of a kind of curve that it was made for, shape (n,)."""
+        return np.ones(len(X), dtype=bool)
+
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """``neither``, but where more than the curve is read; the learner is the model, the data set the benchmark."""
+        self._check_fitted()
+        return known_words(np.zeros(len(X), dtype=bool), np.zeros(len(X), dtype=bool), X.index)
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """How much of each curve was observed, and what else was read; index of `X`."""
+        self._check_fitted()
+        X = self._validate(X)
+        texts = [f"{points}, {self.learnt_from}" for points in observed_points(X)]
+        return pd.Series(texts, index=X.index, dtype="str", name="basis")
 
     def distribution(self, X: pd.DataFrame) -> CurveForecast:
         """Forecast distributions, from which quantiles, densities and probabilities are read without a second pass."""
@@ -111,11 +146,9 @@ class CurveForecaster(BasePredictor):
 
     def _forecast(self, X: pd.DataFrame) -> CurveForecast:
         batch = read_curves(X)
-        found = self._distribution(X, batch)
-        scale = np.where(batch.diverged, np.maximum(3 * found.scale, DIVERGED_SCALE), found.scale)
-        unit = TruncatedT(np.clip(found.location, 0.0, 1.0), scale, found.df)
-        remaining = 1.0 - np.exp(batch.last_log_x - batch.target)
-        return CurveForecast(unit, batch.scale, remaining, X.index)
+        remaining = 1.0 - np.exp(np.minimum(batch.last_log_x - batch.target, 0.0))
+        rising = np.asarray(batch.scale.best > batch.scale.worst)
+        return CurveForecast(self._distribution(X, batch), rising, remaining, X.index)
 
     def predict_log_density(self, X: pd.DataFrame, y: pd.Series) -> pd.Series:
         """Natural log of the forecast density at the outcomes, per unit of the metric; higher is better.
@@ -131,26 +164,41 @@ class CurveForecaster(BasePredictor):
         Series of shape (n_samples,)
             In nats. Outcomes beyond the range of the metric count as its end.
         """
-        found = self.distribution(X)
-        return found.log_density(self._aligned(y, X, "y"))
+        return self.distribution(X).log_density(self._aligned(y, X, "y"))
 
-    def predict_probability_above(self, X: pd.DataFrame, target: float | pd.Series) -> pd.Series:
+    def predict_probability_better(self, X: pd.DataFrame, target: float | pd.Series) -> pd.Series:
         """Probability that a run ends better than `target`, in the unit of the metric: above it, or below it where
         lower is better."""
-        return self.distribution(X).probability_above(target)
+        return self.distribution(X).probability_better(target)
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._forecast(X).quantiles(levels).to_numpy()
 
     @staticmethod
-    def _unit_outcomes(y: pd.Series, batch: CurveBatch, is_censored: pd.Series) -> Floats:
-        """Outcomes on the unit scale of their curves.
+    def _refuse_censored(is_censored: pd.Series) -> None:
+        if is_censored.any():
+            raise InvalidInputError("`is_censored` must be False: the end of a curve is no lower bound")
+
+
+class UnitScaleForecaster(CurveForecaster):
+    """A forecaster whose distribution is a truncated Student t on the unit scale."""
+
+    @abstractmethod
+    def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
+        """Distribution of each row on the unit scale of its curve."""
+
+    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> MetricT:
+        unit = self._unit_distribution(X, batch)
+        scale = np.where(batch.diverged, np.maximum(3 * unit.scale, DIVERGED_SCALE), unit.scale)
+        return MetricT(TruncatedT(np.clip(unit.location, 0.0, 1.0), scale, unit.df), batch.scale)
+
+    def _unit_outcomes(self, y: pd.Series, batch: CurveBatch, is_censored: pd.Series) -> Floats:
+        """Outcomes on the unit scale of their curves, shape (n,).
 
         Raises
         ------
         InvalidInputError
-            If some are censored: the end of a curve is no lower bound.
+            If one is censored: the end of a curve is no lower bound.
         """
-        if is_censored.any():
-            raise InvalidInputError("`is_censored` must be False: the end of a curve is no lower bound")
+        self._refuse_censored(is_censored)
         return np.clip(batch.scale.to_unit(y.to_numpy(dtype=np.float64)), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The learning-curve predictor: a stack over what the prefix, parametric fits, the learner and its siblings say."""
+"""The learning-curve predictor: a stack over what the prefix, the network, the learner and its siblings say."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.errors import InvalidInputError
-from predictors.learning_curves.curves import CurveBatch, read_curves
-from predictors.learning_curves.density import TruncatedT
-from predictors.learning_curves.ensemble import ALL_FAMILIES, forecast_families
-from predictors.learning_curves.features import (
+from ..base import known_words
+from ..errors import InvalidInputError
+from .curves import CurveBatch, read_curves
+from .density import TruncatedT
+from .features import (
     Siblings,
-    family_columns,
     point_forecasts,
     prefix_columns,
     read_siblings,
     sibling_columns,
     train_columns,
 )
-from predictors.learning_curves.forecaster import CurveForecaster
-from predictors.learning_curves.hierarchy import LearnerPriors, WholeCurves
-from predictors.learning_curves.prefixes import TrainingPrefixes, training_prefixes
-from predictors.learning_curves.stack import StackHead
-
-__all__ = ["HEADS", "LearningCurvePredictor"]
+from .forecaster import UnitScaleForecaster, observed_points
+from .pfn.pretrained import PriorFittedNetwork, weights_file
+from .prefixes import TrainingPrefixes, training_prefixes
+from .runs import NETWORK_LEVELS, RunHead, are_runs
+from .stack import StackHead
 
 Floats: TypeAlias = NDArray[np.float64]
 HEADS: tuple[str, ...] = ("plain", "learner", "siblings")
@@ -36,25 +34,25 @@ HEADS: tuple[str, ...] = ("plain", "learner", "siblings")
 
 ``siblings`` reads the learner too, and has been trained with names left out.
 """
+NETWORK_FILE = "network.safetensors"
 UNNAMED = 0.25
 """Share of the cases of which ``siblings`` does not get to know the learner."""
 
 
-class LearningCurvePredictor(CurveForecaster):
+class LearningCurvePredictor(UnitScaleForecaster):
     """Forecasts the value of a learning curve at a budget that was not reached yet.
 
     1. *Prefixes*: every training curve is cut at many places, each cut a case of its own (`prefixes`).
-    2. *Columns*: the points themselves, maximum a posteriori fits of 13 parametric families with the measured noise
-       (`parametric`, `ensemble`), fits under what the learner's other curves were like (`hierarchy`), the learner's
-       name, and sibling curves where they are known (`features`).
+    2. *Columns*: the points themselves, quantiles of the network (`pfn`), the learner's name, and sibling curves where
+       they are known (`features`).
     3. *Heads*: LightGBM for the median, then for the scale of a Student t by maximum likelihood of out-of-fold
        residuals over groups (`stack`), calibrated out of fold. There is a head for requests with and without a known
        learner, and with and without siblings; the forecast never leaves the range of the metric.
+    4. *Runs* that go on (steps, epochs, seconds) have a head of their own, which reads the curve in its own spread and
+       the network (`runs`); a fit may hold both kinds of curves.
 
     Parameters
     ----------
-    families : tuple of str
-        Names in `parametric.FAMILIES`.
     use_siblings : bool
         Learn to read siblings, where the training data hold several learners of a data set.
     use_train_values : bool
@@ -76,7 +74,6 @@ class LearningCurvePredictor(CurveForecaster):
     def __init__(
         self,
         *,
-        families: tuple[str, ...] = ALL_FAMILIES,
         use_siblings: bool = True,
         use_train_values: bool = False,
         n_prefixes: int = 10,
@@ -87,7 +84,6 @@ class LearningCurvePredictor(CurveForecaster):
         num_threads: int = 1,
         random_state: int | None = 0,
     ) -> None:
-        self.families = families
         self.use_siblings = use_siblings
         self.use_train_values = use_train_values
         self.n_prefixes = n_prefixes
@@ -100,11 +96,32 @@ class LearningCurvePredictor(CurveForecaster):
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        if groups.nunique() < 2:
-            raise InvalidInputError(f"`groups` must name 2 groups (data sets) or more, got {groups.nunique()}")
+        self._refuse_censored(is_censored)
+        self.run_: RunHead | None = None
+        self.heads_: dict[str, StackHead] = {}
+        self.learners_: list[str] = []
+        self._read_network(weights_file())
+        named = X["learner"].notna().to_numpy() if "learner" in X else np.zeros(len(X), dtype=bool)
+        runs = are_runs(X, named)
+        for part in (groups[runs], groups[~runs]):
+            if len(part.unique()) == 1:
+                raise InvalidInputError(
+                    "`groups` must name 2 groups (data sets, workloads) or more, both among curves over training set "
+                    f"sizes and among runs, got only {part.iloc[0]!r}"
+                )
+        if runs.any():
+            self.run_ = RunHead.fit_runs(
+                X[runs], y[runs], groups[runs], self.network_, scale_rounds=self.scale_rounds, seed=self.random_state,
+                num_threads=self.num_threads,
+            )  # fmt: skip
+        if not runs.all():
+            self._fit_sizes(X[~runs], y[~runs], groups[~runs])
+
+    def _fit_sizes(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series) -> None:
+        """The heads for curves over training set sizes."""
         rng = np.random.default_rng(self.random_state)
         batch = read_curves(X)
-        outcome = self._unit_outcomes(y, batch, is_censored)
+        outcome = np.clip(batch.scale.to_unit(y.to_numpy(dtype=np.float64)), 0.0, 1.0)
         names = X["learner"].astype("object") if "learner" in X else pd.Series(None, index=X.index, dtype=object)
         self.learners_ = self._known_learners(X, names)
         cases = training_prefixes(X, batch, outcome, groups, n_prefixes=self.n_prefixes, rng=rng)
@@ -123,7 +140,7 @@ class LearningCurvePredictor(CurveForecaster):
         near = None
         if self.use_siblings and cases.has_siblings:
             near = sibling_columns(cases.batch, cases.siblings(rng), self.learners_)
-        named = np.column_stack([codes, base, self._own_columns(X, cases, codes, folds)])
+        named = np.column_stack([codes, base])
         heads = {}
         for head in HEADS:
             if (head == "siblings" and near is None) or (head == "learner" and not self.learners_):
@@ -141,25 +158,12 @@ class LearningCurvePredictor(CurveForecaster):
             )  # fmt: skip
         return heads
 
-    def _own_columns(self, X: pd.DataFrame, cases: TrainingPrefixes, codes: Floats, folds: NDArray[np.intp]) -> Floats:
-        """Fits under the learners' priors; those of a fold come from the curves of the others."""
-        at = np.zeros(len(cases.curves), dtype=np.intp)
-        at[cases.curve] = np.arange(len(cases.curve))
-        whole = WholeCurves.fit(cases.curves, cases.final, _as_codes(codes[at]), len(self.learners_))
-        self.priors_ = whole.priors(np.ones(len(at), dtype=bool))
-        out = np.empty((0, 0))
-        for fold in np.unique(folds):
-            rows = np.flatnonzero(folds == fold)
-            part = whole.priors(folds[at] != fold).columns(cases.batch.take(rows), _as_codes(codes[rows]))
-            out = out if out.size else np.empty((len(codes), part.shape[1]))
-            out[rows] = part
-        return out
-
     def _base_columns(self, batch: CurveBatch, train: Floats | None) -> tuple[Floats, Floats]:
         """What every head reads, and the point forecasts among it."""
-        forecasts = forecast_families(batch, self.families)
-        points = point_forecasts(batch, forecasts)
-        parts = [prefix_columns(batch), family_columns(batch, forecasts), points]
+        quantiles = batch.scale.to_unit(self.network_.forecast(batch).quantile(NETWORK_LEVELS))
+        quantiles = np.sort(quantiles, axis=1) - batch.last[:, None]
+        points = point_forecasts(batch, quantiles[:, 2])
+        parts = [prefix_columns(batch), quantiles]
         return np.column_stack(parts if train is None else [*parts, train]), points
 
     def _codes(self, X: pd.DataFrame) -> Floats:
@@ -169,8 +173,63 @@ class LearningCurvePredictor(CurveForecaster):
             return np.full(len(X), np.nan)
         return np.array([place.get(str(name), np.nan) for name in X["learner"]], dtype=np.float64)
 
+    # -- what a forecast rests on ----------------------------------------------------------------------
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """Whether the learner is one of those trained on, and whether siblings tell of the data set; index of `X`."""
+        self._check_fitted()
+        X = self._validate(X)
+        return known_words(~np.isnan(self._codes(X)) & ~self._asks_runs(X), self._n_siblings(X) > 0, X.index)
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """How much of each curve was observed, and what is known of its learner and its data set; index of `X`."""
+        self._check_fitted()
+        X = self._validate(X)
+        trained, runs = ~np.isnan(self._codes(X)), self._asks_runs(X)
+        names = X["learner"] if "learner" in X else pd.Series(None, index=X.index, dtype="str")
+        texts = []
+        counts = self._n_siblings(X)
+        for points, name, is_trained, is_run, n in zip(observed_points(X), names, trained, runs, counts, strict=True):
+            learner = f"curves of the learner {name}" if is_trained else "curves of other learners"
+            learner = "other training runs and the network" if is_run else learner
+            near = f", {n} {'sibling' if n == 1 else 'siblings'} on the same data" if n else ""
+            texts.append(f"{points}, {learner}{near}")
+        return pd.Series(texts, index=X.index, dtype="str", name="basis")
+
+    def _n_siblings(self, X: pd.DataFrame) -> NDArray[np.intp]:
+        """Siblings that a forecast reads, shape (n_samples,)."""
+        if "siblings" not in self.heads_:
+            return np.zeros(len(X), dtype=np.intp)
+        counts = np.array([len(s.learners) for s in read_siblings(X, read_curves(X))], dtype=np.intp)
+        return np.where(self._asks_runs(X), 0, counts)
+
     # -- forecasts -----------------------------------------------------------------------------------
-    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
+    def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
+        location, scale, df = np.empty(len(X)), np.empty(len(X)), np.empty(len(X))
+        runs = self._asks_runs(X)
+        for rows, forecast in ((np.flatnonzero(runs), self._run_distribution),
+                               (np.flatnonzero(~runs), self._size_distribution)):  # fmt: skip
+            if rows.size:
+                part = forecast(X.iloc[rows], batch.take(rows))
+                location[rows], scale[rows], df[rows] = part.location, part.scale, part.df
+        return TruncatedT(location, scale, df)
+
+    def answers(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which requests are of a kind of curve that was learnt from: over training set sizes, or runs that go on."""
+        self._check_fitted()
+        runs = are_runs(X, ~np.isnan(self._codes(X)))
+        return np.where(runs, self.run_ is not None, bool(self.heads_))
+
+    def _asks_runs(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which requests the head for runs answers: curves of runs, and any where it is all that was learnt."""
+        if self.run_ is None or not self.heads_:
+            return np.full(len(X), self.run_ is not None)
+        return are_runs(X, ~np.isnan(self._codes(X)))
+
+    def _run_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
+        assert self.run_ is not None
+        return self.run_.predict_runs(X, batch, self.network_, num_threads=self.num_threads)
+
+    def _size_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         base, points = self._base_columns(batch, train_columns(X, batch) if self.use_train_values else None)
         codes = self._codes(X)
         siblings = read_siblings(X, batch)
@@ -182,12 +241,12 @@ class LearningCurvePredictor(CurveForecaster):
                 continue
             part, columns = batch.take(rows), base[rows]
             if head != "plain":
-                columns = np.column_stack([codes[rows], columns, self.priors_.columns(part, _as_codes(codes[rows]))])
+                columns = np.column_stack([codes[rows], columns])
             if head == "siblings":
                 near = sibling_columns(part, [siblings[i] for i in rows], self.learners_)
                 columns = np.column_stack([columns, near])
-            found = model.predict(columns, part.last, points[rows], part.spans, num_threads=self.num_threads)
-            location[rows], scale[rows], df[rows] = found.location, found.scale, found.df
+            head_forecast = model.predict(columns, part.last, points[rows], part.spans, num_threads=self.num_threads)
+            location[rows], scale[rows], df[rows] = head_forecast.location, head_forecast.scale, head_forecast.df
         return TruncatedT(location, scale, df)
 
     def _choose(self, codes: Floats, siblings: Sequence[Siblings]) -> NDArray[np.object_]:
@@ -198,18 +257,20 @@ class LearningCurvePredictor(CurveForecaster):
         return np.where(has_siblings, "siblings", named).astype(object)
 
     # -- persistence ---------------------------------------------------------------------------------
+    def _read_network(self, file: Path) -> None:
+        self.network_, self.network_bytes_ = PriorFittedNetwork.load_pretrained(file), file.read_bytes()
+
     def _save(self, path: Path) -> dict[str, Any]:
+        # A saved predictor carries every number it uses, since its code travels without the weights.
+        (path / NETWORK_FILE).write_bytes(self.network_bytes_)
         heads = {name: head.save(path, name) for name, head in self.heads_.items()}
-        return {"heads": heads, "learners": self.learners_, "priors": self.priors_.state()}
+        return {"heads": heads, "learners": self.learners_, "run": self.run_ and self.run_.save(path, "run")}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         self.learners_ = list(state["learners"])
-        self.priors_ = LearnerPriors.from_state(state["priors"])
+        self._read_network(path / NETWORK_FILE)
         self.heads_ = {name: StackHead.load(path, name, part) for name, part in state["heads"].items()}
-
-
-def _as_codes(codes: Floats) -> NDArray[np.intp]:
-    return np.where(np.isnan(codes), -1, codes).astype(np.intp)
+        self.run_ = state["run"] and RunHead.load(path, "run", state["run"])
 
 
 def _folds(groups: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.learning_curves.curves import CurveBatch
-from predictors.learning_curves.features import Siblings, end_gaps
-from predictors.schemas.learning_curves import as_points
-
-__all__ = ["TrainingPrefixes", "training_prefixes"]
+from ..schemas.learning_curves import as_points
+from .curves import CurveBatch
+from .features import Siblings, end_gaps
 
 Floats: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.intp]
-SIBLING_MODES = ("same_budget", "complete")
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ class TrainingPrefixes:
     @property
     def has_siblings(self) -> bool:
         """Whether some data set has curves of several learners."""
-        known = self.dataset[self.dataset >= 0]
-        return bool(known.size) and int(np.bincount(known).max()) > 1
+        named_datasets = self.dataset[self.dataset >= 0]
+        return bool(named_datasets.size) and int(np.bincount(named_datasets).max()) > 1
 
     def siblings(self, rng: np.random.Generator) -> list[Siblings]:
         """Siblings of each case, in one of the ways they may be known when a forecast is asked for.
@@ -77,7 +74,8 @@ class TrainingPrefixes:
             others = members.get(int(self.dataset[c]), np.empty(0, dtype=np.intp))
             others = others[(others != c) & (self.learner[others] != self.learner[c])]
             others = others[rng.random(len(others)) < max(share[i], 0.15)] if share[i] < 0.6 else others
-            out.append(self._known(full, others, c, np.inf if is_complete[i] else float(self.batch.last_log_x[i])))
+            limit = np.inf if is_complete[i] else float(self.batch.last_log_x[i])
+            out.append(self._siblings_of(full, others, c, limit))
         return out
 
     def _complete(self, c: int) -> tuple[Floats, Floats]:
@@ -87,9 +85,9 @@ class TrainingPrefixes:
             return np.append(x, self.curves.target[c]), np.append(y, self.final[c])
         return x, y
 
-    def _known(self, full: list[tuple[Floats, Floats]], others: Codes, own: int, limit: float) -> Siblings:
+    def _siblings_of(self, full: list[tuple[Floats, Floats]], others: Codes, case: int, limit: float) -> Siblings:
         names, steps, values = [], [], []
-        base = np.log(self.curves.first_step[own])
+        base = np.log(self.curves.first_step[case])
         for o in others:
             x = full[o][0] + np.log(self.curves.first_step[o]) - base
             n = int(np.searchsorted(x, limit + 1e-9, side="right"))

@@ -9,16 +9,14 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.learning_curves.density import LEAST_SCALE, TruncatedT
-
-__all__ = ["ScaleTrees", "StackHead"]
+from ..fitting.boosting import lightgbm_parameters, train_booster
+from ..fitting.trees import SavedBooster
+from .density import ScaleModel, TruncatedT
 
 Floats: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.intp]
 LEAST_ROUNDS, ROWS_PER_ROUND = 40, 20
 """Few rows get few trees: so many, and one more for so many rows."""
-MOST_ROWS = 6000
-PENALTY = 0.01
 FEW_CURVES = 500
 """Curves below which the trees start from a linear combination of point forecasts."""
 LEAST_TREES, CURVES_PER_TREE = 5, 8
@@ -35,7 +33,7 @@ class ScaleTrees:
     start: float
 
     def predict(self, columns: Floats, num_threads: int) -> Floats:
-        """Log scale of each row."""
+        """Natural log of the scale, unit scale, of each row of `columns` (n, p), shape (n,)."""
         return np.asarray(self.booster.predict(columns, num_threads=num_threads), dtype=np.float64) + self.start
 
 
@@ -50,14 +48,13 @@ class StackHead:
     location: Any
     linear: tuple[float, ...]
     scale: ScaleTrees
-    factor: tuple[float, ...]
-    df: float
+    calibration: ScaleModel
 
     @classmethod
     def fit(
         cls, columns: Floats, last: Floats, points: Floats, spans: Floats, outcome: Floats, weight: Floats,
         folds: Codes, *,
-        n_categorical: int = 0,
+        n_categorical: int = 0, is_linear: bool = False,
         location_rounds: int, scale_rounds: int, seed: int | None, num_threads: int = 1,
     ) -> Self:  # fmt: skip
         """Learn from rows whose folds keep groups apart.
@@ -75,6 +72,8 @@ class StackHead:
         weight : ndarray of shape (n,)
         folds : ndarray of int of shape (n,)
             Residuals of a fold come from fits on the other folds, so that the scale is an honest one.
+        is_linear : bool
+            Whether the trees start from the linear combination however many curves there are.
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
         target = outcome - last
@@ -82,13 +81,14 @@ class StackHead:
         location_rounds, scale_rounds = min(location_rounds, few), min(scale_rounds, few)
         terms = _linear_terms(points, spans)
         few_curves = bool(weight.sum() < FEW_CURVES)
+        is_linear |= few_curves
         if few_curves:
             few = LEAST_TREES + int(weight.sum()) // CURVES_PER_TREE
             location_rounds, scale_rounds = min(location_rounds, few), min(scale_rounds, few)
         expected = np.empty(len(target))
         for fold in np.unique(folds):
             out = folds == fold
-            line = _fit_linear(terms[~out], target[~out], weight[~out], few_curves)
+            line = _fit_linear(terms[~out], target[~out], weight[~out], is_linear)
             rest = target[~out] - terms[~out] @ line
             part = _train(columns[~out], rest, weight[~out], location_rounds, **common)
             expected[out] = terms[out] @ line + part.predict(columns[out], num_threads=num_threads)
@@ -99,59 +99,50 @@ class StackHead:
             out = folds == fold
             part = _train_scale(extended[~out], residual[~out], weight[~out], scale_rounds, **common)
             log_scale[out] = part.predict(extended[out], num_threads)
-        factor, df = _calibrate(last + expected, np.exp(log_scale), spans, outcome, weight)
-        line = _fit_linear(terms, target, weight, few_curves)
+        calibration = ScaleModel.fit(_scale_columns(log_scale, spans), last + expected, outcome, weight)
+        line = _fit_linear(terms, target, weight, is_linear)
         location = _train(columns, target - terms @ line, weight, location_rounds, **common)
         scale = _train_scale(extended, residual, weight, scale_rounds, **common)
-        return cls(location, tuple(float(x) for x in line), scale, factor, df)
+        return cls(location, tuple(float(x) for x in line), scale, calibration)
 
     def predict(
         self, columns: Floats, last: Floats, points: Floats, spans: Floats, *, num_threads: int = 1
     ) -> TruncatedT:
-        """Distribution of each row."""
+        """Distribution of each row, unit scale; arguments of shape (n, ...) as of `fit`."""
         expected = np.asarray(self.location.predict(columns, num_threads=num_threads), dtype=np.float64)
         expected = expected + _linear_terms(points, spans) @ np.asarray(self.linear)
         log_scale = self.scale.predict(np.column_stack([columns, expected]), num_threads)
-        widened = log_scale + _factor_columns(spans) @ np.asarray(self.factor)
-        scale = np.maximum(np.exp(widened), LEAST_SCALE)
-        return TruncatedT(np.clip(last + expected, 0.0, 1.0), scale, self.df)
+        return self.calibration.at(_scale_columns(log_scale, spans), np.clip(last + expected, 0.0, 1.0))
 
     def save(self, path: Path, name: str) -> dict[str, Any]:
         """Write the trees as text beside the manifest; return the rest as JSON."""
         for part, booster in (("location", self.location), ("scale", self.scale.booster)):
             (path / f"{name}_{part}.txt").write_text(booster.model_to_string(), "utf-8")
-        return {"factor": list(self.factor), "df": self.df, "start": self.scale.start, "linear": list(self.linear)}
+        return {"calibration": self.calibration.state(), "start": self.scale.start, "linear": list(self.linear)}
 
     @classmethod
     def load(cls, path: Path, name: str, state: dict[str, Any]) -> Self:
         """Read what `save` wrote."""
-        import lightgbm as lgb
-
         texts = [(path / f"{name}_{part}.txt").read_text("utf-8") for part in ("location", "scale")]
-        location, scale = (lgb.Booster(model_str=text) for text in texts)
-        return cls(
-            location, tuple(state["linear"]), ScaleTrees(scale, state["start"]), tuple(state["factor"]), state["df"]
-        )
+        location, scale = map(SavedBooster, texts)
+        calibration = ScaleModel.from_state(state["calibration"])
+        return cls(location, tuple(state["linear"]), ScaleTrees(scale, state["start"]), calibration)
 
 
-def _settings(n: int, seed: int | None, num_threads: int) -> dict[str, Any]:
-    return {
-        "learning_rate": 0.07, "num_leaves": 31, "min_data_in_leaf": max(2, min(200, n // 50)), "max_bin": 63,
-        "feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 1.0, "extra_trees": True,
-        "seed": seed, "num_threads": num_threads, "deterministic": True, "force_row_wise": True, "verbosity": -1,
-        "feature_pre_filter": False,
-    }  # fmt: skip
+def _settings(n: int, seed: int | None, num_threads: int, **changes: Any) -> dict[str, Any]:
+    return lightgbm_parameters(
+        seed=seed, num_threads=num_threads,
+        **{"learning_rate": 0.07, "num_leaves": 31, "min_data_in_leaf": max(2, min(200, n // 50)),
+           "feature_fraction": 0.5, "extra_trees": True, "feature_pre_filter": False, **changes},
+    )  # fmt: skip
 
 
 def _train(
     columns: Floats, target: Floats, weight: Floats, rounds: int, *, seed: int | None, num_threads: int,
     n_categorical: int,
 ) -> Any:  # fmt: skip
-    import lightgbm as lgb
-
-    settings = {**_settings(len(target), seed, num_threads), "objective": "l1"}
-    data = lgb.Dataset(columns, target, weight=weight, params=settings, categorical_feature=list(range(n_categorical)))
-    return lgb.train(settings, data, rounds)
+    settings = _settings(len(target), seed, num_threads, objective="l1")
+    return train_booster(settings, columns, target, weight=weight, n_rounds=rounds, n_categorical=n_categorical)
 
 
 def _train_scale(
@@ -159,8 +150,6 @@ def _train_scale(
     n_categorical: int,
 ) -> ScaleTrees:  # fmt: skip
     """Boost the log scale of a Student t of which the residuals are draws (maximum likelihood)."""
-    import lightgbm as lgb
-
     start = float(np.log(np.average(np.abs(residual), weights=weight) + 1e-4))
     squares = residual**2
 
@@ -171,9 +160,9 @@ def _train_scale(
         curvature = 2 * (BOOST_DF + 1) * share * (1 - share) + 0.05
         return gradient * weight, curvature * weight
 
-    settings = {**_settings(len(residual), seed, num_threads), "objective": objective, "num_leaves": 15}
-    data = lgb.Dataset(columns, residual, params=settings, categorical_feature=list(range(n_categorical)))
-    return ScaleTrees(lgb.train(settings, data, rounds), start)
+    settings = _settings(len(residual), seed, num_threads, objective=objective, num_leaves=15)
+    booster = train_booster(settings, columns, residual, n_rounds=rounds, n_categorical=n_categorical)
+    return ScaleTrees(booster, start)
 
 
 def _linear_terms(points: Floats, spans: Floats) -> Floats:
@@ -200,28 +189,7 @@ def _fit_linear(terms: Floats, target: Floats, weight: Floats, wanted: bool) -> 
     return np.asarray(minimize(loss, np.zeros(terms.shape[1]), jac=True, method="L-BFGS-B").x / size)
 
 
-def _calibrate(
-    location: Floats, scale: Floats, spans: Floats, outcome: Floats, weight: Floats
-) -> tuple[tuple[float, ...], float]:
-    """Coefficients of the log factor of all scales and degrees of freedom, by maximum likelihood out of fold."""
-    from scipy.optimize import minimize
-
-    step = max(1, len(outcome) // MOST_ROWS)
-    location, scale, outcome, weight = (a[::step] for a in (location, scale, outcome, weight))
-    columns = _factor_columns(spans[::step])
-    share = weight / weight.sum()
-
-    def loss(v: Floats) -> float:
-        widened = np.maximum(scale * np.exp(columns @ v[:-1]), LEAST_SCALE)
-        t = TruncatedT(location, widened, 1.5 + np.exp(np.clip(v[-1], -4, 4)))
-        return float(-(share * t.log_density(outcome)).sum() + PENALTY * (v[1:-1] ** 2).sum())
-
-    start = np.r_[np.zeros(columns.shape[1]), np.log(2.5)]
-    found = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 60}).x
-    return tuple(float(x) for x in found[:-1]), float(1.5 + np.exp(np.clip(found[-1], -4, 4)))
-
-
-def _factor_columns(spans: Floats) -> Floats:
-    """Constant, horizon and number of points (in logarithms, roughly centred), from `spans` (n, 2)."""
+def _scale_columns(log_scale: Floats, spans: Floats) -> Floats:
+    """Constant, `log_scale` (n,), horizon and number of points (logarithms, roughly centred) of `spans` (n, 2)."""
     horizon, points = spans.T
-    return np.column_stack([np.ones(len(spans)), np.log(horizon + 0.1) - 0.7, np.log(points) - 1.5])
+    return np.column_stack([np.ones(len(spans)), log_scale, np.log(horizon + 0.1) - 0.7, np.log(points) - 1.5])

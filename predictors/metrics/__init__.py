@@ -1,108 +1,72 @@
-"""Where forecasts meet outcomes: errors beside their noise floors, with intervals over queries."""
+"""Where forecasts meet outcomes: errors beside their noise floors, with intervals over queries.
 
-from predictors.metrics.aggregates import interquartile_mean, probability_of_improvement
-from predictors.metrics.calibration import (
-    coverage_by_group,
-    pit_histogram,
-    pit_values,
-    probability_reliability,
-    quantile_reliability,
-    width_ratio,
-)
-from predictors.metrics.ceilings import RankCeiling, rank_ceiling
-from predictors.metrics.clusters import Estimate, mean_estimate, ratio_estimate, wilson_interval
-from predictors.metrics.comparison import Comparison, compare, query_differences, sign_flip_p_value
-from predictors.metrics.drift import AdwinMonitor, CusumMonitor, DriftMonitor, night_statistics
-from predictors.metrics.evaluate import DEFAULT_METRICS, evaluate
-from predictors.metrics.floor_models import (
-    error_upper_bound,
-    fit_gamma_model,
-    modelled_floor,
-    shrink_variances,
-    split_error,
-)
-from predictors.metrics.holdout_rules import Ladder, Thresholdout
-from predictors.metrics.noise_floor import NoiseFloor, crps_floor, mae_floor, mse_floor, pinball_floor
-from predictors.metrics.point import absolute_error, log_loss, squared_error
-from predictors.metrics.power import DifferenceVariance, difference_variance, power_table, required_queries
-from predictors.metrics.promotion import NightlyLosses, PromotionDecision, PromotionRule, PromotionState, decide
-from predictors.metrics.quantile import crps_quantiles, interval_score, level_weights, pinball_loss
-from predictors.metrics.rankings import (
-    CostOfPass,
-    ReversalReport,
-    cost_of_pass,
-    frontier_membership,
-    published_reversals,
-    query_cost_of_pass,
-    rank_reversals,
-)
-from predictors.metrics.replicates import check_straddling, duplicated_runs
-from predictors.metrics.score_floors import ScoreFloor, curve_endpoint_floor, log_loss_floor, score_floor
+All that is public is imported from here, by its name alone: ``from foretell.predictors.metrics import evaluate``. A
+module is loaded when a name of it is first asked for, so a promotion rule does not wait for the evaluator. Families,
+which may estimate but not judge, import from `estimates`.
+"""
 
-__all__ = [
-    "DEFAULT_METRICS",
-    "AdwinMonitor",
-    "Comparison",
-    "CostOfPass",
-    "CusumMonitor",
-    "DifferenceVariance",
-    "DriftMonitor",
-    "Estimate",
-    "Ladder",
-    "NightlyLosses",
-    "NoiseFloor",
-    "PromotionDecision",
-    "PromotionRule",
-    "PromotionState",
-    "RankCeiling",
-    "ReversalReport",
-    "ScoreFloor",
-    "Thresholdout",
-    "absolute_error",
-    "check_straddling",
-    "compare",
-    "cost_of_pass",
-    "coverage_by_group",
-    "crps_floor",
-    "crps_quantiles",
-    "curve_endpoint_floor",
-    "decide",
-    "difference_variance",
-    "duplicated_runs",
-    "error_upper_bound",
-    "evaluate",
-    "fit_gamma_model",
-    "frontier_membership",
-    "interquartile_mean",
-    "interval_score",
-    "level_weights",
-    "log_loss",
-    "log_loss_floor",
-    "mae_floor",
-    "mean_estimate",
-    "modelled_floor",
-    "mse_floor",
-    "night_statistics",
-    "pinball_floor",
-    "pinball_loss",
-    "pit_histogram",
-    "pit_values",
-    "power_table",
-    "probability_of_improvement",
-    "probability_reliability",
-    "published_reversals",
-    "quantile_reliability",
-    "query_cost_of_pass",
-    "query_differences",
-    "rank_ceiling",
-    "rank_reversals",
-    "ratio_estimate",
-    "required_queries",
-    "score_floor",
-    "shrink_variances",
-    "sign_flip_p_value",
-    "split_error",
-    "squared_error",
-    "width_ratio",
-    "wilson_interval",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .deciding.aggregates import interquartile_mean
+    from .deciding.comparison import compare, query_differences, query_losses, sign_flip_p_value
+    from .deciding.drift import CusumMonitor, DriftMonitor, Night, night_statistics
+    from .deciding.evals import (
+        compare_systems,
+        difference_variance,
+        holm,
+        rank_intervals,
+        sentence,
+        summarise_systems,
+    )
+    from .deciding.power import DifferenceVariance, plan_items, power_of, required_queries
+    from .deciding.promotion import NightlyLosses, PromotionDecision, PromotionRule, PromotionState, decide
+    from .deciding.rankings import CostOfPass, ReversalReport, frontier_membership, query_cost_of_pass, rank_reversals
+    from .deciding.scope import ScopeDecision, ScopeLosses, ScopeRule, decide_scope
+    from .estimates.cell_sums import CellSums
+    from .estimates.clusters import Estimate, mean_estimate, ratio_estimate, wilson_interval
+    from .estimates.noise_floor import CRPS_FLOOR, MAE_FLOOR, MSE_FLOOR, NoiseFloor, floor_sums, noise_floor
+    from .estimates.pass_at_k import pass_at_k, pass_hat_k
+    from .estimates.replicates import Replicates, Scale, duplicated_runs, group_replicates
+    from .estimates.sums import ClusterSums
+    from .evaluation import DEFAULT_METRICS, PartialEvaluation, evaluate, partial_evaluation
+    from .losses.point import log_loss
+    from .losses.quantile import crps_quantiles, interval_score, level_weights, pinball_loss
+
+_NAMES = {
+    "evaluation": "DEFAULT_METRICS PartialEvaluation evaluate partial_evaluation",
+    "deciding.aggregates": "interquartile_mean",
+    "deciding.comparison": "compare query_differences query_losses sign_flip_p_value",
+    "deciding.drift": "CusumMonitor DriftMonitor Night night_statistics",
+    "deciding.evals": "compare_systems difference_variance holm rank_intervals sentence summarise_systems",
+    "deciding.power": "DifferenceVariance plan_items power_of required_queries",
+    "deciding.promotion": "NightlyLosses PromotionDecision PromotionRule PromotionState decide",
+    "deciding.rankings": "CostOfPass ReversalReport frontier_membership query_cost_of_pass rank_reversals",
+    "deciding.scope": "ScopeDecision ScopeLosses ScopeRule decide_scope",
+    "estimates.cell_sums": "CellSums",
+    "estimates.clusters": "Estimate mean_estimate ratio_estimate wilson_interval",
+    "estimates.noise_floor": "CRPS_FLOOR MAE_FLOOR MSE_FLOOR NoiseFloor floor_sums noise_floor",
+    "estimates.pass_at_k": "pass_at_k pass_hat_k",
+    "estimates.replicates": "Replicates Scale duplicated_runs group_replicates",
+    "estimates.sums": "ClusterSums",
+    "losses.point": "log_loss",
+    "losses.quantile": "crps_quantiles interval_score level_weights pinball_loss",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -6,8 +6,6 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-__all__ = ["AGGREGATE_ITEM", "BenchmarkRuns"]
-
 AGGREGATE_ITEM = "*"
 """`item_id` of a row that holds the score over all items of a run."""
 
@@ -18,6 +16,8 @@ class BenchmarkRuns(pa.DataFrameModel):
     An aggregate over all items has the item `AGGREGATE_ITEM`; bounded metrics are then in points (0-100),
     as is `standard_error_reported` (of the score, as the harness says). Where an aggregate is the mean of
     repeated experiments, `n_replicates` counts them and `replicate_sd` is the standard deviation of one.
+    `config` is how the model was asked (reasoning effort, prompt) in the source's words; `is_self_reported` says
+    whether the score is the maker's own.
     """
 
     run_id: Series[str]
@@ -28,6 +28,8 @@ class BenchmarkRuns(pa.DataFrameModel):
     benchmark: Series[str]
     model: Series[str]
     n_shot: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=0)
+    config: Series[str] = pa.Field(nullable=True)
+    is_self_reported: Series[pd.BooleanDtype] = pa.Field(nullable=True)
     score: Series[float]
     higher_is_better: Series[bool]
     standard_error_reported: Series[float] = pa.Field(nullable=True, ge=0)

@@ -8,8 +8,6 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-__all__ = ["DESCRIPTION_FIELDS", "BenchmarkDescriptions", "BenchmarkModels", "ScoreRequests"]
-
 DESCRIPTION_FIELDS: tuple[str, ...] = (
     "task",
     "data_collection",
@@ -80,7 +78,9 @@ class ScoreRequests(pa.DataFrameModel):
 
     Every column may be absent or null. `benchmark` and `leak_group` are never features: they name what
     evidence must not be used. `known_models` and `known_scores` (lists of equal length, points) are runs of
-    *other* models on the same benchmark, if there are any. `release_year` is a decimal year.
+    *other* models on the same benchmark, `own_benchmarks` and `own_scores` runs of *this* model on other benchmarks,
+    by the names that training knew. `release_year` (of the model) and `published_year` (of the benchmark) are decimal
+    years.
     """
 
     benchmark: Series[str] | None = pa.Field(nullable=True)
@@ -108,8 +108,14 @@ class ScoreRequests(pa.DataFrameModel):
     uses_instructions: Series[float] | None = pa.Field(nullable=True, isin=[0.0, 1.0])
     open_weights: Series[float] | None = pa.Field(nullable=True, isin=[0.0, 1.0])
     release_year: Series[float] | None = pa.Field(nullable=True, ge=1950, le=2100)
+    published_year: Series[float] | None = pa.Field(nullable=True, ge=1950, le=2100)
+    is_reasoning: Series[float] | None = pa.Field(nullable=True, isin=[0.0, 1.0])
+    input_usd_per_million: Series[float] | None = pa.Field(nullable=True, ge=0)
+    output_usd_per_million: Series[float] | None = pa.Field(nullable=True, ge=0)
     known_models: Series[object] | None = pa.Field(nullable=True)
     known_scores: Series[object] | None = pa.Field(nullable=True)
+    own_benchmarks: Series[object] | None = pa.Field(nullable=True)
+    own_scores: Series[object] | None = pa.Field(nullable=True)
 
     class Config:
         coerce = True
@@ -117,12 +123,20 @@ class ScoreRequests(pa.DataFrameModel):
 
     @pa.dataframe_check(error="`known_models` and `known_scores` must be lists of equal length, scores in [0, 100]")
     def known_scores_match(cls, df: pd.DataFrame) -> pd.Series:
-        if ("known_models" in df) != ("known_scores" in df):
-            return pd.Series(False, index=df.index)
-        if "known_models" not in df:
-            return pd.Series(True, index=df.index)
-        pairs = zip(df["known_models"], df["known_scores"], strict=True)
-        return pd.Series([_is_evidence(models, scores) for models, scores in pairs], index=df.index)
+        return _lists_match(df, "known_models", "known_scores")
+
+    @pa.dataframe_check(error="`own_benchmarks` and `own_scores` must be lists of equal length, scores in [0, 100]")
+    def own_scores_match(cls, df: pd.DataFrame) -> pd.Series:
+        return _lists_match(df, "own_benchmarks", "own_scores")
+
+
+def _lists_match(df: pd.DataFrame, names: str, scores: str) -> pd.Series:
+    if (names in df) != (scores in df):
+        return pd.Series(False, index=df.index)
+    if names not in df:
+        return pd.Series(True, index=df.index)
+    pairs = zip(df[names], df[scores], strict=True)
+    return pd.Series([_is_evidence(which, values) for which, values in pairs], index=df.index)
 
 
 def _is_evidence(models: Any, scores: Any) -> bool:

@@ -15,8 +15,8 @@ class Evaluation(pa.DataFrameModel):
     of the `baseline` that was removed (1 = all of it, 0 = none). Each stands with its 95 % interval.
     `skill_note` says why a skill is NaN although there is a baseline. `n_queries` counts independent
     queries, `n_replicates` all their runs.
-    `floor_source` is ``repeats``, ``ipw``, ``model``, ``upper_bound``, or ``none: <reason>`` where
-    `noise_floor` is NaN.
+    `floor_source` is ``repeats``, ``ipw`` or ``model``, or ``none: <reason>`` where `noise_floor` is NaN; in a table of
+    floors alone it names the estimator too (``repeats: unbiased variance``).
     """
 
     predictor: Series[str]

@@ -7,8 +7,6 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-__all__ = ["LadderSamples"]
-
 
 class LadderSamples(pa.DataFrameModel):
     """One row per model, item and checkpoint.

@@ -7,8 +7,6 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-__all__ = ["SIBLING_COLUMNS", "CurveRequests", "LearningCurves", "as_points"]
-
 SIBLING_COLUMNS: tuple[str, ...] = ("sibling_learners", "sibling_steps", "sibling_values")
 """List columns of `CurveRequests` that hold other learners' curves on the same data set."""
 
@@ -87,7 +85,7 @@ class CurveRequests(pa.DataFrameModel):
 
     @pa.dataframe_check(error="values must be numbers, at least one of them finite (NaN marks a diverged point)")
     def values_are_numbers(cls, df: pd.DataFrame) -> pd.Series:
-        return pd.Series([_has_number(v) for v in df["values"]], index=df.index, dtype=bool)
+        return pd.Series([bool(np.isfinite(as_points(v)).any()) for v in df["values"]], index=df.index, dtype=bool)
 
     @pa.dataframe_check(error="target_step must be finite and not before the last observed step")
     def target_is_ahead(cls, df: pd.DataFrame) -> pd.Series:
@@ -152,10 +150,6 @@ def _items(value: object) -> list[object]:
 def _increases(steps: object) -> bool:
     points = as_points(steps)
     return bool(np.isfinite(points).all() and (points >= 0).all() and (np.diff(points) > 0).all())
-
-
-def _has_number(values: object) -> bool:
-    return bool(np.isfinite(as_points(values)).any())
 
 
 def _inside(values: object, lower: float, upper: float) -> bool:

@@ -7,9 +7,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 from pandera.typing import Series
 
-from predictors.errors import InvalidInputError
-
-__all__ = ["Quarantine", "split_valid"]
+from ..errors import InvalidInputError
 
 
 class Quarantine(pa.DataFrameModel):
@@ -78,5 +76,5 @@ def _reasons(cases: pd.DataFrame, schema: type[pa.DataFrameModel]) -> pd.Series:
     text = column.str.cat(cases["check"].astype("str"), sep=": ").str.cat(seen, sep=" (saw ") + ")"
     # A check of the whole table is reported once per column, a null once per further check: one reason each.
     text = text.where(~is_table, cases["check"].astype("str"))
-    told = pd.DataFrame({"position": cases["index"].astype("int64"), "text": text}).drop_duplicates()
-    return told.groupby("position")["text"].agg("; ".join)
+    causes = pd.DataFrame({"position": cases["index"].astype("int64"), "text": text}).drop_duplicates()
+    return causes.groupby("position")["text"].agg("; ".join)

@@ -24,7 +24,8 @@ class Requests(pa.DataFrameModel):
     """One row per request to forecast. Only `model` is required; every other column may be absent or null.
 
     `query_id` names the query across models and replicates; where it is absent it is derived from the text.
-    `max_tokens` is a hard limit: no forecast exceeds it.
+    `max_tokens` is a hard limit: no forecast exceeds it. `source` names the workload or installation that a request is
+    of; what runs of one source have in common is learnt where past runs name theirs.
 
     Past runs of this very query stand in list columns, one element per run, null or empty where there are
     none: `context_models` and `context_output_tokens`, and where known `context_reasoning_efforts` and
@@ -39,6 +40,7 @@ class Requests(pa.DataFrameModel):
     model: Series[str] = pa.Field(nullable=False)
     prompt_text: Series[str] | None = pa.Field(nullable=True)
     query_id: Series[str] | None = pa.Field(nullable=True)
+    source: Series[str] | None = pa.Field(nullable=True)
     provider: Series[str] | None = pa.Field(nullable=True)
     benchmark: Series[str] | None = pa.Field(nullable=True)
     reasoning_effort: Series[str] | None = pa.Field(nullable=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from predictors.thinking_tokens.distribution import HEAD_LEVELS, Heads, PooledQuantiles, evaluate_curves
-from predictors.thinking_tokens.hierarchy import PooledLocation
-from predictors.thinking_tokens.log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
-
-__all__ = ["GlobalBaseline", "ModelBaseline", "ModelBenchmarkBaseline"]
+from ..errors import DatasetError
+from .heads.distribution import HEAD_LEVELS, Heads, PooledQuantiles, evaluate_curves
+from .log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
+from .pooling.hierarchy import PooledLocation
 
 
 class _EmpiricalBaseline(LogQuantilePredictor):
@@ -42,30 +42,45 @@ class _EmpiricalBaseline(LogQuantilePredictor):
         self.random_state = random_state
 
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
-        self.residuals_ = None
-        if runs.is_censored.any():
-            self.location_ = PooledLocation().prepare(runs.X, np.empty((len(runs), 0)), runs.weight)
-            _, self.residuals_ = complete_censored(runs, self.location_)
-            self.location_.release()
+        self.location_: PooledLocation | None = PooledLocation().prepare(runs.X, np.empty((len(runs), 0)), runs.weight)
+        _, self.residuals_ = complete_censored(runs, self.location_)
+        self.location_.release()
         whole = self._completed(runs, None, rng.random(len(runs)))
         self.quantiles_ = PooledQuantiles(self.levels, penalty=self.pooling).fit(runs.X, whole, runs.weight)
 
     def _location(self, X: pd.DataFrame) -> Floats:
+        assert self.location_ is not None  # asked for while fitting
         return self.location_.intercept(X)
 
     def _heads(self, X: pd.DataFrame) -> Heads:
         codes, curves = self.quantiles_.lookup(X)
         return Heads.cold(evaluate_curves(curves, np.array(HEAD_LEVELS))[codes], codes, curves)
 
+    def _shared_deviation(self, X: pd.DataFrame) -> Floats:
+        if self.location_ is None:
+            raise DatasetError(
+                "this baseline was saved by an older version, which did not keep what requests of a batch share; run "
+                "`foretell retrain thinking_tokens`"
+            )
+        return self.location_.shared_deviation(X)
+
     def _save(self, path: Path) -> dict[str, Any]:
         state, arrays = self.quantiles_.state()
         save_arrays(path / "quantiles.safetensors", arrays)
+        if self.location_ is not None:
+            location, arrays = self.location_.state()
+            save_arrays(path / "location.safetensors", arrays)
+            (path / "location.json").write_text(json.dumps(location) + "\n", "utf-8")
         return {"quantiles": state, **self._calibration_state()}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         from safetensors.numpy import load_file
 
         self.quantiles_ = PooledQuantiles.from_state(state["quantiles"], load_file(path / "quantiles.safetensors"))
+        self.location_ = None  # of a version before, which did not keep it
+        if (path / "location.json").is_file():
+            location = json.loads((path / "location.json").read_text("utf-8"))
+            self.location_ = PooledLocation.from_state(location, load_file(path / "location.safetensors"))
         self._load_calibration(state)
 
 

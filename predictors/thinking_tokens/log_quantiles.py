@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,30 +12,16 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from predictors.base import BasePredictor, check_levels
-from predictors.boosting import map_blocks, row_slices
-from predictors.schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
-from predictors.splits import assign_split
-from predictors.thinking_tokens.calibration import Calibration
-from predictors.thinking_tokens.censoring import ResidualDistribution
-from predictors.thinking_tokens.details import run_details
-from predictors.thinking_tokens.distribution import COLD, PILOT, WARM, Heads, join_heads
-from predictors.thinking_tokens.hierarchy import CATEGORIES, PooledLocation, cell_keys
-
-__all__ = [
-    "MIN_INFORMED",
-    "Floats",
-    "HeldOut",
-    "Judged",
-    "LogQuantilePredictor",
-    "Pairs",
-    "Runs",
-    "complete_censored",
-    "run_weights",
-    "save_arrays",
-]
-
-from dataclasses import dataclass, replace
+from ..base import BasePredictor, Cell, check_levels
+from ..fitting.boosting import map_blocks, row_slices
+from ..schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
+from ..splits import assign_split
+from .heads.calibration import Calibration
+from .heads.censoring import ResidualDistribution
+from .heads.distribution import COLD, PILOT, WARM, Heads, join_heads
+from .known_runs.details import run_details
+from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys
+from .shift.queries import RequestForecasts
 
 Floats = NDArray[np.float64]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -81,7 +68,7 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeldOutForecasts:
     """Runs that a fit has not seen, and its uncalibrated forecasts of them in one regime."""
 
     regime: int
@@ -91,23 +78,23 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Runs to judge, whole queries, and what was drawn for them before they were cut into blocks.
+    """Runs of whole queries that a fit has not seen, and what was drawn for them before they were cut into blocks.
 
     Attributes
     ----------
     runs : Runs
     draws : ndarray of shape (n_samples,)
         In (0, 1): which length beyond its cap a censored run is taken to have.
-    known : dict
+    given_runs : dict
         By regime, positions of the runs that know others and of those that they know.
     """
 
     runs: Runs
     draws: Floats
-    known: dict[int, Pairs]
+    given_runs: dict[int, Pairs]
 
     def blocks(self) -> list[HeldOut]:
-        """Blocks of about `predictors.boosting.BLOCK_ROWS` rows, whole queries; itself where it is no larger."""
+        """Blocks of about `fitting.boosting.BLOCK_ROWS` rows, whole queries; itself where it is no larger."""
         n = len(self.runs)
         slices = row_slices(n)
         if len(slices) == 1:
@@ -118,18 +105,18 @@ class HeldOut:
         place = np.empty(n, dtype=np.intp)
         place[order] = np.arange(n)
         pairs = {}
-        for regime, (target, source) in self.known.items():
+        for regime, (target, source) in self.given_runs.items():
             by_target = np.argsort(place[target], kind="stable")
             pairs[regime] = place[target[by_target]], place[source[by_target]]
         return [self._block(order, pairs, *ends) for ends in zip(starts, [*starts[1:], n], strict=True)]
 
     def _block(self, order: NDArray[np.intp], pairs: dict[int, Pairs], start: int, stop: int) -> HeldOut:
-        known = {}
+        context_pairs = {}
         for regime, (target, source) in pairs.items():
             inside = slice(*np.searchsorted(target, [start, stop]))
-            known[regime] = target[inside] - start, source[inside] - start
+            context_pairs[regime] = target[inside] - start, source[inside] - start
         rows = order[start:stop]
-        return HeldOut(self.runs.take(rows), self.draws[rows], known)
+        return HeldOut(self.runs.take(rows), self.draws[rows], context_pairs)
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -172,6 +159,7 @@ class LogQuantilePredictor(BasePredictor):
     """
 
     family: ClassVar[str] = "thinking_tokens"
+    scope_columns: ClassVar[tuple[str, ...]] = ("model", "reasoning_effort")
     input_schema: ClassVar[type[pa.DataFrameModel]] = Requests
 
     calibration_share: float
@@ -192,20 +180,24 @@ class LogQuantilePredictor(BasePredictor):
         """Centre of log tokens, that residuals of censored runs are taken from; shape (n_samples,)."""
         raise NotImplementedError
 
-    def _sample_known(self, runs: Runs, rng: np.random.Generator) -> dict[int, Pairs]:
+    def _shared_deviation(self, X: pd.DataFrame) -> Floats:
+        """Standard deviation, in log tokens, of the error that all requests of a cell share; shape (n_samples,)."""
+        raise NotImplementedError
+
+    def _sample_given_runs(self, runs: Runs, rng: np.random.Generator) -> dict[int, Pairs]:
         """Which other runs of its query each of `runs` is taken to know, by regime; none by default."""
         return {}
 
-    def _judge_block(self, held: HeldOut) -> list[Judged]:
+    def _forecast_block(self, held: HeldOut) -> list[HeldOutForecasts]:
         """Forecasts of runs that the fit has not seen, in every regime; what it says of a query rests on it alone."""
         runs = replace(held.runs, log_tokens=self._completed(held.runs, None, held.draws))
-        return [Judged(COLD, runs.narrow(), self._heads(runs.X))]
+        return [HeldOutForecasts(COLD, runs.narrow(), self._heads(runs.X))]
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         tokens = y.to_numpy(dtype=np.float64)
-        told = (X[c].to_numpy(np.float64) if c in X else np.full(len(X), np.nan) for c in RUN_COLUMNS)
-        details = run_details(tokens, *told)
+        run_columns = (X[c].to_numpy(np.float64) if c in X else np.full(len(X), np.nan) for c in RUN_COLUMNS)
+        details = run_details(tokens, *run_columns)
         # What is known of a query is in the runs.
         X = X.drop(columns=[*CONTEXT_COLUMNS, *RUN_COLUMNS], errors="ignore")
         rng = np.random.default_rng(self.random_state)
@@ -219,14 +211,14 @@ class LogQuantilePredictor(BasePredictor):
         )
         held_out = [held for held in self._held_out(groups) if not runs.is_censored[~held].all()]
         self.calibrations_ = {regime: Calibration() for regime in (COLD, WARM, PILOT)}
-        judged: list[Judged] = []
+        forecasts: list[HeldOutForecasts] = []
         for held in held_out:
             self._fit_heads(runs.select(~held), rng)
-            judged += self._judge(runs.select(held), rng)
+            forecasts += self._forecast_held_out(runs.select(held), rng)
         if len(held_out) != 1 or self.refit:
             self._fit_heads(runs, rng)
-        if judged:
-            self._calibrate(judged)
+        if forecasts:
+            self._calibrate(forecasts)
 
     def _held_out(self, groups: pd.Series) -> list[NDArray[np.bool_]]:
         """Rows that calibrate: a hash of the group decides, so refits agree.
@@ -252,14 +244,14 @@ class LogQuantilePredictor(BasePredictor):
         drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, draws)
         return np.where(runs.is_censored, drawn, runs.log_tokens)
 
-    def _judge(self, runs: Runs, rng: np.random.Generator) -> list[Judged]:
+    def _forecast_held_out(self, runs: Runs, rng: np.random.Generator) -> list[HeldOutForecasts]:
         """Forecasts of held-out runs by the fit as it is now, beside their outcomes, in every regime."""
-        held = HeldOut(runs, rng.random(len(runs)), self._sample_known(runs, rng))
-        return [judged for block in map_blocks(self._judge_block, held.blocks()) for judged in block]
+        held = HeldOut(runs, rng.random(len(runs)), self._sample_given_runs(runs, rng))
+        return [forecasts for block in map_blocks(self._forecast_block, held.blocks()) for forecasts in block]
 
-    def _calibrate(self, judged: list[Judged]) -> None:
+    def _calibrate(self, forecasts: list[HeldOutForecasts]) -> None:
         for regime in (COLD, WARM, PILOT):
-            parts = [part for part in judged if part.regime == regime]
+            parts = [part for part in forecasts if part.regime == regime]
             weight = np.concatenate([part.runs.weight for part in parts]) if parts else np.zeros(0)
             if regime != COLD and weight.sum() < MIN_INFORMED:
                 # Until they have learnt their own, informed forecasts are calibrated like cold ones.
@@ -312,10 +304,13 @@ class LogQuantilePredictor(BasePredictor):
         self._check_fitted()
         checked = check_levels(levels)
         X = self._validate(X)
-        heads = self._heads(X)
+        values, mean = self._predict_both(X, checked)
         columns = pd.Index([float(level) for level in checked], name="level")
-        quantiles = pd.DataFrame(self._tokens(X, heads, checked), index=X.index, columns=columns)
-        return quantiles, pd.Series(self._mean_of(X, heads), index=X.index, name="mean")
+        return pd.DataFrame(values, index=X.index, columns=columns), pd.Series(mean, index=X.index, name="mean")
+
+    def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
+        heads = self._heads(X)
+        return self._tokens(X, heads, levels), self._mean_of(X, heads)
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
         return self._mean_of(X, self._heads(X))
@@ -328,9 +323,32 @@ class LogQuantilePredictor(BasePredictor):
             factors[rows] = calibration.factors_at(cells[rows])
         return self._clipped(X, self._raw_mean(X, heads) * factors)
 
+    @property
+    def known_models(self) -> frozenset[str]:
+        """Models that runs were learnt from, one's own or public ones."""
+        return frozenset(cell[0] for cell in self.seen_cells)
+
+    @property
+    def seen_cells(self) -> frozenset[Cell]:
+        """Cells that runs were learnt from, wherever."""
+        return self.known_cells or frozenset()
+
+    def shared_deviation(self, X: pd.DataFrame) -> pd.Series:
+        """Standard deviation, in log tokens, of the error that all requests of a cell share; for sums of many."""
+        self._check_fitted()
+        X = self._validate(X)
+        return pd.Series(self._shared_deviation(X), index=X.index, name="shared_deviation")
+
+    def unseen_part(self, X: pd.DataFrame) -> tuple[NDArray[np.bool_], RequestForecasts | None]:
+        """Which requests are in cells that were trained on, and the forecasts of the others (None: there are none).
+
+        A predictor that does not tell them apart treats all alike.
+        """
+        return np.ones(len(X), dtype=bool), None
+
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """Dollars of the forecast (``cost_mean_usd``, ``cost_lower_90_usd``, ...); null where no price is known."""
-        from predictors.thinking_tokens.cost import price_forecast
+        from .prices.cost import price_forecast
 
         return price_forecast(X, forecast)
 

@@ -1,9 +1,10 @@
-"""The thinking-token predictor: pooled location, LightGBM quantile heads, conformal calibration."""
+"""The thinking-token predictor: learnt heads where runs of a cell were seen, what cells share where none was."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,227 +12,93 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.boosting import row_slices
-from predictors.errors import InvalidInputError
-from predictors.splits import assign_split
-from predictors.thinking_tokens.adaptation import common_spread, learn_anchors
-from predictors.thinking_tokens.boosting import Boosting, load_boosters, save_boosters
-from predictors.thinking_tokens.cells import CellLocation, RowFeatures, out_of_fold
-from predictors.thinking_tokens.context import (
-    CONFIG,
-    FlatContext,
-    flatten_context,
-    sample_context,
-)
-from predictors.thinking_tokens.copula import ContextRuns
-from predictors.thinking_tokens.distribution import (
-    COLD,
-    HEAD_LEVELS,
-    PILOT,
-    WARM,
-    Heads,
-    PooledQuantiles,
-    evaluate_curves,
-)
-from predictors.thinking_tokens.features import SETTINGS, TextEmbedding, settings_matrix
-from predictors.thinking_tokens.hierarchy import CATEGORIES, SEPARATOR, PooledLocation, cell_keys, text_share
-from predictors.thinking_tokens.knowledge import QueryKnowledge
-from predictors.thinking_tokens.log_quantiles import (
-    Floats,
-    HeldOut,
-    Judged,
-    LogQuantilePredictor,
-    Pairs,
-    Runs,
-    complete_censored,
-    save_arrays,
-)
+from ..base import Cell
+from ..errors import InvalidInputError
+from .heads.distribution import Heads
+from .known_runs.context import flatten_context
+from .log_quantiles import MAX_LOG, MEAN_LEVELS, Floats, save_arrays
+from .pooling.hierarchy import SEPARATOR, cell_keys
+from .shift.cells import CELL
+from .shift.public import public_runs
+from .shift.queries import RequestForecasts
+from .shift.unseen import Anchors, UnseenCells
+from .trained_cells import TrainedCellsPredictor
 
-__all__ = ["ThinkingTokensPredictor"]
+READ_PER_BENCHMARK, READ_AT_MOST = 50, 2_000
+"""Texts, by benchmark and in all, that tell how long the queries of a benchmark are expected to be."""
 
-SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
-QUERIES_PER_LEAF = 5
-SUMS_FROM_ROWS = 50_000
-"""From so many rows on, the location is fitted to sums by cell: the same but for rounding, in a fraction of time and
-memory. Fewer rows keep their arithmetic to the last bit, since a rounding moves draws beyond caps, and trees."""
-N_PLAIN = len(CATEGORIES) + 2 + len(SETTINGS)
+UNSEEN = "unseen"
+"""Name of the files of what cells share; a predictor that was saved by an older version has none."""
 
 
-class ThinkingTokensPredictor(LogQuantilePredictor):
+@dataclass(frozen=True)
+class _Parted:
+    """Requests, models spelt as they were seen; those in cells that were trained on, and forecasts of the others."""
+
+    X: pd.DataFrame
+    trained: NDArray[np.bool_]
+    unseen: RequestForecasts | None
+
+
+class ThinkingTokensPredictor(TrainedCellsPredictor):
     """Forecasts output tokens (reasoning included) of requests that were not sent yet.
 
-    1. *Location*: intercepts and text slopes, pooled over model, benchmark and effort
-       (`hierarchy.PooledLocation`), censored runs completed (`censoring`).
-    2. *Heads*: for each of `HEAD_LEVELS`, LightGBM with the quantile objective, boosted from the
-       out-of-fold location plus the cell's pooled residual quantile.
-    3. *Calibration*: conformal offsets per level and cell on held-out queries, shrunk towards the overall
-       ones (`predictors.conformal`); a factor per cell for the mean, so that bills add up.
+    Requests in a cell (source, benchmark, model, effort) that was trained on have the forecast of
+    `TrainedCellsPredictor`, whose parameters these are. Any other has that of `shift.unseen.UnseenCells`: as wide as
+    cells that have as much in common differ, moved by what its text and known runs of its query say.
 
-    Parameters
-    ----------
-    n_estimators, learning_rate, num_leaves, min_child_samples : int, float
-        LightGBM, of each head.
-    n_components : int
-        Dimensions of each of the two TF-IDF parts that the location reads.
-    n_boosted_components : int
-        How many of them the heads read too.
-    slope_penalty, intercept_penalty : float
-        See `PooledLocation`.
-    n_folds : int
-        Folds, by query, of the out-of-fold location.
-    calibration_share : float
-        Share of the queries held out for calibration.
-    refit : bool
-        Whether to learn again from every query once the held-out ones have calibrated. The offsets then belong
-        to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
-    num_threads : int
-        Threads of LightGBM.
-    text_parts : tuple of str
-        What is read of a text beside its statistics, see `TextEmbedding`.
-    random_state : int, optional
-        Seed of everything random.
+    Which cell a request means: a model's name in any spelling is that model. Without an effort it is the only one that
+    the model was seen with. Without `source` it is the source that the benchmark was seen in; for a known model on an
+    unknown benchmark the only source of the training data; else one of its own (`shift.seen.SeenCells.cells_of`).
     """
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 80,
-        learning_rate: float = 0.05,
-        num_leaves: int = 8,
-        min_child_samples: int = 40,
-        n_components: int = 150,
-        n_boosted_components: int = 25,
-        slope_penalty: float = 8.0,
-        intercept_penalty: float = 2.0,
-        n_folds: int = 5,
-        calibration_share: float = 0.2,
-        refit: bool = True,
-        num_threads: int = 1,
-        text_parts: tuple[str, ...] = ("word", "char"),
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.num_leaves = num_leaves
-        self.min_child_samples = min_child_samples
-        self.n_components = n_components
-        self.n_boosted_components = n_boosted_components
-        self.slope_penalty = slope_penalty
-        self.intercept_penalty = intercept_penalty
-        self.n_folds = n_folds
-        self.calibration_share = calibration_share
-        self.refit = refit
-        self.num_threads = num_threads
-        self.text_parts = text_parts
-        self.random_state = random_state
-
     # -- fitting -------------------------------------------------------------------------------------
-    def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
-        X = runs.X
-        texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
-        known = sorted(set(texts.dropna()))
-        embedding = TextEmbedding(parts=self.text_parts, n_components=self.n_components, random_state=self.random_state)
-        self.embedding_ = embedding.fit(known)
-        embedded: RowFeatures
-        if len(runs) < SUMS_FROM_ROWS:
-            embedded = self._embed(X)
-            self.location_ = self._new_row_location().prepare(X, embedded, runs.weight)
-        else:
-            embedded = self.embedding_.embedded(texts.tolist())
-            self.location_ = self._new_cell_location().prepare(X, embedded, runs.weight)
-        expected, self.residuals_ = complete_censored(runs, self.location_)
-        self.location_.release()
-        self.categories_ = {
-            name: sorted(X[name].dropna().unique().tolist()) if name in X else [] for name in CATEGORIES
-        }
-        base, text = self._out_of_fold(runs, embedded, expected)
-        # Many runs of few texts fit the texts themselves: what other texts do not confirm is taken back.
-        share = text_share(expected - base, text, runs.weight)
-        self.location_.scale_slopes(share)
-        text *= share
-        whole = self._completed(runs, base + text, rng.random(len(runs)))
-        residual = whole - base - text
-        self.shapes_ = PooledQuantiles(SHAPE_LEVELS).fit(X, residual, runs.weight)
-        codes, curves = self.shapes_.lookup(X)
-        starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
-        columns = self._columns(X, embedded, base, text)
-        del embedded  # the largest table of a large fit
-        self.cold_ = self._boosting(runs).quantiles(columns, whole, starts, runs.weight)
-        plain = columns[:, :N_PLAIN].copy()
-        del columns, starts
-        self.knowledge_ = QueryKnowledge().fit(runs, plain, base + text, whole, self.shapes_, self._boosting(runs), rng)
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        if self.heads:
+            super()._fit(X, y, groups, is_censored)
+        query, log_tokens = groups.to_numpy(dtype=object), np.log(np.maximum(y.to_numpy(dtype=np.float64), 1.0))
+        frame = X[[name for name in (*CELL, "prompt_text", "input_tokens") if name in X]]
+        self.unseen_: UnseenCells | None = UnseenCells(random_state=self.random_state).fit(
+            frame, log_tokens, is_censored.to_numpy(dtype=bool), query, self._sampled_texts(frame, query),
+            public_runs() if self.public else None,
+        )  # fmt: skip
 
-    def _new_row_location(self) -> PooledLocation:
-        return PooledLocation(intercept_penalty=self.intercept_penalty, slope_penalty=self.slope_penalty)
+    def _sampled_texts(self, X: pd.DataFrame, query: NDArray[np.object_]) -> Floats | None:
+        """What some texts of each benchmark make one expect, NaN elsewhere; None where there is no text."""
+        if not self.heads or "prompt_text" not in X or X["prompt_text"].isna().all():
+            return None
+        keys = pd.DataFrame({"of": cell_keys(X, ("source", "benchmark")), "query": query})
+        first = keys[~keys.duplicated() & X["prompt_text"].notna().to_numpy()]
+        nth = first.groupby("of").cumcount()
+        rows = first.index[nth < READ_PER_BENCHMARK][np.argsort(nth[nth < READ_PER_BENCHMARK], kind="stable")]
+        rows = rows[:READ_AT_MOST]
+        text = np.full(len(X), np.nan)
+        text[rows] = self._text_of_queries(X.iloc[rows])
+        return text
 
-    def _new_cell_location(self) -> CellLocation:
-        return CellLocation(intercept_penalty=self.intercept_penalty, slope_penalty=self.slope_penalty)
-
-    def _out_of_fold(self, runs: Runs, embedded: RowFeatures, z: Floats) -> tuple[Floats, Floats]:
-        """Intercept and text effect of each training row, from fits that have not seen its query."""
-        fractions = {str(fold): 1 / self.n_folds for fold in range(self.n_folds)}
-        folds = assign_split(pd.Series(runs.groups), fractions=fractions, salt="fold").to_numpy()
-        if isinstance(self.location_, CellLocation):
-            codes, _ = pd.factorize(folds, sort=True)
-            return out_of_fold(self._new_cell_location, runs.X, embedded, runs.weight, z, codes)
-        base, text = np.empty(len(runs)), np.empty(len(runs))
-        for fold in np.unique(folds):
-            out = folds == fold
-            rest = ~out if (~out).any() else out
-            location = self._new_row_location().prepare(runs.X[rest], embedded[rest], runs.weight[rest])
-            location.fit(z[rest])
-            base[out] = location.intercept(runs.X[out])
-            text[out] = location.text_effect(runs.X[out], embedded[out])
-        return base, text
-
-    def _sample_known(self, runs: Runs, rng: np.random.Generator) -> dict[int, Pairs]:
-        if self.knowledge_.informed is None:
-            return {}
-        configs = cell_keys(runs.X, CONFIG)
-        return {
-            regime: sample_context(runs.groups, configs, rng, pilots=pilots)
-            for regime, pilots in ((WARM, False), (PILOT, True))
-        }
-
-    def _judge_block(self, held: HeldOut) -> list[Judged]:
-        X, embedded = held.runs.X, self._embed(held.runs.X)
-        location = self.location_.intercept(X) + self.location_.text_effect(X, embedded)
-        runs = replace(held.runs, log_tokens=self._completed(held.runs, location, held.draws))
-        judged = [Judged(COLD, runs.narrow(), self._heads_given(X, embedded, None))]
-        for regime, (target, source) in held.known.items():
-            known = FlatContext(
-                target,
-                X.iloc[source].reset_index(drop=True),
-                np.exp(runs.log_tokens[source]),
-                np.zeros(len(source), dtype=bool),
-                runs.details[source],
-            )
-            heads = self._heads_given(X, embedded, known)
-            rows = np.flatnonzero(heads.regime == regime)
-            if len(rows):
-                judged.append(Judged(regime, runs.take(rows).narrow(), heads.select(rows)))
-        return judged
-
-    def _boosting(self, runs: Runs | None = None) -> Boosting:
-        """Settings of the heads; while they learn, a leaf holds at least five queries' worth of runs."""
-        per_leaf = 0.0 if runs is None else QUERIES_PER_LEAF * len(runs) / len(set(runs.groups))
-        return Boosting(
-            self.n_estimators,
-            self.learning_rate,
-            self.num_leaves,
-            max(self.min_child_samples, int(np.ceil(per_leaf))),
-            self.num_threads,
-            self.random_state,
-        )
+    def _text_of_queries(self, X: pd.DataFrame) -> Floats:
+        """What the text adds whatever the model, NaN where there is none; shape (n_samples,)."""
+        text = np.full(len(X), np.nan)
+        has_text = self.heads and "prompt_text" in X
+        rows = X["prompt_text"].notna().to_numpy() if has_text else np.zeros(len(X), dtype=bool)
+        if rows.any():
+            frame = X.loc[rows, [name for name in ("benchmark", "prompt_text") if name in X]].assign(model="")
+            text[rows] = self.location_.text_effect(frame, self._embed(frame))
+        return text
 
     def adapt(self, X: pd.DataFrame, y: pd.Series, *, is_censored: pd.Series | None = None) -> Self:
-        """A copy that knows a new model (or benchmark, or effort) from a few anchor runs, without training again.
+        """A copy that has learnt from anchor runs, without training again.
+
+        Anchors of new models, benchmarks and efforts, and of cells that are known, may come in one call: all count at
+        once, in any order. A cell that was trained on keeps its shape and moves by what the anchors say of its mean;
+        any other is forecast from its anchors and its relatives (`shift.unseen.UnseenCells.adapted`).
 
         Parameters
         ----------
         X : DataFrame of shape (n_anchors, n_columns)
-            The anchors, valid under `Requests`. With context columns (`context.attach_context`) far fewer are
-            needed: runs of other models on the same queries say which anchors are hard.
+            The anchors, valid under `Requests`. With context columns (`context.attach_context`) fewer are needed: runs
+            of other models on the same queries say which anchors are hard. Runs of an anchor's own model and effort
+            count for nothing there: they are anchors.
         y : Series of shape (n_anchors,)
             Output tokens, index of `X`.
         is_censored : Series of bool of shape (n_anchors,), optional
@@ -240,135 +107,168 @@ class ThinkingTokensPredictor(LogQuantilePredictor):
         Returns
         -------
         ThinkingTokensPredictor
-            What was known before is unchanged.
+            The predictor itself is unchanged.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         InvalidInputError
-            If `X` or `y` is not valid.
+            If `X` or `y` is not valid, or the predictor was saved by a version that did not learn what cells share.
         """
         self._check_fitted()
+        if self.unseen_ is None:
+            raise InvalidInputError(
+                "this predictor was fitted by a version of the code that anchors do not fit; run "
+                "`foretell retrain thinking_tokens`, then `adapt` again"
+            )
         X = self._validate(X)
         tokens = self._aligned(y, X, "y").to_numpy(dtype=np.float64)
         if not np.isfinite(tokens).all():
-            raise InvalidInputError("`y` must be finite")
+            raise InvalidInputError(
+                f"`y` must be finite, got {int((~np.isfinite(tokens)).sum())} NaN or infinite values"
+            )
         censored = np.zeros(len(X), dtype=bool)
         if is_censored is not None:
             censored = self._aligned(is_censored, X, "is_censored").to_numpy(dtype=bool)
+        query = X["query_id"] if "query_id" in X else pd.Series(np.arange(len(X)), index=X.index)
+        own_row = pd.Series([f"row {i}" for i in range(len(X))], index=X.index)
+        anchors = Anchors(
+            X,
+            np.log(np.maximum(tokens, 1.0)),
+            censored,
+            query.astype(object).where(query.notna(), own_row).to_numpy(dtype=object),
+            self._text_of_queries(X),
+            flatten_context(X),
+        )
         adapted = copy.copy(self)
-        adapted.location_, adapted.shapes_ = copy.deepcopy(self.location_), copy.deepcopy(self.shapes_)
-        adapted.knowledge_ = self.knowledge_.with_own_copula()
-        embedded, known = self._embed(X), flatten_context(X)
-        context = ContextRuns.none() if known is None else self._context_runs(X, embedded, known)
-        parts = adapted.location_, adapted.shapes_, adapted.knowledge_.copula
-        learn_anchors(*parts, X, embedded, np.log(np.maximum(tokens, 1.0)), censored, context)
+        adapted.unseen_ = self.unseen_.adapted(anchors)
         return adapted
 
-    # -- forecasts -----------------------------------------------------------------------------------
-    def _embed(self, X: pd.DataFrame) -> Floats:
-        if "prompt_text" not in X:
-            return np.zeros((len(X), self.embedding_.n_features))
-        return self.embedding_.transform(X["prompt_text"].tolist())
-
-    def _columns(self, X: pd.DataFrame, embedded: RowFeatures, base: Floats, text: Floats) -> Floats:
-        """Columns of the heads: categories first, then what is numeric."""
-        codes = []
-        for name in CATEGORIES:
-            position = {value: float(i) for i, value in enumerate(self.categories_[name])}
-            values = X[name].astype(object) if name in X else pd.Series(None, index=X.index, dtype=object)
-            codes.append(np.array([position.get(value, np.nan) for value in values], dtype=np.float64))
-        plain = [*codes, base, text, *settings_matrix(X).T]
-        leading = self.embedding_.leading(self.n_boosted_components)
-        columns = np.empty((len(X), len(plain) + len(leading)))
-        columns[:, : len(plain)] = np.column_stack(plain)
-        for rows in row_slices(len(X)):
-            columns[rows, len(plain) :] = embedded[rows][:, leading]
-        return columns
-
-    def _location(self, X: pd.DataFrame) -> Floats:
-        return self.location_.intercept(X) + self.location_.text_effect(X, self._embed(X))
-
+    # -- what a forecast rests on ----------------------------------------------------------------------
     @property
-    def known_models(self) -> frozenset[str]:
-        """Models that were trained on, and those that `adapt` has added."""
-        self._check_fitted()
-        return frozenset(config.split(SEPARATOR)[0] for config in self.knowledge_.copula.configs_)
+    def known_cells(self) -> frozenset[Cell]:
+        """Pairs of model and effort (empty where none was given) that were trained on, or that `adapt` has added.
 
-    @property
-    def known_configs(self) -> list[tuple[str, str]]:
-        """Pairs of model and effort (empty where none was given) that runs were learnt from."""
-        self._check_fitted()
-        pairs = (config.split(SEPARATOR) for config in self.knowledge_.copula.configs_)
-        return [(model, effort) for model, effort in pairs]
-
-    @property
-    def noise_factor(self) -> float:
-        """Factor within which 90 % of the runs of one request lie around its typical run; learnt from repeats.
-
-        Where nothing was repeated it rests on an assumption: noise is a quarter of the variance of a run.
+        Public figures do not count: they say how a model answers elsewhere.
         """
         self._check_fitted()
-        spread = common_spread(self.shapes_) * float(np.sqrt(np.mean(self.knowledge_.copula.noise_)))
-        return float(np.exp(1.645 * spread))
+        if self.unseen_ is not None:
+            return frozenset(self.unseen_.seen_.own_configs)
+        return frozenset(tuple(config.split(SEPARATOR)) for config in self.knowledge_.copula.configs_)
 
-    def shared_deviation(self, X: pd.DataFrame) -> pd.Series:
-        """Standard deviation, in log tokens, of the error that all requests of a cell share; for sums of many."""
+    @property
+    def seen_cells(self) -> frozenset[Cell]:
+        """`known_cells` and those of public figures."""
+        self._check_fitted()
+        return self.known_cells if self.unseen_ is None else frozenset(self.unseen_.seen_.configs)
+
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """What was seen of each request: ``cell``, ``model``, ``benchmark`` or ``neither``; index of `X`.
+
+        ``model`` where the model was seen but not with this effort on this benchmark, ``benchmark`` where only other
+        models were. Null for a predictor that was saved before this was kept.
+        """
+        return self.described(X)["known"]
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """What each forecast rests on, a short sentence; index of `X`. Null where `known_of` is."""
+        return self.described(X)["basis"]
+
+    def described(self, X: pd.DataFrame) -> pd.DataFrame:
         self._check_fitted()
         X = self._validate(X)
-        return pd.Series(self.location_.shared_deviation(X), index=X.index, name="shared_deviation")
+        if self.unseen_ is None:
+            return pd.DataFrame({"known": None, "basis": None}, index=X.index, dtype=object)
+        codes, cells = self.unseen_.cells_of(X)
+        columns = {
+            name: np.array(values, dtype=object)[codes]
+            for name, values in zip(("known", "basis"), self.unseen_.seen_.describe(cells), strict=True)
+        }
+        return pd.DataFrame(columns, index=X.index, dtype="str")
+
+    # -- forecasts -----------------------------------------------------------------------------------
+    def unseen_part(self, X: pd.DataFrame) -> tuple[NDArray[np.bool_], RequestForecasts | None]:
+        """Which requests are in cells that were trained on, and the forecasts of the others (None: there are none)."""
+        self._check_fitted()
+        parts = self._parted(self._validate(X))
+        return parts.trained, parts.unseen
+
+    def _shared_deviation(self, X: pd.DataFrame) -> Floats:
+        parts = self._parted(X)
+        deviation = np.empty(len(X))
+        deviation[parts.trained] = self.location_.shared_deviation(parts.X[parts.trained])
+        if parts.unseen is not None:
+            deviation[~parts.trained] = np.sqrt(parts.unseen.shared_variance)
+        return deviation
+
+    def _parted(self, X: pd.DataFrame) -> _Parted:
+        """Requests in cells that were trained on, and the forecasts of the others."""
+        if self.unseen_ is None:
+            return _Parted(X, np.ones(len(X), dtype=bool), None)
+        codes, cells = self.unseen_.cells_of(X)
+        trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
+        spelling = self.unseen_.seen_.spelling(X["model"])
+        if spelling is not X["model"]:
+            X = X.assign(model=spelling)
+        if trained.all():
+            return _Parted(X, trained, None)
+        rest = X[~trained]
+        forecasts = self.unseen_.forecast(rest, self._text_of_queries(rest), flatten_context(rest))
+        return _Parted(X, trained, forecasts)
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
+        parts = self._parted(X)
+        if parts.unseen is None:
+            return super()._predict_quantiles(parts.X, levels)
+        values = np.empty((len(X), len(levels)))
+        if parts.trained.any():
+            values[parts.trained] = super()._predict_quantiles(parts.X[parts.trained], levels)
+        values[~parts.trained] = self._tokens_of_unseen(parts, levels)
+        return values
+
+    def _predict_mean(self, X: pd.DataFrame) -> Floats:
+        return self._predict_both(X, np.array([0.5]))[1]
+
+    def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
+        parts = self._parted(X)
+        if parts.unseen is None:
+            return super()._predict_both(parts.X, levels)
+        values, mean = np.empty((len(X), len(levels))), np.empty(len(X))
+        if parts.trained.any():
+            values[parts.trained], mean[parts.trained] = super()._predict_both(parts.X[parts.trained], levels)
+        tokens = self._tokens_of_unseen(parts, np.concatenate([levels, MEAN_LEVELS]))
+        values[~parts.trained] = tokens[:, : len(levels)]
+        mean[~parts.trained] = tokens[:, len(levels) :].mean(axis=1)
+        return values, mean
+
+    def _tokens_of_unseen(self, parts: _Parted, levels: Floats) -> Floats:
+        assert parts.unseen is not None
+        tokens = np.exp(np.minimum(parts.unseen.quantiles(levels), MAX_LOG))
+        return self._clipped(parts.X[~parts.trained], tokens)
 
     def _heads(self, X: pd.DataFrame) -> Heads:
-        return self._heads_given(X, self._embed(X), flatten_context(X))
-
-    def _heads_given(self, X: pd.DataFrame, embedded: Floats, known: FlatContext | None) -> Heads:
-        base, text = self.location_.intercept(X), self.location_.text_effect(X, embedded)
-        codes, curves = self.shapes_.lookup(X)
-        columns = self._columns(X, embedded, base, text)
-        shape = evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
-        values = (base + text)[:, None] + shape
-        heads = Heads.cold(values, codes, curves)
-        if known is not None:
-            context = self._context_runs(X, embedded, known)
-            heads = self.knowledge_.inform(X, heads, columns[:, :N_PLAIN], base + text, context, self._is_trained(X))
-        cold = (heads.regime == COLD) & self._is_trained(X)
-        if cold.any():
-            heads.values[cold] += self._boosting().predict(self.cold_, columns[cold])
+        heads = super()._heads(X)
+        if self.unseen_ is not None and self.unseen_.anchors_ is not None:
+            codes, cells = self.unseen_.cells_of(X)
+            heads = heads.replace_values(heads.values + self.unseen_.learnt_since(cells)[codes][:, None])
         return heads
-
-    def _context_runs(self, X: pd.DataFrame, embedded: Floats, known: FlatContext) -> ContextRuns:
-        location = self.location_.intercept(known.frame)
-        location += self.location_.text_effect(known.frame, embedded[known.target])
-        return self.knowledge_.context_runs(X, known, location, self.shapes_)
-
-    def _is_trained(self, X: pd.DataFrame) -> NDArray[np.bool_]:
-        """True for models that were trained on; what the heads learnt does not hold for others."""
-        return X["model"].isin(self.categories_["model"]).to_numpy(dtype=bool)
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        location, arrays = self.location_.state()
-        save_arrays(path / "location.safetensors", arrays)
-        shapes, arrays = self.shapes_.state()
-        save_arrays(path / "shapes.safetensors", arrays)
-        return {
-            "embedding": self.embedding_.save(path / "embedding.safetensors"),
-            "location": location,
-            "shapes": shapes,
-            "cold": save_boosters(path, "cold", self.cold_),
-            **self.knowledge_.save(path),
-            "categories": self.categories_,
-            **self._calibration_state(),
-        }
+        if self.unseen_ is not None:
+            state, arrays = self.unseen_.state()
+            save_arrays(path / f"{UNSEEN}.safetensors", arrays)
+            (path / f"{UNSEEN}.json").write_text(json.dumps(state) + "\n", "utf-8")
+        return super()._save(path) if self.heads else {}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         from safetensors.numpy import load_file
 
-        self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
-        self.location_ = PooledLocation.from_state(state["location"], load_file(path / "location.safetensors"))
-        self.shapes_ = PooledQuantiles.from_state(state["shapes"], load_file(path / "shapes.safetensors"))
-        self.cold_ = load_boosters(path, "cold", state["cold"])
-        self.knowledge_ = QueryKnowledge.load(path, state, self._boosting())
-        self.categories_ = state["categories"]
-        self._load_calibration(state)
+        if self.heads:
+            super()._load(path, state)
+        # Versions before learnt nothing of cells without runs; what they saved forecasts these as it did.
+        self.unseen_ = None
+        if (path / f"{UNSEEN}.json").is_file():
+            unseen = json.loads((path / f"{UNSEEN}.json").read_text("utf-8"))
+            self.unseen_ = UnseenCells.from_state(unseen, load_file(path / f"{UNSEEN}.safetensors"))

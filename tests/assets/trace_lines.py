@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 SHARED = ROOT.parent / "shared"
 MIRROR = os.environ.get("FORETELL_MIRROR") or str(SHARED / "mirror")
 

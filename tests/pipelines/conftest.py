@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.runs import curate_days, open_instance, retrain
-from pipelines.settings import Settings, quiet_environment
+from foretell.pipelines.home import open_home
+from foretell.pipelines.runs import curate_days, open_instance, retrain
+from foretell.pipelines.settings import Settings, quiet_environment
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Installation:
 
 def run_all(settings: Settings) -> tuple[str, ...]:
     """What `foretell demo` runs, without its printing; the steps that ran."""
-    from assets.landing import ingest
+    from foretell.assets.lake.landing.deliveries import ingest
 
     steps: list[str] = []
     ingest([settings.starter_traces], settings.landing, source="starter")
@@ -48,4 +49,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 def copied(installed: Installation, tmp_path: Path) -> Settings:
     """A copy of the installation that a test may change."""
     shutil.copytree(installed.settings.home, tmp_path / "home")
-    return Settings(home=tmp_path / "home")
+    settings = Settings(home=tmp_path / "home")
+    open_home(settings)  # its artefacts are its own from here on
+    return settings

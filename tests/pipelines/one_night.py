@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from tests.conftest import ROOT
+
 QUERIES = 80
 
 
@@ -19,7 +21,7 @@ def year_study() -> ModuleType:
     """The study's module, which is no part of a package."""
     name = "year_study"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "bench" / "year_study.py")
+        spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / "year_study.py")
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-SNAPSHOT = Path(__file__).parent.parent / "golden" / "definitions.json"
+from tests.conftest import ROOT
+
+SNAPSHOT = ROOT / "tests" / "golden" / "definitions.json"
 
 
 @pytest.fixture(scope="module")
 def definitions(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORETELL_HOME", str(tmp_path_factory.mktemp("home")))
-        from pipelines.definitions import defs
+        from foretell.pipelines.definitions import defs
 
         yield defs
 
@@ -40,7 +41,7 @@ def describe(defs) -> dict[str, object]:
 
 
 def test_definitions_are_the_pinned_ones(definitions) -> None:
-    # Regenerate after an intended change: python tests/pipelines/test_definitions.py
+    # Regenerate after an intended change: python -m tests.pipelines.test_definitions
     assert describe(definitions) == json.loads(SNAPSHOT.read_text("utf-8"))
 
 
@@ -60,13 +61,13 @@ def test_every_asset_has_an_owner_and_a_kind(definitions) -> None:
 def test_mlflow_folder_does_not_hide_the_library() -> None:
     import mlflow
 
-    root = Path(__file__).parent.parent.parent
+    root = ROOT
     assert (root / "mlflow").is_dir()
     assert not (root / "mlflow" / "__init__.py").exists()
     assert mlflow.__version__.split(".")[0] == "3"
 
 
 if __name__ == "__main__":
-    from pipelines.definitions import defs
+    from foretell.pipelines.definitions import defs
 
     SNAPSHOT.write_text(json.dumps(describe(defs), indent=1, sort_keys=True) + "\n", "utf-8")

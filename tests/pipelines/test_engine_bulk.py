@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from assets import bulk_curation
-from assets.engine import LocalEngine, local
-from assets.landing import ingest
-from pipelines import runs
-from pipelines.runs import RunFailedError, curate_days, open_instance
-from pipelines.settings import Settings, quiet_environment
+from foretell.assets.engine import LocalEngine, local
+from foretell.assets.lake.landing.deliveries import ingest
+from foretell.assets.lake.traces import bulk_curation
+from foretell.assets.lake.traces.checks import CHECKS
+from foretell.pipelines import runs
+from foretell.pipelines.runs import RunFailedError, curate_days, open_instance
+from foretell.pipelines.settings import Settings, quiet_environment
 from tests.synthetic import chat_call, write_jsonl
 
 TABLES = ("raw_traces", "request_traces", "quarantined_traces")
@@ -65,7 +67,7 @@ def test_bulk_leaves_the_tables_and_the_account_of_a_run_per_day(
 
 
 def checks(instance: dg.DagsterInstance) -> dict[str, bool]:
-    keys = [dg.AssetCheckKey(dg.AssetKey("request_traces"), spec["name"]) for spec in bulk_curation.CHECKS]
+    keys = [dg.AssetCheckKey(dg.AssetKey("request_traces"), spec["name"]) for spec in CHECKS]
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     return {key.name: record.event.dagster_event.asset_check_evaluation_data.passed for key, record in records.items()}
 
@@ -78,8 +80,8 @@ def test_bulk_that_fails_names_the_day_and_begins_again_there(tmp_path: Path, mo
 
     def fails_once(curated, counts):
         for check in whole(curated, counts):
-            is_it = check.check_name == "contract" and curated.traces["started_at"].dt.day.eq(22).any()
-            yield check._replace(passed=False, severity=dg.AssetCheckSeverity.ERROR) if is_it else check
+            is_it = check.name == "contract" and curated.traces["started_at"].dt.day.eq(22).any()
+            yield replace(check, passed=False) if is_it else check
 
     with open_instance(settings) as instance:
         with monkeypatch.context() as patch:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import ROOT
 from tests.pipelines.conftest import Installation
 
 pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("installed")]
-ROOT = Path(__file__).resolve().parent.parent.parent
 RUN_ALL = """
 import os, sys
 from pathlib import Path
-from pipelines.settings import Settings, quiet_environment
+from foretell.pipelines.settings import Settings, quiet_environment
 if __name__ == "__main__":  # the workers of the cluster begin by reading this file
     from tests.pipelines.conftest import run_all
     settings = Settings()

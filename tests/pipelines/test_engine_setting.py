@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 from pydantic import ValidationError
 
-from assets.engine import current_engine
-from assets.resources import Workspace
-from pipelines.settings import Settings
+from foretell.assets.engine import current_engine
+from foretell.assets.resources import Workspace
+from foretell.pipelines.settings import Settings
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 WITHOUT_DASK = """
 import sys
 class Absent:
@@ -27,17 +27,17 @@ sys.meta_path.insert(0, Absent())
 
 WORK = """
 from pathlib import Path
-from assets.bulk_curation import curate_landed_days
-from assets.engine import Table
-from assets.floor_tables import floor_table
-from assets.landing import ingest, landed_days
-from assets.thinking_tokens import PIPELINE
-from assets.token_examples import token_examples
+from foretell.assets.lake.traces.bulk_curation import curate_landed_days
+from foretell.assets.engine import Table
+from foretell.assets.judging.floors import floor_table
+from foretell.assets.lake.landing.deliveries import ingest, landed_days
+from foretell.assets.families.thinking_tokens.family import FAMILY
+from foretell.assets.families.thinking_tokens.examples import token_examples
 home = Path({home!r})
 ingest([{starter!r}], home / "landing", source="starter")
 curate_landed_days(landed_days(home / "landing"), home / "landing", home / "lake", None)
 examples = token_examples(Table.under(home / "lake" / "request_traces"))
-print(len(examples), len(floor_table(PIPELINE, examples, dataset="lake")))
+print(len(examples), len(floor_table(FAMILY, examples, dataset="lake")))
 """
 WHO_ASKS = """
 import sys
@@ -76,7 +76,7 @@ def test_setting_is_local_unless_named(clean_environment: Path, monkeypatch: pyt
     [("FORETELL_ENGINE", "spark", "'local' or 'dask'"), ("FORETELL_ENGINE_MEMORY", "lots", "a size such as 4GB")],
 )
 def test_a_setting_that_is_not_usable_is_named_in_one_line(name: str, value: str, told: str, tmp_path: Path) -> None:
-    code = "import sys, pipelines.cli as cli\nsys.argv = ['foretell', 'models']\ncli.main()"
+    code = "import sys, foretell.pipelines.cli.app as cli\nsys.argv = ['foretell', 'models']\ncli.main()"
     done = run(code, **{"FORETELL_HOME": str(tmp_path), name: value})
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert f"{name}={value} is not usable" in done.stderr
@@ -102,13 +102,17 @@ def test_a_run_of_dagster_works_on_the_engine_and_lets_go_of_it(tmp_path: Path) 
 def test_a_local_run_imports_everything_without_asking_for_dask(tmp_path: Path) -> None:
     # The definitions load every asset. pandera and LightGBM look for `dask.dataframe` themselves where it is
     # installed; nothing of ours does, and the cluster (`distributed`) is not loaded at all.
-    code = WHO_ASKS + "import pipelines.definitions, pipelines.cli, assets.landing, assets.floor_tables\n"
+    code = (
+        WHO_ASKS
+        + "import foretell.pipelines.definitions, foretell.pipelines.cli.app, foretell.assets.lake.landing.deliveries\n"
+        "import foretell.assets.judging.floors\n"
+    )
     code += "print(sorted(asked), 'distributed' in sys.modules)"
     done = run(code, FORETELL_HOME=str(tmp_path), FORETELL_ENGINE="local")
     assert done.returncode == 0, done.stderr
     asked, is_loaded = done.stdout.strip().rsplit(" ", 1)
     assert is_loaded == "False"
-    assert not [name for name in ("assets", "pipelines", "predictors") if f"'{name}" in asked], asked
+    assert "'foretell." not in asked
 
 
 @pytest.mark.slow
@@ -118,8 +122,9 @@ def test_a_local_run_works_where_dask_is_not_installed(tmp_path: Path, starter_t
     assert (done.returncode, done.stdout.split()) == (0, ["1584", "144"]), done.stderr
 
 
+@pytest.mark.slow
 def test_asking_for_dask_where_it_is_not_installed_says_how_to_get_it(tmp_path: Path, starter_traces: Path) -> None:
-    code = WITHOUT_DASK + "import pipelines.cli as cli\n"
+    code = WITHOUT_DASK + "import foretell.pipelines.cli.app as cli\n"
     code += f"sys.argv = ['foretell', 'ingest', {str(starter_traces)!r}]\ncli.main()"
     done = run(code, FORETELL_HOME=str(tmp_path / "home"), FORETELL_ENGINE="dask")
     assert done.returncode == 2

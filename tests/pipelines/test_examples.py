@@ -25,12 +25,15 @@ import click
 import pytest
 import typer
 import yaml
-from test_servers import free_port
 
-from assets.promotion_record import read_record
-from assets.tracking import Registry
+from foretell.assets.nightly.record import read_record
+from foretell.assets.registry.tracking import Registry
+from foretell.pipelines.webservers.__main__ import parse_arguments
+from foretell.pipelines.webservers.dagster_app import DEFINITIONS
+from tests.conftest import ROOT
+from tests.pipelines.cli.operate.test_ui import free_port
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 FAMILY = "thinking_tokens"
 
 
@@ -38,27 +41,21 @@ def command(words: list[str]) -> click.Command:
     """The command that a line starts, and what it leaves of the line."""
     name = Path(words.pop(0)).name
     if name == "foretell":
-        from pipelines.cli import app
+        from foretell.pipelines.cli.app import app
 
         group = typer.main.get_command(app)
-        return group.commands[words.pop(0)]
-    if name == "mlflow":
-        import mlflow.cli
+        return group.commands[words.pop(0)].load()
+    assert name == "dagster-daemon", name
+    from dagster._daemon.cli import create_dagster_daemon_cli
 
-        return mlflow.cli.cli.commands[words.pop(0)]
-    if name == "dagster-daemon":
-        from dagster._daemon.cli import create_dagster_daemon_cli
-
-        return create_dagster_daemon_cli().commands[words.pop(0)]
-    assert name == "dagster-webserver", name
-    from dagster_webserver.cli import create_dagster_webserver_cli
-
-    return create_dagster_webserver_cli()
+    return create_dagster_daemon_cli().commands[words.pop(0)]
 
 
 def options_of(line: str) -> dict[str, object]:
     """What the program makes of a command line; an option that it does not know raises."""
     words = shlex.split(line)
+    if words[:3] == ["python", "-m", "foretell.pipelines.webservers"]:
+        return vars(parse_arguments(words[3:]))
     found = command(words)
     return found.make_context(str(found.name), words).params
 
@@ -84,24 +81,59 @@ def test_compose_names_only_what_it_has(compose: dict[str, dict]) -> None:
 
 def test_commands_of_compose_are_accepted_by_their_programs(compose: dict[str, dict]) -> None:
     seen = {name: options_of(service["command"]) for name, service in compose["services"].items() if name != "postgres"}
-    assert seen["webserver"]["module_name"] == seen["daemon"]["module_name"] == ("pipelines.definitions",)
-    assert seen["mlflow"]["serve_artifacts"] is True
-    store = str(seen["mlflow"]["backend_store_uri"])
+    assert seen["daemon"]["module_name"] == (DEFINITIONS,)
+    assert [seen[name]["name"] for name in ("webserver", "mlflow")] == ["dagster", "mlflow"]
+    server = compose["services"]["mlflow"]["environment"]
+    # The daemon asks for it by this name; a server that does not know its own name answers 400.
+    assert server["FORETELL_UI_HOSTS"] == "mlflow"
+    store = str(server["FORETELL_TRACKING_URI"])
     assert store.endswith("@postgres/mlflow")
     # Without the driver's name SQLAlchemy 2.1 looks for psycopg 3, which the image does not have.
     assert store.startswith("postgresql+psycopg2://")
-    assert "psycopg2-binary" in (EXAMPLES / "Dockerfile").read_text("utf-8")
+    assert "psycopg2-binary" in (ROOT / "Dockerfile").read_text("utf-8")
     settings = compose["services"]["webserver"]["environment"]
     assert settings["FORETELL_TRACKING_URI"] == f"http://mlflow:{seen['mlflow']['port']}"
     assert settings == compose["services"]["daemon"]["environment"]
+    # `dagster-daemon` ends at once where it does not know its folder, which our settings tell it too late.
+    assert settings["DAGSTER_HOME"] == f"{settings['FORETELL_HOME']}/dagster"
+    for name in ("webserver", "daemon"):
+        mounted = [volume.split(":")[1] for volume in compose["services"][name]["volumes"]]
+        assert f"{settings['DAGSTER_HOME']}/dagster.yaml" in mounted
 
 
 def test_settings_of_compose_are_settings_of_ours(compose: dict[str, dict]) -> None:
-    from pipelines.settings import Settings
+    from foretell.pipelines.settings import Settings
 
-    known = {f"FORETELL_{name.upper()}" for name in Settings.model_fields}
-    used = {name for name in compose["services"]["webserver"]["environment"] if name.startswith("FORETELL_")}
-    assert used <= known
+    names = {f"FORETELL_{name.upper()}" for name in Settings.model_fields}
+    environments = [service.get("environment", {}) for service in compose["services"].values()]
+    used = {name for environment in environments for name in environment if name.startswith("FORETELL_")}
+    texts = [path.read_text("utf-8") for pattern in ("*.conf", "*.service") for path in EXAMPLES.glob(pattern)]
+    used |= {name for text in texts for name in re.findall(r"FORETELL_[A-Z_]+(?==)", text)}
+    assert "FORETELL_UI_HOSTS" in used
+    assert used <= names
+
+
+@pytest.mark.parametrize("name", ["nginx-basic.conf", "nginx-oidc.conf"])
+def test_nginx_accepts_the_proxies_with_a_login(name: str, tmp_path: Path) -> None:
+    text = (EXAMPLES / name).read_text("utf-8")
+    assert "proxy_set_header Host              $http_host;" in text  # with its port, which origins have too
+    nginx, openssl = shutil.which("nginx"), shutil.which("openssl")
+    if nginx is None or openssl is None:
+        pytest.skip("no nginx on this machine")
+    key = ["-keyout", tmp_path / "foretell.key", "-out", tmp_path / "foretell.pem"]
+    subprocess.run(
+        [openssl, "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=foretell", *key],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (tmp_path / "site.conf").write_text(text.replace("/etc/nginx/foretell", f"{tmp_path}/foretell"), "utf-8")
+    paths = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+    )
+    http = f"http {{ access_log off; {paths} include {tmp_path}/site.conf; }}"
+    whole = f"pid {tmp_path}/pid; error_log stderr; events {{}} {http}"
+    (tmp_path / "nginx.conf").write_text(whole, "utf-8")
+    done = subprocess.run([nginx, "-t", "-c", tmp_path / "nginx.conf"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_dagster_accepts_its_settings_for_postgres(tmp_path: Path) -> None:
@@ -123,7 +155,7 @@ def test_dagster_accepts_its_settings_for_postgres(tmp_path: Path) -> None:
 
 
 def test_settings_for_postgres_differ_from_the_shipped_ones_in_the_store_only() -> None:
-    from pipelines.settings import DAGSTER_YAML
+    from foretell.pipelines.settings import DAGSTER_YAML
 
     ours = yaml.safe_load(DAGSTER_YAML)
     theirs = yaml.safe_load((EXAMPLES / "dagster-postgres.yaml").read_text("utf-8"))
@@ -205,11 +237,11 @@ def postgres() -> Iterator[Postgres]:
 def mlflow_server(postgres: Postgres, tmp_path: Path) -> Iterator[str]:
     """The server of compose.yaml, here."""
     port = free_port()
-    store = ["--backend-store-uri", postgres.uri("mlflow").replace("postgresql:", "postgresql+psycopg2:")]
-    artifacts = ["--artifacts-destination", str(tmp_path / "artifacts"), "--serve-artifacts"]
+    store = postgres.uri("mlflow").replace("postgresql:", "postgresql+psycopg2:")
+    environment = {**os.environ, "FORETELL_HOME": str(tmp_path / "server"), "FORETELL_TRACKING_URI": store}
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *store, *artifacts],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, "-m", "foretell.pipelines.webservers", "mlflow", "--port", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 180
@@ -239,7 +271,7 @@ def test_two_nights_on_postgres(postgres: Postgres, mlflow_server: str, tmp_path
     (home / "dagster" / "dagster.yaml").write_text(yaml.safe_dump(settings), "utf-8")
     environment = {**os.environ, "FORETELL_TRACKING_URI": mlflow_server, "POSTGRES_PASSWORD": "any"}
     environment["DAGSTER_HOME"] = str(home / "dagster")
-    driver = [sys.executable, str(Path(__file__).with_name("one_night.py")), str(home)]
+    driver = [sys.executable, "-m", "tests.pipelines.one_night", str(home)]
     for night in range(2):
         done = subprocess.run([*driver, str(night)], capture_output=True, text=True, env=environment, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -250,7 +282,7 @@ def test_two_nights_on_postgres(postgres: Postgres, mlflow_server: str, tmp_path
     assert champion is not None
     assert record.champion == champion.version
     registry.load(champion)
-    assert len(registry.versions(FAMILY)) == 2
+    assert len(registry.versions(FAMILY)) == 3
     with connect(postgres.uri("dagster")) as store, store.cursor() as cursor:
         cursor.execute("select status, count(*) from runs group by 1")
         assert cursor.fetchall() == [("SUCCESS", 2)]

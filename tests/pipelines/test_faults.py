@@ -20,14 +20,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from one_night import run
 
-from assets.io import read_table
-from assets.promotion_record import read_record
-from assets.tracking import Registry
+from foretell.assets.nightly.record import read_record
+from foretell.assets.registry.tracking import Registry
+from foretell.assets.store.io import read_table
+from foretell.pipelines.home import open_home
+from foretell.pipelines.settings import Settings
+from tests.pipelines.one_night import run
 
 FAMILY = "thinking_tokens"
-DRIVER = [sys.executable, str(Path(__file__).with_name("one_night.py"))]
+DRIVER = [sys.executable, "-m", "tests.pipelines.one_night"]
 TABLES = ("request_traces", *(f"{FAMILY}_{name}" for name in ("examples", "noise_floor", "evaluation", "drift")))
 STEPS = ("landed_files", "raw_traces", "curated_traces", *(f"{FAMILY}_{name}" for name in (
     "examples", "noise_floor", "model", "evaluation", "registered_model", "drift")))  # fmt: skip
@@ -88,6 +90,7 @@ def eve(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def saved(eve: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("saved") / "home"
     shutil.copytree(eve, copy)
+    open_home(Settings(home=copy))  # its addresses name the eve's artefacts until it is opened
     return copy
 
 
@@ -104,8 +107,7 @@ def home(saved: Path, tmp_path: Path) -> Path:
 
 def _copied(saved: Path, home: Path, *, run_night: bool = False) -> Path:
     """A copy that stands on its own: through a backup, which moves the addresses along."""
-    from pipelines.backup import back_up, restore
-    from pipelines.settings import Settings
+    from foretell.pipelines.backups import back_up, restore
 
     folder = saved.with_name("backup")
     if not folder.exists():
@@ -155,13 +157,15 @@ def test_quota_of_a_file_and_run_again(home: Path, twin: Path) -> None:
 
 SMALL_DISK = """\
 set -e
-mount -t tmpfs tmpfs "$1"
-cp -a "$2/." "$1"
-used=$(df --output=used -B1 "$1" | tail -n 1)
-mount -o remount,size=$((used + $3)) "$1"
+home=$1 left=$2 room=$3
+shift 3
+mount -t tmpfs tmpfs "$home"
+cp -a "$left/." "$home"
+used=$(df --output=used -B1 "$home" | tail -n 1)
+mount -o remount,size=$((used + room)) "$home"
 ended=0
-"$4" "$5" "$1" "$6" > /dev/null || ended=$?
-cp -a "$1/." "$2"
+"$@" > /dev/null || ended=$?
+cp -a "$home/." "$left"
 exit $ended
 """
 """A disk of its own for the night's home: a tmpfs in a mount namespace, full but for a little room."""
@@ -189,7 +193,7 @@ def test_full_disk_and_run_again(
     left = tmp_path / "left"
     home.rename(left)
     home.mkdir()
-    arguments = [str(home), str(left), str(room), *DRIVER, str(NIGHT)]
+    arguments = [str(home), str(left), str(room), *DRIVER, str(home), str(NIGHT)]
     done = subprocess.run(
         [*namespace, "sh", "-c", SMALL_DISK, "small-disk", *arguments], capture_output=True, text=True, timeout=300
     )
@@ -263,10 +267,10 @@ def test_two_runs_of_one_night_at_once(home: Path, twin: Path) -> None:
 
 
 def test_lock_of_a_killed_holder_is_free_at_once(tmp_path: Path) -> None:
-    from assets.promotion_record import family_lock
+    from foretell.assets.nightly.record import family_lock
 
     code = (
-        "import sys, time; from pathlib import Path; from assets.promotion_record import family_lock\n"
+        "import sys, time; from pathlib import Path; from foretell.assets.nightly.record import family_lock\n"
         f"with family_lock(Path({json.dumps(str(tmp_path))}), 'f'):\n    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

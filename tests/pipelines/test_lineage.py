@@ -5,9 +5,9 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from assets.io import read_table
-from assets.lineage import column_lineage, origins
-from pipelines.settings import Settings
+from foretell.assets.store.io import read_table
+from foretell.assets.store.lineage import column_lineage, origins
+from foretell.pipelines.settings import Settings
 
 TABLES = ("request_traces", "thinking_tokens_examples", "thinking_tokens_noise_floor", "thinking_tokens_evaluation")
 
@@ -43,7 +43,7 @@ def test_columns_of_a_materialised_table_come_from_columns_that_exist(installed,
 
 
 def test_every_column_of_the_traces_and_examples_has_an_origin() -> None:
-    from predictors.schemas.traces import RequestTraces
+    from foretell.predictors.schemas.traces import RequestTraces
 
     columns = list(RequestTraces.to_schema().columns)
     lineage = column_lineage("request_traces", columns)

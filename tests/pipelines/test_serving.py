@@ -13,9 +13,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from test_servers import free_port
 
-from predictors.serving import FORECAST_COLUMNS
+from foretell.predictors.serving import FORECAST_COLUMNS
+from tests.pipelines.cli.operate.test_ui import free_port
 
 
 def ask(port: int, content: object) -> tuple[int, dict[str, object]]:
@@ -39,10 +39,10 @@ def test_models_serve_answers_with_the_documented_schema(installed, tmp_path) ->
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/thinking_tokens@champion"]
-    told = (tmp_path / "told").open("w+")
+    log = (tmp_path / "log").open("w+")
     process = subprocess.Popen(
         [*command, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "--workers", "1"],
-        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True,
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 180
@@ -51,7 +51,7 @@ def test_models_serve_answers_with_the_documented_schema(installed, tmp_path) ->
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).close()
                 break
             except OSError:
-                assert process.poll() is None, (tmp_path / "told").read_text("utf-8")[-2000:]
+                assert process.poll() is None, (tmp_path / "log").read_text("utf-8")[-2000:]
                 time.sleep(0.5)
         row = {"model": "gpt-5-mini", "prompt_text": "What is 2 + 2?"}
         status, answer = ask(port, {"dataframe_records": [row]})
@@ -69,4 +69,4 @@ def test_models_serve_answers_with_the_documented_schema(installed, tmp_path) ->
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
-        told.close()
+        log.close()

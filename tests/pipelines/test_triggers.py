@@ -7,12 +7,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from synthetic import chat_call, write_jsonl
 
-from assets.landing import ingest
-from pipelines.operations import housekeeping, prune_runs
-from pipelines.schedules import CRONS, retrain_sensor
-from pipelines.settings import Settings, prepare_dagster_home
+from foretell.assets.lake.landing.deliveries import ingest
+from foretell.assets.lake.traces.events import report_quarantine
+from foretell.pipelines.home import open_home
+from foretell.pipelines.operations import housekeeping, prune_runs
+from foretell.pipelines.schedules import CRONS, retrain_sensor
+from foretell.pipelines.settings import Settings
+from tests.synthetic import chat_call, write_jsonl
 
 FAMILY = "thinking_tokens"
 
@@ -24,14 +26,14 @@ def instance():
 
 
 def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
-    from pipelines.jobs import family_jobs
+    from foretell.pipelines.jobs import family_jobs
 
     sensor = retrain_sensor([FAMILY], family_jobs([FAMILY]))
     return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor, definitions=_definitions()))
 
 
 def _definitions() -> dg.Definitions:
-    from pipelines.definitions import build_definitions
+    from foretell.pipelines.definitions import build_definitions
 
     return build_definitions(Settings())
 
@@ -88,7 +90,7 @@ def test_housekeeping_keeps_the_newest_runs(instance: dg.DagsterInstance, clean_
 
 def test_housekeeping_deletes_the_files_of_old_runs(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
-    prepare_dagster_home(settings)
+    open_home(settings, create=True)
 
     @dg.job
     def nothing() -> None:
@@ -104,13 +106,14 @@ def test_housekeeping_deletes_the_files_of_old_runs(tmp_path: Path) -> None:
         assert made.all_logs(kept.run_id)
 
 
+@pytest.mark.slow
 def test_housekeeping_deletes_what_the_checks_of_old_runs_found_but_the_newest_result(tmp_path: Path) -> None:
     # Dagster leaves these rows, which hold a picture each: 90 MB after a year of nights.
     import sqlalchemy as sa
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Executions
 
     settings = Settings(home=tmp_path / "home")
-    prepare_dagster_home(settings)
+    open_home(settings, create=True)
 
     @dg.asset
     def table() -> None:
@@ -143,9 +146,25 @@ def test_housekeeping_deletes_what_the_checks_of_old_runs_found_but_the_newest_r
         assert made.event_log_storage.get_latest_asset_check_execution_by_key([key])[key].run_id == left[0][1]
 
 
+def test_housekeeping_keeps_the_newest_of_what_is_told_without_a_run(tmp_path: Path) -> None:
+    # 3 KB with every ingest, for ever: a gateway that delivers every five minutes had 300 MB after a year.
+    settings = Settings(home=tmp_path / "home")
+    open_home(settings, create=True)
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as made:
+        for n_rows in range(4):
+            report_quarantine(made, n_rows)
+        for day in ("2026-11-01", "2026-11-02"):
+            made.report_runless_asset_event(dg.AssetMaterialization("raw_traces", partition=day))
+        prune_runs(made, keep=10)
+        left = made.fetch_materializations(dg.AssetKey("quarantine"), limit=10).records
+        assert [event.asset_materialization.metadata["dagster/row_count"].value for event in left] == [3]
+        assert made.get_materialized_partitions(dg.AssetKey("raw_traces")) == {"2026-11-01", "2026-11-02"}
+        assert len(made.all_logs("")) == 3
+
+
 def test_instance_frees_places_of_dead_runs_and_runs_one_retrain_at_a_time(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
-    prepare_dagster_home(settings)
+    open_home(settings, create=True)
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as made:
         assert made.run_monitoring_enabled
         assert made.run_retries_enabled
@@ -156,6 +175,48 @@ def test_instance_frees_places_of_dead_runs_and_runs_one_retrain_at_a_time(tmp_p
 
 
 def test_every_cadence_has_a_clock() -> None:
-    from pipelines.jobs import CADENCES
+    from foretell.assets.families import all_families
 
-    assert set(CADENCES.values()) <= set(CRONS)
+    assert {family.cadence for family in all_families()} <= {"nightly", *CRONS}
+
+
+def test_a_night_makes_the_families_whose_rows_changed(
+    clean_environment: Path, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    from foretell.assets.lake.landing.deliveries import ingest
+    from foretell.assets.lake.landing.table_rows import tables_digest
+    from foretell.assets.nightly.assets import ROWS_DIGEST
+    from foretell.pipelines.schedules import nightly_selection
+
+    def groups() -> set[str]:
+        graph = _definitions().resolve_asset_graph()
+        return {str(graph.get(key).group_name) for key in nightly_selection(instance, settings)}
+
+    settings = Settings(home=tmp_path / "home")
+    assert groups() == {"sources", "lake"}
+    ladder = tmp_path / "ladder.csv"
+    ladder.write_text("family,model,benchmark,n_params,n_train_tokens,score\nf,m,b,1e8,2e9,50\n", "utf-8")
+    ingest([ladder], settings.landing)
+    assert groups() == {"sources", "lake", "downstream_scaling"}
+    seen = {ROWS_DIGEST: tables_digest(settings.landing, ["ladder_measurements"])}
+    instance.report_runless_asset_event(dg.AssetMaterialization("downstream_scaling_examples", metadata=seen))
+    assert groups() == {"sources", "lake"}
+
+
+def test_a_night_without_requests_runs_through(
+    clean_environment: Path, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    from foretell.assets.lake.landing.deliveries import ingest
+    from foretell.assets.lake.tables.contracts import TABLES
+    from foretell.pipelines.definitions import build_definitions
+    from foretell.pipelines.schedules import nightly_selection
+
+    settings = Settings(home=tmp_path / "home")
+    scores = tmp_path / "scores.csv"
+    scores.write_text("model,benchmark,score\nm,b,50\n", "utf-8")
+    ingest([scores], settings.landing)
+    keys = [key for key in nightly_selection(instance, settings) if key.to_user_string() in (*TABLES, "landed_files")]
+    job = build_definitions(settings).resolve_job_def("nightly_retrain")
+    done = job.execute_in_process(instance=instance, asset_selection=keys, partition_key="2026-11-20")
+    assert done.success
+    assert TABLES["benchmark_runs"].read(settings.home / "lake")["model"].tolist() == ["m"]

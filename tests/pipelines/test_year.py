@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from one_night import year_study
+
+from tests.pipelines.one_night import year_study
 
 NIGHTS = 30
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from predictors.base import EVALUATION_LEVELS, LEVELS, check_levels, load_predictor
-from predictors.errors import DatasetError, InvalidInputError, NotFittedError
-from predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline
+from foretell.predictors.base import EVALUATION_LEVELS, LEVELS, check_levels, load_predictor
+from foretell.predictors.errors import DatasetError, InvalidInputError, NotFittedError
+from foretell.predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline
 
 X = pd.DataFrame({"model": ["a", "b"] * 15}, index=[f"r{i}" for i in range(30)])
 Y = pd.Series(np.arange(10.0, 40.0), index=X.index)
@@ -95,9 +95,42 @@ def test_loading_refuses_what_is_no_predictor_of_this_package(tmp_path: Path) ->
     (tmp_path / "predictor.json").write_text(json.dumps(manifest), "utf-8")
     with pytest.raises(DatasetError, match="not one of this package"):
         load_predictor(tmp_path)
-    (tmp_path / "predictor.json").write_text(json.dumps(manifest | {"class": "predictors.base:load_predictor"}))
+    (tmp_path / "predictor.json").write_text(
+        json.dumps(manifest | {"class": "foretell.predictors.base:load_predictor"})
+    )
     with pytest.raises(DatasetError, match="is not a predictor"):
         load_predictor(tmp_path)
+    (tmp_path / "predictor.json").write_text(json.dumps(manifest | {"class": ".of_another_time:Predictor"}))
+    with pytest.raises(DatasetError, match=r"\.of_another_time:Predictor, whose module this version"):
+        load_predictor(tmp_path)
+
+
+@pytest.mark.parametrize("package", ["", "predictors", "foretell.predictors"])
+def test_a_class_is_loaded_under_every_name_that_the_package_has_had(tmp_path: Path, package: str) -> None:
+    manifest = json.loads((GlobalBaseline().fit(X, Y).save(tmp_path) / "predictor.json").read_text("utf-8"))
+    assert manifest["class"] == ".thinking_tokens.baselines:GlobalBaseline"
+    manifest = {key: value for key, value in manifest.items() if key not in ("files", "checksum", "known_cells")}
+    (tmp_path / "predictor.json").write_text(json.dumps(manifest | {"class": package + manifest["class"]}))
+    assert isinstance(load_predictor(tmp_path), GlobalBaseline)
+
+
+def test_a_number_that_changed_in_the_manifest_is_told(tmp_path: Path) -> None:
+    file = GlobalBaseline().fit(X, Y).save(tmp_path) / "predictor.json"
+    file.write_text(file.read_text("utf-8").replace('"pooling": 5.0', '"pooling": 5.5'), "utf-8")
+    with pytest.raises(DatasetError, match=r"damaged, predictor.json is missing or not what was written"):
+        load_predictor(tmp_path)
+
+
+def test_a_fit_remembers_the_cells_that_it_learnt_from(tmp_path: Path) -> None:
+    efforts = ["high" if number // 2 % 2 else None for number in range(len(X))]
+    fitted = GlobalBaseline().fit(X.assign(reasoning_effort=pd.Series(efforts, index=X.index, dtype=object)), Y)
+    assert fitted.known_cells == {(model, effort) for model in set(X["model"]) for effort in ("", "high")}
+    loaded = load_predictor(fitted.save(tmp_path / "new"))
+    assert loaded.known_cells == fitted.known_cells
+    manifest = json.loads((tmp_path / "new" / "predictor.json").read_text("utf-8"))
+    before = {key: value for key, value in manifest.items() if key not in ("files", "checksum", "known_cells")}
+    (tmp_path / "new" / "predictor.json").write_text(json.dumps(before), "utf-8")
+    assert load_predictor(tmp_path / "new").known_cells is None
 
 
 def test_loading_checks_the_class_that_was_asked_for(tmp_path: Path) -> None:
@@ -111,3 +144,17 @@ def test_no_rows_give_an_empty_forecast_with_its_columns() -> None:
     fitted = GlobalBaseline().fit(X, Y)
     assert list(fitted.predict_quantiles(X.iloc[:0]).columns) == list(LEVELS)
     assert fitted.predict_mean(X.iloc[:0]).empty
+
+
+def test_an_error_shows_no_more_than_a_little_of_a_value() -> None:
+    # A target step before the last one printed the 3,000 characters of the curve's steps and values.
+    from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
+
+    steps = [float(step) for step in range(1, 400)]
+    curve = pd.DataFrame({"steps": [steps], "values": [[0.123456] * 399], "target_step": [5.0]})
+    with pytest.raises(InvalidInputError, match=r"not before the last observed step \(in row 0\)") as error:
+        PfnPredictor.zero_shot().predict(curve)
+    assert len(str(error.value)) < 150
+    with pytest.raises(InvalidInputError, match="characters") as error:
+        PfnPredictor.zero_shot().predict(curve.assign(target_step="far away " * 1000))
+    assert len(str(error.value)) < 500

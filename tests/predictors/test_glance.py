@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 from pandera.typing import Series
 
-from predictors.errors import InvalidInputError
-from predictors.families import FAMILIES
-from predictors.glance import MAX_ROWS, valid_at_a_glance
-from predictors.schemas.requests import Requests
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.families import FAMILIES
+from foretell.predictors.glance import MAX_ROWS, valid_at_a_glance
+from foretell.predictors.schemas.descriptions import ScoreRequests
+from foretell.predictors.schemas.requests import Requests
+from tests.predictors.benchmark_scores.synthetic_scores import make_scores
 
 
 class Closed(pa.DataFrameModel):
@@ -46,7 +48,7 @@ def frames(draw) -> pd.DataFrame:
     return pd.DataFrame(made, index=pd.RangeIndex(5, 5 + n))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(frames(), st.sampled_from([Requests, Closed]))
 def test_yes_at_a_glance_is_what_pandera_returns(frame: pd.DataFrame, schema) -> None:
     seen = valid_at_a_glance(schema, frame)
@@ -89,6 +91,25 @@ def test_message_of_a_broken_rule_is_unchanged() -> None:
 
 
 def test_every_familys_schema_is_either_understood_or_left_to_pandera() -> None:
+    frame = pd.DataFrame({"nothing": np.zeros(1)})
     for family in FAMILIES.values():
         schema = family.new_predictor().input_schema
-        assert valid_at_a_glance(schema, pd.DataFrame({"nothing": np.zeros(1)})) is None
+        seen = valid_at_a_glance(schema, frame)
+        if seen is not None:
+            pd.testing.assert_frame_equal(seen, schema.validate(frame, lazy=True))
+
+
+@pytest.mark.parametrize("column", sorted(ScoreRequests.to_schema().columns))
+def test_no_column_of_a_score_request_passes_that_its_schema_stops(column: str) -> None:
+    for value in (-1.0, 0.0, 0.5, 1.0, 1900.0, 2150.0, np.nan, "text"):
+        row = pd.DataFrame({column: [value]})
+        seen = valid_at_a_glance(ScoreRequests, row)
+        if seen is not None:
+            pd.testing.assert_frame_equal(seen, ScoreRequests.validate(row, lazy=True))
+    assert valid_at_a_glance(ScoreRequests, make_scores(2, 2)[["task", "n_classes"]]) is not None
+
+
+def test_a_flag_that_is_neither_0_nor_1_goes_to_pandera() -> None:
+    for value, is_plain in ((1.0, True), (0.0, True), (np.nan, True), (0.5, False)):
+        row = pd.DataFrame({"open_weights": [value]})
+        assert (valid_at_a_glance(ScoreRequests, row) is not None) == is_plain

@@ -1,1 +1,1 @@
-"""Column maps of tables that people export, one YAML file each; `assets.readers.tabular` reads them."""
+"""Column maps of tables that people export, one YAML file each; `foretell.assets.readers.traces.tabular` reads them."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, ndtr
 
-from predictors.base import check_levels
-
-__all__ = ["Mixture"]
+from ...base import check_levels
 
 Floats = NDArray[np.float64]
 BISECTIONS = 46
@@ -21,12 +20,12 @@ RESOLUTION = 1e-3
 
 @dataclass(frozen=True)
 class Mixture:
-    """One mixture of K normals per row, truncated to [lower, upper], in the unit of the metric.
+    """One mixture of K normals per row, truncated to [lower, upper]: a `forecaster.CurveDistribution`.
 
     Attributes
     ----------
     weights, means, sds : ndarray of shape (n, K)
-        Rows of `weights` sum to 1; `sds` are positive.
+        Means and standard deviations in the unit of the metric. Rows of `weights` sum to 1; `sds` are positive.
     lower, upper : ndarray of shape (n,)
         Bounds of the metric; infinite where it has none.
     """
@@ -36,6 +35,7 @@ class Mixture:
     sds: Floats
     lower: Floats
     upper: Floats
+    n_gain_levels: ClassVar[int] = 100
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -83,6 +83,15 @@ class Mixture:
         lower, upper = self.lower[:, None], self.upper[:, None]
         near = RESOLUTION * np.where(np.isfinite(upper - lower), upper - lower, 0.0)
         return np.where(out < lower + near, lower, np.where(out > upper - near, upper, out))
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """The mixtures of `rows`."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The mixtures of one part after those of the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def _raw_cdf(self, y: Floats) -> Floats:
         out = np.zeros(y.shape)

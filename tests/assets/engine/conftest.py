@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.datasets import TRACE_DATASETS, load_traces
-from assets.engine import Table, open_engine
-from predictors.thinking_tokens.cost import price_requests
+from foretell.assets.engine import Table, open_engine
+from foretell.assets.lake.datasets import TRACE_DATASETS, load_traces
+from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
 if TYPE_CHECKING:
-    from assets.engine.on_dask import DaskEngine
+    from foretell.assets.engine.on_dask import DaskEngine
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[DaskEngine]:
     """Two workers, for the tests of a module."""
-    from assets.engine.on_dask import DaskEngine
+    from foretell.assets.engine.on_dask import DaskEngine
 
     with open_engine("dask") as engine:
         assert isinstance(engine, DaskEngine)

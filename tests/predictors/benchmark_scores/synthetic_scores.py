@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from predictors.benchmark_scores.scale import from_logit
+from foretell.predictors.benchmark_scores.scale import from_logit
 
 WORDS = ("sentiment of reviews", "legal clauses", "medical questions", "reasoning over long documents", "news topics")
 EASE = (1.5, 0.3, -0.2, -1.6, 1.0)

@@ -6,18 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictors.benchmark_scores.calibration import GRID, ResidualCurve
-from predictors.benchmark_scores.effects import fit_effects
-from predictors.benchmark_scores.factors import ResidualFactors
-from predictors.benchmark_scores.features import BenchmarkFeatures, benchmark_rows
-from predictors.benchmark_scores.gaussian_process import LEVEL, DescriptionProcess
-from predictors.benchmark_scores.information import value_of_information
-from predictors.benchmark_scores.neighbours import Neighbours
-from predictors.benchmark_scores.noise import score_standard_error
-from predictors.benchmark_scores.requests import plainly_valid
-from predictors.benchmark_scores.scale import from_logit, to_logit
-from predictors.errors import InvalidInputError
-from predictors.schemas.descriptions import ScoreRequests
+from foretell.predictors.benchmark_scores.calibration import GRID, ResidualCurve
+from foretell.predictors.benchmark_scores.description.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows
+from foretell.predictors.benchmark_scores.description.kinds import kind_inputs, kind_likeness
+from foretell.predictors.benchmark_scores.known_scores.information import value_of_information
+from foretell.predictors.benchmark_scores.known_scores.slopes import ResidualSlopes
+from foretell.predictors.benchmark_scores.noise import score_standard_error
+from foretell.predictors.benchmark_scores.scale import from_logit, to_logit
+from foretell.predictors.errors import InvalidInputError
 from tests.predictors.benchmark_scores.synthetic_scores import make_scores
 
 
@@ -29,62 +25,29 @@ def test_the_logit_is_inverted_and_bounded() -> None:
     assert to_logit(50.0) == pytest.approx(0.0)
 
 
-def test_effects_of_a_full_additive_table_are_recovered() -> None:
-    hard, good = np.array([-1.0, 0.0, 1.0]), np.array([-0.5, 0.5])
-    b, m = (a.ravel() for a in np.meshgrid(range(3), range(2), indexing="ij"))
-    found = fit_effects(2.0 + hard[b] + good[m], b, m, (3, 2), shrinkage=0.0)
-    np.testing.assert_allclose(found.mean + found.benchmark[b] + found.model[m], 2.0 + hard[b] + good[m], atol=1e-9)
+def test_likeness_of_kinds_is_a_kernel_that_translations_lower() -> None:
+    benchmarks, _ = benchmark_rows(make_scores(30, 1), ["benchmark"])
+    one = benchmarks.head(1)
+    features = BenchmarkFeatures().fit(benchmarks)
+    inputs = kind_inputs(features, benchmarks)
+    likeness = kind_likeness(inputs, inputs)
+    np.testing.assert_allclose(likeness, likeness.T)
+    assert np.linalg.eigvalsh(likeness).min() > -1e-9
+    translated, home = kind_inputs(features, one.assign(languages="deu")), kind_inputs(features, one)
+    assert kind_likeness(translated, home)[0, 0] < likeness[0, 0]
 
 
-def test_an_unseen_models_effect_is_its_prior() -> None:
-    found = fit_effects(np.array([1.0, 2.0]), np.array([0, 1]), np.array([0, 0]), (2, 2), prior=np.array([0.0, 0.7]))
-    assert found.model[1] == pytest.approx(0.7)
+def _slopes(noise: float = 0.3) -> ResidualSlopes:
+    return ResidualSlopes(np.diag([1.0, 0.5, 0.2, 0.1, 0.05]), noise, np.zeros(3), np.ones(3))
 
 
-def _process() -> tuple[DescriptionProcess, pd.DataFrame, np.ndarray, np.ndarray]:
-    table = make_scores(30, 1)
-    benchmarks, _ = benchmark_rows(table, ["benchmark"])
-    groups = np.arange(len(benchmarks)) // 2
-    effects = np.random.default_rng(0).normal(size=len(benchmarks))
-    return DescriptionProcess(BenchmarkFeatures().fit(benchmarks)), benchmarks, groups, effects
-
-
-def test_the_process_is_the_textbook_posterior() -> None:
-    process, benchmarks, groups, effects = _process()
-    process.fit(benchmarks.iloc[:25], effects[:25], groups[:25])
-    mean, deviation = process.predict(benchmarks.iloc[25:])
-    inputs = process._inputs(benchmarks)
-    whole = sum(w * k for w, k in zip(process.weights, process._kernels(inputs), strict=True)) + LEVEL
-    noise = process.noise[0] * (groups[:25, None] == groups[:25]) + process.noise[1] * np.eye(25)
-    inverse = np.linalg.inv(whole[:25, :25] + noise)
-    target = (effects[:25] - effects[:25].mean()) / effects[:25].std()
-    expected = effects[:25].mean() + effects[:25].std() * whole[25:, :25] @ inverse @ target
-    variance = np.diag(whole[25:, 25:] - whole[25:, :25] @ inverse @ whole[:25, 25:]) + process.noise.sum()
-    np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(deviation, effects[:25].std() * np.sqrt(variance), rtol=1e-4)
-
-
-def test_the_covariance_of_the_process_has_its_deviations_on_the_diagonal() -> None:
-    process, benchmarks, groups, effects = _process()
-    process.fit(benchmarks.iloc[:25], effects[:25], groups[:25])
-    covariance = process.covariance(benchmarks.iloc[25:], np.arange(5))
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), process.predict(benchmarks.iloc[25:])[1], rtol=1e-6)
-    assert np.linalg.eigvalsh(covariance).min() > 0
-
-
-def test_neighbours_count_a_leak_group_once() -> None:
-    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.8, 0.6]])
-    near = Neighbours(vectors, np.array([4.0, 4.0, 4.0, -4.0]), np.array([0, 0, 0, 1]), k=2)
-    weight = np.array([1.0, 0.8**2])
-    assert near.predict(np.array([[1.0, 0.0]]))[0] == pytest.approx(np.average([4.0, -4.0], weights=weight))
-
-
-def test_a_factor_update_is_the_conditional_normal() -> None:
+def test_an_update_of_slopes_is_the_conditional_normal() -> None:
     rng = np.random.default_rng(1)
-    loadings, variance = rng.normal(size=(6, 2)), rng.uniform(0.2, 0.5, 6)
+    slopes = _slopes()
+    loadings = slopes.loadings(rng.normal(size=6), rng.normal(size=(6, len(MODEL_COLUMNS))))
     known, seen = np.array([0, 3, 4]), np.array([0.5, -1.0, 0.2])
-    shift, deviation = ResidualFactors.update(loadings, variance, known, seen)
-    whole = loadings @ loadings.T + np.diag(variance)
+    shift, deviation = slopes.update(loadings, known, seen)
+    whole = loadings @ loadings.T + slopes.noise * np.eye(6)
     gain = whole[:, known] @ np.linalg.inv(whole[np.ix_(known, known)])
     conditional = whole - gain @ whole[known]
     rest = np.array([1, 2, 5])
@@ -92,24 +55,17 @@ def test_a_factor_update_is_the_conditional_normal() -> None:
     np.testing.assert_allclose(deviation[rest], np.sqrt(np.diag(conditional)[rest]), atol=1e-9)
 
 
-def test_factors_find_a_common_shift_of_a_benchmark() -> None:
+def test_slopes_find_how_far_benchmarks_differ_in_level_and_over_skill() -> None:
     rng = np.random.default_rng(2)
-    b, m = (a.ravel() for a in np.meshgrid(range(60), range(8), indexing="ij"))
-    residuals = rng.normal(0, 1, 60)[b] + rng.normal(0, 0.1, len(b))
-    factors = ResidualFactors.fit(residuals, b, m, np.arange(8.0)[:, None], rank=1)
-    shift, deviation = ResidualFactors.update(factors.loadings, factors.variance, np.array([0]), np.array([1.0]))
-    np.testing.assert_allclose(shift[1:], 1.0, atol=0.15)  # sd .1 of a run against 1 of a benchmark
-    assert deviation[1:].max() < 0.35
-
-
-def test_a_model_that_was_never_seen_has_the_loadings_of_its_metadata() -> None:
-    rng = np.random.default_rng(3)
-    size = np.linspace(-1, 1, 20)
-    b, m = (a.ravel() for a in np.meshgrid(range(200), range(20), indexing="ij"))
-    residuals = (1 + 0.5 * size[m]) * rng.normal(0, 1, 200)[b] + rng.normal(0, 0.1, len(b))
-    factors = ResidualFactors.fit(residuals, b, m, size[:, None], rank=1)
-    loadings, _ = factors.of_models(np.array([-1, -1]), np.array([[-1.0], [1.0]]))
-    assert abs(loadings[1, 0]) / abs(loadings[0, 0]) == pytest.approx(3.0, rel=0.35)
+    b, m = (a.ravel() for a in np.meshgrid(range(300), range(12), indexing="ij"))
+    skill = np.linspace(-1.7, 1.7, 12)[m]
+    level, slope = rng.normal(0, 1, 300), rng.normal(0, 0.5, 300)
+    residuals = level[b] + slope[b] * skill / skill.std() + rng.normal(0, 0.1, len(b))
+    features = np.full((len(b), len(MODEL_COLUMNS)), np.nan)
+    found = ResidualSlopes.fit(residuals, b, skill, features, np.ones(300))
+    np.testing.assert_allclose(np.sqrt(np.diag(found.covariance))[:2], [1.0, 0.5], rtol=0.15)
+    assert found.noise == pytest.approx(0.01, rel=0.15)
+    assert found.covariance[4, 4] < 0.01  # no curvature was put in
 
 
 def test_the_curve_is_conformal() -> None:
@@ -143,13 +99,3 @@ def test_value_of_information_counts_what_is_already_known() -> None:
     assert bought["variance_removed"].iloc[0] > 50 * bought["variance_removed"].iloc[1]
     with pytest.raises(InvalidInputError, match="`costs`"):
         value_of_information(covariance, costs=np.zeros(3), budget=1)
-
-
-@pytest.mark.parametrize("column", sorted(ScoreRequests.to_schema().columns))
-def test_the_short_way_through_validation_lets_nothing_pass_that_the_schema_stops(column: str) -> None:
-    for value in (-1.0, 0.0, 0.5, 1.0, 1900.0, 2150.0, np.nan, "text"):
-        row = pd.DataFrame({column: [value]})
-        quick = plainly_valid(row)
-        if quick is not None:
-            pd.testing.assert_frame_equal(quick, ScoreRequests.validate(row, lazy=True))
-    assert plainly_valid(make_scores(2, 2)[["task", "n_classes"]]) is not None

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictors.base import load_predictor
-from predictors.benchmark_scores.baselines import GlobalBaseline, ModelBaseline, TypeBaseline, TypeSizeBaseline
-from predictors.benchmark_scores.information import value_of_information
-from predictors.benchmark_scores.predictor import BenchmarkScorePredictor
-from predictors.benchmark_scores.selective import abstain, risk_order
-from predictors.errors import InvalidInputError
+from foretell.predictors.base import load_predictor
+from foretell.predictors.benchmark_scores.baselines import GlobalBaseline, ModelBaseline, TypeBaseline, TypeSizeBaseline
+from foretell.predictors.benchmark_scores.known_scores.information import value_of_information
+from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.serving import forecast_frame
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS, make_scores
 
-SMALL = {"n_folds": 3, "forest_rounds": 30, "response_rounds": 10, "direct_rounds": 30, "rank": 2}
+SMALL = {"n_folds": 3, "scale_rounds": 10}
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,8 @@ def test_a_model_saved_and_loaded_forecasts_the_same(
 
 
 def test_the_same_seed_gives_the_same_forecast(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    few = {**SMALL, "experts": ("direct",)}
     first, second = (
-        BenchmarkScorePredictor(**few).fit(train[INPUTS], train["value"], groups=train["leak_group"])  # type: ignore[arg-type]
+        BenchmarkScorePredictor(**SMALL).fit(train[INPUTS], train["value"], groups=train["leak_group"])  # type: ignore[arg-type]
         for _ in range(2)
     )
     pd.testing.assert_frame_equal(first.predict_quantiles(test[INPUTS]), second.predict_quantiles(test[INPUTS]))
@@ -124,21 +123,18 @@ def test_a_text_of_100_kb_is_forecast(fitted: BenchmarkScorePredictor) -> None:
     assert fitted.predict(row).between(0, 100).all()
 
 
-def test_an_unknown_model_is_less_certain_and_larger_ones_score_no_lower(fitted: BenchmarkScorePredictor,
+def test_an_unknown_model_is_less_certain(fitted: BenchmarkScorePredictor,
                                                                            test: pd.DataFrame) -> None:  # fmt: skip
     known = test.head(12)[INPUTS]
     unseen = known.assign(model="never seen")
     widths = [fitted.predict_interval(rows).pipe(lambda t: t["upper"] - t["lower"]) for rows in (known, unseen)]
     assert widths[1].mean() > widths[0].mean()
-    prior = fitted.components_.prior_effects(np.column_stack([np.sort(np.log1p(known["n_params"])), *[
-        np.full(12, np.nan)] * 7]))  # fmt: skip
-    assert (np.diff(prior) >= 0).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 100.0])
 def test_scores_at_the_ends_are_learnt_from(train: pd.DataFrame, value: float) -> None:
     y = train["value"].where(train["model"] != "M0", value)
-    few = BenchmarkScorePredictor(**{**SMALL, "experts": ("direct",)})  # type: ignore[arg-type]
+    few = BenchmarkScorePredictor(**SMALL)  # type: ignore[arg-type]
     forecast = few.fit(train[INPUTS], y, groups=train["leak_group"]).predict_quantiles(train[INPUTS].head(12))
     assert forecast.to_numpy().min() >= 0
     assert forecast.to_numpy().max() <= 100
@@ -159,8 +155,6 @@ def test_wrong_inputs_are_named(fitted: BenchmarkScorePredictor, train: pd.DataF
         fitted.predict(row.assign(known_models=[["M1"]], known_scores=[[50.0, 60.0]]))
     with pytest.raises(InvalidInputError, match="lists of equal length"):
         fitted.predict(row.assign(known_models=[["M1"]], known_scores=[[101.0]]))
-    with pytest.raises(InvalidInputError, match="`experts` must be some of"):
-        BenchmarkScorePredictor(experts=("oracle",)).fit(train[INPUTS], train["value"], groups=train["leak_group"])
     with pytest.raises(InvalidInputError, match="3 leak groups or more"):
         BenchmarkScorePredictor().fit(train[INPUTS], train["value"], groups=train["model"].map(lambda _: "one"))
 
@@ -177,15 +171,6 @@ def test_the_covariance_of_scores_values_a_run_on_the_same_benchmark_most(
     assert rows["benchmark"].iloc[bought["run"].iloc[0]] == "TB0"
 
 
-def test_abstention_takes_the_widest_and_keeps_the_share() -> None:
-    forecast = pd.DataFrame({"lower": [0.0, 40.0, 10.0, 45.0], "upper": [90.0, 60.0, 40.0, 50.0]})
-    assert abstain(forecast, share=0.5).tolist() == [True, False, True, False]
-    assert abstain(forecast, max_width=30.0).tolist() == [True, False, False, False]
-    assert risk_order(forecast).tolist() == [3, 1, 2, 0]
-    with pytest.raises(InvalidInputError, match="one of"):
-        abstain(forecast)
-
-
 def test_a_baseline_cell_is_its_weighted_median(train: pd.DataFrame, tmp_path: Path) -> None:
     baseline = TypeBaseline().fit(train[INPUTS], train["value"])
     rows = train[train["answer_format"] == "class"]
@@ -195,3 +180,38 @@ def test_a_baseline_cell_is_its_weighted_median(train: pd.DataFrame, tmp_path: P
     unseen = rows[INPUTS].head(1).assign(answer_format="never")
     everything = GlobalBaseline().fit(train[INPUTS], train["value"])
     assert baseline.predict(unseen).iloc[0] == everything.predict(unseen).iloc[0]
+
+
+def test_every_answer_says_first_what_was_known(
+    fitted: BenchmarkScorePredictor, train: pd.DataFrame, test: pd.DataFrame, tmp_path: Path
+) -> None:
+    # It answered 15.4 [0, 74.2] for anything, without a sign that neither model nor benchmark were known.
+    seen, new = train[INPUTS].head(1), test[INPUTS].head(1)
+    unlike = new.assign(task="Zebras weigh hydrogen.", domain="zoology")
+    asked = pd.concat([seen, seen.assign(model="nobody"), unlike, unlike.assign(model="nobody")], ignore_index=True)
+    blank = pd.DataFrame({"model": ["nobody"]})
+    frame = forecast_frame(fitted, pd.concat([asked, blank], ignore_index=True))
+    assert frame.columns.tolist()[:2] == ["known", "basis"]
+    assert frame["known"].tolist() == ["cell", "benchmark", "model", "neither", "neither"]
+    basis = frame["basis"]
+    assert basis[0] == "scores on a benchmark of this very description; 40 scores of the model"
+    assert basis[1].endswith("a model that was never seen")
+    assert "nearest of training: alike to 0." in basis[2]
+    assert "the spread of all benchmarks" in basis[4]
+    again = load_predictor(fitted.save(tmp_path / "saved"))
+    assert forecast_frame(again, asked)["basis"].tolist() == basis[:4].tolist()
+
+
+def test_known_scores_make_the_benchmark_known(fitted: BenchmarkScorePredictor, test: pd.DataFrame) -> None:
+    asked = test[INPUTS].head(1).assign(known_models=[["M1", "M2"]], known_scores=[[40.0, 50.0]], model="nobody")
+    frame = forecast_frame(fitted, asked)
+    assert frame["known"].tolist() == ["benchmark"]
+    assert frame["basis"].iloc[0].startswith("2 known scores of other models; ")
+
+
+def test_known_scores_that_are_shares_are_refused(fitted: BenchmarkScorePredictor, test: pd.DataFrame) -> None:
+    # 0.4 was read as 0.4 points, and pulled the forecast to the floor.
+    asked = test[INPUTS].head(1).assign(known_models=[["M1", "M2"]], known_scores=[[0.4, 0.5]])
+    with pytest.raises(InvalidInputError, match=r"`known_scores` look like shares \(the largest is 0\.5\)"):
+        forecast_frame(fitted, asked)
+    assert forecast_frame(fitted, asked.assign(known_scores=[[0.0, 0.0]]))["median"].notna().all()

@@ -9,7 +9,7 @@ import pandas as pd
 
 INPUTS = [
     "benchmark", "target_flops", "target_params", "target_tokens", "chance_score", "upper_score", "n_items",
-    "ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_losses", "ladder_runs",
+    "ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_runs",
 ]  # fmt: skip
 """Columns of `make_ladders` that are known before the target is measured."""
 
@@ -54,7 +54,6 @@ def make_ladders(n: int = 40, seed: int = 0, *, n_models: int = 6, noise: float 
                 "ladder_tokens": tokens.tolist(),
                 "ladder_scores": scores.tolist(),
                 "ladder_errors": [noise] * n_models,
-                "ladder_losses": (2.0 + 3.0 * (flops / 1e18) ** -0.1).tolist() if i % 2 else [np.nan] * n_models,
                 "ladder_runs": [f"{i}-{k}" for k in range(n_models)],
                 "query_id": f"task {i % 10}",
                 "truth": truth,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from predictors.metrics import evaluate
+from foretell.predictors.metrics import evaluate
+from tests.conftest import ROOT
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = ROOT / "tests" / "golden"
 
 
 def golden(name: str) -> dict[str, Any]:

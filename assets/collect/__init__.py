@@ -1,1 +1,0 @@
-"""Data that this project measures itself."""

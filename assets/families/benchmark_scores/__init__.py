@@ -1,0 +1,1 @@
+"""The benchmark-score family in the lake."""

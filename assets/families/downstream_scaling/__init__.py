@@ -1,0 +1,1 @@
+"""The downstream-scaling family in the lake."""

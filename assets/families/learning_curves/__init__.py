@@ -1,0 +1,1 @@
+"""The learning-curve family in the lake."""

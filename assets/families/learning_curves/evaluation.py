@@ -1,0 +1,133 @@
+"""How forecasts of curves are judged: by data set, and by what is known of a curve beside its own beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from foretell.assets.families.learning_curves.examples import (
+    LEAST_RUNS,
+    PYTHIA_FIRST,
+    TRAINING_RUNS,
+    load_lcdb,
+    load_pythia,
+    usable_curves,
+)
+from foretell.assets.families.learning_curves.rounds import Models, by_cut, left_out, outcomes_of
+from foretell.assets.families.learning_curves.training_runs import run_splits
+from foretell.assets.judging.family import Family
+from foretell.assets.judging.splits import Round, Split
+from foretell.assets.store.sources import Sources
+
+LEARNER_FOLDS = 4
+LAST_VALUE = "last_value"
+"""The reference where a fit has few curves to learn from."""
+
+
+def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: Sources) -> Iterator[Split]:
+    """The splits of a named set, all cuts together and one by one.
+
+    Intervals are over data sets (Pythia: tasks). Beside the losses stands ``log_likelihood``, the mean log density of
+    the outcome in nats per unit of the metric: higher is better, and so is its gain.
+
+    Splits of ``lcdb`` differ in what is known of a test curve beside its own beginning:
+
+    - ``new_benchmark``: the learner's name. What the reference measurements knew; the figures to compare.
+    - ``new_benchmark_single_run``: the same, but judged on single runs, which have a floor of their own.
+    - ``new_benchmark_no_learner``: nothing. ``new_benchmark_new_model``: nothing, and the learner is not among the
+      training curves.
+    - ``new_benchmark_same_budget``: the other learners' curves on the data set, up to the budget of the curve itself.
+    - ``new_benchmark_warm``: the other learners' whole curves on the data set.
+    - ``new_benchmark_train_values``: the learner's scores on its own training data;
+      ``new_benchmark_same_budget_train_values``: these and the other learners' curves up to the same budget.
+
+    In ``pythia`` every task is forecast by a fit to the other tasks; ``new_benchmark_warm`` knows whole curves of the
+    other models on the task as well. In ``ladder`` every skill is forecast by a fit to the other skills; of
+    ``training-runs`` see `training_runs.run_splits`.
+    """
+    if dataset == "lcdb":
+        return _lcdb_splits(family, examples, sources)
+    if dataset == TRAINING_RUNS:
+        return run_splits(family, examples)
+    if dataset == "pythia":
+        return _pythia_splits(family, examples, sources)
+    return _ladder_splits(family, examples)
+
+
+def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> Iterator[Split]:
+    from foretell.predictors.learning_curves.context import attach_siblings
+
+    train, test = (examples[examples["split"] == name].set_index("cell_id", drop=False) for name in ("train", "test"))
+    models, inputs, outcomes = family.models(), family.inputs(test), outcomes_of(test)
+    reference = (family.reference, models[family.reference])
+    first = {family.name: models[family.name]}
+    yield by_cut("new_benchmark", [Round(train, inputs, outcomes)], models, reference)
+    yield Split(
+        "new_benchmark_single_run", [Round(train, inputs, _single_runs(test, sources))], first, reference,
+        segments=("cut",), metrics=("mae",),
+    )  # fmt: skip
+
+    def knowing(name: str, rows: pd.DataFrame, models: Models = first) -> Split:
+        asked = Round(train, family.inputs(rows), outcomes, reference_inputs=inputs)
+        return by_cut(name, [asked], models, reference)
+
+    curves = usable_curves(load_lcdb(sources))
+    same_budget = attach_siblings(test, curves, extent="same_budget")
+    yield knowing("new_benchmark_no_learner", test.drop(columns="learner"))
+    yield knowing("new_benchmark_same_budget", same_budget)
+    yield knowing("new_benchmark_warm", attach_siblings(test, curves, extent="complete"))
+    richer = {family.name: family.predictor(use_train_values=True)}
+    yield knowing("new_benchmark_train_values", test, richer)
+    yield knowing("new_benchmark_same_budget_train_values", same_budget, richer)
+    unseen = {family.name: family.predictor(use_siblings=False)}
+    yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), unseen, reference)
+
+
+def _learner_rounds(family: Family, train: pd.DataFrame, test: pd.DataFrame, inputs: pd.DataFrame) -> list[Round]:
+    """Each learner's test curves, forecast by fits to the other learners' training curves."""
+    learners = np.sort(test["learner"].unique())
+    rounds = []
+    for fold in range(LEARNER_FOLDS):
+        out = list(learners[fold::LEARNER_FOLDS])
+        rest = train[~train["learner"].isin(out)].drop(columns="learner")
+        rows = test[test["learner"].isin(out)]
+        asked = family.inputs(rows.drop(columns="learner"))
+        rounds.append(Round(rest, asked, outcomes_of(rows), reference_inputs=inputs, reference_train=train))
+    return rounds
+
+
+def _single_runs(test: pd.DataFrame, sources: Sources) -> pd.DataFrame:
+    """The single runs at the last anchor of every curve, with the floor of their spread."""
+    from foretell.assets.readers.curves.lcdb import load_final_runs
+
+    cells = test[["cell_id", "query_id", "cut", "dataset", "learner"]].reset_index(drop=True)
+    outcomes = cells.merge(load_final_runs(sources.starter / "lcdb"), on=["dataset", "learner"])
+    # A curve that a few runs went beyond its last usable anchor is asked about another step than they ended at.
+    n_runs = outcomes.groupby("cell_id")["value"].transform("size")
+    outcomes = outcomes[n_runs >= LEAST_RUNS].reset_index(drop=True)
+    return outcomes.assign(replicate=outcomes["outer_seed"] * 100 + outcomes["inner_seed"])
+
+
+def _pythia_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> Iterator[Split]:
+    from foretell.predictors.learning_curves.context import attach_siblings
+
+    curves = load_pythia(sources)
+    rows = examples.set_index("cell_id", drop=False)
+    siblings = attach_siblings(rows, curves[curves["step"] >= PYTHIA_FIRST], extent="complete")
+    models, rounds = family.models(), left_out(family, rows)
+    reference = (LAST_VALUE, models[LAST_VALUE])
+    first = {family.name: models[family.name]}
+    yield by_cut("new_benchmark", rounds, models, reference)
+    informed = [
+        Round(each.train, family.inputs(siblings.loc[each.inputs.index]), each.outcomes, reference_inputs=each.inputs)
+        for each in rounds
+    ]
+    yield by_cut("new_benchmark_warm", informed, first, reference)
+
+
+def _ladder_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
+    models = family.models()
+    rounds = left_out(family, examples.set_index("cell_id", drop=False))
+    yield by_cut("new_benchmark", rounds, models, (LAST_VALUE, models[LAST_VALUE]))

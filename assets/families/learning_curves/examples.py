@@ -1,0 +1,255 @@
+"""Examples of the learning-curve family: beginnings of curves and where they ended, from LCDB and Pythia."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foretell.assets.judging.family import LAKE
+from foretell.assets.lake.tables.contracts import TABLES
+from foretell.assets.store.sources import Sources
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.splits import assign_split
+
+__all__ = [
+    "DATASETS",
+    "LCDB_CUTS",
+    "LEAST_RUNS",
+    "LISTS",
+    "PUBLIC",
+    "PYTHIA_CUTS",
+    "PYTHIA_FIRST",
+    "TRAINING_RUNS",
+    "examples_from_dataset",
+    "examples_from_ladder",
+    "examples_from_lcdb",
+    "examples_from_pythia",
+    "lcdb_split",
+    "load_ladder_curves",
+    "load_lcdb",
+    "load_pythia",
+    "usable_curves",
+]
+
+TRAINING_RUNS = "training-runs"
+PUBLIC = "lcdb+training-runs"
+"""What a registered fit learns from: curves over training set sizes, and runs that go on."""
+DATASETS = ("lcdb", "ladder", "pythia", TRAINING_RUNS, PUBLIC, LAKE)
+LCDB_CUTS = (0.1, 0.2, 0.4, 0.8)
+"""Shares of the anchors that are observed."""
+PYTHIA_CUTS = (33_000, 63_000, 113_000)
+"""Checkpoints up to which a curve is observed."""
+PYTHIA_FIRST, PYTHIA_LAST = 1_000, 143_000
+"""Checkpoints before the first are the warm-up, at which scores are those of guessing."""
+LADDER_CUTS = (3, 4, 5)
+"""Of the seven checkpoints of a run of the model ladder, how many are observed."""
+LEAST_ANCHORS = 8
+LEAST_RUNS = 5
+LEAST_POINTS = 5
+MOST_ANCHORS = 50
+TRAIN_SHARE = 0.6
+LISTS = ("steps", "values", "standard_errors", "train_values", "sibling_learners", "sibling_steps", "sibling_values")
+"""Columns that hold a list in every row."""
+_FIXED: dict[str, Any] = {
+    "replicate": 0, "started_at": pd.NaT, "is_censored": False, "is_capped": False, "repeat_prob": 1.0,
+    "metric": "accuracy", "lower_bound": 0.0, "upper_bound": 1.0,
+}  # fmt: skip
+
+
+def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
+    """One row per curve and cut of a named set.
+
+    Raises
+    ------
+    InvalidInputError
+        If the set is not known.
+    DatasetError
+        If a file is missing.
+    """
+    makers = {
+        "lcdb": lambda: examples_from_lcdb(load_lcdb(sources)),
+        "ladder": lambda: examples_from_ladder(load_ladder_curves(sources)),
+        "pythia": lambda: examples_from_pythia(load_pythia(sources)),
+        LAKE: lambda: examples_from_lake(TABLES["training_curves"].read(sources.home / "lake")),
+        TRAINING_RUNS: lambda: _training_runs(sources),
+        PUBLIC: lambda: pd.concat([examples_from_dataset("lcdb", sources), _training_runs(sources)], ignore_index=True),
+    }
+    if dataset not in makers:
+        raise InvalidInputError(f"unknown data set {dataset!r}; learning_curves has {', '.join(DATASETS)}")
+    return makers[dataset]()
+
+
+def _training_runs(sources: Sources) -> pd.DataFrame:
+    from foretell.assets.families.learning_curves import training_runs
+
+    return training_runs.examples_from_runs(training_runs.load_runs(sources))
+
+
+def load_lcdb(sources: Sources) -> pd.DataFrame:
+    """The committed means over seeds, see `foretell.assets.readers.curves.lcdb.load_mean_curves`."""
+    from foretell.assets.readers.curves.lcdb import load_mean_curves
+
+    return load_mean_curves(sources.starter / "lcdb")
+
+
+def load_pythia(sources: Sources) -> pd.DataFrame:
+    """Pythia's checkpoints as `LearningCurves`, fetched or from the mirror."""
+    from foretell.assets.catalog import fetch
+    from foretell.assets.readers.curves.pythia_evals import load_pythia_curves
+
+    files: Sequence[Path] = fetch("pythia-evals", cache=sources.cache, mirror=sources.mirror)
+    return load_pythia_curves(files)
+
+
+def load_ladder_curves(sources: Sources) -> pd.DataFrame:
+    """The committed model ladder's checkpoints as `LearningCurves`, with the `skill` of each task.
+
+    A curve is a task of one trained model; its budget counts training tokens, its value is the mean exact pass rate.
+    """
+    from foretell.assets.families.downstream_scaling.ladder import load_ladder
+    from foretell.predictors.schemas.learning_curves import LearningCurves
+
+    tables = load_ladder(sources.starter)
+    rows = tables.checkpoints[tables.checkpoints["level"] == 0]
+    task, model = rows["benchmark"].astype("str"), rows["model"].astype("str")
+    curves = pd.DataFrame({
+        "curve_id": task + "/" + model, "dataset": task, "learner": model, "resource": "training",
+        "resource_unit": "tokens", "step": rows["n_train_tokens"].astype("float64"),
+        "seed": rows["seed"].astype("Int64"), "metric": "exact pass rate", "value": rows["score"].astype("float64"),
+        "higher_is_better": True, "standard_error": rows["score_se"].astype("float64"),
+    })  # fmt: skip
+    skills = tables.tasks.assign(benchmark=tables.tasks["benchmark"].astype("str")).drop_duplicates("benchmark")
+    curves = LearningCurves.validate(curves, lazy=True)
+    return curves.assign(skill=task.map(skills.set_index("benchmark")["skill"].astype("str")))
+
+
+def lcdb_split(datasets: pd.Series) -> pd.Series:
+    """``train`` or ``test`` for every row: 60 % of the data sets, drawn as in the reference measurements (seed 0)."""
+    numbers = datasets.astype("int64")
+    names = np.sort(numbers.unique())
+    train = np.random.default_rng(0).permutation(names)[: int(TRAIN_SHARE * len(names))]
+    return pd.Series(np.where(numbers.isin(train), "train", "test"), index=datasets.index, dtype="str")
+
+
+def usable_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Anchors with five runs or more, of curves that have eight such anchors or more."""
+    kept = table[table["n"] >= LEAST_RUNS].sort_values(["dataset", "learner", "step"], ignore_index=True)
+    return kept[kept.groupby(["dataset", "learner"])["step"].transform("size") >= LEAST_ANCHORS]
+
+
+def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per curve and cut: the first anchors as inputs, the mean accuracy at the last one as `value`.
+
+    `query_id` is the data set. `standard_errors` of the inputs count runs as independent; `standard_error` of the
+    outcome respects the outer splits, between which a share of the variance lies.
+    """
+    rows = []
+    for (dataset, learner), part in usable_curves(table).groupby(["dataset", "learner"]):
+        columns = {name: part[name].to_numpy(dtype=np.float64) for name in ("step", "value", "train_value", "sd", "n")}
+        error = columns["sd"] / np.sqrt(columns["n"])
+        last = part.iloc[-1]
+        split_error = last["split_sd"] / np.sqrt(last["n_splits"])
+        for cut in LCDB_CUTS:
+            k = max(2, round(cut * len(part)))
+            rows.append({
+                "cell_id": f"{dataset}/{learner}/{cut:.0%}", "query_id": str(dataset), "value": last["value"],
+                "standard_error": error[-1] if np.isnan(split_error) else split_error, "cut": f"{cut:.0%}",
+                "dataset": str(dataset), "learner": str(learner), "steps": columns["step"][:k].tolist(),
+                "values": columns["value"][:k].tolist(), "standard_errors": error[:k].tolist(),
+                "train_values": columns["train_value"][:k].tolist(), "target_step": float(last["step"]),
+            })  # fmt: skip
+    out = pd.DataFrame(rows)
+    return out.assign(split=lcdb_split(out["dataset"]), resource_unit="items", source="lcdb", **_FIXED)
+
+
+def examples_from_pythia(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per task, model and cut: checkpoints from 1,000 on as inputs, the score at 143,000 as `value`.
+
+    `query_id` is the task; every row is in the split ``test``, since forecasts are made with each task left out.
+    """
+    rows = []
+    for (task, model), part in table.groupby(["dataset", "learner"]):
+        ordered = part[part["step"] >= PYTHIA_FIRST].sort_values("step")
+        end = ordered[ordered["step"] == PYTHIA_LAST]
+        if end.empty:
+            continue
+        for cut in PYTHIA_CUTS:
+            seen = ordered[ordered["step"] <= cut]
+            rows.append({
+                "cell_id": f"{task}/{model}/{cut}", "query_id": str(task), "value": float(end["value"].iloc[0]),
+                "standard_error": float(end["standard_error"].iloc[0]), "cut": str(cut), "dataset": str(task),
+                "learner": str(model), "steps": seen["step"].tolist(), "values": seen["value"].tolist(),
+                "standard_errors": seen["standard_error"].tolist(), "target_step": float(PYTHIA_LAST),
+            })  # fmt: skip
+    return pd.DataFrame(rows).assign(split="test", resource_unit="steps", source="pythia", **_FIXED)
+
+
+def examples_from_ladder(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per task, model and cut: the first checkpoints as inputs, the score at the end of training as `value`.
+
+    `query_id` is the skill, since tasks of one skill resemble each other; every row is in the split ``test``, since
+    forecasts are made with each skill left out. `standard_error` is that of the items.
+    """
+    rows = []
+    for (task, model), part in table.groupby(["dataset", "learner"]):
+        ordered = part.sort_values("step")
+        end = ordered.iloc[-1]
+        for cut in LADDER_CUTS:
+            seen = ordered.head(cut)
+            rows.append({
+                "cell_id": f"{task}/{model}/{cut}", "query_id": str(end["skill"]), "value": float(end["value"]),
+                "standard_error": float(end["standard_error"]), "cut": f"{cut} of {len(ordered)}",
+                "dataset": str(task), "learner": str(model), "steps": seen["step"].tolist(),
+                "values": seen["value"].tolist(), "standard_errors": seen["standard_error"].tolist(),
+                "target_step": float(end["step"]),
+            })  # fmt: skip
+    return pd.DataFrame(rows).assign(split="test", resource_unit="tokens", source="ladder", **_FIXED)
+
+
+def examples_from_lake(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per finished run of `training_curves`, metric and cut: its beginning, and its last value as `value`.
+
+    `query_id` is the run, or the one that it is nested in. Values are counted in the 5-95 % range of the whole curve,
+    as those of public training runs are (`training_runs.examples_from_runs`). Long runs are thinned to `MOST_ANCHORS`
+    points, evenly in log steps; a run with fewer than `LEAST_POINTS` finite ones is left out.
+    """
+    rows: list[dict[str, Any]] = []
+    ended = table[table["is_finished"] & np.isfinite(table["value"].to_numpy("float64"))]
+    for (source, curve, metric, seed), part in ended.groupby(["source", "curve_id", "metric", "seed"], dropna=False):
+        points = _thinned(part.sort_values("step").drop_duplicates("step", keep="last"))
+        width = float(np.subtract(*np.quantile(points["value"], [0.95, 0.05])))
+        if len(points) < LEAST_POINTS or width <= 0:
+            continue
+        last, name = points.iloc[-1], f"{source}/{curve}/{metric}" + ("" if pd.isna(seed) else f"/{seed}")
+        is_share = bool(points["value"].between(0, 1).all())
+        shared = {
+            "query_id": f"{source}/{curve if pd.isna(last['parent_id']) else last['parent_id']}", "source": source,
+            "value": float(last["value"]) / width, "standard_error": float(last["standard_error"]) / width,
+            "metric": metric,
+            "dataset": last["dataset"], "learner": last["learner"], "target_step": float(last["step"]),
+            "resource_unit": last["resource_unit"],
+            # What a night can judge is told by when the outcome was known.
+            "started_at": last["started_at"] + pd.Timedelta(seconds=np.nan_to_num(last["wall_time_s"])),
+            "higher_is_better": bool(last["higher_is_better"]), "lower_bound": 0.0 if is_share else np.nan,
+            "upper_bound": 1.0 / width if is_share else np.nan,
+        }  # fmt: skip
+        for cut in LCDB_CUTS:
+            seen = points.iloc[: max(2, round(cut * len(points)))]
+            rows.append({
+                **shared, "cell_id": f"{name}/{cut:.0%}", "cut": f"{cut:.0%}", "steps": seen["step"].tolist(),
+                "values": (seen["value"] / width).tolist(),
+                "standard_errors": (seen["standard_error"] / width).tolist(),
+            })  # fmt: skip
+    fixed = {name: value for name, value in _FIXED.items() if not rows or name not in rows[0]}
+    out = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["query_id", "started_at"]).assign(**fixed)
+    return out.assign(split=assign_split(out["query_id"])) if rows else out
+
+
+def _thinned(points: pd.DataFrame) -> pd.DataFrame:
+    """At most about `MOST_ANCHORS` points, the last among them."""
+    if len(points) <= MOST_ANCHORS:
+        return points
+    places = np.unique(np.geomspace(1, len(points), MOST_ANCHORS).round().astype(int)) - 1
+    return points.iloc[places]

@@ -1,0 +1,1 @@
+"""The family `success`: its examples, how it is judged, its assets."""

@@ -1,0 +1,1 @@
+"""The thinking-token family in the lake."""

@@ -1,0 +1,57 @@
+"""The thinking-token family: how many tokens will these requests take."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from foretell.assets.judging.family import LAKE, Family, late, predictors_of
+from foretell.assets.lake.datasets import PUBLIC, TRACE_DATASETS
+from foretell.assets.lake.input_tables import column_names, refuse_other_family
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.fitting.text.features import MIN_TEXTS_OF_TERM
+
+__all__ = ["FAMILY"]
+
+
+def read_inputs(path: Path) -> pd.DataFrame:
+    """The requests of a file, one row each, in order.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is for another family, or at the first request that cannot be read: leaving one out would shift
+        the forecasts of the others.
+    """
+    from foretell.assets.lake.requests import read_requests
+
+    refuse_other_family(path, "thinking_tokens", column_names(path))
+    requests, problems = read_requests(path)
+    if problems:
+        raise InvalidInputError(problems[0])
+    return requests
+
+
+_LIBRARY = predictors_of("thinking_tokens")
+_LIBRARY["predictor"] = partial(_LIBRARY["predictor"], public=True)
+
+FAMILY = Family(
+    **_LIBRARY,
+    scale="log",
+    segments=("benchmark", "model", "reasoning_effort", ("benchmark", "model"), ("benchmark", "reasoning_effort")),
+    datasets=(*TRACE_DATASETS, LAKE, PUBLIC),
+    dataset=LAKE,
+    make_examples=late("thinking_tokens.examples:examples_from_dataset"),
+    splits=late("thinking_tokens.evaluation:token_splits"),
+    read_inputs=read_inputs,
+    limits=(
+        "Forecasts are only as good as the traces behind them: a model, a configuration or a kind of prompt that "
+        "was not seen in training is forecast from what it has in common with those that were, with wide intervals. "
+        "The bundled starter data is one tiny local model and is no evidence about large ones. "
+        f"A version holds no prompt, but words, pairs of words and parts of words that {MIN_TEXTS_OF_TERM} or more "
+        "distinct prompts share, and names of models and benchmarks: whoever can load it can read them, a customer's "
+        "name among them if it stands in as many prompts. Ingest with `--no-prompts` where that is too much."
+    ),
+)

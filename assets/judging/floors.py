@@ -1,0 +1,80 @@
+"""The noise floor of every segment of a family's examples: its evaluation without a forecast, on any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial, reduce
+
+import pandas as pd
+
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part, split_frame
+from foretell.assets.judging.family import Family, columns_of
+from foretell.assets.judging.known_noise import add_noise_floors
+from foretell.assets.lake.traces.draw import query_bundles
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.metrics import PartialEvaluation, Scale, partial_evaluation
+
+RUN = ["cell_id", "query_id", "value", "is_capped"]
+OPTIONAL = ["replicate", "response_id", "repeat_prob"]
+METRICS = ("crps", "mae", "mse")
+
+
+def floor_table(
+    family: Family, examples: pd.DataFrame | Table, *, dataset: str, engine: Engine | None = None
+) -> pd.DataFrame:
+    """The noise floor of every segment and metric over all splits, as Evaluation rows without an error.
+
+    Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known. Outcomes that
+    bring a standard error of their own (`standard_error`) need no repeats. Of the examples only the columns that
+    floors need move between parts.
+
+    Parameters
+    ----------
+    family : Family
+        Names the family, the scale and the segments; those by a column that the examples lack, or that takes one value
+        everywhere, are left out. A null value is the segment ``null``, as in an evaluation.
+    examples : DataFrame of shape (n_runs, n_columns), or Table of such parts
+    dataset : str
+        Name for the table.
+    engine : Engine, optional
+        Where the parts are worked on; by default the current one.
+
+    Returns
+    -------
+    DataFrame
+        Valid under `foretell.predictors.schemas.Evaluation`; floors in the unit of the metric.
+
+    Raises
+    ------
+    InvalidInputError
+        If no run is left.
+    """
+    engine = engine or current_engine()
+    whole = examples if isinstance(examples, Table) else Table(tuple(split_frame(examples, engine.n_workers)))
+    columns = [name for name in _columns(family) if name in whole.columns]
+    segments = [keys for keys in family.segments if set(columns_of(keys)) <= set(columns)]
+    bundle = partial(_floors_of_bundle, segments=segments, scale=family.scale)
+    bundles = engine.group(partial(_runs, columns=columns), whole.parts, "bundle", bundle)
+    if not bundles:
+        raise InvalidInputError(f"no run of {dataset!r} is left: every group is mostly cut off")
+    floors = reduce(PartialEvaluation.merge, bundles).telling()
+    table = floors.table(predictor="none", family=family.name, dataset=dataset, split="all")
+    if isinstance(examples, pd.DataFrame) and "standard_error" in examples:
+        return add_noise_floors(table, examples)
+    return table
+
+
+def _columns(family: Family) -> list[str]:
+    segments = [name for keys in family.segments for name in columns_of(keys)]
+    return list(dict.fromkeys([*RUN, *OPTIONAL, *segments]))
+
+
+def _runs(part: Part, columns: Sequence[str]) -> pd.DataFrame:
+    runs = read_part(part, columns)
+    runs = runs[~runs["is_capped"]].drop(columns="is_capped")
+    return runs.assign(bundle=query_bundles(runs["query_id"]))
+
+
+def _floors_of_bundle(runs: pd.DataFrame, segments: Sequence[str | tuple[str, ...]], scale: Scale) -> PartialEvaluation:
+    # A bundle holds all runs of its queries by its making, and there may be 10^8 ids: they are not looked at again.
+    return partial_evaluation(runs, metrics=METRICS, scale=scale, segments=segments, unshared=())

@@ -1,0 +1,162 @@
+"""Fits of a family: made once, kept by their digest, asked for forecasts. Plain functions, no orchestrator.
+
+The command line, the Dagster assets and the DVC stages call these same functions.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from foretell.assets.engine import LocalEngine, current_engine, split_frame
+from foretell.assets.judging.family import Family
+from foretell.assets.store.digests import code_digest, fit_digest, frame_digest
+from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
+from foretell.predictors.errors import DatasetError
+
+log = logging.getLogger(__name__)
+
+CELLS_IN_PARTS = 20_000
+"""Fewer cells are forecast faster than they and the models travel."""
+
+
+@dataclass(frozen=True)
+class FittedFamily:
+    """A fitted predictor, its fitted baselines and the digest of what made them."""
+
+    digest: str
+    data_digest: str
+    predictor: BasePredictor
+    baselines: Mapping[str, BasePredictor]
+
+
+def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = None) -> FittedFamily:
+    """Fit the predictor and its baselines on the rows that are not `test`.
+
+    With `store`, a fit of the same data, parameters and code is read back instead of made again.
+    """
+    data_digest = frame_digest(examples)
+    digest = fit_digest(family.name, data_digest, family.predictor(), code_digest())
+    folder = None if store is None else store / family.name / digest
+    stored = None if folder is None else stored_fit(folder)
+    if stored is not None:
+        return stored
+    learn = examples[examples["split"] != "test"]
+    X, y = family.inputs(learn), learn["value"]
+    models = {"predictor": family.predictor(), **family.baselines()}
+    for model in models.values():
+        model.fit(X, y, groups=learn["query_id"], is_censored=learn["is_censored"])
+    fitted = FittedFamily(digest, data_digest, models.pop("predictor"), models)
+    if folder is not None:
+        save_fit(fitted, folder)
+    return fitted
+
+
+def save_fit(fitted: FittedFamily, folder: Path) -> None:
+    """Write a fit to `folder`, whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fit-"))
+    try:
+        fitted.predictor.save(temporary / "predictor")
+        for name, baseline in fitted.baselines.items():
+            baseline.save(temporary / "baselines" / name)
+        (temporary / "fit.json").write_text(
+            json.dumps(
+                {"digest": fitted.digest, "data_digest": fitted.data_digest, "baselines": list(fitted.baselines)}
+            ),
+            "utf-8",
+        )
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_fit(folder: Path) -> FittedFamily:
+    """Read what `save_fit` wrote.
+
+    Raises
+    ------
+    DatasetError
+        If it is damaged.
+    """
+    try:
+        fit = json.loads((folder / "fit.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{folder / 'fit.json'}: cannot be read ({error})") from error
+    baselines = {name: load_predictor(folder / "baselines" / name) for name in fit["baselines"]}
+    return FittedFamily(fit["digest"], fit["data_digest"], load_predictor(folder / "predictor"), baselines)
+
+
+def stored_fit(folder: Path) -> FittedFamily | None:
+    """The fit in a folder; None where there is none, or where it is damaged and must be made again."""
+    if not folder.is_dir():
+        return None
+    try:
+        return load_fit(folder)
+    except DatasetError as error:
+        log.warning("a stored fit cannot be read and is made again: %s", error)
+        return None
+
+
+def load_newest_fit(folder: Path) -> FittedFamily:
+    """Read the fit of a family's folder that was made last.
+
+    Raises
+    ------
+    DatasetError
+        If there is none.
+    """
+    fits = sorted(folder.glob("[!.]*/fit.json"), key=lambda path: path.stat().st_mtime)
+    if not fits:
+        raise DatasetError(f"{folder}: no fit yet; run the nightly job or `foretell demo`")
+    return load_fit(fits[-1].parent)
+
+
+def prune_fits(folder: Path, *, keep: int) -> None:
+    """Delete all but the newest `keep` fits of a family's folder: they are a memo, and can be made again."""
+    fits = sorted((path for path in folder.glob("[!.]*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in fits[:-keep]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def headline(rows: pd.DataFrame) -> dict[str, float]:
+    """``<metric>`` with ``_floor``, ``_excess``, ``_skill`` beside it, of rows of one segment, without what is NaN."""
+    columns = {"": "value", "_floor": "noise_floor", "_excess": "excess_error", "_skill": "skill"}
+    return {
+        row["metric"] + suffix: float(row[column])
+        for row in rows.to_dict("records")
+        for suffix, column in columns.items()
+        if pd.notna(row[column])
+    }
+
+
+def main_segments(evaluation: pd.DataFrame) -> pd.Series:
+    """True for the whole and for segments by one column, which is what fits on a screen."""
+    return ~evaluation["segment"].str.contains(",")
+
+
+def forecasts_by_cell(
+    family: Family, models: Mapping[str, BasePredictor], rows: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """The forecast of each model for each cell of `rows`, one column per level, index ``cell_id``.
+
+    Many cells are forecast in parts, wherever the engine is.
+    """
+    X = family.inputs_by_cell(rows)
+    engine = current_engine() if len(X) >= CELLS_IN_PARTS else LocalEngine()
+    parts = engine.map(partial(_forecasts, models=models), split_frame(X, engine.n_workers))
+    return {name: pd.concat([part[name] for part in parts]) for name in models}
+
+
+def _forecasts(X: pd.DataFrame, models: Mapping[str, BasePredictor]) -> dict[str, pd.DataFrame]:
+    return {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}

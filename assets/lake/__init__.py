@@ -1,0 +1,1 @@
+"""The canonical tables: landing, curation, contracts, warnings, rules across days, export."""

@@ -1,0 +1,79 @@
+"""The data sets that can be named: loaded, curated and priced in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foretell.predictors.errors import DatasetError, InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from foretell.assets.lake.traces.curation import Curated, Pricer
+
+TRACE_DATASETS = ("starter", "pricing-reversal", "lrm-token-economy")
+PUBLIC = "public"
+"""The public figures that the package carries: token counts that a provider measured, without prompts."""
+
+
+def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, price: Pricer) -> Curated:
+    """Load a named set of request traces.
+
+    Parameters
+    ----------
+    name : str
+        One of `TRACE_DATASETS`.
+    starter : Path
+        The file of the set ``starter`` (``data/starter/local_llm_traces.jsonl.gz``).
+    cache : Path
+        Where public files are kept once fetched.
+    mirror : str or None
+        Folder or URL that serves ``<mirror>/<host>/<path>`` instead of the original URLs.
+    price : callable
+        See `foretell.assets.lake.traces.curation.Pricer`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the set is not known.
+    DatasetError
+        If a file is missing or not the one its checksum names.
+    """
+    from foretell.assets.catalog import fetch, load_entry
+
+    if name not in TRACE_DATASETS:
+        raise InvalidInputError(f"`name` must be one of {sorted(TRACE_DATASETS)}, got {name!r}")
+    if name == "starter":
+        if not starter.is_file():
+            raise DatasetError(f"{starter}: the starter traces are missing; restore the file from the repository")
+        return _curated([starter], format="openai_jsonl", source="starter", price=price)
+    entry = load_entry(name)
+    files = fetch(name, cache=cache, mirror=mirror)
+    if name == "lrm-token-economy":
+        from foretell.assets.readers.public.lrm_prompts import read_prompts
+
+        prompts = read_prompts(next(path for path in files if path.suffix == ".json"))
+        runs = [path for path in files if path.name == "evaluation_stats.csv"]
+        return _curated(runs, format=entry.reader, source=name, price=price, prompts=prompts)
+    return _curated(
+        [path for path in files if "/data/" in path.as_posix()], format=entry.reader, source=name, price=price
+    )
+
+
+def _curated(
+    files: Sequence[Path], *, format: str | None, source: str, price: Pricer, prompts: pd.Series | None = None
+) -> Curated:
+    import pandas as pd
+
+    from foretell.assets.lake.traces.curation import concat, curate
+    from foretell.assets.readers import read_traces
+
+    # Files of one set can share a name (run0.json): the two folders above tell them apart.
+    reads = [read_traces(f, format, source=source, source_file="/".join(f.parts[-3:])) for f in files]
+    rejects = pd.concat([read.rejects for read in reads], ignore_index=True)
+    rows = concat([read.rows for read in reads])
+    if prompts is not None:
+        rows["prompt_text"] = rows["item_id"].map(prompts).astype("str").where(rows["item_id"].isin(prompts.index))
+    return curate(rows, price=price, rejects=rejects)

@@ -1,0 +1,161 @@
+"""Tables that a person asks forecasts for: csv, parquet or JSON lines, a row per forecast."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pyarrow.parquet import read_schema
+
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.families import FAMILIES
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+MAX_NAMES = 8
+"""Columns that an error names."""
+
+
+def read_input_table(
+    file: Path, *, columns: Collection[str], lists: Collection[str] = (), family: str | None = None
+) -> pd.DataFrame:
+    """Read the inputs of forecasts, in the order of the file.
+
+    Parameters
+    ----------
+    file : Path
+        csv, parquet or jsonl.
+    columns : collection of str
+        The columns that are read; others are left out.
+    lists : collection of str
+        Those of `columns` that hold a list: in csv, JSON such as ``[1, 2]``.
+    family : str, optional
+        Whose inputs these are: a table that looks like the inputs of another family is refused.
+
+    Returns
+    -------
+    DataFrame
+        Those of `columns` that the file has; index is the line (JSONL) or the row (tables), from 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing, of another kind, empty, holds none of the columns, is for another family, or a line
+        cannot be read: leaving one out would shift the forecasts of the others.
+    """
+    if file.suffix not in SUFFIXES:
+        raise InvalidInputError(f"{file}: expected one of {list(SUFFIXES)}, got {file.suffix or 'no suffix'!r}")
+    if not file.is_file():
+        raise InvalidInputError(f"{file}: no such file")
+    try:
+        table = _read_jsonl(file) if file.suffix == ".jsonl" else _read_table(file)
+    except (ValueError, OSError) as error:
+        raise InvalidInputError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
+    if table.empty:
+        raise InvalidInputError(f"{file}: holds no row")
+    if family is not None:
+        refuse_other_family(file, family, table.columns)
+    present = [name for name in table.columns if name in columns]
+    if not present:
+        raise InvalidInputError(f"{file}: has none of the columns {sorted(columns)}")
+    table = table[present]
+    for name in set(lists).intersection(present):
+        values = [_as_list(value, f"{file}:{row}", name) for row, value in table[name].items()]
+        table = table.assign(**{name: pd.Series(values, index=table.index, dtype=object)})
+    return table
+
+
+def refuse_other_family(file: Path, family: str, names: Collection[str]) -> None:
+    """Refuse a table of which no column is read by `family` alone, and some by another family alone.
+
+    Parameters
+    ----------
+    file : Path
+        For the message.
+    family : str
+    names : collection of str
+        Columns of the table.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the family that the table looks like, by which columns, and the columns that `family` wants.
+    """
+    entry = FAMILIES[family]
+    if {*entry.input_columns, *entry.other_columns}.issuperset(names):
+        return  # it tells of no other, whose predictors take a second to import
+    reads = {name: {*entry.input_columns, *entry.other_columns} for name, entry in FAMILIES.items()}
+    telling = {
+        # Families that read the same requests do not tell each other apart.
+        name: columns.difference(*(others for others in reads.values() if others != columns))
+        for name, columns in reads.items()
+    }
+    seen = {name: sorted(columns.intersection(names)) for name, columns in telling.items()}
+    likely = max(seen, key=lambda name: len(seen[name]))
+    if seen[family] or not seen[likely]:
+        return
+    wanted = [name for name in FAMILIES[family].input_columns if name in telling[family]]
+    raise InvalidInputError(
+        f"{file}: looks like a file for {likely}, having the columns {_listed(seen[likely])}; {family} wants columns "
+        f"such as {_listed(wanted)}"
+    )
+
+
+def column_names(file: Path) -> list[str]:
+    """Columns of a csv or parquet table or of the first line of a JSONL file; none where that cannot be told."""
+    try:
+        if file.suffix == ".csv":
+            return [str(name) for name in pd.read_csv(file, nrows=0).columns]
+        if file.suffix == ".parquet":
+            return [str(name) for name in read_schema(file).names]
+        with file.open("rb") as lines:
+            first = json.loads(next(lines, b"null"))
+    except (ValueError, OSError):
+        return []  # what is wrong with the file, its reader says with the line
+    return list(first) if isinstance(first, dict) else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
+
+
+def _read_jsonl(file: Path) -> pd.DataFrame:
+    from foretell.assets.readers.core.records import Reject
+    from foretell.assets.readers.core.stream import json_lines
+
+    rows: dict[int, dict[str, Any]] = {}
+    for item in json_lines(file):
+        if isinstance(item, Reject):
+            raise InvalidInputError(f"{file}:{item.source_line}: {item.reason}; {item.remedy}")
+        number, line = item
+        if not isinstance(line, dict):
+            raise InvalidInputError(f"{file}:{number}: expected a JSON object, got {type(line).__name__}")
+        rows[number] = line
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index.name = "row"
+    return frame
+
+
+def _as_list(value: object, place: str, name: str) -> list[Any] | None:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise InvalidInputError(f"{place}: `{name}` must be a JSON list such as [1, 2], got {value!r}") from error
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if not isinstance(value, list):
+        raise InvalidInputError(f"{place}: `{name}` must be a list, got {type(value).__name__}")
+    return value

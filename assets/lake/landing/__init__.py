@@ -1,0 +1,1 @@
+"""Files as they were delivered: landed once, by content, in parts."""

@@ -1,0 +1,183 @@
+"""Write what one delivered file holds: its raw rows by UTC day, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date as Date
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from foretell.assets.lake.landing.manifests import readable_name
+from foretell.assets.readers import ReadOptions, read_tables
+from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA, Reject, rejects_table
+from foretell.assets.store.days import FIRST_DAY, has_day, last_day
+from foretell.predictors.errors import InvalidInputError
+
+Redactor: TypeAlias = Callable[[str], str]
+
+NO_DATE = "the record has no time, so it belongs to no day"
+ROW_GROUP = 50_000
+GROUP_BYTES = 256 << 20
+US_PER_DAY = 86_400_000_000
+N_PROBLEMS = 5
+
+
+def write_days(
+    file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
+) -> dict[str, Any]:
+    """Read a file into a folder: its rows by UTC day, what could not be read, and the account for its manifest."""
+    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
+    label = readable_name(file)
+    name, stream = read_tables(file, how["format"], source=how["source"], source_file=label, options=options)
+    writers: dict[str, pq.ParquetWriter] = {}
+    problems: list[str] = []
+    n_rows = n_rejects = 0
+    days: dict[str, int] = {}
+    days_ahead: list[str] = []
+    rejects = _writer(folder / "rejects.parquet", REJECT_SCHEMA)
+    try:
+        for table, bad in _gathered(stream):
+            table, bad = _dated(table, bad, how["date"])
+            table, bad, ahead = _on_possible_days(table, bad)
+            days_ahead += ahead
+            table = _without_secrets(table, how["with_prompts"], redact)
+            for day, part in _by_day(table):
+                if day not in writers:
+                    writers[day] = _writer(folder / f"rows-{day}.parquet", RAW_SCHEMA)
+                writers[day].write_table(part)
+                days[day] = days.get(day, 0) + part.num_rows
+            n_rows += table.num_rows
+            n_rejects += len(bad)
+            rejects.write_table(refused := rejects_table(bad, label))
+            first = refused.slice(0, N_PROBLEMS - len(problems)).to_pylist()
+            problems += [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
+    finally:
+        for writer in (*writers.values(), rejects):
+            writer.close()
+    if n_rejects > len(problems):
+        problems.append(f"{label}: and {n_rejects - len(problems)} more, see the quarantine")
+    counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
+    first_ahead = min(days_ahead, default=None)
+    return {
+        "format": name,
+        **counts,
+        "first_day_ahead": first_ahead,
+        "days": dict(sorted(days.items())),
+        "problems": problems,
+    }
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Pages carry checksums: without them two bit flips of three change what is read and nobody notices."""
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+
+
+def _gathered(stream: Iterable[tuple[pa.Table, list[Reject]]]) -> Iterator[tuple[pa.Table, list[Reject]]]:
+    """The stream in pieces of `ROW_GROUP` rows or `GROUP_BYTES`: small row groups are slow to write and to read."""
+    held: list[pa.Table] = []
+    rejects: list[Reject] = []
+    for table, bad in stream:
+        held.append(table)
+        rejects += bad
+        n_rows = sum(table.num_rows for table in held) + len(rejects)
+        if n_rows >= ROW_GROUP or sum(table.nbytes for table in held) >= GROUP_BYTES:
+            yield pa.concat_tables(held), rejects
+            held, rejects = [], []
+    if held:
+        yield pa.concat_tables(held), rejects
+
+
+def _without_secrets(table: pa.Table, with_prompts: bool, redact: Redactor | None) -> pa.Table:
+    if with_prompts and redact is None:
+        return table
+    if redact is None or not with_prompts:
+        prompts = pa.nulls(table.num_rows, pa.string())
+    else:
+        texts = table.column("prompt_text").to_pylist()
+        prompts = pa.array([None if text is None else redact(text) for text in texts], pa.string())
+    return table.set_column(table.schema.get_field_index("prompt_text"), "prompt_text", prompts)
+
+
+def _dated(table: pa.Table, bad: list[Reject], date: str | None) -> tuple[pa.Table, list[Reject]]:
+    """Give rows without a time the day that the caller names, else reject them."""
+    position = table.schema.get_field_index("started_at")
+    times = table.column(position)
+    if times.null_count == 0:
+        return table, bad
+    if date is not None:
+        noon = pd.Timestamp(date, tz="UTC").to_pydatetime()
+        filled = pc.fill_null(times, pa.scalar(noon, type=times.type))
+        return table.set_column(position, "started_at", filled), bad
+    lines = table.filter(pc.is_null(times)).column("source_line").to_pylist()
+    lost = [Reject(NO_DATE, line, "pass --date YYYY-MM-DD, the day on which it was made") for line in lines]
+    return table.filter(pc.is_valid(times)), bad + lost
+
+
+def _on_possible_days(table: pa.Table, bad: list[Reject]) -> tuple[pa.Table, list[Reject], list[str]]:
+    """Reject rows of days that no table holds; also which of these days are yet to come."""
+    days = _days(table)
+    first, last = _day_number(FIRST_DAY), _day_number(last_day())
+    possible = (first <= days) & (days <= last)
+    if possible.all():
+        return table, bad, []
+    lines = table.column("source_line").filter(pa.array(~possible)).to_pylist()
+    names = [_day_name(day) for day in days[~possible].tolist()]
+    lost = [impossible_day(name, line) for name, line in zip(names, lines, strict=True)]
+    ahead = [_day_name(day) for day in days[days > last].tolist()]
+    return table.filter(pa.array(possible)), bad + lost, ahead
+
+
+def impossible_day(day: str, line: int | None) -> Reject:
+    """Why a record of this day is not taken, and what to do."""
+    if day < FIRST_DAY.isoformat():
+        why = f"the record is dated {day}, before the first language models ({FIRST_DAY})"
+        return Reject(why, line, "correct its time, or leave it out and pass --date YYYY-MM-DD")
+    why = f"the record is dated {day}, which is yet to come"
+    return Reject(why, line, "correct its time or this machine's clock; the same file delivered on that day is taken")
+
+
+def _by_day(table: pa.Table) -> list[tuple[str, pa.Table]]:
+    days = _days(table)
+    distinct = np.unique(days).tolist()
+    if len(distinct) == 1:
+        return [(_day_name(distinct[0]), table)]
+    return [(_day_name(day), table.filter(pa.array(days == day))) for day in distinct]
+
+
+def _days(table: pa.Table) -> NDArray[np.int64]:
+    """Days since 1970 of every row."""
+    return np.asarray(table.column("started_at").cast(pa.int64()).to_numpy() // US_PER_DAY)
+
+
+def _day_number(day: Date) -> int:
+    return (day - Date(1970, 1, 1)).days
+
+
+def _day_name(day: int) -> str:
+    return (Date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def checked_day(date: str | None) -> str | None:
+    """A day as ISO writes it; raises InvalidInputError where it is none."""
+    if date is None:
+        return None
+    try:
+        return Date.fromisoformat(date).isoformat()
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"`date` must be a day such as 2026-11-22, got {date!r}") from None
+
+
+def possible_day(date: str | None) -> str | None:
+    """The same, of the days that partitions hold."""
+    day = checked_day(date)
+    if day is not None and not has_day(day):
+        raise InvalidInputError(f"`date` must be a day from {FIRST_DAY} to {last_day()}, got {day}")
+    return day

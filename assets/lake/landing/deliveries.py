@@ -1,0 +1,385 @@
+"""The landing zone: every file that was ever delivered, parsed once, under the hash of its content.
+
+``<landing>/<sha256>/<n>/rows-<YYYY-MM-DD>.parquet`` holds the raw rows of one UTC day, ``rejects.parquet`` what
+could not be read, ``<landing>/<sha256>/manifest.json`` the account of both; `n` counts how often the file was read.
+A folder appears whole or not at all: it is written beside and renamed. Two processes that bring the same file wait for
+each other and do the work once.
+Overlapping files land side by side; `foretell.assets.lake.traces.curation` tells their common requests by key.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from foretell.assets.engine import current_engine
+from foretell.assets.lake.landing.days import Redactor, checked_day, possible_day, write_days
+from foretell.assets.lake.landing.manifests import (
+    STREAM_PREFIX,
+    next_folder,
+    read_manifest,
+    read_manifests,
+    read_parquet,
+    readable_name,
+    rejects_file,
+    remove_former_rows,
+    rows_file,
+    write_manifest,
+)
+from foretell.assets.lake.landing.table_rows import write_rejects, write_table_rows
+from foretell.assets.readers import READER_VERSION, READERS, companions_of, detect, is_trace_format, table_reader
+from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA, Reject, raw_frame, rejects_table
+from foretell.assets.readers.traces.openai_jsonl import is_batch_input
+from foretell.assets.store.days import has_day
+from foretell.assets.store.digests import file_digest
+from foretell.assets.store.durable import publish_folder
+from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.predictors.schemas.quarantine import Quarantine
+
+MAX_REJECTS = 100_000
+"""Rejects of one file that become rows of the quarantine; the rest are counted there and stay in the landing zone."""
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one delivered file.
+
+    Attributes
+    ----------
+    status : str
+        ``landed``, ``known`` (the same content landed before), ``joined`` (a batch input, whose prompts went to
+        its output) or ``unusable`` (no row could be read; `problems` say why).
+    tables : dict of str to int
+        Rows that the file feeds each canonical table with.
+    problems : list of str
+        The first problems, each with file, line and remedy.
+    """
+
+    path: str
+    sha256: str
+    format: str
+    status: str
+    n_read: int
+    n_rows: int
+    n_rejects: int
+    days: list[str]
+    problems: list[str] = field(default_factory=list)
+    tables: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What became of all delivered files; `n_usable` 0 means that nothing usable was delivered."""
+
+    files: list[FileReport]
+
+    @property
+    def n_usable(self) -> int:
+        """Rows that landed now or before."""
+        return sum(report.n_rows for report in self.files)
+
+    @property
+    def n_read(self) -> int:
+        """Records seen in all files."""
+        return sum(report.n_read for report in self.files)
+
+    @property
+    def n_rejects(self) -> int:
+        """Records that could not be read."""
+        return sum(report.n_rejects for report in self.files)
+
+    @property
+    def days(self) -> list[str]:
+        """UTC days for which rows landed now: what must be made anew."""
+        return sorted({day for report in self.files if report.status == "landed" for day in report.days})
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """One dict per file, for tables and ``--json``."""
+        return [asdict(report) for report in self.files]
+
+
+def ingest(
+    paths: Iterable[Path | str],
+    landing: Path,
+    *,
+    format: str | None = None,
+    date: str | None = None,
+    source: str | None = None,
+    with_prompts: bool = True,
+    columns: dict[str, str] | None = None,
+    redact: Redactor | None = None,
+) -> IngestReport:
+    """Land files: parse each content once, split it by day.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files, folders (all files below) and glob patterns.
+    landing : Path
+        The landing zone; made if absent.
+    format : str, optional
+        A name in `foretell.assets.readers.READERS`. By default told from the content of each file.
+    date : str, optional
+        UTC day ``YYYY-MM-DD`` of records that have no time. By default such records are rejected.
+    source : str, optional
+        First half of the key of every row. By default the name of the format.
+    with_prompts : bool, optional
+        False keeps only the hash of the prompt (`query_id`), not its text.
+    columns : dict, optional
+        Column map of the tabular reader.
+    redact : callable, optional
+        Takes the text of a prompt and returns what may be kept; `query_id` is the hash of the text as it came.
+
+    Returns
+    -------
+    IngestReport
+        Bad content is reported, not raised.
+
+    Raises
+    ------
+    InvalidInputError
+        If `format` or `date` is malformed, or a path is empty.
+    """
+    if format is not None and format not in READERS:
+        raise InvalidInputError(f"`format` must be one of {sorted(READERS)}, got {format!r}")
+    how: dict[str, Any] = {"format": format, "date": possible_day(date), "source": source, "with_prompts": with_prompts}
+    how["columns"] = columns or None
+    landing.mkdir(parents=True, exist_ok=True)
+    reports: list[FileReport] = []
+    files: list[Path] = []
+    for path in paths:
+        matching = _expand(path)
+        files += [file for file in matching if file not in files]
+        if not matching:
+            reports.append(_missing(readable_name(path)))
+    inputs = [file for file in files if is_batch_input(file)] if format is None else []
+    joined = inputs if len(files) > len(inputs) else []
+    land = partial(_land_or_join, landing=landing, how=how, inputs=inputs, joined=joined, redact=redact)
+    return IngestReport(reports + current_engine().map(land, files))
+
+
+def ingest_stream(stream: IO[bytes], landing: Path, **options: Any) -> IngestReport:
+    """Land what a stream holds (standard input); options as in `ingest`."""
+    landing.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=landing, prefix=STREAM_PREFIX) as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+        return ingest([path], landing, **options)
+
+
+def _land_or_join(
+    file: Path,
+    landing: Path,
+    how: dict[str, Any],
+    inputs: Sequence[Path],
+    joined: Sequence[Path],
+    redact: Redactor | None,
+) -> FileReport:
+    try:
+        content = file_digest(file)
+    except OSError as error:  # of this file: its folder holds others
+        problem = f"{readable_name(file)}: cannot be read ({error.strerror}); give this account the right to read it"
+        return FileReport(readable_name(file), "", "unknown", "unusable", 0, 0, 0, [], [problem])
+    if file in joined:
+        return FileReport(readable_name(file), content, "batch_input", "joined", 0, 0, 0, [])
+    return _land(file, content, landing, how, [other for other in inputs if other != file], redact)
+
+
+def _land(
+    file: Path, content: str, landing: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
+) -> FileReport:
+    # What is joined with a file is part of its content.
+    format = how["format"] or detect(file, how["columns"])
+    companions = [*companions, *companions_of(file, format)]
+    key = (
+        content
+        if not companions
+        else hashlib.sha256("".join([content, *map(file_digest, companions)]).encode()).hexdigest()
+    )
+    locks = landing / ".locks"
+    locks.mkdir(exist_ok=True)
+    folder = landing / key
+    with FileLock(locks / f"{key}.lock"):
+        old = _account(folder)
+        if old is not None and not _must_read_again(old, how):
+            remove_former_rows(folder, old)  # of a run that was killed
+            return _report(old, file, "known" if old["n_rows"] else "unusable")
+        fresh = landing / f".tmp-{key}"
+        shutil.rmtree(fresh, ignore_errors=True)
+        rows = fresh / next_folder(folder)
+        rows.mkdir(parents=True)
+        manifest = {"key": key, "sha256": content, "name": readable_name(file), "bytes": file.stat().st_size}
+        manifest |= {"folder": rows.name, "how": how, "reader_version": READER_VERSION}
+        manifest |= _read_into(file, rows, how, format, companions, redact)
+        if folder.exists():
+            # The rows come first, under a name that nobody asks for; the account points to them from one rename on.
+            publish_folder(rows, folder / rows.name)
+            write_manifest(folder, manifest)
+            remove_former_rows(folder, manifest)
+            shutil.rmtree(fresh, ignore_errors=True)
+        else:
+            write_manifest(fresh, manifest)
+            publish_folder(fresh, folder)
+        return _report(manifest, file, "landed" if manifest["n_rows"] else "unusable")
+
+
+def _read_into(
+    file: Path,
+    folder: Path,
+    how: dict[str, Any],
+    format: str | None,
+    companions: Sequence[Path],
+    redact: Redactor | None,
+) -> dict[str, Any]:
+    """Write the rows of a file for every table that it feeds; the account of all."""
+    feeds_tables = format is not None and table_reader(format) is not None
+    account: dict[str, Any] = {"format": format, "days": {}, "first_day_ahead": None, "problems": [], "tables": {}}
+    if format is None or is_trace_format(format):
+        account |= write_days(file, folder, {**how, "format": format}, companions, redact)
+    if feeds_tables and format is not None:
+        label = readable_name(file)
+        rows = write_table_rows(file, label, folder, how, format, companions)
+        rejects = rows.pop("rejects")
+        if not is_trace_format(format):  # of a log that feeds both, the reader of requests tells what is wrong with it
+            account |= {"problems": write_rejects(folder, rejects, label), "n_rejects": len(rejects)}
+            return account | rows
+        for count in ("n_read", "n_rows"):
+            account[count] += rows["n_rows"]
+        account["tables"] = rows["tables"]
+    return account
+
+
+def _account(folder: Path) -> dict[str, Any] | None:
+    """What is known of a file that is delivered again; a damaged account is written anew."""
+    try:
+        return read_manifest(folder)
+    except DatasetError:
+        return None
+
+
+def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:
+    """Known content is read again if the readers have changed, the caller asks for something else by name, or a day
+    that was yet to come has come."""
+    ahead = old.get("first_day_ahead")
+    if old["reader_version"] != READER_VERSION or (ahead is not None and has_day(ahead)):
+        return True
+    if "tables" not in old and old["format"] in READERS and table_reader(old["format"]) is not None:
+        return True  # it landed when there were only traces
+    asked = {key: value for key, value in how.items() if value is not None}
+    return any(old["how"].get(key) != value for key, value in asked.items())
+
+
+def landed_days(landing: Path) -> list[str]:
+    """List the UTC days for which rows have landed, oldest first."""
+    return sorted({day for manifest in read_manifests(landing) for day in manifest["days"]})
+
+
+def day_digests(landing: Path) -> dict[str, str]:
+    """For every landed UTC day, a SHA-256 over what its rows come from: equal digests mean equal rows."""
+    parts: dict[str, list[Any]] = {}
+    for manifest in read_manifests(landing):
+        for day in manifest["days"]:
+            parts.setdefault(day, []).append([manifest["key"], manifest["reader_version"], manifest["how"]])
+    return {day: hashlib.sha256(json.dumps(p, sort_keys=True).encode()).hexdigest() for day, p in sorted(parts.items())}
+
+
+def load_day(landing: Path, day: str) -> pd.DataFrame:
+    """Read the raw rows of one UTC day from all landed files."""
+    return load_rows(landing, [day])
+
+
+def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read the raw rows of some days, by default of all, in an order that does not depend on when files came."""
+    wanted = None if days is None else {checked_day(day) for day in days}
+    parts = [RAW_SCHEMA.empty_table()]
+    for manifest in read_manifests(landing):
+        for day in manifest["days"]:
+            if wanted is None or day in wanted:
+                parts.append(read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA))
+    return raw_frame(pa.concat_tables(parts))
+
+
+def load_rejects(landing: Path) -> pd.DataFrame:
+    """Read what could not be read from all landed files, schema `foretell.predictors.schemas.quarantine.Quarantine`.
+
+    Of a file with more than `MAX_REJECTS` the last row says how many more there are and where.
+    """
+    parts = [_rejects(landing, manifest) for manifest in read_manifests(landing)]
+    rejects = raw_frame(pa.concat_tables([REJECT_SCHEMA.empty_table(), *parts])).drop(columns="is_file")
+    return Quarantine.validate(rejects.assign(source=None, request_id=None, model=None))
+
+
+def _rejects(landing: Path, manifest: dict[str, Any]) -> pa.Table:
+    path = rejects_file(landing, manifest)
+    n_more = manifest["n_rejects"] - MAX_REJECTS
+    if n_more <= 0:
+        return read_parquet(path, REJECT_SCHEMA)
+    held = read_parquet(path, REJECT_SCHEMA, _first_rejects)
+    last = Reject(f"and {n_more} more records of this file", None, f"they are in {path}; is it a log at all?")
+    return pa.concat_tables([held, rejects_table([last], manifest["name"])])
+
+
+def _first_rejects(path: Path) -> pa.Table:
+    held: list[pa.RecordBatch] = []
+    for batch in pq.ParquetFile(path, page_checksum_verification=True).iter_batches(batch_size=MAX_REJECTS):
+        held.append(batch)
+        if sum(part.num_rows for part in held) >= MAX_REJECTS:
+            break
+    return pa.Table.from_batches(held).slice(0, MAX_REJECTS)
+
+
+def landing_digest(landing: Path) -> str:
+    """SHA-256 over the requests that have landed and how they were read: equal digests mean equal rows."""
+    files = [m for m in read_manifests(landing) if m["days"] or not m.get("tables")]
+    parts = [[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in files]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def load_manifests(landing: Path) -> pd.DataFrame:
+    """List the landed files: one row each, with counts, first and last day."""
+    texts, counts = ["key", "name", "format"], ["bytes", "n_read", "n_rows", "n_rejects"]
+    rows = []
+    for manifest in read_manifests(landing):
+        span = {"first_day": min(manifest["days"], default=None), "last_day": max(manifest["days"], default=None)}
+        rows.append({**{name: manifest[name] for name in [*texts, *counts]}, **span})
+    dtypes = {**dict.fromkeys(texts, "str"), **dict.fromkeys(counts, "int64"), "first_day": "str", "last_day": "str"}
+    return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
+
+
+def _report(manifest: dict[str, Any], file: Path, status: str) -> FileReport:
+    counts = (manifest["n_read"], manifest["n_rows"], manifest["n_rejects"])
+    days, problems = list(manifest["days"]), list(manifest["problems"])
+    tables = {"request_traces": sum(manifest["days"].values())} if days else {}
+    tables |= {name: sum(parts.values()) for name, parts in manifest.get("tables", {}).items()}
+    name, format = readable_name(file), manifest["format"] or "unknown"
+    return FileReport(name, manifest["sha256"], format, status, *counts, days, problems, tables)
+
+
+def _missing(path: str) -> FileReport:
+    problem = f"{path}: no such file or folder, and no file matches it"
+    return FileReport(path, "", "unknown", "unusable", 0, 0, 0, [], [problem])
+
+
+def _expand(path: Path | str) -> list[Path]:
+    """Files of a path: itself, everything below a folder, or what a pattern matches; hidden files are left out."""
+    if str(path) == "":  # which Path takes for the working folder
+        raise InvalidInputError("a path to ingest is empty: name a file, a folder (`.` for this one) or a pattern")
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    matching = path.rglob("*") if path.is_dir() else (Path(name) for name in glob.glob(str(path), recursive=True))
+    return sorted(p for p in matching if p.is_file() and not p.name.startswith("."))

@@ -1,0 +1,134 @@
+"""Landed rows -> the canonical tables, part by part: each row keeps the contract, came before, or is quarantined.
+
+``n_read == accepted + quarantined + duplicates`` in every part. Only parts are made for which something has landed
+since; what they are made from stands in ``<lake>/<table>/parts.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foretell.assets.engine import current_engine
+from foretell.assets.lake.landing.table_rows import landed_parts, load_part
+from foretell.assets.lake.tables.contracts import PLACE, TABLES, LakeTable
+from foretell.assets.store.durable import write_text_durably
+from foretell.assets.store.io import write_table
+from foretell.predictors.schemas.quarantine import Quarantine, split_valid
+
+PARTS = "parts.json"
+QUARANTINED = "quarantined_rows"
+"""Table of the rows that broke a contract, one file per table and part."""
+REPEATED = "the key came before with other content ({key} must name one record)"
+NAME_APART = "give runs that differ different names, or sources that name them alike a --source each"
+CORRECT = "correct the record at its source and ingest it again"
+
+
+@dataclass(frozen=True)
+class CuratedTable:
+    """What curation did to a table.
+
+    Attributes
+    ----------
+    name : str
+    parts : mapping of str to dict
+        Account of each part: `digest`, `read`, `accepted`, `quarantined`, `duplicates`.
+    changed : tuple of str
+        Parts that were made now.
+    """
+
+    name: str
+    parts: Mapping[str, Mapping[str, Any]]
+    changed: tuple[str, ...]
+
+    def count(self, kind: str) -> int:
+        """Rows over all parts, of a kind such as ``accepted``."""
+        return sum(int(part[kind]) for part in self.parts.values())
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every row that was read is accounted for."""
+        return self.count("read") == sum(map(self.count, ("accepted", "quarantined", "duplicates")))
+
+
+def curate_rows(table: LakeTable, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Rows that keep the contract, rows of `Quarantine`, and how many came before with the same content.
+
+    The result does not depend on the order in which records came.
+    """
+    order = [*table.key, *PLACE]
+    frame = raw
+    if table.settles is not None:
+        frame = frame.assign(_open=~raw[table.settles].fillna(False).astype(bool))
+        order = [*table.key, "_open", *PLACE]
+    frame = frame.sort_values(order, kind="stable", ignore_index=True)
+    is_repeat = frame.duplicated(table.key)
+    told = frame.drop(columns=[*PLACE, *filter(None, [table.settles]), "_open"], errors="ignore")
+    digest = pd.util.hash_pandas_object(told, index=False)
+    first = digest.groupby([frame[name] for name in table.key], dropna=False).transform("first")
+    is_conflict = is_repeat & (digest != first)
+    rows, bad = split_valid(frame.loc[~is_repeat, list(table.columns)], table.contract)
+    reason = REPEATED.format(key=", ".join(f"`{name}`" for name in table.key))
+    quarantine = pd.concat([
+        _quarantined(bad, bad["reason"], CORRECT),
+        _quarantined(frame[is_conflict], pd.Series(reason, index=frame.index[is_conflict]), NAME_APART),
+    ], ignore_index=True)  # fmt: skip
+    return rows.reset_index(drop=True), Quarantine.validate(quarantine), int(is_repeat.sum() - is_conflict.sum())
+
+
+def _quarantined(rows: pd.DataFrame, reasons: pd.Series, remedy: str) -> pd.DataFrame:
+    told = {name: rows.get(name) for name in (*PLACE, "source", "model")}
+    return pd.DataFrame({"reason": reasons.astype("str"), "remedy": remedy, **told, "request_id": None},
+                        index=rows.index)[list(Quarantine.to_schema().columns)]  # fmt: skip
+
+
+def curate_table(table: LakeTable, landing: Path, lake: Path) -> CuratedTable:
+    """Make every part anew for which something has landed since; each is written whole or not at all."""
+    folder = table.folder(lake)
+    known, landed = read_parts(folder), landed_parts(landing, table)
+    changed = tuple(
+        part
+        for part, digest in landed.items()
+        if known.get(part, {}).get("digest") != digest or not (folder / f"{part}.parquet").exists()
+    )
+    made = current_engine().map(partial(_curate_part, table_name=table.name, landing=landing, lake=lake), changed)
+    accounts = {part: account for part, account in known.items() if part in landed}
+    accounts |= {part: {**account, "digest": landed[part]} for part, account in zip(changed, made, strict=True)}
+    if changed:
+        write_text_durably(json.dumps(accounts, indent=1, sort_keys=True) + "\n", folder / PARTS)
+    return CuratedTable(table.name, accounts, changed)
+
+
+def _curate_part(part: str, table_name: str, landing: Path, lake: Path) -> dict[str, int]:
+    table = TABLES[table_name]
+    raw = load_part(landing, table, part)
+    rows, quarantine, n_duplicates = curate_rows(table, raw)
+    write_table(quarantine, lake / QUARANTINED / f"{table.name}-{part}.parquet")
+    write_table(rows, table.folder(lake) / f"{part}.parquet")
+    return {
+        "read": len(raw), "accepted": len(rows), "quarantined": len(quarantine), "duplicates": n_duplicates,
+    }  # fmt: skip
+
+
+def read_parts(folder: Path) -> dict[str, dict[str, Any]]:
+    """The account of every part; of none where there is no account or it is damaged: they are made anew."""
+    try:
+        return dict(json.loads((folder / PARTS).read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def stale_tables(landing: Path, lake: Path, names: Sequence[str] = tuple(TABLES)) -> list[str]:
+    """Tables for which something has landed since they were made."""
+
+    def is_stale(table: LakeTable) -> bool:
+        known = read_parts(table.folder(lake))
+        return any(known.get(part, {}).get("digest") != digest for part, digest in landed_parts(landing, table).items())
+
+    return [name for name in names if is_stale(TABLES[name])]

@@ -1,0 +1,1 @@
+"""`request_traces`: curated, checked, whole across days."""

@@ -1,0 +1,199 @@
+"""Rules over all days of `request_traces`, for tables that are curated day by day.
+
+A day is validated on its own, so that a night touches only the day that ended. Two rules need all days: a key
+(`source`, `request_id`) names one request, and the runs of a query are numbered over all days. They are applied where
+days come together (examples, floors, reports), so that a day that lands late changes no other day's table. Only keys
+move between the parts of a table, never the text of a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
+from foretell.assets.lake.traces.draw import is_drawn
+from foretell.predictors.schemas.quarantine import Quarantine
+
+KEY = ["source", "request_id"]
+CELL = ["query_id", "model", "config_hash"]
+LOST = ["part", "row", "first_day"]
+REPLICATES = ["part", "row", "replicate"]
+REASON = "the key came before, on {day} (`source`, `request_id` must name one request over all days)"
+REMEDY = "give sources that number their requests alike different names"
+
+Numbered: TypeAlias = tuple[int, Part]
+"""A part and its position in the table."""
+
+
+@dataclass(frozen=True, eq=False)
+class AcrossDays:
+    """What the rules over all days say of a table.
+
+    Attributes
+    ----------
+    repeated : DataFrame
+        Requests whose key came before: `part`, `row` (positions), `first_day`.
+    replicates : DataFrame
+        `part`, `row`, `replicate` of the runs that are not the first of their cell, of queries that are drawn.
+    share : float
+        Of queries that are drawn (`foretell.assets.lake.traces.draw`).
+    """
+
+    repeated: pd.DataFrame
+    replicates: pd.DataFrame
+    share: float = 1.0
+
+    def once(self, position: int, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of part `position` (as many as it has) whose key did not come before."""
+        return frame.drop(index=frame.index[rows_of_part(self.repeated, position)["row"]])
+
+    def apply(self, position: int, frame: pd.DataFrame) -> pd.DataFrame:
+        """The same rows, of queries that are drawn, with `replicate` counted over all days."""
+        stays = is_drawn(frame["query_id"], self.share)
+        stays[rows_of_part(self.repeated, position)["row"]] = False
+        numbers = np.zeros(len(frame), dtype=np.int64)
+        own = rows_of_part(self.replicates, position)
+        numbers[own["row"]] = own["replicate"]
+        return frame[stays].assign(replicate=pd.array(numbers[stays], dtype="Int64"))
+
+    def of_part(self, position: int) -> AcrossDays:
+        """What concerns one part: all that has to travel with it."""
+        return AcrossDays(rows_of_part(self.repeated, position), rows_of_part(self.replicates, position), self.share)
+
+
+def rules_across_days(traces: Table, engine: Engine | None = None, *, share: float = 1.0) -> AcrossDays:
+    """Find keys that came before on another day, and number the runs of each query on a model and configuration.
+
+    Of several requests with one key the earliest stays. Runs are numbered by time, then key.
+
+    Parameters
+    ----------
+    traces : Table
+        `request_traces`; within a part keys are unique.
+    engine : Engine, optional
+        By default the current one.
+    share : float, optional
+        Of queries to draw and number; keys are those of all rows.
+    """
+    engine = engine or current_engine()
+    repeated = repeated_keys(traces, engine)
+    again = _exact(engine, traces, CELL, _replicates, REPLICATES, without=repeated, share=share)
+    return AcrossDays(repeated, again, share)
+
+
+def repeated_keys(traces: Table, engine: Engine | None = None) -> pd.DataFrame:
+    """`AcrossDays.repeated` alone, which needs no look at queries."""
+    if len(traces.parts) < 2:
+        return _stacked([], LOST)
+    return _exact(engine or current_engine(), traces, KEY, _repeated, LOST)
+
+
+@dataclass(frozen=True, eq=False)
+class _InPlay:
+    """A part with its rows that share a hash with another."""
+
+    item: Numbered
+    rows: NDArray[np.int32]
+
+
+def _exact(
+    engine: Engine,
+    traces: Table,
+    by: list[str],
+    rule: Callable[[pd.DataFrame], pd.DataFrame],
+    columns: list[str],
+    without: pd.DataFrame | None = None,
+    share: float = 1.0,
+) -> pd.DataFrame:
+    """Apply `rule` to the rows that share `by` with another: found by hashes, of which alone all rows take part."""
+    parts = list(enumerate(traces.parts))
+    found = engine.group(partial(_hashes, by=by, share=share), parts, "bundle", _in_play)
+    in_play = _stacked(found, ["part", "row"])
+    some = []
+    for item in parts:
+        rows = rows_of_part(in_play, item[0])["row"].to_numpy()
+        if without is not None:
+            rows = np.setdiff1d(rows, rows_of_part(without, item[0])["row"].to_numpy(), assume_unique=True)
+        if len(rows):
+            some.append(_InPlay(item, rows))
+    if not some:
+        return _stacked([], columns)
+    return _stacked(engine.group(partial(_rows_in_play, by=by), some, "bundle", rule), columns)
+
+
+def repeated_requests(traces: Table, repeated: pd.DataFrame) -> pd.DataFrame:
+    """The requests whose key came before, as rows of `Quarantine`."""
+    told = []
+    for position, rows in repeated.groupby("part"):
+        columns = ["source_file", "source_line", "source", "request_id", "model"]
+        frame = read_part(traces.parts[int(str(position))], columns).iloc[rows["row"].to_numpy()]
+        reasons = [REASON.format(day=day) for day in rows["first_day"]]
+        told.append(frame.assign(reason=reasons, remedy=REMEDY))
+    nothing = pd.DataFrame(columns=list(Quarantine.to_schema().columns))
+    return Quarantine.validate(pd.concat([nothing, *told], ignore_index=True))
+
+
+def whole_traces(traces: Table) -> pd.DataFrame:
+    """All days in this process, under the rules across days."""
+    rules = rules_across_days(traces)
+    kept = [rules.apply(position, read_part(part)) for position, part in enumerate(traces.parts)]
+    return pd.concat([frame for frame in kept if len(frame)] or kept[:1], ignore_index=True)
+
+
+def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
+    position, part = item
+    if share < 1:
+        row = np.flatnonzero(is_drawn(read_part(part, ["query_id"])["query_id"], share)).astype(np.int32)
+        frame = read_part(part, by).iloc[row]
+    else:
+        frame = read_part(part, by)
+        row = np.arange(len(frame), dtype=np.int32)
+    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": _hash(frame)})
+
+
+def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.loc[rows.duplicated("bundle", keep=False), ["part", "row"]]
+
+
+def _rows_in_play(job: _InPlay, by: list[str]) -> pd.DataFrame:
+    position, part = job.item
+    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[job.rows]
+    return frame.assign(part=np.int32(position), row=job.rows, bundle=_hash(frame[by]))
+
+
+def _hash(keys: pd.DataFrame) -> NDArray[np.uint64]:
+    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
+
+
+def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
+    several = keys[keys.duplicated(KEY, keep=False)].sort_values([*KEY, "started_at", "part"], kind="stable")
+    times = pd.to_datetime(several["started_at"], utc=True)
+    first = times.groupby([several[name] for name in KEY]).transform("first").dt.strftime("%Y-%m-%d")
+    return several.assign(first_day=first.fillna("a day that is not known"))[several.duplicated(KEY)][
+        ["part", "row", "first_day"]
+    ]
+
+
+def _replicates(runs: pd.DataFrame) -> pd.DataFrame:
+    order = runs[runs.duplicated(CELL, keep=False)].sort_values([*CELL, "started_at", *KEY], kind="stable")
+    numbered = order.assign(replicate=order.groupby(CELL).cumcount())
+    return numbered.loc[numbered["replicate"] > 0, REPLICATES]
+
+
+def rows_of_part(table: pd.DataFrame, position: int) -> pd.DataFrame:
+    """The rows of a table sorted by `part` that concern one."""
+    first, end = np.searchsorted(table["part"].to_numpy(), [position, position + 1])
+    return table.iloc[first:end]
+
+
+def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    full = [table for table in tables if len(table)]
+    whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int32) for name in columns})
+    return whole.sort_values(["part", "row"], ignore_index=True)

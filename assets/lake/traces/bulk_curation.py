@@ -1,0 +1,61 @@
+"""Curate many days at once, wherever the engine is, with the tables and the account that a run per day leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from foretell.assets.engine import current_engine
+from foretell.assets.lake.landing.deliveries import load_day
+from foretell.assets.lake.traces.checks import TraceCheck, check_traces
+from foretell.assets.lake.traces.curation import Curated, curate
+from foretell.assets.store.io import write_table
+
+TABLES = ("raw_traces", "request_traces", "quarantined_traces")
+
+
+@dataclass(frozen=True)
+class CuratedDay:
+    """What came of one day; its tables lie in the lake."""
+
+    day: str
+    counts: dict[str, int]
+    n_raw: int
+    checks: list[TraceCheck]
+
+    @property
+    def failed(self) -> list[str]:
+        """Checks that stop a run."""
+        return [check.name for check in self.checks if check.is_blocking and not check.passed]
+
+
+def traces_of_raw(raw: pd.DataFrame, price_file: Path | None) -> tuple[Curated, dict[str, int]]:
+    """Validated and priced traces of a day, and their account."""
+    from foretell.predictors.thinking_tokens.prices.cost import price_requests
+
+    curated = curate(raw, price=partial(price_requests, price_file=price_file))
+    counts = {
+        "read": curated.n_read,
+        "accepted": len(curated.traces),
+        "quarantined": len(curated.quarantine),
+        "duplicates": curated.n_duplicates,
+    }
+    return curated, counts
+
+
+def curate_landed_days(days: Sequence[str], landing: Path, lake: Path, price_file: Path | None) -> list[CuratedDay]:
+    """Write the tables of landed days to the lake, each whole or not at all, in any order and on any worker."""
+    work = partial(_curate_day, landing=landing, lake=lake, price_file=price_file)
+    return current_engine().map(work, days)
+
+
+def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) -> CuratedDay:
+    raw = load_day(landing, day)
+    curated, counts = traces_of_raw(raw, price_file)
+    for name, table in zip(TABLES, (raw, curated.traces, curated.quarantine), strict=True):
+        write_table(table, lake / name / f"{day}.parquet")
+    return CuratedDay(day, counts, len(raw), list(check_traces(curated, counts)))

@@ -1,0 +1,279 @@
+"""Raw canonical rows -> `request_traces`: keyed, numbered, censoring marked, priced, with nothing lost.
+
+Whatever is not accepted is in the quarantine with its reason or counted as a duplicate:
+``n_read == len(traces) + len(quarantine) + n_duplicates``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from foretell.assets.lake.traces.censoring import mark_censored
+from foretell.assets.lake.traces.warnings import trace_warnings
+from foretell.assets.readers.core.messages import query_id_of_text
+from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, empty_rejects, raw_frame
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.schemas.quarantine import Quarantine, split_valid
+from foretell.predictors.schemas.traces import RequestTraces
+
+Pricer: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
+"""Rows of `request_traces` -> columns ``cost_usd``, ``price_version``, same index; null where no price is known."""
+
+_NO_MODEL = {"", "unknown", "none", "null", "nan", "n/a", "na", "undefined", "default"}
+_NOT_CONTENT = ["replicate", "source_file", "source_line"]
+_TRACE_COLUMNS = list(RequestTraces.to_schema().columns)
+_REMEDIES = {
+    "reasoning_tokens exceed": "output counts that leave out reasoning must be added up before they are written",
+    "cache reads and writes exceed": "input counts that leave out the cache must be added up before they are written",
+    "without any token": "a failed call is no measurement; leave it out",
+    "output_tokens": "log the usage block with every answer",
+    "model": "log which model answered",
+}
+_REMEDY = "correct the record at its source and ingest it again"
+
+
+@dataclass(frozen=True)
+class Curated:
+    """Accepted rows and an account of all others.
+
+    Attributes
+    ----------
+    traces : DataFrame
+        `request_traces`, ordered by time and key: the same records give the same table in whatever order they came.
+    quarantine : DataFrame
+        Schema `Quarantine`.
+    n_read : int
+        Records that came in: accepted + quarantined + duplicates.
+    n_duplicates : int
+        Records delivered more than once with the same content, beyond the first.
+    warnings : DataFrame
+        What is accepted but should be known; columns ``check``, ``model``, ``n_rows``, ``share``, ``message``.
+    """
+
+    traces: pd.DataFrame
+    quarantine: pd.DataFrame
+    n_read: int
+    n_duplicates: int
+    warnings: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        accounted = len(self.traces) + len(self.quarantine) + self.n_duplicates
+        if self.n_read != accounted:
+            raise AssertionError(f"{self.n_read} records read, {accounted} accounted for")
+
+
+def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = None) -> Curated:
+    """Make `request_traces` of raw rows.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Columns of `foretell.assets.readers.core.records.RAW_SCHEMA`; absent ones are taken as unknown.
+    price : callable
+        Prices the accepted rows; see `Pricer`.
+    rejects : DataFrame, optional
+        Rejects of the readers, which become part of the quarantine.
+
+    Returns
+    -------
+    Curated
+        The counts add up.
+    """
+    rejects = empty_rejects() if rejects is None else rejects
+    frame = _typed(raw)
+    impossible = _impossible(frame)
+    is_bad = impossible != ""
+    bad = _by_key(frame, is_bad)
+    quarantined = [_quarantine(bad, impossible[bad.index]), _from_rejects(rejects)]
+    frame = frame[~is_bad] if is_bad.any() else frame
+
+    repeats, is_conflict = _repeated_keys(frame)
+    reason = "the key came before with other content (`source`, `request_id` must name one request)"
+    remedy = "give sources that number their requests alike different names"
+    conflicts = repeats[is_conflict]
+    quarantined.append(_quarantine(conflicts, pd.Series(reason, index=conflicts.index), remedy))
+    n_duplicates = len(repeats) - len(conflicts)
+    frame = frame.drop(index=repeats.index) if len(repeats) else frame
+
+    frame = _in_time(_derived(frame))
+    traces, bad = split_valid(frame[_TRACE_COLUMNS], RequestTraces)
+    bad = _by_key(bad)
+    quarantined.append(_quarantine(bad, bad["reason"]))
+    frame = frame.loc[traces.index].reset_index(drop=True) if len(bad) else frame
+    traces = traces.reset_index(drop=True)
+    traces["replicate"] = _replicates(traces, frame["replicate_hint"])
+    traces[["cost_usd", "price_version"]] = _priced(traces, price)
+    warnings = _warned(traces, frame)
+    quarantine = Quarantine.validate(pd.concat(quarantined, ignore_index=True))
+    return Curated(traces, quarantine, len(raw) + len(rejects), n_duplicates, warnings)
+
+
+def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Stack raw tables; of none, an empty raw table."""
+    return pd.concat([raw_frame(RAW_SCHEMA.empty_table()), *frames], ignore_index=True)
+
+
+def _typed(raw: pd.DataFrame) -> pd.DataFrame:
+    """All columns of the raw schema with their types, whatever the caller's frame holds."""
+    empty = raw_frame(RAW_SCHEMA.empty_table())
+    columns = {}
+    for name, dtype in empty.dtypes.items():
+        values = raw[name] if name in raw else pd.Series(None, index=raw.index, dtype="object")
+        if values.dtype == dtype:
+            columns[name] = values
+            continue
+        if values.dtype == object:
+            values = values.where(values.notna(), None)  # pd.NA is no float
+        try:
+            columns[name] = values.astype(dtype)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"column `{name}` of the raw rows is not {dtype}: {error}") from None
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def _impossible(frame: pd.DataFrame) -> pd.Series:
+    """Why a row can not be a measurement, "" where it can."""
+    reasons = pd.Series("", index=frame.index, dtype="str")
+
+    def add(mask: pd.Series, reason: str) -> None:
+        mask = mask.fillna(False).astype(bool)
+        if mask.any():
+            reasons[mask] = reasons[mask].where(reasons[mask] == "", reasons[mask] + "; ") + reason
+
+    add(frame["model"].isna() | frame["model"].str.strip().str.lower().isin(_NO_MODEL), "the model is unknown")
+    add(frame["request_id"].isna(), "the request has no id")
+    add(frame["output_tokens"].isna(), "output_tokens are unknown")
+    for column in TOKEN_COLUMNS:
+        add(frame[column] < 0, f"{column} are negative")
+    add(frame["is_cached_answer"], "answered from a response cache: the model was not run")
+    return reasons
+
+
+def _by_key(frame: pd.DataFrame, mask: pd.Series | None = None) -> pd.DataFrame:
+    """Rows in an order that does not depend on how they came."""
+    rows = frame if mask is None else frame[mask]
+    return rows.sort_values(["source", "request_id", "source_file", "source_line"], kind="stable")
+
+
+def _repeated_keys(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Rows whose key came before, by file and line, and which of them differ in content from the first."""
+    key = ["source", "request_id"]
+    in_play = _by_key(frame, frame.duplicated(key, keep=False))
+    is_repeat = in_play.duplicated(key)
+    digest = pd.util.hash_pandas_object(in_play.drop(columns=_NOT_CONTENT), index=False)
+    first = digest.groupby([in_play[name] for name in key]).transform("first")
+    return in_play[is_repeat], (digest != first)[is_repeat]
+
+
+def _in_time(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by time and key, which is unique."""
+    keys = ["started_at", "source", "request_id"]
+    table = pa.table({name: pa.array(frame[name]) for name in keys})
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in keys]).to_numpy()
+    in_order = frame if (order[1:] > order[:-1]).all() else frame.take(order)
+    return in_order.reset_index(drop=True)
+
+
+def _derived(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what follows from the raw columns: ids, configuration, censoring."""
+    frame = frame.assign(model=frame["model"].str.strip(), replicate_hint=frame["replicate"])
+    frame["query_id_was_null"] = frame["query_id"].isna()
+    frame["cost_usd"], frame["price_version"] = np.nan, pd.Series(pd.NA, index=frame.index, dtype="str")
+    frame["replicate"] = pd.Series(0, index=frame.index, dtype="Int64")
+    frame["query_id"] = _query_ids(frame)
+    frame["config_hash"] = _config_hashes(frame)
+    # Limits, seeds and probabilities that cannot be are unknown: they never cost a row.
+    frame["max_tokens"] = frame["max_tokens"].mask((frame["max_tokens"] <= 0).fillna(False))
+    for column in ("temperature", "top_p", "latency_s", "time_to_first_token_s", "cost_reported_usd"):
+        frame[column] = frame[column].mask((frame[column] < 0) | np.isinf(frame[column]))
+    frame["top_p"] = frame["top_p"].mask(frame["top_p"] > 1)
+    frame["repeat_prob"] = frame["repeat_prob"].mask((frame["repeat_prob"] <= 0) | (frame["repeat_prob"] > 1))
+    limits = frame[["model", "config_hash", "output_tokens", "max_tokens", "finish_reason"]]
+    frame["is_censored"], frame["max_tokens"] = mark_censored(limits)
+    return frame
+
+
+def _query_ids(frame: pd.DataFrame) -> pd.Series:
+    ids = frame["query_id"]
+    is_id = ids.str.fullmatch(r"[0-9a-f]{64}").fillna(False).astype(bool)
+    if is_id.all():
+        return ids
+    ids = ids.where(is_id)
+    texts = frame.loc[~is_id, "prompt_text"].dropna()
+    if len(texts):
+        distinct = {text: query_id_of_text(text) for text in texts.unique()}
+        ids[texts.index] = texts.map(distinct)
+    # Without text the item of a benchmark is the query; without that nobody can tell two queries alike.
+    rest = frame[ids.isna()]
+    if len(rest):
+        item = "item:" + rest["benchmark"].fillna("") + "/" + rest["item_id"]
+        alone = "request:" + rest["source"] + "/" + rest["request_id"]
+        ids[rest.index] = item.fillna(alone).map(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    return ids
+
+
+def _config_hashes(frame: pd.DataFrame) -> pd.Series:
+    """Sixteen hex digits of what was asked of the model besides the query; the seed is left out on purpose."""
+    settings = frame[["temperature", "top_p", "max_tokens", "reasoning_effort", "settings"]]
+    codes = settings.groupby(list(settings), dropna=False, sort=False).ngroup()
+    distinct = settings.assign(code=codes).drop_duplicates("code").set_index("code")
+    texts = ["|".join("" if pd.isna(value) else str(value) for value in row) for row in distinct.to_numpy(dtype=object)]
+    hashes = pd.Series([hashlib.sha256(t.encode()).hexdigest()[:16] for t in texts], index=distinct.index, dtype="str")
+    return codes.map(hashes).astype("str")
+
+
+def _replicates(traces: pd.DataFrame, hint: pd.Series) -> pd.Series:
+    """Number the runs of one query x model x configuration: in the order the source tells, else by time and key.
+
+    `traces` are in the order of time and key.
+    """
+    group = traces[["query_id", "model", "config_hash"]]
+    if hint.notna().any():
+        group = group.loc[hint.sort_values(kind="stable").index]
+    return group.groupby(list(group), sort=False).cumcount().astype("Int64").sort_index()
+
+
+def _warned(traces: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """`trace_warnings` on the columns that it reads, long texts as numbers: it filters and counts them by model."""
+    columns = ["model", "started_at", "is_censored", "cost_usd", "cost_reported_usd", "input_tokens", "output_tokens",
+               "reasoning_tokens"]  # fmt: skip
+    narrow = traces[columns].assign(**{name: _numbered(traces[name]) for name in ("query_id", "prompt_text")})
+    return trace_warnings(narrow, frame)
+
+
+def _numbered(texts: pd.Series) -> pd.Series:
+    codes = pd.factorize(texts)[0]
+    return pd.Series(codes, index=texts.index, dtype="Int64").mask(codes < 0)
+
+
+def _priced(frame: pd.DataFrame, price: Pricer) -> pd.DataFrame:
+    costs = price(frame)
+    if not costs.index.equals(frame.index) or not {"cost_usd", "price_version"} <= set(costs.columns):
+        raise InvalidInputError(
+            "`price` must return the columns cost_usd and price_version on the index of its argument"
+        )
+    return costs[["cost_usd", "price_version"]].astype({"cost_usd": "float64", "price_version": "str"})
+
+
+def _quarantine(rows: pd.DataFrame, reasons: pd.Series, remedy: str | None = None) -> pd.DataFrame:
+    reasons = reasons.astype("str")
+    remedies = reasons.map(_remedy) if remedy is None else pd.Series(remedy, index=reasons.index)
+    columns = ["source_file", "source_line", "source", "request_id", "model"]
+    return pd.DataFrame({"reason": reasons, "remedy": remedies, **{name: rows[name] for name in columns}})
+
+
+def _from_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
+    told = rejects[["reason", "remedy", "source_file", "source_line"]]
+    return told.assign(source=None, request_id=None, model=None)
+
+
+def _remedy(reason: str) -> str:
+    return next((remedy for words, remedy in _REMEDIES.items() if words in reason), _REMEDY)

@@ -1,0 +1,386 @@
+"""The Dagster assets that every family has, made from its `Family`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from foretell.assets.judging.family import Family
+from foretell.assets.judging.floors import floor_table
+from foretell.assets.judging.pipeline import (
+    FittedFamily,
+    fit_family,
+    main_segments,
+    prune_fits,
+    stored_fit,
+)
+from foretell.assets.judging.splits import evaluate_family
+from foretell.assets.nightly.drift import (
+    HISTORY,
+    LARGE_PSI,
+    PSI_P_VALUE,
+    RESETTING,
+    drift_start,
+    night_row,
+    training_rows,
+    with_night,
+)
+from foretell.assets.nightly.own_rows import choose_rows, chosen_rows
+from foretell.assets.nightly.promotion import Judged, begin_with_shipped, judge
+from foretell.assets.nightly.record import family_lock
+from foretell.assets.nightly.reference import register_reference
+from foretell.assets.nightly.shown import drawn, headline_of, links, numbers_of
+from foretell.assets.nightly.window import choose_window, within_window
+from foretell.assets.registry.resource import Tracking
+from foretell.assets.registry.tracking import Fit
+from foretell.assets.resources import Workspace
+from foretell.assets.store.digests import dvc_md5, lists_as_text
+from foretell.assets.store.io import read_table
+
+EXAMPLE_ROWS = 5
+KEEP_FITS = 5
+DRAWN_NIGHTS = 120
+OWNERS = ["team:forecasts"]
+RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For what talks to a store that may be away for a moment; a fault of the data does not pass with time."""
+
+
+FRESH = {"nightly": timedelta(hours=36), "weekly": timedelta(days=8)}
+"""How old the registered model of a family may become, by its cadence."""
+DRIFT_CHECKS = {
+    "forecast_holds": "The champion's excess error is what it was: no refit is asked for.",
+    "noise_holds": "The noise floor is what it was: intervals need no new calibration.",
+    "inputs_hold": "Requests look like those before: no column moved far beyond what sampling explains.",
+}
+
+
+ROWS_DIGEST = "rows_digest"
+"""Metadata of the examples: what had landed in the tables that they are made of."""
+
+
+def build_examples_asset(family: Family) -> dg.AssetsDefinition:
+    """The examples of a family that learns from a public set and from the rows of the lake."""
+
+    @dg.asset(
+        name=f"{family.name}_examples",
+        deps=list(family.tables),
+        group_name=family.name,
+        owners=OWNERS,
+        kinds={"parquet"},
+        description=f"One row per outcome of {family.dataset} and of the lake: inputs, outcome, query, time, split.",
+    )
+    def examples(workspace: Workspace) -> dg.MaterializeResult:
+        from foretell.assets.lake.landing.table_rows import tables_digest
+
+        rows = family.champion_examples(workspace.sources)
+        counts = {f"{split}_rows": int(n) for split, n in rows["split"].value_counts().items()}
+        counts |= {"queries": int(rows["query_id"].nunique()), "cells": int(rows["cell_id"].nunique())}
+        by_source = rows["source"].value_counts()
+        return dg.MaterializeResult(
+            value=rows,
+            metadata={
+                **counts,
+                "own_rows": int(rows["is_own"].sum()) if "is_own" in rows else 0,
+                "sources": dg.MetadataValue.md("\n".join(f"- {source}: {n}" for source, n in by_source.items())),
+                ROWS_DIGEST: tables_digest(workspace.landing_path, family.tables),
+            },
+        )
+
+    return examples
+
+
+def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
+    """Noise floor, model, evaluation, registered version and drift of one family.
+
+    They read the asset ``<family>_examples``, see `foretell.predictors.schemas.examples`.
+    """
+    name = family.name
+    freshness = dg.FreshnessPolicy.time_window(fail_window=FRESH[family.cadence])
+    examples_in = {"examples": dg.AssetIn(f"{name}_examples")}
+
+    @dg.asset(
+        name=f"{name}_noise_floor",
+        ins=examples_in,
+        group_name=name,
+        owners=OWNERS,
+        kinds={"parquet"},
+        description="One row per segment and metric: the error that repeated runs make unavoidable.",
+    )
+    def noise_floor(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
+
+        from foretell.predictors.plots.evaluations import plot_floor_by_segment
+
+        floors = floor_table(family, examples, dataset=family.dataset)
+        file = workspace.reports_path / f"{name}_noise_floor.png"
+        plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], file)
+        whole = floors[floors["segment"] == "all"].set_index("metric")
+        numbers = {f"{m}_floor": float(whole.loc[m, "noise_floor"]) for m in whole.index}
+        return dg.MaterializeResult(value=floors, metadata={**numbers_of(numbers), "plot": plot})
+
+    @dg.asset(
+        name=f"{name}_model",
+        ins=examples_in,
+        group_name=name,
+        owners=OWNERS,
+        kinds={"lightgbm"},
+        description="One row: the fit of these data, parameters and code, and where it lies.",
+    )
+    def model(examples: pd.DataFrame, workspace: Workspace, tracking: Tracking) -> dg.MaterializeResult:
+        started = time.perf_counter()
+        policy = tracking.policy(name)
+        rows = training_rows(examples, _history(family, workspace), policy)
+        window = choose_window(family, rows, policy)
+        rows = within_window(rows, window.days)
+        choice = choose_rows(family, rows, policy)
+        rows = chosen_rows(rows, choice.rows)
+        fitted = _fit(family, rows, workspace)
+        row: dict[str, Any] = {
+            "digest": fitted.digest,
+            "data_digest": fitted.data_digest,
+            "predictor": type(fitted.predictor).__name__,
+            "n_samples": fitted.predictor.n_samples_,
+            "window_days": window.days,
+            "learns_from": choice.rows,
+        }
+        why = {"window_days": window.reason, "learns_from": choice.reason}
+        seconds = dg.MetadataValue.float(time.perf_counter() - started)
+        return dg.MaterializeResult(
+            value=pd.DataFrame([row]).astype({"window_days": "Int64"}),
+            metadata={**row, "rows": len(rows), "seconds": seconds, **why},
+            data_version=dg.DataVersion(fitted.digest),
+        )
+
+    @dg.asset(
+        name=f"{name}_evaluation",
+        ins={**examples_in, "fit": dg.AssetIn(f"{name}_model")},
+        group_name=name,
+        owners=OWNERS,
+        kinds={"parquet"},
+        description="One row per predictor, split, segment and metric: error, noise floor, excess, skill.",
+    )
+    def evaluation(
+        examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
+    ) -> dg.MaterializeResult:
+
+        from foretell.predictors.plots.evaluations import plot_error_by_segment
+
+        examples = _window(family, examples, fit, workspace, tracking)
+        fitted = _fit(family, examples, workspace, digest=str(fit["digest"].iloc[0]))
+        # What lies in the vault is never looked at by night.
+        table = evaluate_family(family, fitted, examples, dataset=family.dataset, leave_out_vault=True)
+        file = workspace.reports_path / f"{name}_evaluation.png"
+        plot = drawn(plot_error_by_segment, table[main_segments(table)], file)
+        headline = headline_of(table, family.held_out)
+        return dg.MaterializeResult(value=table, metadata={**headline, "plot": plot})
+
+    @dg.asset(
+        name=f"{name}_registered_model",
+        ins={**examples_in, "fit": dg.AssetIn(f"{name}_model"), "evaluation": dg.AssetIn(f"{name}_evaluation")},
+        group_name=name,
+        owners=OWNERS,
+        kinds={"mlflow"},
+        retry_policy=RETRY,
+        freshness_policy=freshness,
+        description="One row: the registered version of the newest fit, and whether it is champion.",
+    )
+    def registered_model(
+        context: dg.AssetExecutionContext,
+        examples: pd.DataFrame,
+        fit: pd.DataFrame,
+        evaluation: pd.DataFrame,
+        workspace: Workspace,
+        tracking: Tracking,
+    ) -> dg.MaterializeResult:
+        drifted_on = drift_start(examples, _history(family, workspace))
+        examples = _window(family, examples, fit, workspace, tracking)
+        back = {"dagster.run_id": context.run_id, "dagster.asset": context.asset_key.to_user_string()}
+        fitted = _fit(family, examples, workspace, digest=str(fit["digest"].iloc[0]))
+        judged = (fitted, examples, evaluation)
+        row = register_fit(family, *judged, workspace, tracking, drifted_on=drifted_on, dagster=back)
+        values = {key: value for key, value in row.items() if value is not None}
+        return dg.MaterializeResult(value=pd.DataFrame([row]), metadata={**values, **links(tracking, row)})
+
+    @dg.asset(
+        name=f"{name}_drift",
+        ins={**examples_in, "registered": dg.AssetIn(f"{name}_registered_model")},
+        group_name=name,
+        owners=OWNERS,
+        kinds={"parquet"},
+        dagster_type=dg.Any,  # with checks, the annotation alone is taken for "returns nothing"
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=f"{name}_drift", description=text) for check, text in DRIFT_CHECKS.items()
+        ],
+        description="One row per night: the champion's excess error, the noise floor and how far the inputs moved.",
+    )
+    def drift(
+        examples: pd.DataFrame, registered: pd.DataFrame, workspace: Workspace, tracking: Tracking
+    ) -> dg.MaterializeResult:
+        policy = tracking.policy(name)
+        history = _history(family, workspace)
+        number = registered["champion"].iloc[0]
+        if pd.notna(number):
+            registry = tracking.registry()
+            version = registry.version(name, str(int(number)))
+            champion = registry.load(version)
+            # A baseline that is champion was fitted beside tonight's version: its digest begins with the other's.
+            fresh = str(version.tags.get("fit_digest", "")).startswith(str(registered["fit_digest"].iloc[0]))
+            row = night_row(
+                family,
+                champion,
+                str(int(number)),
+                examples,
+                history,
+                learnt_tonight=fresh,
+                base_nights=policy.drift_base_nights,
+            )
+            if row is not None:
+                history = with_night(history, row, policy)
+        return dg.MaterializeResult(
+            value=history, metadata=_drift_metadata(history), check_results=_drift_checks(family, history, workspace)
+        )
+
+    common = [noise_floor, model, evaluation, registered_model, drift]
+    return [build_examples_asset(family), *common] if family.adds_own else common
+
+
+def register_fit(
+    family: Family,
+    fitted: FittedFamily,
+    examples: pd.DataFrame,
+    evaluation: pd.DataFrame,
+    workspace: Workspace,
+    tracking: Tracking,
+    *,
+    drifted_on: pd.Timestamp | None = None,
+    dagster: Mapping[str, str] | None = None,
+) -> dict[str, str | int | None]:
+    """Register the newest fit, decide on it once, and say which versions are champion and shadow.
+
+    A shadow that was frozen before `drifted_on` is dropped. `dagster` are tags that lead from the MLflow run
+    back to the Dagster run.
+    """
+    from foretell.assets.registry.model_card import model_card
+
+    registry = tracking.registry()
+    policy = tracking.policy(family.name)
+    learn = examples[examples["split"] != "test"]
+    plots = {p.stem: p for p in workspace.reports_path.glob(f"{family.name}_[!d]*.png")}
+    fit = Fit(
+        family=family.name,
+        digest=fitted.digest,
+        data_digest=fitted.data_digest,
+        predictor=fitted.predictor,
+        evaluation=evaluation,
+        training=learn,
+        input_example=_input_example(family, learn),
+        model_card=model_card(family, fitted, examples, evaluation),
+        tags={
+            "dataset": family.dataset,
+            "dvc_md5": dvc_md5(examples),
+            "reference_baseline": family.reference,
+            **dict(dagster or {}),
+        },
+        plots=plots,
+    )
+    register_baseline = partial(register_reference, registry, family, fitted, examples, fit)
+    with family_lock(workspace.locks_path, family.name):
+        begin_with_shipped(registry, family.name, workspace.sources.public)
+        version = registry.register(fit)
+        judged = Judged(family, fitted, version, examples, evaluation, register_baseline, policy, drifted_on)
+        record = judge(registry, judged)
+        registry.prune(family.name, keep=policy.keep_versions, always=record.former)
+        prune_fits(workspace.models_path / family.name, keep=KEEP_FITS)
+    experiment = registry.client().get_run(str(version.run_id)).info.experiment_id
+    return {
+        "version": int(version.version),
+        "champion": None if record.champion is None else int(record.champion),
+        "shadow": None if record.shadow is None else int(record.shadow),
+        "action": record.action,
+        "decision": record.reason,
+        "fit_digest": fitted.digest,
+        "run_id": str(version.run_id),
+        "uri": f"models:/{family.name}@champion",
+        "experiment_id": experiment,
+    }
+
+
+def _fit(family: Family, examples: pd.DataFrame, workspace: Workspace, *, digest: str | None = None) -> FittedFamily:
+    """Fit, or read the fit that is there; two runs at once do the work once.
+
+    Where tonight's `digest` is known, the rows are hashed only if its fit is gone.
+    """
+    with family_lock(workspace.locks_path, family.name):
+        stored = None if digest is None else stored_fit(workspace.models_path / family.name / digest)
+        return fit_family(family, examples, store=workspace.models_path) if stored is None else stored
+
+
+def _window(
+    family: Family, examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
+) -> pd.DataFrame:
+    """The rows of the newest fit, which chose its window."""
+    rows = training_rows(examples, _history(family, workspace), tracking.policy(family.name))
+    days = fit["window_days"].iloc[0] if "window_days" in fit else None
+    choice = str(fit["learns_from"].iloc[0]) if "learns_from" in fit else "all"
+    return chosen_rows(within_window(rows, None if pd.isna(days) else int(days)), choice)
+
+
+def _history(family: Family, workspace: Workspace) -> pd.DataFrame:
+    try:
+        return read_table(Path(workspace.home) / "lake", f"{family.name}_drift")
+    except FileNotFoundError:
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
+
+
+def _drift_metadata(history: pd.DataFrame) -> dict[str, Any]:
+    if history.empty:
+        return {"verdict": "no night yet"}
+    last = history.iloc[-1]
+    numbers = {name: float(last[name]) for name in ("excess", "floor", "psi")}
+    facts = {"verdict": str(last["verdict"]), "night": str(last["night"]), "champion": str(last["champion"])}
+    return {**facts, **numbers_of(numbers), "training_since": str(last["since"]) or "the whole window"}
+
+
+def _drift_checks(family: Family, history: pd.DataFrame, workspace: Workspace) -> list[dg.AssetCheckResult]:
+    """Three warnings, each with the nights drawn."""
+    from foretell.predictors.plots.evaluations import plot_drift
+
+    last = None if history.empty else history.iloc[-1]
+    verdict = "ok" if last is None else str(last["verdict"])
+    shifted = last is not None and last["psi"] > LARGE_PSI and last["psi_p_value"] < PSI_P_VALUE
+    passed = {
+        "forecast_holds": verdict not in RESETTING,
+        "noise_holds": verdict not in ("noise moved", "ambiguous"),
+        "inputs_hold": not shifted,
+    }
+    columns = {"forecast_holds": "excess", "noise_holds": "floor", "inputs_hold": "psi"}
+    results = []
+    for name, column in columns.items():
+        metadata: dict[str, Any] = {"nights": len(history), "verdict": verdict}
+        if last is not None:
+            metadata["column"] = str(last["psi_column"])
+            file = workspace.reports_path / f"{family.name}_drift_{column}.png"
+            metadata["plot"] = drawn(partial(plot_drift, column=column), history.tail(DRAWN_NIGHTS), file)
+        results.append(
+            dg.AssetCheckResult(
+                check_name=name,
+                asset_key=f"{family.name}_drift",
+                passed=bool(passed[name]),
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata=metadata,
+            )
+        )
+    return results
+
+
+def _input_example(family: Family, learn: pd.DataFrame) -> pd.DataFrame:
+    inputs = family.inputs(learn)
+    example = inputs[~lists_as_text(inputs).duplicated()].head(EXAMPLE_ROWS).reset_index(drop=True)
+    if "prompt_text" in example:
+        # Prompts can be private; an example of the columns needs none of them.
+        example["prompt_text"] = "Why do leaves turn red in autumn?"
+    return example.drop(columns="query_id", errors="ignore")

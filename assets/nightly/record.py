@@ -1,0 +1,231 @@
+"""What the registry remembers of promotion: one tag, written so that a kill leaves the old state or the new one.
+
+A decision is several writes (`foretell.assets.nightly.promotion` says which state it leads to):
+
+1. the reason goes to the version, the e-value to the metric series of the shadow's run;
+2. one tag of the registered model takes the whole new state, marked as *pending*: from here on it holds;
+3. the aliases follow, `champion` last; then the mark is taken off.
+
+A run that dies before 2 is simply repeated (same data, same state, same decision); one that dies after it is
+rolled forward by the next, with the old champion serving until then. What people do by hand takes the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from socket import gethostname
+from typing import TYPE_CHECKING, Any
+
+from foretell.assets.registry.tracking import CHAMPION, SHADOW, Registry
+from foretell.predictors.errors import DatasetError, InvalidInputError
+
+if TYPE_CHECKING:
+    from foretell.predictors.metrics import PromotionState
+
+RECORD_TAG = "foretell.promotion"
+DECISION_TAG = "decision"
+AUDIT = "audit."
+MAX_FORMER = 20
+LOCK_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the registry remembers of a family between nights.
+
+    Attributes
+    ----------
+    state : dict
+        `PromotionState.to_dict()`.
+    champion : str or None
+        Version that consumers load.
+    former : tuple of str
+        Champions before it, oldest first.
+    action : str
+        What the last decision did.
+    reason : str
+        Why, in a paragraph.
+    pending : bool
+        Whether the aliases may still have to follow.
+    frozen : int or None
+        Night on which the shadow was frozen.
+    """
+
+    state: dict[str, Any]
+    champion: str | None = None
+    former: tuple[str, ...] = ()
+    action: str = "wait"
+    reason: str = ""
+    pending: bool = False
+    frozen: int | None = None
+
+    @property
+    def promotion_state(self) -> PromotionState:
+        from foretell.predictors.metrics import PromotionState
+
+        return PromotionState.from_dict(self.state)
+
+    @property
+    def shadow(self) -> str | None:
+        """Version that is being judged, if any."""
+        return self.state.get("shadow")
+
+
+@contextmanager
+def family_lock(folder: Path, family: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    """Hold a family on this machine: two retrains of it never overlap.
+
+    The kernel releases the lock when its holder dies, however it dies, so a killed run never blocks the next.
+
+    Raises
+    ------
+    DatasetError
+        If another process holds it for longer than `wait_s`.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{family}.lock", timeout=wait_s):
+            yield
+    except Timeout as error:
+        raise DatasetError(f"another process has held {family} for {wait_s:.0f} s: wait for it or end it") from error
+
+
+def read_record(registry: Registry, family: str) -> Record | None:
+    """What the registry remembers; None before the first decision.
+
+    Raises
+    ------
+    DatasetError
+        If somebody else has written into it.
+    """
+    text = registry.tags(family).get(RECORD_TAG)
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+        record = Record(**{**content, "former": tuple(map(str, content["former"]))})
+        assert record.promotion_state is not None  # raises where the state cannot be read
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DatasetError(
+            f"the tag {RECORD_TAG} of registered model {family} cannot be read ({error}); delete it, and judging "
+            "starts anew against the champion"
+        ) from error
+    return record
+
+
+def settle(registry: Registry, family: str) -> Record | None:
+    """Finish what a killed run had decided; take over what somebody did by hand."""
+    record = read_record(registry, family)
+    if record is not None and record.pending:
+        record = _follow(registry, family, record)
+    serving = registry.aliases(family).get(CHAMPION)
+    if serving == (None if record is None else record.champion):
+        return record
+    reason = f"The alias `{CHAMPION}` was moved to version {serving} from outside; judging starts anew against it."
+    state = without_shadow(None if record is None else record.promotion_state)
+    former = () if record is None else with_former(record, record.champion)
+    return commit(registry, family, Record(state, serving, former, "adopt", reason))
+
+
+def force_champion(registry: Registry, family: str, number: str, why: str) -> Record:
+    """Make a version champion whatever the rule says, with an audit line.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such version or it cannot be loaded.
+    """
+    registry.load(registry.version(family, number))
+    record = settle(registry, family)
+    if record is not None and record.champion == number:
+        raise InvalidInputError(f"version {number} of {family} is the champion already")
+    return _by_hand(registry, family, record, number, "force", why)
+
+
+def rollback(registry: Registry, family: str, why: str) -> Record:
+    """Bring the champion before this one back, with an audit line.
+
+    Raises
+    ------
+    DatasetError
+        If there was none, or it cannot be loaded.
+    """
+    record = settle(registry, family)
+    if record is None or not record.former:
+        raise DatasetError(f"{family} had no champion before this one: nothing to roll back to")
+    number = record.former[-1]
+    registry.load(registry.version(family, number))
+    return _by_hand(registry, family, record, number, "rollback", why)
+
+
+def audit(registry: Registry, family: str, line: str) -> None:
+    """Append a line to the family's audit tags: who, when, what. Numbered, because clocks jump."""
+    who = f"{_user()}@{gethostname()}"
+    key = f"{AUDIT}{1 + sum(tag.startswith(AUDIT) for tag in registry.tags(family)):05d}"
+    registry.set_tag(family, key, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {who}: {line}")
+
+
+def audit_lines(registry: Registry, family: str) -> list[str]:
+    """Every audit line of a family, oldest first."""
+    return [text for key, text in sorted(registry.tags(family).items()) if key.startswith(AUDIT)]
+
+
+def commit(registry: Registry, family: str, record: Record, told: Mapping[str, str] | None = None) -> Record:
+    """Make a new state hold; `told` is the reason of every version that it is about."""
+    for number, reason in (told or {}).items():
+        registry.tag_version(family, number, DECISION_TAG, reason)
+    return _follow(registry, family, _write(registry, family, replace(record, pending=True)))
+
+
+def _follow(registry: Registry, family: str, record: Record) -> Record:
+    """Point the aliases where the record says; the champion's moves last."""
+    aliases = registry.aliases(family)
+    for alias, wanted in ((SHADOW, record.shadow), (CHAMPION, record.champion)):
+        if aliases.get(alias) != wanted:
+            registry.point(family, alias, wanted)
+    registry.set_tag(family, DECISION_TAG, record.reason)
+    return _write(registry, family, replace(record, pending=False))
+
+
+def _write(registry: Registry, family: str, record: Record) -> Record:
+    registry.set_tag(family, RECORD_TAG, json.dumps(asdict(record), sort_keys=True))
+    return record
+
+
+def _by_hand(registry: Registry, family: str, record: Record | None, number: str, action: str, why: str) -> Record:
+    before = None if record is None else record.champion
+    reason = f"By hand ({action}): version {number} is champion in place of version {before}: {why}"
+    former = () if record is None else with_former(record, before)
+    if action == "rollback":
+        former = former[:-2]  # neither the one that is back nor the one that was wrong
+    audit(registry, family, f"{action}: {before} -> {number}: {why}")
+    state = without_shadow(None if record is None else record.promotion_state)
+    return commit(registry, family, Record(state, number, former, action, reason), {number: reason})
+
+
+def without_shadow(state: PromotionState | None) -> dict[str, Any]:
+    """A state whose shadow, if it has one, was let go."""
+    from foretell.predictors.metrics import PromotionState
+
+    free = replace(state or PromotionState(), shadow=None, shadow_nights=0, n_units=0, total=0.0, total_squares=0.0)
+    return free.to_dict()
+
+
+def with_former(record: Record, number: str | None) -> tuple[str, ...]:
+    """The former champions with one more, the newest last."""
+    return record.former if number is None else (*record.former, number)[-MAX_FORMER:]
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container without a name for its user
+        return "unknown"

@@ -1,0 +1,154 @@
+"""Pages of HTML that need nothing but themselves: one set of templates, one stylesheet; nothing is fetched.
+
+`templates/` holds the Jinja2 templates, all of which begin from ``base.html``, and ``style.css``, which goes into every
+page: light and dark, for wide screens, phones and paper. Texts are escaped by the templates.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jinja2 import Environment
+    from matplotlib.figure import Figure, SubFigure
+
+MAX_COLUMNS = 8
+MAX_ROWS = 500
+"""Rows of a table on a page; a file holds them all."""
+COLOURS = {"#1f4e79": "mark", "#e0a030": "floor", "#8c8c8c": "grey", "#666666": "muted", "#b03030": "alarm",
+           "#000000": "ink", "#dddddd": "rule", "#7f7f7f": "a", "#c0504d": "b", "#4f81bd": "c", "#9bbb59": "d",
+           "#ffffff": "paper"}  # fmt: skip
+"""Colours that figures are drawn in, and the names that the stylesheet has for them in light and in dark."""
+_NUMBER = re.compile(r"^[\s$<>~+-]*[\d.,]+(e[+-]?\d+)?\s*(%|k|M|x)?(\s*\[.*\])?$|^(-|inf|nan|\[.*\])?$")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page below its head.
+
+    Attributes
+    ----------
+    title : str
+    lines : sequence of str
+        Sentences, as a list.
+    table : DataFrame, optional
+        Of text, shown as it is; more than `MAX_COLUMNS` columns are folded, and beyond `MAX_ROWS` rows it says so.
+    figure : Figure, optional
+    best : int, optional
+        Row of the table that is marked.
+    n_keys : int
+        Columns that tell the rows apart.
+    is_folded : bool
+        Whether it opens on demand.
+    """
+
+    title: str
+    lines: Sequence[str] = ()
+    table: pd.DataFrame | None = None
+    figure: Figure | SubFigure | None = None
+    best: int | None = None
+    n_keys: int = 1
+    is_folded: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """What every page begins with: what must be known first, the answer in sentences, and what was asked."""
+
+    title: str
+    asked: str = ""
+    caveats: Sequence[str] = ()
+    answer: Sequence[str] = ()
+
+
+def page(head: Head, sections: Sequence[Section], method: Sequence[str] = ()) -> str:
+    """A whole page: the head, the sections, and how it was come by."""
+    parts = [{**vars(part), "picture": None if part.figure is None else svg(part.figure), "tables": _tables(part)}
+             for part in sections]  # fmt: skip
+    return render("result.html", **vars(head), sections=parts, method=method)
+
+
+def result_page(
+    title: str, answer: Sequence[str], figure: Figure, tables: Mapping[str, pd.DataFrame], method: Sequence[str]
+) -> str:
+    """A page of sentences, a figure, tables of text by their headings, and remarks."""
+    sections = [Section(name, table=table) for name, table in tables.items()]
+    return page(Head(title, answer=answer), [Section("Drawn", figure=figure), *sections], method)
+
+
+def render(template: str, **context: Any) -> str:
+    """The page that a template makes of `context`; a name that it lacks is an error."""
+    return _environment().get_template(template).render(**context)
+
+
+def svg(figure: Figure | SubFigure) -> str:
+    """A figure as a drawing that lies in the page, its letters and colours those of the page."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    assert isinstance(figure, Figure), "a part of a figure cannot be drawn alone"
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "foretell"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    drawn = buffer.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
+    for colour, name in COLOURS.items():
+        drawn = drawn.replace(colour, f"var(--{name})")
+    opening, rest = drawn.split(">", 1)
+    box = re.search(r'viewBox="[^"]*"', opening)
+    # Paths without a fill are black, and so are letters without a colour: both take that of the page.
+    return (
+        f'<svg {box[0] if box else ""} role="img" fill="var(--ink)" xmlns:xlink="http://www.w3.org/1999/xlink">{rest}'
+    )
+
+
+def _tables(part: Section) -> list[dict[str, Any]]:
+    """The table in pieces of at most `MAX_COLUMNS` columns, each with the keys; those after the first are folded."""
+    if part.table is None or part.table.empty:
+        return []
+    names, keys = list(part.table.columns), list(part.table.columns[: min(part.n_keys, 3)])
+    pieces, rest = [names[:MAX_COLUMNS]], names[MAX_COLUMNS:]
+    room = max(MAX_COLUMNS - len(keys), 1)
+    pieces += [[*keys, *rest[start : start + room]] for start in range(0, len(rest), room)]
+    shown = part.table.head(MAX_ROWS)
+    words = {name: not all(_NUMBER.match(str(value)) for value in shown[name]) for name in names}
+    return [
+        {
+            "columns": [{"name": str(name).replace("_", " "), "is_text": words[name]} for name in piece],
+            "rows": shown[piece].astype(str).to_numpy().tolist(),
+            "best": part.best,
+            "n_more": len(part.table) - len(shown),
+            "folded": ", ".join(str(name).replace("_", " ") for name in piece[len(keys) :]) if place else "",
+        }
+        for place, piece in enumerate(pieces)
+    ]
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of values as a page shows it: four significant digits, dollars as dollars."""
+    import pandas as pd
+
+    from foretell.assets.store.markdown import cell
+    from foretell.assets.store.money import money
+
+    def text(name: str, value: object) -> str:
+        return money(value) if name.split("_per_")[0].endswith("usd") and isinstance(value, float) else cell(value)
+
+    return pd.DataFrame({name: [text(str(name), value) for value in table[name]] for name in table.columns})
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = str(files("foretell.assets.pages") / "templates")
+    loader = FileSystemLoader(folder)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -1,0 +1,143 @@
+"""Columns that a request and a response of a chat model give, whoever the provider is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foretell.assets.readers.core.messages import normalised_messages, prompt_text_of, query_id_of, query_id_of_text
+from foretell.assets.readers.core.normalise import dig, first, normal_finish_reason, seconds
+from foretell.assets.readers.core.records import Row
+from foretell.assets.readers.core.settings import settings_json
+
+# What has a column of its own, or says nothing about how the model samples.
+_NOT_SETTINGS = {
+    "model", "messages", "input", "contents", "prompt", "system", "instructions", "systemInstruction",
+    "system_instruction", "temperature", "top_p", "max_tokens", "max_completion_tokens", "max_output_tokens",
+    "reasoning_effort", "reasoning", "thinking", "seed", "stream", "stream_options", "user", "metadata", "store",
+    "service_tier", "timeout", "extra_headers", "generationConfig", "generation_config", "previous_response_id",
+    "prompt_cache_key", "safety_identifier", "api_key", "base_url", "cache_prompt", "labels", "config",
+}  # fmt: skip
+
+
+# Gemini's settings in REST's spelling and in the Python SDK's.
+_OF_CONFIG = {
+    "temperature", "topP", "top_p", "maxOutputTokens", "max_output_tokens", "seed", "thinkingConfig", "thinking_config",
+    "systemInstruction", "system_instruction", "labels",
+}  # fmt: skip
+
+
+def request_columns(request: dict[str, Any], *, prompt: Any = None) -> Row:
+    """Return the columns that the request gives; `prompt` replaces its messages where it is text."""
+    config = _config_of(request)
+    system = first(
+        request.get("system"),
+        request.get("instructions"),
+        request.get("systemInstruction"),
+        request.get("system_instruction"),
+        config.get("systemInstruction"),
+        config.get("system_instruction"),
+    )
+    messages = first(request.get("messages"), request.get("input"), request.get("contents"), request.get("prompt"))
+    row = {
+        "request_model": request.get("model"),
+        "temperature": request.get("temperature"),
+        "top_p": request.get("top_p"),
+        "max_tokens": first(
+            request.get("max_completion_tokens"), request.get("max_tokens"), request.get("max_output_tokens")
+        ),
+        "seed": request.get("seed"),
+        "reasoning_effort": effort_of(request, config),
+        **prompt_columns(messages, system=system, prompt=prompt),
+    }
+    extra = {key: value for key, value in request.items() if key not in _NOT_SETTINGS}
+    if config:
+        extra |= {key: value for key, value in config.items() if key not in _OF_CONFIG}
+        for column, names in _CONFIG_COLUMNS.items():
+            row[column] = first(row[column], *map(config.get, names))
+    row["settings"] = settings_json(extra) if extra else None
+    return row
+
+
+_CONFIG_COLUMNS = {
+    "temperature": ("temperature",),
+    "top_p": ("topP", "top_p"),
+    "max_tokens": ("maxOutputTokens", "max_output_tokens"),
+    "seed": ("seed",),
+}
+
+
+def _config_of(request: dict[str, Any]) -> dict[str, Any]:
+    """Gemini's settings, which stand in an object of their own (``config`` in the SDK, beside ``contents``)."""
+    config = first(request.get("generationConfig"), request.get("generation_config"))
+    if config is None and "contents" in request:
+        config = request.get("config")
+    return config if isinstance(config, dict) else {}
+
+
+def prompt_columns(messages: Any, *, system: Any = None, prompt: Any = None) -> Row:
+    """Return ``prompt_text`` and ``query_id``."""
+    if isinstance(prompt, str) and prompt:
+        return {"prompt_text": prompt, "query_id": query_id_of_text(prompt)}
+    pairs = normalised_messages(messages, system=system)
+    return {"prompt_text": prompt_text_of(pairs), "query_id": query_id_of(pairs) if pairs else None}
+
+
+def effort_of(request: dict[str, Any], config: dict[str, Any]) -> str | None:
+    """Return how much the model was asked to think: a word, ``budget:<tokens>`` or ``none``."""
+    effort = first(
+        request.get("reasoning_effort"), dig(request, "reasoning", "effort"), dig(request, "output_config", "effort")
+    )
+    if effort is not None:
+        return str(effort)
+    thinking = first(request.get("thinking"), request.get("reasoning"))
+    if isinstance(thinking, dict):
+        if thinking.get("type") == "disabled" or thinking.get("enabled") is False:
+            return "none"
+        budget = first(thinking.get("budget_tokens"), thinking.get("max_tokens"))
+        return f"budget:{budget}" if budget is not None else thinking.get("type")
+    if not config:
+        return None
+    asked = first(config.get("thinkingConfig"), config.get("thinking_config"))
+    level = first(dig(asked, "thinkingLevel"), dig(asked, "thinking_level"))
+    if level is not None:
+        return str(level).lower()
+    budget = first(dig(asked, "thinkingBudget"), dig(asked, "thinking_budget"))
+    return None if budget is None else ("none" if budget == 0 else f"budget:{budget}")
+
+
+def response_columns(body: dict[str, Any]) -> Row:
+    """Return the columns that the response gives, without its usage."""
+    usage = body.get("usage")
+    return {
+        "response_model": first(body.get("model"), body.get("modelVersion"), body.get("model_version")),
+        "provider": body.get("provider"),
+        "finish_reason": finish_of(body),
+        "service_tier": first(body.get("service_tier"), dig(usage, "service_tier")),
+        "cost_reported_usd": dig(usage, "cost"),
+        "time_to_first_token_s": time_to_first_token_of(body),
+    }
+
+
+def finish_of(body: dict[str, Any]) -> str | None:
+    """Return why the answer ended, of the choice that was cut off if there is one."""
+    choices = first(body.get("choices"), body.get("candidates"), [])
+    reasons = (
+        [first(c.get("finish_reason"), c.get("finishReason")) for c in choices if isinstance(c, dict)]
+        if isinstance(choices, list)
+        else []
+    )
+    finish = normal_finish_reason(reasons)
+    if finish is not None:
+        return finish
+    incomplete = dig(body, "incomplete_details", "reason")
+    status = body.get("status") if body.get("object") == "response" else None
+    return normal_finish_reason(first(body.get("stop_reason"), incomplete, status))
+
+
+def time_to_first_token_of(body: dict[str, Any]) -> float | None:
+    """Return the seconds to the first token; llama.cpp and vLLM time the prompt apart from the answer."""
+    waited: float | None = first(
+        seconds(dig(body, "metrics", "time_to_first_token_ms"), unit=1e-3),
+        seconds(dig(body, "timings", "prompt_ms"), unit=1e-3),
+    )
+    return waited

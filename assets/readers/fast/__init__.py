@@ -1,0 +1,1 @@
+"""Columns at a time: the fast ways through lines with the same keys."""

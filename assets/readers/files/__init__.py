@@ -1,0 +1,1 @@
+"""What files of several kinds hold: members of archives, rows of tables."""

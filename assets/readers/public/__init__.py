@@ -1,0 +1,1 @@
+"""Readers of public data sets with a form of their own."""

@@ -1,0 +1,166 @@
+"""Rows of the canonical tables as CSV, Parquet or JSONL, by their columns or through a column map.
+
+A column map says our name and that of the table, ``score: accuracy``, or a value for all rows, ``benchmark: =gsm8k``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from foretell.assets.readers.core.normalise import as_number, canonical_json, first
+from foretell.assets.readers.core.records import ReadOptions, Reject, Row, records_of
+from foretell.assets.readers.core.stream import head_of
+from foretell.assets.readers.traces.tabular import column_names, table_items
+from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS
+from foretell.predictors.schemas.lake import (
+    BenchmarkRunRows,
+    DescriptionRows,
+    LadderMeasurements,
+    Landed,
+    ModelRows,
+    TrainingCurves,
+)
+
+Item = tuple[str, Row]
+FLOPS_PER_PARAM_TOKEN = 6.0
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Reader of one canonical table by its columns.
+
+    Attributes
+    ----------
+    name : str
+        Of the format.
+    table : str
+    contract : type of DataFrameModel
+    needs : tuple of tuple of str
+        Of each group of columns one must be there.
+    others : mapping of str to tuple of str
+        Our column -> other names that are read as it.
+    """
+
+    name: str
+    table: str
+    contract: type[Landed]
+    needs: tuple[tuple[str, ...], ...]
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True where every group of `needs` is among the columns."""
+        return self._fits(set(self._map(column_names(head, path), {})))
+
+    def is_meant(self, head: bytes, path: Path, told: Mapping[str, str]) -> bool:
+        """True where a column map is one for this table, and completes what the columns lack."""
+        is_ours = set(told) <= set(self.contract.to_schema().columns)
+        return is_ours and self._fits(set(self._map(column_names(head, path), told)))
+
+    def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
+        """Stream the rows of the table."""
+        names = column_names(head_of(path), path)
+        columns = self._map(names, options.columns)
+        if not self._fits(set(columns)):
+            wanted = ", ".join(" or ".join(group) for group in self.needs)
+            remedy = f"{self.table} wants the columns {wanted}: name them with --columns MAP.yaml"
+            yield Reject("columns are missing", 1, remedy, is_file=True)
+            return
+        yield from records_of(table_items(path), partial(self._row, columns=columns, path=path))
+
+    def _fits(self, names: set[str]) -> bool:
+        return all(names.intersection(group) for group in self.needs)
+
+    def _map(self, names: set[str], told: Mapping[str, str]) -> dict[str, str]:
+        """Our columns -> theirs, or ``=value``."""
+        ours = list(self.contract.to_schema().columns)
+        found = {}
+        for name in ours:
+            theirs = told.get(name) or next((n for n in (name, *self.others.get(name, ())) if n in names), None)
+            if theirs is not None and (theirs in names or theirs.startswith("=")):
+                found[name] = theirs
+        return found
+
+    def _row(self, number: int, item: dict[str, Any], *, columns: dict[str, str], path: Path) -> Iterator[Item]:
+        row: Row = {ours: theirs[1:] if theirs[:1] == "=" else item.get(theirs) for ours, theirs in columns.items()}
+        row = {name: None if isinstance(value, float) and value != value and name != "value" else value
+               for name, value in row.items()}  # fmt: skip
+        yield self.table, {**_FILLED[self.table](row, path), "source_line": number}
+
+
+def _run(row: Row, path: Path) -> Row:
+    asked = [first(row.get(name), "") for name in ("model", "benchmark", "n_shot", "config")]
+    return {
+        "item_id": "*", "replicate": 0, "metric": "score", "filter": "none", "higher_is_better": True,
+        "harness": "table", **_known(row), "run_id": first(row.get("run_id"), "/".join(map(str, asked))),
+    }  # fmt: skip
+
+
+def _curve(row: Row, path: Path) -> Row:
+    curve = str(
+        first(row.get("curve_id"), "/".join(str(first(row.get(n), "")) for n in ("dataset", "learner", "seed")))
+    )
+    return {
+        "metric": "value", "dataset": path.stem, "resource_unit": "steps", "is_finished": True,
+        **_known(row), "curve_id": curve, "learner": first(row.get("learner"), curve),
+        "higher_is_better": first(row.get("higher_is_better"), not falls(str(first(row.get("metric"), "")))),
+    }  # fmt: skip
+
+
+def _rung(row: Row, path: Path) -> Row:
+    n_params, n_tokens = as_number(row.get("n_params")), as_number(row.get("n_train_tokens"))
+    flops = FLOPS_PER_PARAM_TOKEN * n_params * n_tokens if n_params and n_tokens else None
+    return {"family": path.stem, "item_id": "*", "is_final": True, "train_flops": flops, **_known(row)}
+
+
+def _as_it_is(row: Row, path: Path) -> Row:
+    lists = {name: canonical_json(value).decode() for name, value in row.items() if isinstance(value, list | dict)}
+    return {**row, **lists}
+
+
+def _known(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None and value != ""}
+
+
+def falls(metric: str) -> bool:
+    """Whether a metric of this name is one to bring down."""
+    from foretell.predictors.learning_curves.curves import lower_is_better
+
+    return lower_is_better(metric)
+
+
+_FILLED = {"benchmark_runs": _run, "training_curves": _curve, "ladder_measurements": _rung,
+           "benchmark_descriptions": _as_it_is, "models": _as_it_is}  # fmt: skip
+_MODEL = ("model_name", "Model")
+_BENCHMARK = ("task", "dataset", "benchmark_name")
+COLUMN_READERS = (
+    TableColumns(
+        "curve_table", "training_curves", TrainingCurves, (("step",), ("value",), ("curve_id", "learner", "seed")),
+        {"step": ("steps", "epoch", "global_step"), "curve_id": ("run_id", "run"), "learner": ("model",),
+         "target_step": ("max_steps", "total_steps")},
+    ),
+    TableColumns(
+        "ladder_table", "ladder_measurements", LadderMeasurements,
+        (("model",), ("benchmark",), ("score",), ("train_flops", "n_params"), ("train_flops", "n_train_tokens")),
+        {"model": (*_MODEL, "run"), "benchmark": _BENCHMARK, "n_params": ("params", "size"), "family": ("ladder",),
+         "n_train_tokens": ("tokens", "train_tokens"), "train_flops": ("flops", "compute"),
+         "standard_error": ("stderr", "score_se"), "chance_score": ("chance",)},
+    ),
+    TableColumns(
+        "score_table", "benchmark_runs", BenchmarkRunRows, (("model",), ("benchmark",), ("score",)),
+        {"model": _MODEL, "benchmark": _BENCHMARK, "standard_error_reported": ("stderr", "standard_error"),
+         "started_at": ("date",), "is_self_reported": ("self_reported",), "item_id": ("item", "doc_id"),
+         "replicate": ("epoch",)},
+    ),
+    TableColumns(
+        "description_table", "benchmark_descriptions", DescriptionRows, (("benchmark",), DESCRIPTION_FIELDS),
+    ),
+    TableColumns(
+        "model_table", "models", ModelRows,
+        (("model",), ("n_params", "released_at", "input_usd_per_million", "is_reasoning")),
+        {"model": _MODEL, "released_at": ("release_date",), "n_params": ("params",), "vendor": ("org",)},
+    ),
+)  # fmt: skip

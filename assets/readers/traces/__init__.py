@@ -1,0 +1,1 @@
+"""Readers of requests: gateways, SDK logs, spans, batch files, tables."""

@@ -1,0 +1,253 @@
+"""Logs of Inspect (``.eval`` and ``.json``), as requests and as benchmark runs; the library is not needed.
+
+One request is one sample under one model: all its model calls together, which is what a forecast of the
+bill of an evaluation needs (UKGovernmentBEIS/inspect_evals#901). Epochs are replicates, and every sample
+has them, so `repeat_prob` is 1 where there are several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds
+from foretell.assets.readers.core.records import ReadOptions, Reject, Row, Single, guarded
+from foretell.assets.readers.core.requests import effort_of, prompt_columns
+from foretell.assets.readers.core.secrets import word
+from foretell.assets.readers.core.settings import settings_json
+from foretell.assets.readers.core.stream import NOT_A_REQUEST, TOO_DEEP, is_too_deep, json_document, loads
+from foretell.assets.readers.files.archives import Archive, MemberError
+
+_REMEDY = "deliver the log again; `inspect log convert` repairs some"
+_GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+# Where Inspect's name of a model starts with one of these, the rest is the provider's own name.
+_PROVIDERS = {"openai", "anthropic", "google", "mistral", "groq", "together", "grok", "bedrock", "azureai",
+              "openrouter", "vertex", "deepseek", "fireworks", "perplexity", "cloudflare"}  # fmt: skip
+_SETTINGS = {"temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "reasoning_tokens", "max_retries",
+             "timeout", "max_connections", "attempt_timeout", "cache"}  # fmt: skip
+
+Item = tuple[int, dict[str, Any]]
+
+
+class InspectAI:
+    """Reader of Inspect's logs; ``source_line`` is the position of the sample."""
+
+    name = "inspect_ai"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True for a zip archive that starts as Inspect's do, or a document with ``eval`` and ``task_id``."""
+        if head[:4] == b"PK\x03\x04":
+            return b"_journal/start.json" in head or b"header.json" in head or path.suffix == ".eval"
+        return head.lstrip()[:1] == b"{" and b'"eval"' in head and b'"task_id"' in head and b'"version"' in head
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Single]:
+        """Stream one row per sample and model."""
+        for item in _samples(path):
+            if isinstance(item, Reject):
+                yield item
+                continue
+            number, header, sample = item
+            yield from guarded(number, _rows, header, sample, number)
+            yield from (item for item in guarded(number, _runs, header, sample, number) if isinstance(item, Reject))
+
+    def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
+        """Stream one row of `benchmark_runs` per sample, epoch and numeric score."""
+        for item in _samples(path):
+            if not isinstance(item, Reject):
+                number, header, sample = item
+                yield from guarded(number, _runs, header, sample, number)
+
+
+def _samples(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+    with path.open("rb") as file:
+        is_archive = file.read(4) == b"PK\x03\x04"
+    yield from (_archived(path) if is_archive else _document(path))
+
+
+def _archived(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+    try:
+        with Archive(path) as archive:
+            yield from _members(archive)
+    except MemberError as error:
+        yield Reject(str(error), 1, _REMEDY, is_file=True)
+
+
+def _members(archive: Archive) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+    names = archive.names()
+    # A log of a run that was killed has its journal but no header yet.
+    top = "header.json" if "header.json" in names else "_journal/start.json"
+    try:
+        header = loads(archive.read(top), is_document=True)
+    except (MemberError, ValueError) as error:
+        yield Reject(f"{top}: {error}", 1, _REMEDY, is_file=True)
+        return
+    members = (name for name in names if name.startswith("samples/") and name.endswith(".json"))
+    for number, name in enumerate(members, start=1):
+        try:
+            sample = loads(archive.read(name))
+        except (MemberError, ValueError) as error:
+            yield Reject(f"sample {number}: {error}", number, _REMEDY)
+            continue
+        yield _item(number, header, sample)
+
+
+def _document(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+    try:
+        log = json_document(path)
+    except ValueError as error:
+        yield Reject(str(error), 1, f"{_REMEDY}, or write it as .eval", is_file=True)
+        return
+    samples = log.get("samples") if isinstance(log, dict) else None
+    if not isinstance(samples, list):
+        yield Reject("the log holds no samples", 1, "log samples: `--log-samples`", is_file=True)
+        return
+    for number, sample in enumerate(samples, start=1):
+        yield Reject(TOO_DEEP, number, NOT_A_REQUEST) if is_too_deep(sample) else _item(number, log, sample)
+
+
+def _item(number: int, header: Any, sample: Any) -> tuple[int, dict[str, Any], dict[str, Any]] | Reject:
+    if not isinstance(header, dict) or not isinstance(header.get("eval"), dict) or not isinstance(sample, dict):
+        return Reject(f"sample {number} is not an object", number, _REMEDY)
+    return number, header, sample
+
+
+def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterator[Single]:
+    failure = sample.get("error")
+    usage = sample.get("model_usage")
+    if failure:
+        kind = word(first(dig(failure, "type"), dig(failure, "message"), failure))
+        yield Reject(
+            f"a failed sample: {kind or 'it ended with an error'}", number, "run it again: `inspect eval-retry`"
+        )
+        return
+    if not isinstance(usage, dict) or not usage:
+        yield Reject("the sample carries no model_usage", number, "the provider reports no usage")
+        return
+    task, subject = header["eval"], str(header["eval"].get("model"))
+    asked = first(task.get("model_generate_config"), {})
+    epochs = as_number(dig(task, "config", "epochs"))
+    events = sample.get("events")
+    model_events = [
+        event
+        for event in (events if isinstance(events, list) else ())
+        if isinstance(event, dict) and event.get("event") == "model"
+    ]
+    shared: Row = {
+        "trace_id": sample.get("uuid"),
+        "started_at": first(epoch_us(sample.get("started_at")), epoch_us(task.get("created"))),
+        "temperature": dig(asked, "temperature"),
+        "top_p": dig(asked, "top_p"),
+        "max_tokens": dig(asked, "max_tokens"),
+        "seed": dig(asked, "seed"),
+        "reasoning_effort": _effort(asked),
+        "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS})
+        if isinstance(asked, dict)
+        else None,
+        **prompt_columns(sample.get("input")),
+        "benchmark": first(task.get("task_display_name"), task.get("task")),
+        "item_id": None if sample.get("id") is None else str(sample["id"]),
+        "replicate": sample.get("epoch"),
+        "repeat_prob": 1.0 if epochs is not None and epochs > 1 else None,
+        "source_line": number,
+    }
+    for name, counts in usage.items():
+        row = {**shared, **_model(str(name)), **_tokens(counts)}
+        row["request_id"] = (
+            f"{task.get('eval_id') or task.get('task_id')}/{sample.get('id')}/{sample.get('epoch')}/{name}"
+        )
+        calls = [event for event in model_events if event.get("model") in (name, None)]
+        row["finish_reason"] = _finish(sample, calls)
+        row["is_cached_answer"] = any(event.get("cache") == "read" for event in calls) or None
+        if name == subject:
+            row["latency_s"] = first(seconds(sample.get("working_time")), seconds(sample.get("total_time")))
+            row["score"] = next(iter(_scores(sample).values()), None)
+        yield row
+
+
+def _effort(asked: Any) -> str | None:
+    budget = dig(asked, "reasoning_tokens")
+    effort = effort_of(asked, {}) if isinstance(asked, dict) else None
+    return effort if effort is not None or budget is None else f"budget:{budget}"
+
+
+def _model(name: str) -> Row:
+    provider, _, rest = name.partition("/")
+    is_listed = bool(rest) and provider in _PROVIDERS
+    return {"provider": provider if rest else None, "model": rest if is_listed else name, "request_model": name}
+
+
+def _tokens(counts: Any) -> Row:
+    counts = counts if isinstance(counts, dict) else {}
+    read, write = counts.get("input_tokens_cache_read"), counts.get("input_tokens_cache_write")
+    n_in, n_out, total = counts.get("input_tokens"), counts.get("output_tokens"), counts.get("total_tokens")
+    if all(isinstance(n, int) for n in (n_in, n_out, total)):
+        cache = sum(n for n in (read, write) if isinstance(n, int))
+        if cache and total == n_in + n_out + cache:
+            n_in += cache  # the provider's own input leaves out the cache
+    return {
+        "input_tokens": n_in,
+        "output_tokens": n_out,
+        "reasoning_tokens": counts.get("reasoning_tokens"),
+        "cache_read_tokens": read,
+        "cache_write_tokens": write,
+        "total_tokens": total,
+        "cost_reported_usd": counts.get("total_cost"),
+    }
+
+
+def _finish(sample: dict[str, Any], calls: list[dict[str, Any]]) -> str | None:
+    if sample.get("limit"):
+        return "length"  # the sample ran into its token, time or message limit
+    outputs = [dig(event, "output", "choices") for event in calls] or [dig(sample, "output", "choices")]
+    reasons = [dig(choice, "stop_reason") for choices in outputs if isinstance(choices, list) for choice in choices]
+    if normal_finish_reason(reasons) == "length":
+        return "length"
+    return normal_finish_reason(reasons[-1:])  # of several calls the last one ends the sample
+
+
+def _scores(sample: dict[str, Any]) -> dict[str, float]:
+    """Numeric scores by scorer; grades C, P, I, N count as in Inspect."""
+    numeric = {}
+    scores = sample.get("scores")
+    for scorer, score in scores.items() if isinstance(scores, dict) else ():
+        value = dig(score, "value")
+        number = float(value) if isinstance(value, bool) else as_number(_GRADES.get(value, value) if
+                                                                        isinstance(value, str) else value)  # fmt: skip
+        if number is not None:
+            numeric[str(scorer)] = number
+    return numeric
+
+
+def _runs(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterator[tuple[str, Row]]:
+    if sample.get("error"):
+        return
+    task = header["eval"]
+    usage = sample.get("model_usage")
+    counts = (usage or {}).get(task.get("model")) if isinstance(usage, dict) else None
+    packages = task.get("packages")
+    epoch = as_number(sample.get("epoch"))
+    for scorer, score in _scores(sample).items():
+        yield (
+            "benchmark_runs",
+            {
+                "run_id": str(first(task.get("eval_id"), task.get("task_id"))),
+                "item_id": str(sample.get("id")),
+                "replicate": 0 if epoch is None else int(epoch) - 1,
+                "metric": scorer,
+                "filter": "none",
+                "benchmark": str(first(task.get("task_display_name"), task.get("task"))),
+                "model": _model(str(task.get("model")))["model"],
+                "n_shot": None,
+                "score": score,
+                "higher_is_better": True,
+                "tokens": dig(counts, "output_tokens"),
+                "started_at": first(epoch_us(sample.get("started_at")), epoch_us(task.get("created"))),
+                "harness": "inspect_ai",
+                "harness_version": dig(packages, "inspect_ai"),
+                "task_hash": None,
+                "git_commit": dig(task, "revision", "commit"),
+                "config": _effort(first(task.get("model_generate_config"), {})),
+                "source_line": number,
+            },
+        )

@@ -1,0 +1,100 @@
+"""LiteLLM's StandardLoggingPayload as JSONL, one call a line (what its loggers and callbacks write).
+
+The table LiteLLM_SpendLogs is read by `foretell.assets.readers.traces.tabular` (preset ``litellm_spend``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from foretell.assets.readers.core.normalise import dig, epoch_us, first, normal_finish_reason, seconds
+from foretell.assets.readers.core.records import ReadOptions, Record, Reject, Row, records_of
+from foretell.assets.readers.core.requests import effort_of, prompt_columns
+from foretell.assets.readers.core.secrets import word
+from foretell.assets.readers.core.settings import settings_json
+from foretell.assets.readers.core.stream import json_lines
+from foretell.assets.readers.core.usage import UsageError, tokens_of
+
+_SETTINGS = {"temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "reasoning_effort", "thinking",
+             "stream", "stream_options", "user", "metadata", "extra_body"}  # fmt: skip
+
+
+class LiteLLM:
+    """Reader of StandardLoggingPayload."""
+
+    name = "litellm"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True if the head names LiteLLM's call id, or its response cost beside a call type."""
+        if head.lstrip()[:1] not in (b"{", b"["):
+            return False
+        return b'"litellm_call_id"' in head or (b'"response_cost"' in head and b'"call_type"' in head)
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+        """Stream the calls."""
+        return records_of(json_lines(path), _records)
+
+
+def _records(number: int, line: Any) -> Iterator[Record]:
+    payload = first(dig(line, "standard_logging_object"), line)
+    if not isinstance(payload, dict) or "call_type" not in payload:
+        yield Reject("no StandardLoggingPayload", number, "one payload a line; see docs/formats.md")
+    else:
+        yield _record(payload, number)
+
+
+def _record(payload: dict[str, Any], number: int) -> Record:
+    if payload.get("status") == "failure":
+        why = first(dig(payload, "error_information", "error_class"), payload.get("error_str"))
+        return Reject(f"a failed call: {word(why) or 'status failure'}", number, "nothing was measured; leave it out")
+    block = first(dig(payload, "metadata", "usage_object"), dig(payload, "response", "usage"))
+    counts = {key: payload.get(key) for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    try:
+        tokens = tokens_of(block if isinstance(block, dict) and block else counts)
+    except UsageError as error:
+        return Reject(str(error), number, "switch on usage in the logger")
+    asked = payload.get("model_parameters")
+    asked = asked if isinstance(asked, dict) else {}
+    start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
+    choices = dig(payload, "response", "choices")
+    messages = payload.get("messages")
+    row: Row = {
+        **tokens,
+        **prompt_columns(messages.get("messages") if isinstance(messages, dict) else messages),
+        "request_id": first(payload.get("id"), payload.get("litellm_call_id")),
+        "trace_id": first(payload.get("trace_id"), payload.get("session_id")),
+        "started_at": start,
+        "latency_s": _between(start, end),
+        # A call that was not streamed has its first token with its last.
+        "time_to_first_token_s": _between(start, first_token) if first_token != end else None,
+        "provider": payload.get("custom_llm_provider"),
+        "request_model": first(payload.get("model_group"), payload.get("model")),
+        "response_model": first(dig(payload, "response", "model"), payload.get("model")),
+        "temperature": asked.get("temperature"),
+        "top_p": asked.get("top_p"),
+        "max_tokens": first(asked.get("max_completion_tokens"), asked.get("max_tokens")),
+        "seed": asked.get("seed"),
+        "reasoning_effort": effort_of(asked, {}),
+        "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS}),
+        "finish_reason": normal_finish_reason([dig(choice, "finish_reason") for choice in choices])
+        if isinstance(choices, list)
+        else None,
+        "service_tier": dig(payload, "cost_breakdown", "service_tier"),
+        "cost_reported_usd": payload.get("response_cost"),
+        "is_cached_answer": payload.get("cache_hit"),
+        "source_line": number,
+    }
+    row["model"] = first(row["request_model"], row["response_model"])
+    # User metadata do not survive in the payload; tags do.
+    tags = payload.get("request_tags")
+    for tag in tags if isinstance(tags, list) else ():
+        key, _, value = str(tag).partition(":")
+        if key in ("benchmark", "item_id", "replicate", "repeat_prob", "score") and value:
+            row[key] = value
+    return row
+
+
+def _between(start: int | None, end: int | None) -> float | None:
+    return None if start is None or end is None else seconds(end - start, unit=1e-6)

@@ -1,0 +1,258 @@
+"""Responses of chat models as JSONL: the response, or request and response, of one call a line.
+
+Understood, told apart by content, line by line: OpenAI chat completions and Responses, Anthropic
+messages, Gemini ``generateContent``, and what speaks their language (OpenRouter, vLLM, llama.cpp); each
+bare, or as ``{"request": ..., "response": ...}``; batch output of OpenAI and Anthropic (joined with the
+batch input on ``custom_id``, for the prompts); and the calls written by `foretell.assets.collect.local_llm`,
+of which several make one logical request (``metadata.request_id``, ``call_index``, ``n_calls``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from foretell.assets.readers.core.calls import CallFolder
+from foretell.assets.readers.core.normalise import canonical_json, dig, epoch_us, first, seconds
+from foretell.assets.readers.core.records import (
+    UNREADABLE,
+    Packed,
+    ReadOptions,
+    Record,
+    Reject,
+    Row,
+    Single,
+    records_of,
+)
+from foretell.assets.readers.core.requests import request_columns, response_columns
+from foretell.assets.readers.core.secrets import shown_names, word
+from foretell.assets.readers.core.stream import head_of, json_lines, json_texts
+from foretell.assets.readers.core.usage import UsageError, tokens_of
+from foretell.assets.readers.fast.openai_forms import CallForms
+
+_NO_USAGE = "log the usage block; when streaming, ask for it (OpenAI: stream_options.include_usage)"
+_OTHER = "one call a line: a response, or request and response; name another format with --format"
+
+
+class OpenAIJsonl:
+    """Reader of one call a line; see the module's docstring."""
+
+    name = "openai_jsonl"
+
+    def __init__(self, *, by_column: bool = True) -> None:
+        self.by_column = by_column
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True if one of the first whole lines is a response, a call, or a line of a batch."""
+        return any(_is_call(item) or _is_batch_input(item) for item in _head_objects(head))
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+        """Stream the calls; lines of one logical request become one row.
+
+        Lines of a common form come out packed, to be read column by column, unless `by_column` is False.
+        """
+        lines = _Lines(_batch_prompts(path, options), by_column=self.by_column)
+        for item in json_texts(path):
+            packed = lines.packed(item)
+            if packed is None:
+                yield from records_of((item,), lines.records)
+            else:
+                yield packed
+        yield from lines.folder.rest()
+
+
+class _Lines:
+    """What the lines of one file share: forms, calls of requests that are not whole yet, ids that were given."""
+
+    def __init__(self, prompts: dict[str, Any], *, by_column: bool) -> None:
+        self.folder = CallFolder()
+        self._prompts = prompts
+        self._seen: Counter[bytes] = Counter()
+        self._forms = CallForms(lambda line, number: _record(line, number, {})) if by_column and not prompts else None
+
+    def packed(self, item: tuple[int, Any, bytes | None] | Reject) -> Packed | None:
+        """A line of a common form; None for any other."""
+        if self._forms is None or isinstance(item, Reject) or item[2] is None:
+            return None
+        try:
+            return self._forms.pack(item[1], item[2], item[0])
+        except UNREADABLE:
+            return None
+
+    def records(self, number: int, line: Any, text: bytes | None) -> Iterator[Record]:
+        """Read one line."""
+        if isinstance(line, dict) and _is_batch_input(line):
+            yield Reject("the input of a batch: a request without an answer", number, "pass the batch output too")
+            return
+        record = _record(line, number, self._prompts)
+        if isinstance(record, dict) and record.get("request_id") is None:
+            record["request_id"] = content_id(line, self._seen)
+        if isinstance(record, dict) and isinstance(line, dict):
+            yield from self.folder.add(record, line.get("metadata"))
+        else:
+            yield record
+
+
+def content_id(line: Any, seen: Counter[bytes]) -> str:
+    """Id of a record that brings none: hash of its content and how often that content came before.
+
+    Two overlapping files give the same ids, and equal records within one file stay apart.
+    """
+    digest = hashlib.sha256(canonical_json(line))
+    key = digest.digest()[:12]
+    seen[key] += 1
+    return f"sha256:{digest.hexdigest()[:24]}" + (f"#{seen[key]}" if seen[key] > 1 else "")
+
+
+def _head_objects(head: bytes) -> list[dict[str, Any]]:
+    objects = []
+    for line in head.split(b"\n")[:20]:
+        try:
+            item = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(item, dict):
+            objects.append(item)
+    if not objects and b"\n" not in head.strip():
+        # One line longer than the head: judge it by its words.
+        words = (b'"choices"', b'"usage"', b'"candidates"', b'"usageMetadata"', b'"messages"')
+        objects = [{"usage": {}}] if head.startswith(b"{") and any(word in head for word in words) else []
+    return objects
+
+
+def _is_batch_input(line: dict[str, Any]) -> bool:
+    return "custom_id" in line and "response" not in line and "result" not in line and "error" not in line
+
+
+def is_batch_input(path: Path) -> bool:
+    """True if the file holds the requests of a batch (its answers are in another file)."""
+    try:
+        objects = _head_objects(head_of(path))
+    except OSError:
+        return False  # whoever reads the file says why it cannot be read
+    return bool(objects) and all(_is_batch_input(item) for item in objects)
+
+
+def _is_call(line: dict[str, Any]) -> bool:
+    return _is_response(line) or any(_is_response(body) for body in _bodies(line))
+
+
+def _is_response(body: Any) -> bool:
+    if not isinstance(body, dict) or "resourceSpans" in body or "spans" in body:
+        return False
+    if "litellm_call_id" in body or "response_cost" in body:
+        return False
+    return any(key in body for key in ("usage", "usageMetadata", "usage_metadata", "choices", "candidates"))
+
+
+def _bodies(line: dict[str, Any]) -> Iterator[Any]:
+    response = first(line.get("response"), line.get("output"), line.get("completion"))
+    yield dig(response, "body")
+    yield response
+    yield dig(line, "result", "message")
+    yield dig(line, "result", "response")
+
+
+def _record(line: Any, number: int, prompts: dict[str, Any]) -> Single:
+    if not isinstance(line, dict):
+        return Reject(f"a JSON {type(line).__name__}, not an object", number, _OTHER)
+    if failure := _failure(line):
+        return Reject(f"a failed call: {failure}", number, "nothing was measured; leave it out or send it again")
+    bodies = (body for body in _bodies(line) if _is_response(body))
+    body = line if _is_response(line) else next(bodies, None)
+    if body is None:
+        return Reject(f"no response of a chat model, keys {shown_names(line)}", number, _OTHER)
+    is_anthropic = body.get("type") == "message" or "stop_reason" in body
+    try:
+        tokens = tokens_of(
+            first(body.get("usage"), body.get("usageMetadata"), body.get("usage_metadata")), is_anthropic=is_anthropic
+        )
+    except UsageError as error:
+        return Reject(str(error), number, _NO_USAGE)
+    custom_id = line.get("custom_id")
+    request = first(line.get("request"), dig(line, "input") if body is not line else None, prompts.get(str(custom_id)))
+    beside = line.get("metadata")
+    metadata: dict[str, Any] = beside if isinstance(beside, dict) else {}
+    row: Row = {**response_columns(body), **tokens}
+    row |= request_columns(request if isinstance(request, dict) else {}, prompt=metadata.get("prompt"))
+    row |= _line_columns(line, body, metadata)
+    row["model"] = first(row["request_model"], row["response_model"])
+    row["source_line"] = number
+    return row
+
+
+def _failure(line: dict[str, Any]) -> str | None:
+    """Status and kind of a failure, not its text: providers quote the request in it."""
+    response = line.get("response")
+    status = dig(response, "status_code")
+    if isinstance(status, int) and status >= 400:
+        return f"status {status} {_kind(dig(response, 'body', 'error')) or ''}".strip()
+    result = dig(line, "result", "type")
+    if result in ("errored", "canceled", "expired"):
+        return f"batch result {result}"
+    for holder in (line, response):
+        error = dig(holder, "error")
+        if error:
+            return _kind(error) or "it carries an error"
+    return None
+
+
+def _kind(error: Any) -> str | None:
+    named = (dig(error, "code"), dig(error, "type"), dig(error, "status"), dig(error, "message"), error)
+    return next((kind for value in named if (kind := word(value)) is not None), None)
+
+
+def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str, Any]) -> Row:
+    # What the harness says about the call counts more than what stands beside it on the line.
+    get = (metadata if body is line else ({**line, **metadata} if metadata else line)).get
+    columns: Row = {
+        "request_id": first(
+            metadata.get("request_id"),
+            line.get("request_id"),
+            body.get("id"),
+            body.get("responseId"),
+            line.get("custom_id"),
+        ),
+        "trace_id": get("trace_id"),
+        "benchmark": get("benchmark"),
+        "item_id": first(get("item_id"), get("query_id")),
+        "replicate": first(get("replicate"), get("repeat"), get("epoch")),
+        "repeat_prob": get("repeat_prob"),
+        "score": get("score"),
+        "latency_s": first(
+            seconds(first(get("latency_s"), get("duration_s"))),
+            seconds(first(get("latency_ms"), get("duration_ms")), unit=1e-3),
+        ),
+        "is_cached_answer": first(get("cache_hit"), get("cached")),
+    }
+    if metadata.get("reasoning_effort") is not None:
+        columns["reasoning_effort"] = metadata["reasoning_effort"]
+    moment = first(get("started_at"), get("timestamp"), get("start_time"))
+    started = epoch_us(moment) if moment is not None else None
+    if started is None:
+        started = epoch_us(first(body.get("created"), body.get("created_at"), body.get("createTime")))
+    columns["started_at"] = started
+    return columns
+
+
+def _batch_prompts(path: Path, options: ReadOptions) -> dict[str, Any]:
+    """Requests by ``custom_id`` from the batch inputs delivered with this file."""
+    prompts: dict[str, Any] = {}
+    if not options.companions:
+        return prompts
+    first_line = next((obj for obj in _head_objects(head_of(path))), {})
+    if "custom_id" not in first_line:
+        return prompts
+    for companion in options.companions:
+        if companion == path or not is_batch_input(companion):
+            continue
+        for item in json_lines(companion):
+            if not isinstance(item, Reject) and isinstance(item[1], dict) and "custom_id" in item[1]:
+                request = first(item[1].get("body"), item[1].get("params"), item[1].get("request"))
+                prompts.setdefault(str(item[1]["custom_id"]), request)
+    return prompts

@@ -1,0 +1,282 @@
+"""Traces of OpenTelemetry, and what prints spans alike.
+
+Understood: OTLP JSON (one export batch a line, as the file exporter and the Collector write it, or one
+document), OTLP protobuf, the console exporter's spans (printed over several lines or on one), and MLflow's traces as
+``Trace.to_json`` writes them. Only calls of generative models become rows; all other spans are passed
+over, and of a root and a leaf that report the same tokens only the leaf counts.
+
+Identifiers are hex, 64-bit integers are text: both are kept by reading plain JSON. (The protobuf parser
+takes the hex ids for base64 and returns others.)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from foretell.assets.readers.core.normalise import dig, epoch_us, first
+from foretell.assets.readers.core.records import ReadOptions, Record, Reject, guarded, records_of
+from foretell.assets.readers.core.secrets import described, shown_names
+from foretell.assets.readers.core.spans import Span, SpanFilter, span_record
+from foretell.assets.readers.core.stream import (
+    MAX_DEPTH,
+    NOT_A_REQUEST,
+    TOO_DEEP,
+    head_of,
+    is_too_deep,
+    json_lines,
+    json_texts,
+    loads,
+)
+from foretell.assets.readers.fast.span_forms import SpanForm, SpanForms
+from foretell.assets.readers.traces.langfuse_spans import in_conventions
+from foretell.assets.readers.traces.otlp_proto import export_batches, is_protobuf
+
+_OTHER = "one export batch or one span a line; name another format with --format"
+
+
+class OtlpJson:
+    """Reader of OTLP, as JSON or protobuf, and of the console exporter."""
+
+    name = "otlp_json"
+
+    def __init__(self, *, by_column: bool = True) -> None:
+        self.by_column = by_column
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True if the head speaks of resource spans, or of a span context with attributes."""
+        if b'"resourceSpans"' in head or b'"resource_spans"' in head or is_protobuf(head):
+            return True
+        return b'"context"' in head and b'"trace_id"' in head and b'"span_id"' in head and b'"attributes"' in head
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+        """Stream the model calls; those of a common form come out packed, unless `by_column` is False."""
+        calls = SpanFilter()
+        form_of = SpanForms().of if self.by_column else lambda span: None
+        read = partial(_calls_of_line, calls=calls, form_of=form_of)
+        batches = export_batches(path) if is_protobuf(head_of(path)) else json_texts(path, of_batches=True)
+        return records_of(batches, read)
+
+
+def _calls_of_line(
+    number: int, value: Any, text: bytes | None, calls: SpanFilter, form_of: Callable[[Span], SpanForm | None]
+) -> Iterator[Record]:
+    spans, rejects = _spans(value, number)
+    yield from rejects
+    for span in calls.calls(spans):
+        form = form_of(span)
+        if form is None:
+            yield from guarded(number, _one_record, span, number)
+        else:
+            yield form, number, span, form.size(span)
+
+
+def _one_record(span: Span, number: int) -> Iterator[Record]:
+    yield span_record(span, number)
+
+
+class MLflowTraces:
+    """Reader of MLflow traces as JSON, one trace a line."""
+
+    name = "mlflow_traces"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """True if a trace starts with MLflow's info and spans."""
+        return b'"trace_id"' in head and b'"spans"' in head and b"mlflow." in head and b'"resourceSpans"' not in head
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+        """Stream the model calls; tags of the trace give item, replicate, benchmark and score."""
+        return records_of(json_lines(path), _calls_of_trace)
+
+
+def _calls_of_trace(number: int, value: Any) -> Iterator[Record]:
+    listed = dig(value, "data", "spans")
+    spans = listed if isinstance(listed, list) else dig(value, "spans")
+    if not isinstance(spans, list):
+        yield Reject("no MLflow trace: it has no spans", number, _OTHER)
+        return
+    tags = first(dig(value, "info", "tags"), dig(value, "tags"), {})
+    traced = [_mlflow_span(span) for span in spans if isinstance(span, dict)]
+    yield from (_no_object("span", number) for span in spans if not isinstance(span, dict))
+    tagged = {
+        "item_id": first(dig(tags, "item_id"), dig(tags, "query_id")),
+        "score": dig(tags, "score"),
+        "benchmark": dig(tags, "benchmark"),
+        "replicate": first(dig(tags, "replicate"), dig(tags, "repeat")),
+    }
+    tagged = {column: tag for column, tag in tagged.items() if tag is not None}
+    for span in SpanFilter().calls(traced):
+        for record in guarded(number, _one_record, span, number):
+            yield {**record, **tagged} if isinstance(record, dict) else record
+
+
+def _spans(value: Any, number: int) -> tuple[list[Span], list[Reject]]:
+    """Spans of a line, and what stands where a span or a list of them should be."""
+    if isinstance(value, dict) and ("resourceSpans" in value or "resource_spans" in value):
+        rejects: list[Reject] = []
+        return [_otlp_span(raw) for raw in _raw_spans(value, number, rejects)], rejects
+    if isinstance(value, dict) and isinstance(value.get("context"), dict) and "attributes" in value:
+        if is_too_deep(value):
+            return [], [Reject(TOO_DEEP, number, NOT_A_REQUEST)]
+        return [_console_span(value)], []
+    shown = shown_names(value) if isinstance(value, dict) else type(value).__name__
+    return [], [Reject(f"no spans here, only {shown}", number, _OTHER)]
+
+
+def _raw_spans(batch: dict[str, Any], number: int, rejects: list[Reject]) -> Iterator[dict[str, Any]]:
+    for resource in _objects(batch, number, rejects, "resourceSpans", "resource_spans"):
+        for scope in _objects(resource, number, rejects, "scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
+            yield from _objects(scope, number, rejects, "spans")
+
+
+def _objects(value: dict[str, Any], number: int, rejects: list[Reject], *keys: str) -> Iterator[dict[str, Any]]:
+    """Objects of the list under the first of these keys; what is no list or no object is counted as a reject."""
+    key = next((key for key in keys if key in value), None)
+    if key is None:
+        return  # an empty list is left out by the exporters
+    listed = value[key]
+    if not isinstance(listed, list):
+        rejects.append(Reject(f"{key} is {described(listed)}, not a list", number, _OTHER))
+        return
+    for item in listed:
+        if isinstance(item, dict):
+            yield item
+        else:
+            rejects.append(_no_object(key, number))
+
+
+def _no_object(key: str, number: int) -> Reject:
+    return Reject(f"what stands in {key} is no object", number, _OTHER)
+
+
+def _list(value: Any, *keys: str) -> list[Any]:
+    if isinstance(value, dict):
+        for key in keys:
+            if isinstance(listed := value.get(key), list):
+                return listed
+    return []
+
+
+def _otlp_span(raw: dict[str, Any]) -> Span:
+    return Span(
+        trace_id=_hex(_either(raw, "traceId", "trace_id")),
+        span_id=_hex(_either(raw, "spanId", "span_id")),
+        parent_id=_hex(_either(raw, "parentSpanId", "parent_span_id")) or None,
+        name=str(raw.get("name")),
+        start=_ns(_either(raw, "startTimeUnixNano", "start_time_unix_nano")),
+        end=_ns(_either(raw, "endTimeUnixNano", "end_time_unix_nano")),
+        attributes=in_conventions(_attributes(raw.get("attributes"))),
+        is_error=bool(raw.get("status")) and dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR"),
+    )
+
+
+def _either(raw: dict[str, Any], name: str, other: str) -> Any:
+    value = raw.get(name)
+    return raw.get(other) if value is None or value == "" else value
+
+
+def _attributes(listed: Any) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for attribute in listed if isinstance(listed, list) else ():
+        try:
+            key, value = attribute["key"], attribute.get("value")
+            ((kind, inner),) = value.items()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            kind = inner = None
+            if not isinstance(attribute, dict):
+                continue
+            key, value = attribute.get("key"), attribute.get("value")
+        if isinstance(key, str):
+            if kind in _PLAIN:
+                attributes[key] = inner
+            elif kind == "intValue" and type(inner) is str and inner.isdecimal():
+                attributes[key] = int(inner)
+            else:
+                attributes[key] = _value(value)
+    return attributes
+
+
+_PLAIN = ("stringValue", "boolValue", "doubleValue")
+
+
+def _value(value: Any, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH // 2:
+        return None
+    if not isinstance(value, dict):
+        return value
+    for key, inner in value.items():
+        kind = key.replace("_", "").lower()
+        if kind == "intvalue":
+            try:
+                return int(inner)
+            except (OverflowError, TypeError, ValueError):
+                return inner
+        if kind in ("stringvalue", "boolvalue", "doublevalue", "bytesvalue"):
+            return inner
+        if kind == "arrayvalue":
+            return [_value(item, depth + 1) for item in _list(inner, "values")]
+        if kind == "kvlistvalue":
+            pairs = (pair for pair in _list(inner, "values") if isinstance(pair, dict))
+            return {str(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
+    return None
+
+
+def _console_span(raw: dict[str, Any]) -> Span:
+    context = raw["context"]
+    attributes = raw["attributes"] if isinstance(raw["attributes"], dict) else {}
+    start, end = epoch_us(raw.get("start_time")), epoch_us(raw.get("end_time"))
+    return Span(
+        trace_id=_hex(context.get("trace_id")),
+        span_id=_hex(context.get("span_id")),
+        parent_id=_hex(raw.get("parent_id")) or None,
+        name=str(raw.get("name")),
+        start=None if start is None else start * 1000,
+        end=None if end is None else end * 1000,
+        attributes=in_conventions(attributes),
+        is_error=dig(raw, "status", "status_code") == "ERROR",
+    )
+
+
+def _mlflow_span(raw: dict[str, Any]) -> Span:
+    attributes: dict[str, Any] = {}
+    encoded = raw.get("attributes")
+    for key, value in encoded.items() if isinstance(encoded, dict) else ():
+        attributes[key] = value
+        if isinstance(value, str):
+            with suppress(ValueError):  # every attribute is JSON text
+                attributes[key] = loads(value.encode("utf-8", "replace"))
+    return Span(
+        trace_id=_hex(first(raw.get("trace_id"))),
+        span_id=_hex(first(raw.get("span_id"))),
+        parent_id=_hex(first(raw.get("parent_span_id"), raw.get("parent_id"))) or None,
+        name=str(raw.get("name")),
+        start=_ns(first(raw.get("start_time_unix_nano"), raw.get("start_time"))),
+        end=_ns(first(raw.get("end_time_unix_nano"), raw.get("end_time"))),
+        attributes=attributes,
+        is_error=first(dig(raw, "status", "code"), dig(raw, "status_code")) in ("STATUS_CODE_ERROR", "ERROR"),
+    )
+
+
+def _hex(value: Any) -> str:
+    """An id as lower-case hex: OTLP's as it is, the console's without 0x, MLflow's from base64."""
+    if not value:
+        return ""
+    text = str(value).removeprefix("0x")
+    if text.endswith("=") and len(text) in (12, 24):
+        try:
+            return base64.b64decode(text, validate=True).hex()
+        except (binascii.Error, ValueError):
+            return text
+    return text.lower()
+
+
+def _ns(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (OverflowError, TypeError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""Fits as MLflow runs and registered versions: tracking, entry point, card, policy."""

@@ -1,0 +1,112 @@
+"""A version that today's code cannot read, asked through the code that it carries.
+
+What a family saves changes with its code. A version of before is then no predictor of today's classes; it is asked as a
+consumer asks it (`model_entry`): its code is imported from memory under a name that holds its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from foretell.predictors.base import BasePredictor, Cell
+from foretell.predictors.errors import DatasetError, ForecastError, InvalidInputError
+
+
+class CarriedPredictor(BasePredictor):
+    """The predictor of another version of the code, with that version's input schema, family and cells.
+
+    It has the method `distribution` where that predictor has it, as those of curves do.
+
+    Parameters
+    ----------
+    inner : BasePredictor of another version of the code
+    folder : Path
+        Artifacts of the version: `predictor` and `code`.
+    """
+
+    def __init__(self, *, inner: Any, folder: Path) -> None:
+        self.inner = inner
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[[Path], BasePredictor], tuple[Path]]:
+        return load_carried, (self.folder,)  # its classes are of a package that another process has yet to import
+
+    @property
+    def known_cells(self) -> frozenset[Cell] | None:
+        cells: frozenset[Cell] | None = getattr(self.inner, "known_cells", None)
+        return cells
+
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        return self._ask("known_of", X) if hasattr(self.inner, "known_of") else super().known_of(X)
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        return self._ask("basis_of", X) if hasattr(self.inner, "basis_of") else super().basis_of(X)
+
+    def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(self._ask("extra_columns", X, forecast))
+
+    def check_request(self, X: pd.DataFrame) -> None:
+        if hasattr(self.inner, "check_request"):
+            self._ask("check_request", X)
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[Any]) -> NDArray[Any]:
+        quantiles: NDArray[Any] = self._ask("predict_quantiles", X, list(levels)).to_numpy()
+        return quantiles
+
+    def _predict_mean(self, X: pd.DataFrame) -> NDArray[Any]:
+        mean: NDArray[Any] = self._ask("predict_mean", X).to_numpy()
+        return mean
+
+    def _distribution(self, X: pd.DataFrame) -> Any:
+        return self._ask("distribution", X)
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        with _errors_of_today():
+            return getattr(self.inner, method)(*arguments)
+
+
+def load_carried(folder: Path) -> BasePredictor:
+    """Read a version with the code it carries; this runs code of the store, as every consumer does.
+
+    Parameters
+    ----------
+    folder : Path
+        Artifacts of the version: `predictor` and `code`.
+
+    Raises
+    ------
+    DatasetError
+        If what it carries cannot read it.
+    """
+    from foretell.assets.registry.model_entry import importable
+
+    with _errors_of_today():
+        inner = import_module(f"{importable(folder / 'code')}.predictors.base").load_predictor(folder / "predictor")
+    members = {name: getattr(inner, name) for name in ("family", "input_schema", "scope_columns")}
+    if hasattr(inner, "distribution"):
+        members["distribution"] = CarriedPredictor._distribution
+    # What wants today's class of an equal name says which one it was given.
+    carried: CarriedPredictor = type(f"Former{type(inner).__name__}", (CarriedPredictor,), members)(
+        inner=inner, folder=folder
+    )
+    carried.n_samples_ = inner.n_samples_
+    return carried
+
+
+@contextmanager
+def _errors_of_today() -> Iterator[None]:
+    """What the carried code raises on purpose is of its own classes: say it in today's, which callers know."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if isinstance(error, ForecastError) or ForecastError.__name__ not in {c.__name__ for c in type(error).__mro__}:
+            raise
+        kind = DatasetError if isinstance(error, OSError) else InvalidInputError
+        raise kind(str(error)) from error

@@ -1,0 +1,110 @@
+"""The promotion policy of every family: `mlflow/registry.yaml`, checked when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+
+from foretell.predictors.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from foretell.predictors.metrics import PromotionRule, ScopeRule
+
+
+class Policy(BaseModel):
+    """When a new version of a family becomes champion, and what is kept.
+
+    Attributes
+    ----------
+    metric : str
+        The loss that decides; lower is better.
+    first_baseline : str, optional
+        The baseline that the first version must beat; by default the family's reference, which can be a rival
+        that is nearly as good. Until a version does, the reference is champion.
+    rule : dict
+        Thresholds of `foretell.predictors.metrics.deciding.promotion.PromotionRule` that differ from its defaults.
+    scope : dict
+        The same of `foretell.predictors.metrics.deciding.scope.ScopeRule`.
+    keep_versions : int
+        Newest versions that are kept; the champion, former champions and the shadow are kept always.
+    drift_limit : float
+        Sum of standardised departures at which a drift monitor alarms (`metrics.deciding.drift`); with the
+        default .1 false alarms a year, three nights late (docs/studies/drift.md).
+    drift_base_nights : int
+        Nights that set what is normal.
+    reset_window : bool
+        Whether an alarm that the forecast drifted lets training start anew from that night's rows.
+    min_window_queries : int
+        Queries that a window started anew must hold before training reads it alone.
+    window : {"all", "backtest"}
+        ``"backtest"`` lets every fit choose how many days it reads by forecasting the last ones (`nightly.window`), at
+        the cost of a fit more for each of `window_candidates`; docs/studies/drift.md shows what that is worth.
+    window_candidates : tuple of int
+        Days that are tried besides all of them.
+    window_backtest_days : int
+        Newest days, which the backtest forecasts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: str = "crps"
+    first_baseline: str | None = None
+    rule: dict[str, Any] = Field(default_factory=dict)
+    scope: dict[str, Any] = Field(default_factory=dict)
+    keep_versions: int = Field(default=30, ge=2)
+    drift_limit: float = Field(default=8.0, gt=0)
+    drift_base_nights: int = Field(default=20, ge=2)
+    reset_window: bool = True
+    min_window_queries: int = Field(default=200, ge=20)
+    window: Literal["all", "backtest"] = "all"
+    window_candidates: tuple[Annotated[int, Field(ge=2)], ...] = Field(default=(14, 30, 60), min_length=1)
+    window_backtest_days: int = Field(default=7, ge=1)
+
+    @field_validator("rule", "scope")
+    @classmethod
+    def known_and_possible(cls, thresholds: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        from foretell.predictors.metrics import PromotionRule, ScopeRule
+
+        rule = PromotionRule if info.field_name == "rule" else ScopeRule
+        try:
+            rule(**thresholds)
+        except TypeError as error:
+            raise ValueError(str(error).replace(f"{rule.__name__}.__init__()", f"`{info.field_name}`")) from None
+        return thresholds
+
+    @property
+    def promotion_rule(self) -> PromotionRule:
+        """Every threshold of the decision on new evidence."""
+        from foretell.predictors.metrics import PromotionRule
+
+        return PromotionRule(**self.rule)
+
+    @property
+    def scope_rule(self) -> ScopeRule:
+        """Every threshold of the decision on what a version covers."""
+        from foretell.predictors.metrics import ScopeRule
+
+        return ScopeRule(**self.scope)
+
+
+def load_policies(path: Path) -> dict[str, Policy]:
+    """Read `registry.yaml`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing or a key of it is unknown or out of range; names file and key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        return TypeAdapter(dict[str, Policy]).validate_python(content or {})
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise InvalidInputError(f"{path}: not YAML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InvalidInputError(f"{path}: {problems}") from error

@@ -1,0 +1,1 @@
+"""Where tables, fits and data sets lie, and by which digests they are known."""

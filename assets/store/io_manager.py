@@ -1,0 +1,81 @@
+"""How Dagster writes and reads the tables of assets."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+from foretell.assets.engine import Table
+from foretell.assets.store.io import write_table
+from foretell.assets.store.lineage import column_lineage, origins
+from foretell.assets.store.markdown import markdown
+from foretell.predictors.errors import DatasetError
+
+
+class ParquetIOManager(dg.ConfigurableIOManager):
+    """Frames as parquet below `root`: ``<asset>.parquet`` or ``<asset>/<day>.parquet``.
+
+    An asset that is not cut into days reads the newest `window_days` of one that is, by default all: so the
+    cost of a night does not grow with the years in the lake.
+    """
+
+    root: str
+    window_days: int | None = None
+
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | None) -> None:
+        if obj is None:
+            return
+        path = self._folder(context)
+        path = path / f"{context.asset_partition_key}.parquet" if context.has_asset_partitions else self._single(path)
+        write_table(obj, path)
+        lineage = column_lineage(context.asset_key.to_user_string(), obj.columns)
+        context.add_output_metadata(
+            {
+                **({} if lineage is None else {"dagster/column_lineage": lineage}),
+                "dagster/row_count": len(obj),
+                "dagster/column_schema": dg.TableSchema(
+                    [
+                        dg.TableColumn(str(name), str(dtype), description=origins(lineage, str(name)))
+                        for name, dtype in obj.dtypes.items()
+                    ]
+                ),
+                "path": dg.MetadataValue.path(str(path)),
+                "size_bytes": path.stat().st_size,
+                "preview": dg.MetadataValue.md(preview(obj)),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame | Table:
+        # An asset that takes a `Table` works on it part by part, wherever the engine is.
+        table = self._table(context)
+        return table if context.dagster_type.typing_type is Table else table.collect()
+
+    def _table(self, context: dg.InputContext) -> Table:
+        path = self._folder(context)
+        if not context.has_asset_partitions:
+            return Table((str(self._single(path)),))
+        # An unpartitioned consumer reads every day of the window; most days of a long calendar hold nothing.
+        on_disk = {file.stem: file for file in sorted(path.glob("*.parquet"))}
+        days = [day for day in context.asset_partition_keys if day in on_disk]
+        if not days:
+            raise DatasetError(f"{path}: no request has been ingested yet; run `foretell ingest PATH` first")
+        if self.window_days is not None:
+            first = (date.fromisoformat(days[-1]) - timedelta(days=self.window_days - 1)).isoformat()
+            days = [day for day in days if day >= first]
+        return Table(tuple(str(on_disk[day]) for day in days))
+
+    def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
+        return Path(self.root).joinpath(*context.asset_key.path)
+
+    @staticmethod
+    def _single(path: Path) -> Path:
+        return path.with_name(f"{path.name}.parquet")
+
+
+def preview(frame: pd.DataFrame) -> str:
+    """A few rows as Markdown, without the text of prompts (which may be private)."""
+    head = frame.drop(columns="prompt_text", errors="ignore").iloc[:5, :8]
+    return markdown(head.map(lambda value: str(value)[:40]))

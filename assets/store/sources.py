@@ -1,0 +1,51 @@
+"""Where data sets come from: the repository's own files, a cache of public files, a mirror."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from foretell.predictors.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The places that a family reads its data sets from.
+
+    Attributes
+    ----------
+    starter : Path
+        Folder of the committed sets (``data/starter``).
+    cache : Path
+        Where public files are kept once fetched.
+    mirror : str or None
+        Folder or URL that serves ``<mirror>/<host>/<path>`` instead of the original URLs.
+    home : Path
+        State of this installation: lake, fitted models, reports.
+    public : Path, optional
+        Folder of the public figures and of the predictors that come with the package.
+    """
+
+    starter: Path
+    cache: Path
+    mirror: str | None
+    home: Path
+    price_file: Path | None = None
+    public: Path = field(default_factory=lambda: Path(str(files("foretell") / "public")))
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of the prepared tables that lie beside a mirror.
+
+        Raises
+        ------
+        DatasetError
+            If there is no mirror in a folder, or nothing lies beside it.
+        """
+        if self.mirror is None or "://" in self.mirror:
+            raise DatasetError("the prepared tables lie beside a mirror: set FORETELL_MIRROR to a folder")
+        folder = Path(self.mirror).parent / "snapshots"
+        if not folder.is_dir():
+            raise DatasetError(f"{folder}: no prepared tables lie beside the mirror that FORETELL_MIRROR names")
+        return folder

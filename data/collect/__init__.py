@@ -1,0 +1,1 @@
+"""Programs that made what is bundled: the data of `data/starter`, the weights of the curve network."""

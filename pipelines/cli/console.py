@@ -1,0 +1,157 @@
+"""How the command line shows tables to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from foretell.assets.store.money import money, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["count_keys", "counted", "money", "out", "percent", "print_json", "print_table", "say", "say_next",
+           "say_step"]  # fmt: skip
+
+WITHOUT_TERMINAL = 200
+"""Columns of a pipe or a log, which has no width of its own."""
+LEAST_PROSE = 16
+"""Columns that a column of sentences is given at least; of anything else a cell is never broken."""
+LEAST_VALUES = 2
+"""Columns beside the keys without which a table says too little."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _PlainConsole(Console):
+    """Prints text as it is: no name of a model or benchmark is markup, an emoji or a command to the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    @property  # type: ignore[misc]  # the width is the terminal's, nobody sets it
+    def size(self) -> ConsoleDimensions:
+        return ConsoleDimensions(*shutil.get_terminal_size((WITHOUT_TERMINAL, 50)))
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(_printable(text), **options)
+
+
+def _printable(text: object) -> str:
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+out = _PlainConsole(soft_wrap=not sys.stdout.isatty())
+_progress = _PlainConsole(stderr=True, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Progress and remarks go to standard error; standard output is for results."""
+    _progress.print(message)
+
+
+def say_next(*commands: str) -> None:
+    """What people do next, as one line."""
+    say(f"next: {' or '.join(f'`foretell {command}`' for command in commands)}")
+
+
+def say_step(step: str, seconds: float) -> None:
+    """A step of a run that has ended, and how long it took."""
+    say(f"  {step:<34} {seconds:6.1f} s")
+
+
+def print_json(rows: pd.DataFrame | Iterable[dict[str, object]]) -> None:
+    """One JSON object a line; NaN becomes null."""
+    records: Iterable[dict[str, object]] = (
+        rows if isinstance(rows, Iterable) and not hasattr(rows, "to_json")
+        else json.loads(rows.to_json(orient="records", date_format="iso"))
+    )  # fmt: skip
+    for record in records:
+        sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+
+
+def counted(n: int, singular: str, plural: str | None = None) -> str:
+    """``1 model``, ``2 models``."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def count_keys(table: pd.DataFrame) -> int:
+    """How many columns from the left hold no numbers: in a table of any kind these tell the rows apart; at least 1."""
+    is_number = [kind.kind in "biufcmM" for kind in table.dtypes]
+    return max(is_number.index(True) if True in is_number else 1, 1)
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, n_keys: int = 1, prose: Sequence[str] = ()
+) -> None:
+    """A table for people, as wide as the terminal allows.
+
+    Parameters
+    ----------
+    title : str
+    columns : sequence of str
+        The keys, then the values in the order of their importance: where the terminal is too narrow the last ones are
+        left out, and below the table it says which.
+    rows : iterable of sequences
+        Cells are shown as ``str`` makes them.
+    n_keys : int
+        How many columns tell the rows apart. They are never left out or broken: where they leave no room for
+        `LEAST_VALUES` values (or all there are), every row is a block of its own.
+    prose : sequence of str
+        Columns of sentences, whose lines may break.
+    """
+    cells = [[_printable(cell) for cell in row] for row in rows]
+    needed = [_needed(name, index, cells, prose) for index, name in enumerate(columns)]
+    n_shown = len(columns)
+    while n_shown > 1 and sum(needed[:n_shown]) + 3 * n_shown + 1 > out.width:
+        n_shown -= 1
+    if n_shown < min(n_keys + LEAST_VALUES, len(columns)):
+        _print_blocks(title, columns, cells, n_keys)
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, name in enumerate(columns[:n_shown]):
+        is_text = index < n_keys or name in prose
+        table.add_column(
+            name, justify="left" if is_text else "right", no_wrap=name not in prose, overflow="fold",
+            min_width=needed[index],
+        )  # fmt: skip
+    for row in cells:
+        table.add_row(*row[:n_shown])
+    out.print(table, soft_wrap=False)
+    if n_shown < len(columns):
+        out.print(f"too narrow for {', '.join(columns[n_shown:])}: use a wider terminal or --json")
+
+
+def _needed(name: str, index: int, cells: Sequence[Sequence[str]], prose: Sequence[str]) -> int:
+    """Columns of the terminal that a column of the table must have."""
+    widest = max(cell_len(text) for text in [name, *[line for row in cells for line in row[index].split("\n")]])
+    return min(widest, LEAST_PROSE) if name in prose else widest
+
+
+def _print_blocks(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], n_keys: int) -> None:
+    """Every row as a line of keys and, set in, `name value` pairs that fill lines."""
+    out.print(title, style="bold", soft_wrap=False)
+    for row in cells:
+        out.print("  ".join(cell for cell in row[:n_keys] if cell), soft_wrap=False)
+        lines = [""]
+        for name, cell in zip(columns[n_keys:], row[n_keys:], strict=True):
+            pair = f"{name} {cell}"
+            if not cell:
+                continue
+            if not lines[-1]:
+                lines[-1] = pair
+            elif 2 + cell_len(lines[-1]) + 3 + cell_len(pair) <= out.width:
+                lines[-1] += f"   {pair}"
+            else:
+                lines.append(pair)
+        for line in lines:
+            out.print(Padding(line, (0, 0, 0, 2), expand=False), soft_wrap=False)

@@ -1,0 +1,1 @@
+"""Commands about data: ingest, fetch, export, sql."""

@@ -1,0 +1,105 @@
+"""`foretell fetch`: public data by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretell.pipelines.cli.console import counted, out, print_json, print_table, say, say_next
+from foretell.pipelines.cli.options import Json
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError, unknown_name
+
+if TYPE_CHECKING:
+    from foretell.assets.catalog import CatalogEntry
+
+
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of public data sets.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Say what there is.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every set of the catalogue.")] = False,
+    land: Annotated[bool, typer.Option(help="Put what readers know into the lake, as source public/NAME.")] = True,
+    json: Json = False,
+) -> None:
+    """Fetch public data by name, checked against its checksum; FORETELL_MIRROR serves it offline."""
+    if (bool(names) + list_ + all_) != 1:
+        raise InvalidInputError("name data sets, or use --list or --all: one of the three")
+    if list_:
+        list_public_data(as_json=json)
+    else:
+        fetch_public_data(Settings(), names or [], every=all_, land=land, as_json=json)
+
+
+def list_public_data(*, as_json: bool) -> None:
+    """Print what the catalogue holds."""
+    from foretell.assets.catalog import list_entries, load_entry
+
+    entries = [load_entry(name) for name in list_entries()]
+    rows = [
+        {
+            "name": entry.name,
+            "files": len(entry.files),
+            "mb": round(entry.n_bytes / 1e6, 1),
+            "licence": entry.licence,
+            "title": entry.title,
+        }
+        for entry in entries
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("public data", list(rows[0]), [list(row.values()) for row in rows])
+
+
+def fetch_public_data(settings: Settings, names: list[str], *, every: bool, as_json: bool, land: bool = False) -> None:
+    """Fetch sets by name (or every one), each file checked against its checksum; `land` puts them into the lake."""
+    from foretell.assets.catalog import fetch, list_entries, load_entry, provenance
+    from foretell.assets.families import all_families
+
+    for name in names:
+        if name not in list_entries():
+            raise unknown_name("data set", name, list_entries())
+    for name in list_entries() if every else names:
+        entry = load_entry(name)
+        say(f"{name}: {counted(len(entry.files), 'file')}, {entry.licence}; {entry.citation}")
+        paths = fetch(name, cache=settings.cache, mirror=settings.mirror, progress=_Progress())
+        rows = [{"name": name, "file": str(p), **origin} for p, origin in zip(paths, provenance(name), strict=True)]
+        if as_json:
+            print_json(rows)
+        else:
+            out.print(f"{name}: {counted(len(rows), 'file')}, checked against the checksums of the catalogue")
+        if land:
+            _land(settings, entry, paths)
+        judged = [family.name for family in all_families() if name in family.datasets]
+        if judged and not as_json:
+            say_next(*(f"evaluate {family} --dataset {name}" for family in judged))
+
+
+def _land(settings: Settings, entry: CatalogEntry, paths: list[Path]) -> None:
+    """Through the door of everyone's records: the files of the set that a reader recognises."""
+    from foretell.assets.judging.family import PUBLIC_SOURCE
+    from foretell.assets.readers import detect
+    from foretell.pipelines.cli.data.ingest import Options, run_ingest
+
+    known = [str(path) for path in paths if path.name != "LICENSE" and detect(path) is not None]
+    if known:
+        day = None if entry.day is None else entry.day.isoformat()
+        options = Options(source=f"{PUBLIC_SOURCE}{entry.name}", date=day)
+        run_ingest(settings, known, options, curate=True, as_json=False, quiet=True)
+    landed = f"{counted(len(known), 'file')} of {len(paths)} landed"
+    say(f"{entry.name}: {landed}; the others are read by `foretell evaluate`")
+
+
+class _Progress:
+    """A line whenever another tenth of the bytes is there."""
+
+    def __init__(self) -> None:
+        self._tenths = 0
+
+    def __call__(self, done: int, total: int, file: str) -> None:
+        tenths = 10 * done // max(total, 1)
+        if tenths > self._tenths:
+            self._tenths = tenths
+            say(f"  {done / 1e6:8.1f} of {total / 1e6:.1f} MB  {file}")

@@ -1,0 +1,178 @@
+"""`foretell ingest`: files in, curated days out, every refused record named."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from foretell.assets.lake.landing.manifests import STREAM_PREFIX
+from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUNS_PREFIX
+from foretell.pipelines.cli.console import out, print_json, say, say_next
+from foretell.pipelines.cli.options import Json, flat
+from foretell.pipelines.runs import State, curate_days, curate_tables, locked, open_instance
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from foretell.assets.lake.landing.deliveries import FileReport
+
+STDIN = "-"
+EXPORT_PREFIX = ".mlflow-"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How records are read; see `foretell.assets.lake.landing.deliveries.ingest`."""
+
+    format: Annotated[str | None, typer.Option(help="Skip the detection of the format.")] = None
+    date: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) for records that carry no time.")] = None
+    source: Annotated[str | None, typer.Option(help="First half of the key of every row.")] = None
+    columns: Annotated[Path | None, typer.Option(help="YAML: our column names -> those of a table.")] = None
+    prompts: Annotated[bool, typer.Option(help="Keep the text of prompts, not only its hash.")] = True
+
+    def keywords(self) -> dict[str, Any]:
+        """Keyword arguments of `foretell.assets.lake.landing.deliveries.ingest`."""
+        columns = None if self.columns is None else read_columns(self.columns)
+        return {
+            "format": self.format,
+            "date": self.date,
+            "source": self.source,
+            "with_prompts": self.prompts,
+            "columns": columns,
+        }
+
+
+def read_columns(path: Path) -> dict[str, str]:
+    """Read a column map: YAML, our names to those of the table.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing or is not a mapping of text to text.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidInputError(f"{path}: cannot be read as YAML ({error})") from error
+    if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
+        raise InvalidInputError(f"{path}: expected lines such as `output_tokens: completion_tokens`")
+    return content
+
+
+def run_ingest(
+    settings: Settings, paths: Sequence[str], options: Options, *, curate: bool, as_json: bool, quiet: bool = False
+) -> int:
+    """Land `paths`, curate the days they touch, print a line per file; the exit code."""
+    from foretell.assets.families import all_families
+    from foretell.assets.lake.landing.deliveries import IngestReport, ingest, ingest_stream
+    from foretell.assets.lake.quarantine import refresh_quarantine
+    from foretell.assets.lake.tables.curation import read_parts
+    from foretell.assets.lake.traces.events import report_quarantine
+
+    keywords = options.keywords()
+    with locked(settings), settings.open_engine():
+        files = []
+        _remove_leftovers(settings.landing)
+        if STDIN in paths:
+            files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
+        stores = (PREFIX, RUNS_PREFIX, FORMER_PREFIX)
+        for address in (path for path in paths if path.startswith(stores)):
+            land = _ingest_runs if address.startswith(RUNS_PREFIX) else _ingest_store
+            files += land(settings, address, keywords)
+        plain = [path for path in paths if path != STDIN and not path.startswith(stores)]
+        files += ingest(plain, settings.landing, **keywords).files
+        report = IngestReport(files)
+        if curate:
+            with open_instance(settings) as instance:
+                if report.n_usable:
+                    curate_days(settings, instance, lambda step, seconds: None)
+                    for name in curate_tables(settings, instance, lambda step, seconds: None):
+                        n_bad = sum(part["quarantined"] for part in read_parts(settings.home / "lake" / name).values())
+                        if n_bad:
+                            say(f"{name}: {n_bad} rows broke the contract; `foretell sql 'from quarantine'` says why")
+                report_quarantine(instance, refresh_quarantine(settings.landing, settings.home / "lake"))
+    if quiet:
+        say(f"{report.n_read} records read, {report.n_usable} usable, {report.n_rejects} quarantined")
+        return 0 if report.n_usable else 2
+    if as_json:
+        print_json(report.as_rows())
+    else:
+        for file in report.files:
+            out.print(_line(file))
+    for file in report.files:
+        for problem in file.problems:
+            say(problem)
+    if curate and report.n_usable and not as_json:
+        landed = {name for file in report.files for name in file.tables}
+        say_next(f"retrain {' '.join(family.name for family in all_families() if landed & {*family.tables})}")
+    return 0 if report.n_usable or any(file.status == "known" for file in files) else 2
+
+
+def _remove_leftovers(landing: Path) -> None:
+    """Streams and exports that a killed run was reading; they hold prompts."""
+    for folder in [*landing.glob(f"{STREAM_PREFIX}*"), *landing.glob(f"{EXPORT_PREFIX}*")]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ingest_store(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:
+    """Land the traces of a live MLflow store; those that landed before are told apart by their ids."""
+    from foretell.assets.lake.landing.deliveries import ingest
+    from foretell.assets.lake.landing.mlflow_store import export_mlflow_traces
+
+    if address.startswith(FORMER_PREFIX):
+        say(f"`{FORMER_PREFIX}URI#EXPERIMENT` is `{PREFIX}URI/EXPERIMENT` now; the old form goes with the next version")
+    settings.landing.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.landing, prefix=EXPORT_PREFIX) as folder:
+        file = Path(folder) / "traces.jsonl"
+        say(f"{address}: {export_mlflow_traces(address, file)} traces")
+        reports = ingest([file], settings.landing, **{**keywords, "format": "mlflow_traces"}).files
+    return [replace(report, path=address) for report in reports]
+
+
+def _ingest_runs(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:
+    """Land the runs of a live MLflow store that are new or have gone on since the last time."""
+    from foretell.assets.lake.landing.deliveries import FileReport, ingest
+    from foretell.assets.lake.landing.mlflow_store import export_mlflow_runs
+
+    settings.landing.mkdir(parents=True, exist_ok=True)
+    state, key = State(settings), f"store:{address}"
+    with tempfile.TemporaryDirectory(dir=settings.landing, prefix=EXPORT_PREFIX) as folder:
+        file = Path(folder) / "runs.jsonl"
+        n_runs, n_new, seen = export_mlflow_runs(address, file, state.get(key))
+        say(f"{address}: {n_runs} runs, {n_new} of them new or longer than the last time")
+        if not n_new:
+            return [FileReport(address, "", "mlflow_runs", "known", 0, 0, 0, [])]
+        reports = ingest([file], settings.landing, **{**keywords, "format": "mlflow_runs"}).files
+    if all(report.n_rows for report in reports):
+        state.set(key, seen)
+    return [replace(report, path=address) for report in reports]
+
+
+def _line(file: FileReport) -> str:
+    counts = f"{file.n_read} read, {file.n_rows} landed, {file.n_rejects} quarantined"
+    tables = f" ({', '.join(f'{n} {name}' for name, n in file.tables.items())})" if file.tables else ""
+    return f"{file.path}: {file.format}, {file.status}, {counts}{tables}"
+
+
+@flat
+def ingest(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, patterns; - is standard input; stores: mlflow-traces: or mlflow-runs:URI[/NAME]."
+        ),
+    ],
+    options: Options,
+    curate: Annotated[bool, typer.Option(help="Validate and price the days at once.")] = True,
+    json: Json = False,
+) -> None:
+    """Land traces: parse once, keep what is good, quarantine the rest with file, line and remedy."""
+    raise typer.Exit(run_ingest(Settings(), paths, options, curate=curate, as_json=json))

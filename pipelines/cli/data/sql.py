@@ -1,0 +1,51 @@
+"""`foretell sql`: questions to the tables of the lake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretell.pipelines.cli.console import count_keys, counted, print_table
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@flat
+def sql(
+    query: Annotated[str, typer.Argument(help="For example: select model, count(*) from request_traces group by 1")],
+    output: Output,
+) -> None:
+    """Query the tables of the lake with DuckDB's SQL."""
+    output.check()
+    answer = query_lake(Settings(), query)
+    if output.write(answer):
+        columns, rows = [str(name) for name in answer.columns], answer.to_numpy().tolist()
+        print_table(counted(len(answer), "row"), columns, rows, n_keys=count_keys(answer))
+
+
+def query_lake(settings: Settings, query: str) -> pd.DataFrame:
+    """The answer to one SQL query over the tables of the lake.
+
+    Raises
+    ------
+    InvalidInputError
+        If the query fails; names the tables there are.
+    """
+    import duckdb
+
+    from foretell.assets.lake.export import connect_lake, lake_tables
+
+    with connect_lake(settings.home / "lake") as connection:
+        try:
+            answer: pd.DataFrame = connection.execute(query).df()
+        except duckdb.Error as error:
+            tables = ", ".join(lake_tables(settings.home / "lake"))
+            first = str(error).splitlines()[0]
+            raise InvalidInputError(f"{first}; the tables are {tables}") from error
+    return answer

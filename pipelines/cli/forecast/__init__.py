@@ -1,0 +1,1 @@
+"""Commands that forecast: predict, quote, route, compute, next-runs."""

@@ -1,0 +1,301 @@
+"""`foretell predict learning_curves`: where runs end, what going on is worth, and a picture of one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import numpy as np
+import pandas as pd
+import typer
+
+from foretell.pipelines.cli.console import out, print_table, say
+from foretell.pipelines.cli.forecast.known import known_line
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import DatasetError, InvalidInputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from foretell.predictors.learning_curves.forecaster import CurveForecaster
+
+MAY_STOP = "may stop"
+PANEL = "Learning curves only"
+
+N_STEPS = 24
+LEAST_PROBABILITY = 0.05
+FORECAST = ("median", "lower_50", "upper_50", "lower_90", "upper_90")
+LEVELS = {"lower_90": 0.05, "lower_50": 0.25, "median": 0.5, "upper_50": 0.75, "upper_90": 0.95}
+
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """Options of `foretell predict learning_curves`; None where they are not given.
+
+    Attributes
+    ----------
+    mlflow_run : str or None
+        Identifier of a run on the tracking server; `metric` names the curve.
+    metric : str or None
+    target_step : float or None
+        See `families.learning_curves.inputs.curve_from_mlflow`. With a file, it replaces that of every row.
+    target_value : float or None
+        What the run must beat, in the metric's unit; by default its last value.
+    """
+
+    mlflow_run: Annotated[
+        str | None, typer.Option(help="Extrapolate a metric of this MLflow run.", rich_help_panel=PANEL)
+    ] = None
+    metric: Annotated[str | None, typer.Option(help="Name of that metric.", rich_help_panel=PANEL)] = None
+    target_step: Annotated[float | None, typer.Option(help="Where the run ends.", rich_help_panel=PANEL)] = None
+    target_value: Annotated[
+        float | None, typer.Option(help="What the run must beat; by default its last value.", rich_help_panel=PANEL)
+    ] = None
+
+
+def run_predict_curves(settings: Settings, file: Path | None, options: CurveOptions, output: Output) -> None:
+    """Forecast the curves of a file or of one MLflow run, and print what to do about them.
+
+    Parameters
+    ----------
+    settings : Settings
+    file : Path or None
+        Rows as `foretell.assets.families.learning_curves.inputs.read_inputs` reads them. This or a run of MLflow.
+    options : CurveOptions
+    output : Output
+        A picture (.png) is of the first curve.
+
+    Raises
+    ------
+    InvalidInputError
+        If neither or both of file and run are given, or what they hold is not a curve.
+    """
+    output.check(".png")
+    rows = _read_curves(settings, file, options)
+    predictor, answered_by = load_forecaster(settings, rows)
+    say(answered_by)
+    forecasts = forecast_curves(predictor, rows, target_value=options.target_value)
+    table = forecasts.reset_index(names="curve")
+    if output.write(
+        table, figure=lambda: curve_figure(predictor, rows.iloc[:1], forecasts.iloc[0], options.target_value)
+    ):
+        if line := known_line(forecasts["known"]):
+            out.print(line)
+        shown = _shown(table)
+        print_table(
+            f"learning_curves: forecasts by {type(predictor).__name__}",
+            list(shown.columns),
+            shown.to_numpy().tolist(),
+            n_keys=2,
+            prose=("advice", "basis"),
+        )
+
+
+def _read_curves(settings: Settings, file: Path | None, options: CurveOptions) -> pd.DataFrame:
+    from foretell.assets.families.learning_curves.inputs import curve_from_mlflow, read_inputs
+
+    if (file is None) == (options.mlflow_run is None):
+        raise InvalidInputError("give a file of curves or `--mlflow-run RUN`, one of the two")
+    if options.mlflow_run is not None:
+        if options.metric is None:
+            raise InvalidInputError("`--mlflow-run` needs `--metric`, the name of the metric to extrapolate")
+        rows = curve_from_mlflow(settings.runs_uri, options.mlflow_run, options.metric, target_step=options.target_step)
+    else:
+        assert file is not None
+        if options.metric is not None:
+            raise InvalidInputError("`--metric` is about `--mlflow-run`; the curves of a file are what its rows hold")
+        rows = read_inputs(file)
+        if options.target_step is not None:
+            rows = rows.assign(target_step=options.target_step)
+    _check_targets(rows)
+    return rows
+
+
+def _check_targets(rows: pd.DataFrame) -> None:
+    """Refuse a target before the last observed step, in one short line: curves have thousands of values."""
+    for name, steps, target in zip(rows.index, rows["steps"], rows["target_step"], strict=True):
+        last = max((float(step) for step in steps), default=float("nan")) if isinstance(steps, list) else float("nan")
+        if target < last:
+            raise InvalidInputError(
+                f"curve {name}: the target step {target:g} lies before the last observed step {last:g}; give a later "
+                "one with `--target-step`"
+            )
+
+
+def load_forecaster(settings: Settings, rows: pd.DataFrame) -> tuple[CurveForecaster, str]:
+    """The champion; the network where there is none, or one that has learnt of training set sizes alone and is asked
+    about runs. A champion of another version of the code is asked where every curve names its learner, as then.
+
+    Returns
+    -------
+    predictor : CurveForecaster
+    answered_by : str
+        Which of the two answers and why, a sentence.
+    """
+    from foretell.assets.families.learning_curves.family import FAMILY
+    from foretell.pipelines.cli.forecast.champion import load_champion
+    from foretell.predictors.learning_curves.forecaster import CurveForecaster
+    from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
+
+    try:
+        champion = cast(CurveForecaster, load_champion(settings, FAMILY.name))
+        of_today = isinstance(champion, CurveForecaster)
+        if not of_today and not hasattr(champion, "distribution"):
+            why = f"the champion is a {type(champion).__name__}, which gives no probabilities of its own"
+        elif not (champion.answers(rows).all() if of_today else "learner" in rows and rows["learner"].notna().all()):
+            why = "the champion has learnt from curves of other kinds alone; `foretell retrain learning_curves`"
+        else:
+            return champion, f"answered by the champion, a {type(champion).__name__}"
+    except DatasetError as error:
+        why = str(error)
+    return PfnPredictor.zero_shot(), f"answered by the network that the project ships, not by the champion: {why}"
+
+
+def forecast_curves(
+    predictor: CurveForecaster, rows: pd.DataFrame, *, target_value: float | None = None
+) -> pd.DataFrame:
+    """Forecast and advice for every curve.
+
+    Returns
+    -------
+    DataFrame
+        Index of `rows`: ``known`` and ``basis``, last step and value, target step, median and intervals,
+        ``probability_better`` (of ending better than `target_value`, or than the last value: below it where lower is
+        better), ``probability_above`` (the same by its former name; goes away with the next version),
+        ``expected_gain`` over it, ``noise_floor`` (mean absolute error that the jitter of this very curve makes
+        unavoidable, NaN for fewer than six points), ``stop_step`` (where the functional strategy would have stopped)
+        and ``advice``; where `target_value` is given, the columns of `steps_to_target`.
+    """
+    from foretell.predictors.learning_curves.decisions import advise, jitter_floor, steps_to_target
+    from foretell.predictors.schemas.learning_curves import as_points
+
+    quantiles = predictor.predict_quantiles(rows, tuple(LEVELS.values()))
+    observed = [(as_points(s), as_points(v)) for s, v in zip(rows["steps"], rows["values"], strict=True)]
+    last = np.array([values[np.isfinite(values)][-1] for _, values in observed])
+    goal = pd.Series(last if target_value is None else target_value, index=rows.index, dtype="float64")
+    decided = advise(predictor, rows, incumbent=goal, least_probability=LEAST_PROBABILITY)
+    columns: dict[str, Any] = {
+        "known": predictor.known_of(rows), "basis": predictor.basis_of(rows),
+        "last_step": [steps[-1] for steps, _ in observed], "last_value": last,
+        "target_step": rows["target_step"].to_numpy(),
+        **{name: quantiles[LEVELS[name]].to_numpy() for name in FORECAST},
+        "probability_better": decided["probability_better"].to_numpy(),
+        "probability_above": decided["probability_better"].to_numpy(),
+        "expected_gain": decided["expected_gain"].to_numpy(),
+        "noise_floor": [jitter_floor(*points) for points in observed],
+    }  # fmt: skip
+    table = pd.DataFrame(columns, index=rows.index)
+    if target_value is not None:
+        table = table.join(steps_to_target(predictor, rows, goal))
+    table["stop_step"] = pd.Series([_stop_step(row) for _, row in rows.iterrows()], index=rows.index, dtype="float64")
+    table["advice"] = [
+        _advice(bool(stop), gain, floor, step)
+        for stop, gain, floor, step in zip(
+            decided["stop"], table["expected_gain"], table["noise_floor"], table["stop_step"], strict=True
+        )
+    ]
+    return table
+
+
+def curve_figure(
+    predictor: CurveForecaster, row: pd.DataFrame, forecast: pd.Series, target_value: float | None
+) -> Figure:
+    """One curve with its forecast from the last observed step to the target.
+
+    Parameters
+    ----------
+    predictor : CurveForecaster
+        Fitted.
+    row : DataFrame of one row
+        The curve, valid under `CurveRequests`.
+    forecast : Series
+        Its row of `forecast_curves`.
+    target_value : float or None
+        In the metric's unit; drawn where it is given.
+    """
+    from foretell.predictors.plots.forecasts import plot_extrapolation
+    from foretell.predictors.schemas.learning_curves import as_points
+
+    last, target = float(forecast["last_step"]), float(forecast["target_step"])
+    steps = np.geomspace(max(last, 1e-9), max(target, 2e-9), N_STEPS + 1)[1:]
+    steps[-1] = target
+    asked = row.loc[row.index.repeat(N_STEPS)].assign(target_step=steps).reset_index(drop=True)
+    quantiles = predictor.predict_quantiles(asked, tuple(LEVELS.values()))
+    ahead = pd.DataFrame({"step": steps, **{name: quantiles[level] for name, level in LEVELS.items()}})
+    first = row.iloc[0]
+    ahead = ahead.assign(
+        noise_floor=forecast["noise_floor"], target_value=np.nan if target_value is None else target_value,
+        # Where a trend has settled is no reason to stop a run that is worth going on with.
+        stop_step=forecast["stop_step"] if forecast["advice"].startswith(MAY_STOP) else np.nan,
+        metric=first.get("metric"), advice=forecast["advice"],
+    )  # fmt: skip
+    curve = pd.DataFrame({"step": as_points(first["steps"]), "value": as_points(first["values"])})
+    if "standard_errors" in row and len(as_points(first["standard_errors"])):
+        curve["standard_error"] = as_points(first["standard_errors"])
+    figure = plot_extrapolation(curve[np.isfinite(curve["value"])], ahead).get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _stop_step(row: pd.Series) -> float | None:
+    from foretell.predictors.learning_curves.curves import lower_is_better
+    from foretell.predictors.learning_curves.fits.functional import learning_trace
+    from foretell.predictors.schemas.learning_curves import as_points
+
+    values = as_points(row["values"])
+    if np.isfinite(values).sum() < 3:
+        return None
+    direction = row.get("higher_is_better")
+    return learning_trace(
+        as_points(row["steps"]), values, target_step=float(row["target_step"]),
+        lower_bound=_number(row.get("lower_bound")), upper_bound=_number(row.get("upper_bound")),
+        higher_is_better=bool(direction) if pd.notna(direction) else not lower_is_better(row.get("metric")),
+    ).stop_step  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:
+    if stop:
+        return "stop: the target is out of reach"
+    if np.isfinite(floor) and gain < floor:
+        return "stop: what is still to come is less than the noise"
+    if np.isfinite(stop_step) and not np.isfinite(floor):
+        return f"{MAY_STOP}: the trend has settled at step {stop_step:g}"
+    return "go on"
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """What people read of the forecasts, the most important first."""
+    from foretell.predictors.learning_curves.decisions import REACH_COLUMNS
+
+    text = {name: [_cell(value) for value in table[name]] for name in table.columns}
+    columns = {
+        "curve": text["curve"],
+        "known": text["known"],
+        "median [90 %]": [
+            f"{m} [{a}, {b}]" for m, a, b in zip(text["median"], text["lower_90"], text["upper_90"], strict=True)
+        ],
+        "advice": text["advice"],
+        "last value": text["last_value"],
+        "target step": text["target_step"],
+        "[50 %]": [f"[{a}, {b}]" for a, b in zip(text["lower_50"], text["upper_50"], strict=True)],
+    }
+    columns["basis"] = text["basis"]
+    rest = [name for name in (*REACH_COLUMNS, "probability_better", "expected_gain", "noise_floor", "last_step",
+                              "stop_step") if name in text]  # fmt: skip
+    return pd.DataFrame({**columns, **{name.replace("_", " "): text[name] for name in rest}})
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float) and np.isinf(value):
+        return "may never"
+    if isinstance(value, float | int | np.floating):
+        return "-" if pd.isna(value) else f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,103 @@
+"""`foretell next-runs`: which benchmark runs to buy first, under a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from foretell.pipelines.cli.console import print_table
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+
+
+@flat
+def next_runs(
+    file: Annotated[Path, typer.Argument(help="Candidate runs, as for `predict benchmark_scores`; `cost`, `wanted`.")],
+    budget: Annotated[float, typer.Option(help="Most to spend, in the unit of the column `cost` (default 1 a run).")],
+    output: Output,
+) -> None:
+    """Which benchmark runs to buy first: those that tell most about the wanted scores for their cost."""
+    from foretell.assets.families.benchmark_scores.family import read_inputs
+    from foretell.assets.lake.input_tables import read_input_table
+    from foretell.pipelines.cli.forecast.champion import load_champion
+    from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
+
+    output.check()
+    champion = load_champion(Settings(), "benchmark_scores")
+    if not isinstance(champion, BenchmarkScorePredictor):
+        raise InvalidInputError(f"the champion is a {type(champion).__name__}, which knows no covariance of scores")
+    # Columns that forecasts do not read: the price of a run, and whether its score is one that is cared about.
+    candidates = read_input_table(file, columns=("model", "cost", "wanted"))
+    plan = plan_runs(champion, read_inputs(file), candidates, budget=budget)
+    if output.write(plan.reset_index()):
+        print_table(
+            f"{len(plan)} of {len(candidates)} runs for {plan['cost'].sum():g} of a budget of {budget:g}",
+            ["row", "benchmark", "model", "cost", "uncertainty left"],
+            [
+                (index, row["benchmark"], row["model"], f"{row['cost']:g}", f"{100 * row['uncertainty_left']:.1f} %")
+                for index, row in plan.to_dict("index").items()
+            ],
+            n_keys=3,
+        )
+
+
+def plan_runs(champion: object, inputs: pd.DataFrame, candidates: pd.DataFrame, *, budget: float) -> pd.DataFrame:
+    """Runs in the order in which to buy them.
+
+    Parameters
+    ----------
+    champion : BenchmarkScorePredictor
+    inputs : DataFrame of shape (n_runs, n_columns)
+        Valid under `ScoreRequests`.
+    candidates : DataFrame of shape (n_runs, n_columns)
+        `cost` (> 0, default 1) and `wanted` (default true: every score is cared about), same index as `inputs`.
+    budget : float
+        Most to spend, in the unit of `cost`.
+
+    Returns
+    -------
+    DataFrame of shape (n_bought, 4)
+        Index: the row of `inputs`. Columns benchmark, model, cost, and `uncertainty_left`: the variance of the wanted
+        scores (logit scale) that remains after this run, as a share of what it was before any.
+
+    Raises
+    ------
+    InvalidInputError
+        If a cost is not > 0 or the budget buys no run.
+    """
+    from foretell.predictors.benchmark_scores.known_scores.information import value_of_information
+    from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
+
+    assert isinstance(champion, BenchmarkScorePredictor)
+    covariance = champion.score_covariance(inputs)
+    costs = (
+        candidates["cost"].fillna(1.0).to_numpy(dtype="float64") if "cost" in candidates else np.ones(len(candidates))
+    )
+    cared_for = (
+        candidates["wanted"].fillna(True).to_numpy(dtype=bool)
+        if "wanted" in candidates
+        else np.ones(len(candidates), dtype=bool)
+    )
+    if not cared_for.any():
+        raise InvalidInputError("`wanted` is false in every row: mark the scores that you care about")
+    wanted = np.flatnonzero(cared_for)
+    bought = value_of_information(covariance, costs=costs, budget=budget, wanted=wanted)
+    if bought.empty:
+        raise InvalidInputError(f"a budget of {budget:g} buys no run: the cheapest costs {costs.min():g}")
+    before = float(np.diag(covariance)[wanted].sum())
+    rows = inputs.iloc[bought["run"]]
+    return pd.DataFrame(
+        {
+            "benchmark": rows.get("benchmark"),
+            "model": rows.get("model"),
+            "cost": bought["cost"].to_numpy(),
+            "uncertainty_left": bought["variance_left"].to_numpy() / before,
+        },
+        index=rows.index,
+    )

@@ -1,0 +1,191 @@
+"""`foretell pilot`: which few requests to send first, what they cost, how narrow the bill will be; and sends them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import pandas as pd
+import typer
+
+from foretell.pipelines.cli.console import counted, money, out, percent, print_table, say
+from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
+from foretell.pipelines.cli.options import Predictor, flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import DatasetError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.pipelines.pilots.sending import Call
+
+MAX_PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class SendOptions:
+    """The options of `foretell pilot` that are about sending."""
+
+    run: Annotated[bool, typer.Option("--run", help="Send the pilot now; again: go on where it ended.")] = False
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint, such as https://api.openai.com/v1; else LiteLLM.")
+    ] = None
+    max_cost: Annotated[float | None, typer.Option(help="USD that are never exceeded, at worst cases.")] = None
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable of the API key; OPENAI_API_KEY for api.openai.com alone.")
+    ] = None
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 4
+    timeout: Annotated[float, typer.Option(help="Seconds for one whole answer.", min=1)] = 600.0
+    retry_in_doubt: Annotated[bool, typer.Option(help="Send again what may have been billed already; both count.")] = (
+        False
+    )
+
+
+@flat
+def pilot(
+    file: Annotated[Path, typer.Argument(help="Requests: chat JSONL, batch input, csv or parquet.")],
+    models: Annotated[list[str], typer.Option("--model", help="A model; several times: the same requests on each.")],
+    sending: SendOptions,
+    output: Output,
+    n: Annotated[int, typer.Option("--n", help="Requests to draw.", min=3)] = 20,
+    seed: Annotated[int, typer.Option(help="Of the draw: the same seed draws the same requests.")] = 0,
+    max_tokens: Annotated[int | None, typer.Option(help="Cap of requests that have none.", min=1)] = None,
+    plan: Annotated[Path, typer.Option(help="File of the pilot; its answers land beside it.")] = Path("pilot.jsonl"),
+    predictor: Predictor = None,
+) -> None:
+    """A few requests of a batch, drawn by design: their price, how narrow the bill gets; --run sends them."""
+    from foretell.pipelines.pilots.plan import read_plan, write_plan
+
+    settings = Settings()
+    output.check()
+    if not file.is_file():
+        raise InvalidInputError(f"{file}: no such file")
+    if not plan.parent.is_dir():
+        raise InvalidInputError(f"`--plan` {plan}: there is no folder {plan.parent}")
+    calls = read_plan(plan) if plan.exists() else []
+    begun = {tuple(call.kept[name] for name in ("model", "n_asked", "seed", "file")) for call in calls}
+    if calls and begun != {(model, n, seed, file.name) for model in models}:
+        raise InvalidInputError(
+            f"{plan} holds another pilot: name another file with --plan, or delete it and what lies beside it"
+        )
+    if plan.with_suffix(".log.jsonl").exists():
+        say(f"{plan} was begun: this pilot goes on as it was drawn")
+    else:
+        calls = _plan(settings, file, models, (n, seed, max_tokens), predictor)
+        write_plan(calls, plan)
+    drawn = pd.DataFrame([call.kept for call in calls])
+    table = _widths(drawn, calls)
+    if output.write(table):
+        _print(table, drawn, calls, plan)
+    if sending.run:
+        _run(settings, calls, sending, plan)
+
+
+def _plan(
+    settings: Settings, file: Path, models: Sequence[str], design: tuple[int, int, int | None], source: str | None
+) -> list[Call]:
+    from foretell.assets.lake.requests import read_requests
+    from foretell.pipelines.pilots.plan import draw_pilot, plan_calls
+    from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms, quote
+    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
+
+    n, seed, max_tokens = design
+    requests, problems = read_requests(file)
+    for problem in problems[:MAX_PROBLEMS]:
+        say(problem)
+    champion = load_champion(settings, "thinking_tokens", source)
+    if not isinstance(champion, LogQuantilePredictor):
+        raise DatasetError(f"a {type(champion).__name__} cannot quote a batch")
+    say_what_waits(settings, champion, pd.DataFrame({"model": models}), source)
+    unsent = requests.drop(columns="model", errors="ignore")
+    quoted = quote(champion, unsent, QuoteTerms(models), price_file=settings.price_file, n_draws=100)
+    for line in quoted.caveats:
+        say(line)
+    drawn = draw_pilot(quoted, n, seed).assign(n_asked=n, file=file.name)
+    return plan_calls(drawn, requests, file, max_tokens, settings.price_file)
+
+
+def _widths(drawn: pd.DataFrame, calls: Sequence[Call]) -> pd.DataFrame:
+    """What to expect of pilots of several sizes: half-widths over the total on three kinds of work, and their price."""
+    from foretell.predictors.metrics.estimates.survey import PUBLIC_SPREADS, expected_half_width
+    from foretell.predictors.thinking_tokens.bill.pilot import NEXT
+
+    n, n_units = int(drawn["n_drawn"].iloc[0]), int(drawn["n_units"].iloc[0])
+    expected = drawn["forecast_usd"].astype("float64").sum(skipna=False)
+    worst = sum(call.reserved_usd for call in calls)
+    return pd.DataFrame(
+        [
+            {
+                "n": size,
+                **{name: expected_half_width(spread, size, n_units) for name, spread in PUBLIC_SPREADS.items()},
+                "expected_usd": expected * size / n, "worst_usd": worst * size / n, "is_planned": size == n,
+            }
+            for size in sorted({*(k for k in NEXT if k <= n_units), n})
+        ]
+    )  # fmt: skip
+
+
+def _print(table: pd.DataFrame, drawn: pd.DataFrame, calls: Sequence[Call], plan: Path) -> None:
+    from foretell.predictors.metrics.estimates.survey import PUBLIC_SPREADS
+
+    rows = [
+        [f"{row['n']}{' (this)' if row['is_planned'] else ''}"]
+        + [f"± {percent(row[name])}" for name in PUBLIC_SPREADS]
+        + [money(row["expected_usd"]), money(row["worst_usd"])]
+        for row in table.to_dict("records")
+    ]
+    n_drawn, n_units = int(drawn["n_drawn"].iloc[0]), int(drawn["n_units"].iloc[0])
+    print_table(
+        f"{n_drawn} of {counted(n_units, 'request')} on {counted(drawn['model'].nunique(), 'model')}: {plan}",
+        ["n", *(f"bill, {name} work" for name in PUBLIC_SPREADS), "pilot, as forecast", "at worst"],
+        rows,
+    )
+    out.print("Half the width of the 90 % interval over the bill, as on public work; the pilot itself will say.")
+    unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
+    if unbounded:
+        out.print(
+            f"No worst case for {counted(len(unbounded), 'call')} (such as {unbounded[0]}): a cap (--max-tokens), a "
+            "price (FORETELL_PRICE_FILE) or plain text is missing; --run refuses them."
+        )
+
+
+def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: Path) -> None:
+    """Send, and land what came in the lake."""
+    from filelock import FileLock, Timeout
+
+    from foretell.pipelines.cli.data.ingest import Options, run_ingest
+    from foretell.pipelines.pilots.ledger import Ledger, drop_torn_line
+    from foretell.pipelines.pilots.plan import raw_requests, usage_price
+    from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint, Sending, send
+
+    if options.max_cost is None or not options.max_cost > 0:
+        raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
+    unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
+    if unbounded:
+        raise InvalidInputError(
+            f"nothing bounds what {unbounded[0]} costs: give `--max-tokens`, plain text, and a price for its model"
+        )
+    results, log = plan.with_suffix(".runs.jsonl"), plan.with_suffix(".log.jsonl")
+    endpoint = (
+        LiteLLMEndpoint(options.timeout)
+        if options.base_url is None
+        else HttpEndpoint(options.base_url, settings.api_key(options.key_env, options.base_url), options.timeout)
+    )
+    try:
+        with FileLock(plan.with_suffix(".lock"), timeout=0):
+            answered = {}
+            if results.exists():
+                drop_torn_line(results)
+                lines = raw_requests(results).values()
+                answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in lines}
+            ledger = Ledger(log, options.max_cost, answered, retry_in_doubt=options.retry_in_doubt)
+            price = usage_price(settings.price_file)
+            send(calls, Sending(endpoint, price, results, options.concurrency, say=say), ledger)
+    except Timeout:
+        raise InvalidInputError(f"another process sends {plan}: wait for it, or end it") from None
+    out.print(f"{len(ledger.answered)} of {len(calls)} answered, {money(ledger.spent)} spent: {results}")
+    if results.exists():
+        run_ingest(settings, [str(results)], Options(source="pilot"), curate=True, as_json=False)
+        out.print(f"The bill: foretell quote REQUESTS --model ... --runs {results}")

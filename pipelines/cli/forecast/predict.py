@@ -1,0 +1,158 @@
+"""`foretell predict`: forecasts of the champion for a file of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretell.assets.families import get_family
+from foretell.pipelines.cli.console import counted, money, out, print_table
+from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
+from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
+from foretell.pipelines.cli.forecast.known import known_line
+from foretell.pipelines.cli.forecast.scores import ScoreOptions
+from foretell.pipelines.cli.options import FamilyName, Predictor, check_family, flat, or_stdin
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+ROWS_ON_SCREEN = 20
+PROSE = ("basis", "reason")
+OF_REQUEST = ("custom_id", "model", "benchmark")
+"""Columns of the input that tell a reader which request a row is about."""
+FIRST = ("abstain", "reason", "basis")
+"""What a forecast comes with that must be read before anything else that its family adds."""
+
+
+@flat
+def predict(
+    family: FamilyName,
+    output: Output,
+    curves: CurveOptions,
+    scores: ScoreOptions,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="csv, parquet or jsonl, a row per forecast; - is standard input.", callback=or_stdin),
+    ] = None,
+    predictor: Predictor = None,
+) -> None:
+    """Forecast with the champion of a family: mean, median and intervals per row, dollars where priced."""
+    if family == "learning_curves" and predictor is None:
+        run_predict_curves(Settings(), file, curves, output)
+        return
+    check_family(family)
+    for option in fields(curves):
+        if getattr(curves, option.name) is not None:
+            name = option.name.replace("_", "-")
+            raise InvalidInputError(f"`--{name}` is about learning_curves and does not apply to {family}")
+    if scores.is_given and (family != "benchmark_scores" or file is not None):
+        raise InvalidInputError("`--benchmark` and `--model` are for benchmark_scores without a FILE")
+    run_predict(Settings(), family, file, output, source=predictor, scores=scores)
+
+
+def run_predict(
+    settings: Settings, family: str, file: Path | None, output: Output, *, source: str | None = None,
+    scores: ScoreOptions | None = None,
+) -> None:  # fmt: skip
+    """Forecast every row of `file`, in order, and print or write the result; `source` as in `load_champion`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no file, it cannot be read, or the result cannot be written as it was asked for.
+    DatasetError
+        If the family has no champion.
+    """
+    from foretell.predictors.serving import forecast_frame
+
+    output.check(*([".png"] if family == "benchmark_scores" else []))
+    if scores is not None and scores.is_given:
+        inputs = scores.rows(settings)
+    elif file is None:
+        raise InvalidInputError("give the file of what is to be forecast: csv, parquet or jsonl, a row per forecast")
+    else:
+        inputs = get_family(family).read_inputs(file)
+    predictor = load_champion(settings, family, source)
+    say_what_waits(settings, predictor, inputs, source)
+    forecasts = forecast_frame(predictor, inputs)
+    names = [name for name in OF_REQUEST if name in inputs and inputs[name].notna().any()]
+    row_name = str(inputs.index.name or "row")
+    table = inputs[[name for name in names if name == "custom_id"]].join(forecasts).reset_index(names=row_name)
+    if output.write(table, figure=lambda: _drawn(inputs, forecasts)):
+        if line := known_line(forecasts["known"]):
+            out.print(line)
+        shown = _shown(inputs[names].join(forecasts).head(ROWS_ON_SCREEN).reset_index(names=row_name))
+        more = f", the first {ROWS_ON_SCREEN}; all with --json" if len(table) > ROWS_ON_SCREEN else ""
+        print_table(
+            f"{family}: forecasts for {counted(len(table), 'row')}{more}",
+            list(shown.columns),
+            shown.to_numpy().tolist(),
+            n_keys=list(shown.columns).index("median [90 %]"),
+            prose=PROSE,
+        )
+
+
+def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Figure:
+    from matplotlib.figure import Figure
+
+    from foretell.predictors.plots.forecasts import plot_intervals
+
+    figure = Figure(figsize=(7, 1.4 + 0.4 * len(forecasts)), layout="constrained")
+    named = [name for name in ("model", "benchmark") if name in inputs and inputs[name].notna().any()]
+    labels = inputs[named].fillna("").astype("str").agg(", ".join, axis=1) if named else inputs.index.astype("str")
+    plot_intervals(forecasts.assign(label=list(labels)), figure.add_subplot(), unit="score, points (right is better)")
+    return figure
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """What people read of a forecast, the most important first."""
+    import pandas as pd
+
+    from foretell.predictors.serving import FORECAST_COLUMNS, KNOWN_COLUMNS
+
+    priced = "cost_median_usd" in table and table["cost_median_usd"].notna().any()
+    table = table.drop(columns=[name for name in KNOWN_COLUMNS if table[name].isna().all()])
+    key = [name for name in table.columns[: table.columns.get_loc("mean")] if name != "basis"]
+    hidden = {*key, *FORECAST_COLUMNS, "price_version"}
+    columns = {name: ["" if pd.isna(value) else str(value) for value in table[name]] for name in key}
+    columns["median [90 %]"] = _spans(table, "{}", _number)
+    if priced:
+        columns["dollars [90 %]"] = _spans(table, "cost_{}_usd", _dollars)
+    columns["mean"] = [_number(value) for value in table["mean"]]
+    columns["[50 %]"] = [_range(*ends, _number) for ends in zip(table["lower_50"], table["upper_50"], strict=True)]
+    for name in sorted(table.columns, key=lambda name: name not in FIRST):
+        if name not in hidden and not str(name).startswith("cost_"):
+            columns[str(name)] = [_number(value) for value in table[name]]
+    return pd.DataFrame(columns)
+
+
+def _spans(table: pd.DataFrame, form: str, text: Callable[[object], str]) -> list[str]:
+    ends = [table[form.format(name)] for name in ("median", "lower_90", "upper_90")]
+    return [
+        "-" if middle != middle else f"{text(middle)} {_range(lower, upper, text)}"
+        for middle, lower, upper in zip(*ends, strict=True)
+    ]
+
+
+def _range(lower: object, upper: object, text: Callable[[object], str]) -> str:
+    return f"[{text(lower)}, {text(upper)}]"
+
+
+def _dollars(value: object) -> str:
+    return money(value) if isinstance(value, float) else "-"
+
+
+def _number(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if value != value:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

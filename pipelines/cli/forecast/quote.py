@@ -1,0 +1,292 @@
+"""`foretell quote`: the bill of a batch before it is sent, on each of several models."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretell.pipelines.cli.console import counted, money, out, percent, print_table, say
+from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
+from foretell.pipelines.cli.forecast.route import chance_of_success
+from foretell.pipelines.cli.options import Predictor, flat, or_stdin
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import DatasetError, InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from foretell.predictors.thinking_tokens.bill.quote import Quote, QuoteTerms
+
+MAX_PROBLEMS = 20
+MAX_NAMED = 5
+SET_ASIDE = (
+    "set aside: what a gateway holds that reserves the 95 % quantile of every request; the total needs less, since "
+    "not all requests run long at once"
+)
+
+
+@dataclass(frozen=True)
+class QuoteOptions:
+    """The options of `foretell quote` that are terms of the quote; see `QuoteTerms`."""
+
+    models: Annotated[
+        list[str],
+        typer.Option("--model", help="A model to quote; several times to compare. By default promptfoo's providers."),
+    ] = field(default_factory=list)
+    reasoning_efforts: Annotated[
+        list[str],
+        typer.Option(
+            "--reasoning-effort", "--effort", help="What if: this effort instead of the requests' own; several times."
+        ),
+    ] = field(default_factory=list)
+    max_tokens: Annotated[
+        list[int], typer.Option(help="What if: this limit instead of the requests' own; several times.")
+    ] = field(default_factory=list)
+    budget: Annotated[float | None, typer.Option(help="USD: how probable is it that the total exceeds it?")] = None
+    confidence: Annotated[
+        float, typer.Option(help="How sure to be before one is called the cheapest, and of its total.")
+    ] = 0.9
+    tier: Annotated[str | None, typer.Option(help="Service tier to price at, such as batch or flex.")] = None
+    cached: Annotated[float, typer.Option(help="Share of the input tokens that a prompt cache serves.")] = 0.0
+
+    def terms(self, file: Path) -> QuoteTerms:
+        """The same in the words of the library; without models those that `file` itself names.
+
+        Raises
+        ------
+        InvalidInputError
+            If it names none.
+        """
+        from foretell.assets.lake.requests import models_named
+        from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
+
+        models = self.models or models_named(file)
+        if not models:
+            raise InvalidInputError("name the models to quote: `--model gpt-5-mini`, several times to compare")
+        return QuoteTerms(
+            models,
+            self.reasoning_efforts,
+            self.max_tokens,
+            budget_usd=self.budget,
+            confidence=self.confidence,
+            service_tier=self.tier,
+            cached_share=self.cached,
+        )
+
+
+@flat
+def quote(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Requests: chat JSONL, batch input, csv, parquet, an Inspect log, promptfooconfig.yaml, or a folder; "
+            "- is standard input.",
+            callback=or_stdin,
+        ),
+    ],
+    options: QuoteOptions,
+    output: Output,
+    predictor: Predictor = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Finished runs of this work, on any model, to learn from; of a pilot: the bill by its design."
+        ),
+    ] = None,
+    check: Annotated[
+        str | None, typer.Option(help="With a pilot: exact:COLUMN, regex:PATTERN or column:NAME says what passes.")
+    ] = None,
+    requests: Annotated[bool, typer.Option(help="With --json or --out: a row per request instead of totals.")] = False,
+) -> None:
+    """The bill of a batch before it is sent: tokens and dollars with intervals, on each model."""
+    if requests and output.on_screen:
+        raise InvalidInputError("`--requests` needs `--json` or a table for `--out`: the screen shows totals")
+    run_quote(
+        Settings(),
+        file,
+        options.terms(file),
+        output,
+        per_request=requests,
+        source=predictor,
+        runs=runs or (),
+        check=check,
+    )
+
+
+def run_quote(
+    settings: Settings,
+    file: Path,
+    terms: QuoteTerms,
+    output: Output,
+    *,
+    per_request: bool = False,
+    source: str | None = None,
+    runs: Sequence[Path] = (),
+    check: str | None = None,
+) -> None:
+    """Print what is not known, which model is cheapest and what each takes, and write it where `output` says.
+
+    `source` as in `load_champion`; `runs` are files of finished runs, or of a pilot; `check` as in `scores_of`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file holds no request, or the terms make no sense.
+    DatasetError
+        If there is no champion that can quote.
+    """
+    import pandas as pd
+
+    from foretell.assets.lake.kept_quotes import keep_quote
+    from foretell.assets.lake.requests import read_requests
+    from foretell.predictors.thinking_tokens.bill import quote as bill
+    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
+
+    output.check(".html")
+    requests, problems = read_requests(file)
+    predictor = load_champion(settings, "thinking_tokens", source)
+    if not isinstance(predictor, LogQuantilePredictor):
+        raise DatasetError(f"a {type(predictor).__name__} cannot quote a batch")
+    say_what_waits(settings, predictor, pd.DataFrame({"model": terms.models}), source)
+    pilot = None
+    if runs:
+        from foretell.pipelines.cli.forecast.quote_pilot import bill_after, print_after, sentences, with_pilot
+        from foretell.pipelines.pilots.plan import read_pilot
+
+        pilot = read_pilot(runs, settings.price_file)
+    for fault in () if pilot is None else pilot[1]:
+        say(fault)
+    if runs and pilot is None:
+        from foretell.assets.lake.own_runs import learn_from_runs, read_runs, with_runs_of_queries
+
+        own, faults = read_runs(runs, price_file=settings.price_file)
+        problems += faults
+        predictor, requests = learn_from_runs(predictor, own), with_runs_of_queries(requests, own)
+    if check is not None and pilot is None:
+        raise InvalidInputError("`--check` needs the runs of a pilot: make one with `foretell pilot`")
+    quoted = bill.quote(
+        predictor, requests.drop(columns="model", errors="ignore"), terms, price_file=settings.price_file
+    )
+    problems += [f"{file}: request {row.request}: {row.reason}" for row in quoted.left_out.itertuples()]
+    quoted.totals["n_left_out"] = len(problems)
+    if (chances := chance_of_success(settings, requests, list(dict.fromkeys(quoted.totals["model"])))) is not None:
+        quoted.totals["chance_of_success"] = quoted.totals["model"].map(chances)
+        right = quoted.totals["chance_of_success"] * quoted.totals["n_requests"]
+        quoted.totals["usd_per_right_answer"] = quoted.totals["usd_mean"] / right
+    for problem in problems[:MAX_PROBLEMS]:
+        say(problem)
+    if len(problems) > MAX_PROBLEMS:
+        say(f"{file}: {len(problems) - MAX_PROBLEMS} more like these; every total leaves out {len(problems)} requests")
+    piloted = None if pilot is None else bill_after(quoted, terms, pilot[0], check, file)
+    totals = quoted.totals if piloted is None else with_pilot(quoted.totals, piloted)
+    lines = [] if piloted is None else sentences(quoted, piloted)
+    if settings.home.is_dir():  # a quote in passing makes no home
+        keep_quote(settings.home, file.name, totals, requests)
+    table = quoted.requests if per_request else totals
+    if per_request and "custom_id" in requests:
+        table = table.merge(requests["custom_id"], left_on="request", right_index=True, how="left")
+    if not output.on_screen:
+        for line in (*quoted.caveats, *lines):
+            say(line)
+
+    def page() -> str:
+        from foretell.pipelines.cli.forecast.quote_page import quote_page
+        from foretell.pipelines.cli.forecast.quote_pilot import after_section
+
+        after = None if piloted is None else after_section(lines, piloted)
+        return quote_page(quoted, requests, terms, problems, predictor, file, after)
+
+    if output.write(table, page=page):
+        for line in quoted.caveats:
+            out.print(line)
+        if piloted is not None:
+            print_after(lines, piloted)
+        out.print(f"{'' if piloted is None else 'Before the pilot: '}{verdict(quoted, terms)}")
+        _print_totals(quoted.totals, n_left_out=len(problems), terms=terms)
+
+
+def _print_totals(totals: pd.DataFrame, *, n_left_out: int, terms: QuoteTerms) -> None:
+    rows = []
+    for row in totals.to_dict("records"):
+        shown = {"model": row["option"], "dollars: median, 90 %": interval(row, "usd")}
+        if totals["usd_median"].notna().sum() > 1:
+            shown["is cheapest"] = chance(row["probability_cheapest"])
+        if terms.budget_usd is not None:
+            shown[f"over {money(terms.budget_usd)}"] = chance(row["probability_over_budget"])
+        shown["expected"] = dollars(row["usd_mean"])
+        if "chance_of_success" in row:
+            shown |= {"right": chance(row["chance_of_success"]), "per right": dollars(row["usd_per_right_answer"])}
+        shown["tokens: median, 90 %"] = interval(row, "tokens")
+        rows.append({**shown, "set aside": dollars(row["reservation_usd"]), "worst": dollars(row["worst_case_usd"])})
+    print_table(
+        f"{counted(int(totals['n_requests'].iloc[0]), 'request')}, {n_left_out} left out",
+        list(rows[0]),
+        [list(row.values()) for row in rows],
+    )
+    if terms.budget_usd is not None and (totals["reservation_usd"] > terms.budget_usd).any():
+        out.print(SET_ASIDE)
+
+
+def verdict(quoted: Quote, terms: QuoteTerms) -> str:
+    """What the quote comes to: which option is the cheapest and how surely, and what it takes.
+
+    Options that cannot be told apart at the wanted confidence are named with their probabilities instead.
+    """
+    priced = quoted.totals[quoted.totals["usd_median"].notna()]
+    if priced.empty:
+        return "No price is known for any of these models: the quote is in tokens only."
+    order = priced.sort_values("probability_cheapest", ascending=False, kind="stable")
+    best = order.iloc[0]
+    if quoted.cheapest is None:
+        chances = [f"{_named(row)} {_in_words(row['probability_cheapest'])}" for row in order.to_dict("records")]
+        rest = f" and {len(chances) - MAX_NAMED} more" if len(chances) > MAX_NAMED else ""
+        return (
+            f"No option is the cheapest with a probability of {percent(terms.confidence)}; the probabilities are: "
+            f"{', '.join(chances[:MAX_NAMED])}{rest}."
+        )
+    sure = f" is the cheapest with a probability of {_in_words(best['probability_cheapest'])}" if len(order) > 1 else ""
+    text = (
+        f"{_named(best)}{sure}: about {money(best['usd_median'])}, and with a probability of "
+        f"{percent(terms.confidence)} no more than {money(best['usd_at_confidence'])}."
+    )
+    if terms.budget_usd is not None and best["probability_over_budget"] == best["probability_over_budget"]:
+        over = _in_words(best["probability_over_budget"])
+        text += f" The chance that it exceeds the budget of {money(terms.budget_usd)} is {over}."
+    return text
+
+
+def _named(row: Mapping[Hashable, object] | pd.Series) -> str:
+    return f"{row['option']}{'' if row['is_known_model'] else ' (never seen in training)'}"
+
+
+def _in_words(probability: object) -> str:
+    return chance(probability).replace("<", "less than").replace(">", "more than")
+
+
+def interval(row: Mapping[Hashable, object], unit: str, coverage: int = 90) -> str:
+    """Median and interval of a total in ``usd`` or ``tokens``, as text; a dash where it is not known."""
+    text = dollars if unit == "usd" else tokens
+    ends = [text(row[f"{unit}_{name}"]) for name in ("median", f"lower_{coverage}", f"upper_{coverage}")]
+    return "-" if ends[0] == "-" else f"{ends[0]} [{ends[1]}, {ends[2]}]"
+
+
+def dollars(value: object) -> str:
+    """Dollars as text; a dash where they are not known."""
+    return money(value) if isinstance(value, float | int) and value == value else "-"
+
+
+def tokens(value: object) -> str:
+    """A number of tokens as text; a dash where it is not known."""
+    return f"{value:,.0f}" if isinstance(value, float | int) and value == value else "-"
+
+
+def chance(value: object) -> str:
+    """A simulated probability as text: a thousand draws know nothing below 0.1 % or above 99.9 %."""
+    if not isinstance(value, float | int) or value != value:
+        return "-"
+    return "< 0.1 %" if value < 0.001 else "> 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"

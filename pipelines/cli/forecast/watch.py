@@ -1,0 +1,90 @@
+"""`foretell watch`: follows a run on the tracking server, and says when to stop it."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretell.pipelines.cli.console import out, say
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREFIX = "mlflow-run:"
+
+
+@flat
+def watch(
+    run: Annotated[str, typer.Argument(help="mlflow-run:ID, a run on the tracking server.")],
+    metric: Annotated[str, typer.Option(help="Name of the metric to follow.")],
+    output: Output,
+    target_step: Annotated[float | None, typer.Option(help="Where the run ends.")] = None,
+    target_value: Annotated[float | None, typer.Option(help="What the run must beat or reach.")] = None,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 10.0,
+) -> None:
+    """Follow a run until it ends: a line whenever it has new points, the band in --out, and when to stop."""
+    output.check(".png")
+    if not run.startswith(PREFIX) or not run.removeprefix(PREFIX):
+        raise InvalidInputError(f"`foretell watch` follows {PREFIX}ID, a run on the tracking server; got {run!r}")
+    watch_run(
+        Settings(), run.removeprefix(PREFIX), metric, output, target_step=target_step, target_value=target_value,
+        every=every,
+    )  # fmt: skip
+
+
+def watch_run(
+    settings: Settings, run_id: str, metric: str, output: Output, *, target_step: float | None = None,
+    target_value: float | None = None, every: float = 10.0,
+) -> None:  # fmt: skip
+    """Print one line whenever a run has new points, until it has ended, and write `output` anew each time.
+
+    A picture is of the curve so far with its band, a table of the last forecast; `every` counts seconds.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such run, or it has ended without a point of the metric.
+    """
+    from foretell.assets.families.learning_curves.inputs import curve_from_mlflow, read_run
+    from foretell.pipelines.cli.forecast.curves import curve_figure, forecast_curves, load_forecaster
+
+    predictor, seen = None, 0
+    while True:
+        # Whether it has ended is asked first, so that its last points are never missed.
+        state = read_run(settings.runs_uri, run_id)
+        is_over = state.info.status not in ("RUNNING", "SCHEDULED")
+        if is_over or metric in state.data.metrics:
+            rows = curve_from_mlflow(settings.runs_uri, run_id, metric, target_step=target_step)
+            if len(rows["steps"].iloc[0]) > seen and rows["target_step"].iloc[0] >= rows["steps"].iloc[0][-1]:
+                seen = len(rows["steps"].iloc[0])
+                if predictor is None:
+                    predictor, answered_by = load_forecaster(settings, rows)
+                    say(answered_by)
+                forecasts = forecast_curves(predictor, rows, target_value=target_value)
+                forecast = forecasts.iloc[0]
+                if not output.json:
+                    out.print(_line(forecast), highlight=False)
+                output.write(
+                    forecasts.reset_index(names="run"),
+                    figure=partial(curve_figure, predictor, rows, forecast, target_value),
+                )
+        if is_over:
+            say(f"{run_id}: {state.info.status.lower()} after {seen} points")
+            return
+        time.sleep(every)
+
+
+def _line(forecast: pd.Series) -> str:
+    low, high = forecast["lower_90"], forecast["upper_90"]
+    line = f"step {forecast['last_step']:g}: {forecast['last_value']:.5g}; at step {forecast['target_step']:g} "
+    line += f"{forecast['median']:.5g} [{low:.5g}, {high:.5g}]; {forecast['advice']}"
+    if "probability_reached" in forecast:
+        line += f"; target {100 * forecast['probability_reached']:.0f} % likely"
+    return line

@@ -1,0 +1,45 @@
+"""`foretell evaluate`: one family on one data set, judged against its floor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foretell.assets.families import get_family
+from foretell.pipelines.cli.console import say
+from foretell.pipelines.cli.options import Dataset, FamilyName, flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@flat
+def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
+    """Fit on the training queries of a data set and report the error on the others, next to its floor."""
+    output.check(".html")
+    table = evaluate_dataset(Settings(), family, dataset)
+
+    from foretell.pipelines.cli.judge.tables import evaluation_page, print_evaluation
+
+    if output.write(table, page=lambda: evaluation_page(table)):
+        print_evaluation(table)
+
+
+def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+    """The Evaluation table of `family` on `dataset`; of what is read every night the vault is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If the family or the data set is unknown.
+    DatasetError
+        If the files of the data set can neither be fetched nor found in the mirror.
+    """
+    from foretell.assets.judging import splits
+
+    chosen = get_family(family)
+    with settings.open_engine():
+        return splits.evaluate_dataset(
+            chosen, dataset, settings.sources, leave_out_vault=dataset == chosen.dataset, progress=say
+        )

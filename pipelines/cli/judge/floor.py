@@ -1,0 +1,117 @@
+"""`foretell floor`: the noise floor of every segment of a data set, or of a file of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretell.assets.families import get_family
+from foretell.pipelines.cli.console import say
+from foretell.pipelines.cli.options import check_family, flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.families import FAMILIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@flat
+def floor(
+    output: Output,
+    family: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help=f"One of {', '.join(FAMILIES)}; a file tells its own.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Eval log (as for `compare`) or traces (as for `ingest`), with repeats.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Instead of a file: starter, ladder, lake (your own traces), or a public set.")
+    ] = None,
+) -> None:
+    """Estimate the noise floor of a data set or of a file of your own, from its repeated runs."""
+    output.check(".html")
+    if file is None and family is not None and family not in FAMILIES and Path(family).suffix:
+        file, family = Path(family), None
+    if (file is None) == (dataset is None) or (family is None and file is None):
+        raise InvalidInputError("name a FAMILY and a --dataset, or a FILE of your own: its content tells the family")
+    if file is not None:
+        table, of, unit = floors_of_file(Settings(), family, file)
+    else:
+        assert family is not None, "checked above"
+        assert dataset is not None, "checked above"
+        table, of = floors_of_dataset(Settings(), family, dataset), f"{family} on {dataset}"
+        unit = get_family(family).unit
+
+    from foretell.pipelines.cli.judge.tables import floors_page, print_floors
+
+    title = f"{of}: noise floor; {unit}"
+    if output.write(table, page=lambda: floors_page(table, title=title)):
+        print_floors(table, title=title)
+
+
+def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[pd.DataFrame, str, str]:
+    """The noise floor of every segment of a file of runs, what it is of, and its unit.
+
+    Raises
+    ------
+    InvalidInputError
+        If the family is unknown, or is not what the file holds.
+    DatasetError
+        If there is no such file, or no run that can be read in it.
+    """
+    from foretell.assets.judging.floors import METRICS, floor_table
+    from foretell.assets.readers.scores.eval_logs import is_eval_log, read_eval_logs
+
+    if family is not None:
+        check_family(family)
+    if family in (None, "success") and is_eval_log(file):
+        from foretell.predictors.metrics import partial_evaluation
+
+        scores, notes = read_eval_logs([file])
+        for line in notes:
+            say(line)
+        cell = scores["system"] + "/" + scores["item"]
+        runs = scores.assign(
+            query_id=scores["cluster"] if "cluster" in scores else scores["item"], value=scores["score"]
+        )
+        floors = partial_evaluation(
+            runs.assign(cell_id=cell, query_id=runs["query_id"].fillna(scores["item"])), metrics=METRICS,
+            scale="identity", segments=[name for name in ("system", "task") if len(scores[name].unique()) > 1],
+        ).telling()  # fmt: skip
+        table = floors.table(predictor="none", family=family or "success", dataset=file.name, split="all")
+        return table, file.name, "score (crps and mse of a score of 0 or 1: Brier)"
+    if family not in (None, "thinking_tokens"):
+        raise InvalidInputError(f"{file} is no eval log, and runs of {family} are read from a --dataset only")
+
+    from foretell.api import read_traces
+    from foretell.assets.families.thinking_tokens.examples import examples_from_traces
+
+    read = read_traces(file)
+    for reason, n in read.quarantine["reason"].value_counts().head(5).items():
+        say(f"{file}: {n} records left out: {reason}")
+    if read.traces.empty:
+        raise InvalidInputError(f"{file}: no scores of items and no request that can be read; see docs/formats.md")
+    chosen = get_family("thinking_tokens")
+    with settings.open_engine():
+        return floor_table(chosen, examples_from_traces(read.traces), dataset=file.name), file.name, chosen.unit
+
+
+def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+    """The noise floor of every segment of `dataset`, over all splits.
+
+    Raises
+    ------
+    InvalidInputError
+        If the family or the data set is unknown.
+    DatasetError
+        If the files of the data set can neither be fetched nor found in the mirror.
+    """
+    from foretell.assets.judging.floors import floor_table
+
+    chosen = get_family(family)
+    with settings.open_engine():
+        return floor_table(chosen, chosen.examples(dataset, settings.sources), dataset=dataset)

@@ -1,0 +1,1 @@
+"""Commands of whoever is on call: retrain, models, promote, backup, doctor, ui."""

@@ -1,0 +1,60 @@
+"""`foretell config`: every setting, its value, and where it comes from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from foretell.pipelines.cli.console import out, print_table
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
+from foretell.pipelines.settings import Settings
+from foretell.pipelines.settings_file import FILE, meanings, origin, settings_files, variable_of
+
+PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
+
+
+@flat
+def config(output: Output) -> None:
+    """Every setting with where it comes from: environment, foretell.toml of this folder or of the home, default."""
+    import pandas as pd
+
+    output.check()
+    table = pd.DataFrame(list_settings(Settings()))
+    if output.write(table):
+        shown = table[["setting", "value", "from", "meaning"]].replace(str(Path.cwd()) + "/", "", regex=True)
+        print_table("settings", list(shown.columns), shown.to_numpy().tolist(), prose=("meaning",))
+        files = ", ".join(str(path) for path in settings_files()) or "none"
+        out.print(
+            f"files read: {files}. A setting goes into {FILE} of this folder or of the home as `name = value`, or into "
+            "the environment as the variable that --json names; what is nearer to the command wins."
+        )
+
+
+def list_settings(settings: Settings) -> list[dict[str, str | None]]:
+    """A row per setting: `setting`, `value` (no secret), `from`, `variable`, `meaning`."""
+    texts = meanings(Settings)
+    return [
+        {
+            "setting": name,
+            "value": _shown(getattr(settings, name)),
+            "from": (found := origin(Settings, name)).place + (f" {found.name}" if found.name != name else ""),
+            "variable": variable_of(Settings, name),
+            "meaning": texts[name],
+        }
+        for name in Settings.model_fields
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == () or value == {}:
+        return "-"
+    if isinstance(value, SecretStr):
+        return "set, not shown"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={other}" for name, other in value.items())
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return PASSWORD.sub(r"\1:[secret]@", text)

@@ -1,0 +1,46 @@
+"""`foretell promote` and `foretell rollback`: the champion by hand, each with an audit line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from foretell.pipelines.cli.console import out
+from foretell.pipelines.cli.options import FamilyName, check_family
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import InvalidInputError
+
+Why = Annotated[str, typer.Option(help="For the audit line.")]
+
+
+def promote(
+    family: FamilyName,
+    version: Annotated[str, typer.Argument(help="The version that is to be champion.")],
+    why: Why,
+    force: Annotated[bool, typer.Option("--force", help="Overrule the promotion rule.")] = False,
+) -> None:
+    """Make a version champion by hand; the registry keeps who, when and why."""
+    from foretell.assets.nightly.record import family_lock, force_champion
+
+    settings = Settings()
+    check_family(family)
+    registry = settings.open_registry()
+    if not force:
+        decision = registry.version(family, version).tags.get("decision", "no night has judged it yet")
+        raise InvalidInputError(f"version {version} is not promoted by the rule: {decision} --force overrules it")
+    with family_lock(settings.home / "locks", family):
+        record = force_champion(registry, family, version, why)
+    out.print(record.reason)
+
+
+def rollback(family: FamilyName, why: Why) -> None:
+    """Bring the former champion back; the registry keeps who, when and why."""
+    from foretell.assets.nightly import record
+
+    settings = Settings()
+    check_family(family)
+    registry = settings.open_registry()
+    with record.family_lock(settings.home / "locks", family):
+        restored = record.rollback(registry, family, why)
+    out.print(restored.reason)

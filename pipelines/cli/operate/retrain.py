@@ -1,0 +1,63 @@
+"""`foretell retrain`: the job of a family, here and now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from foretell.pipelines.cli.console import out, say, say_next, say_step
+from foretell.pipelines.cli.options import QUOTE, check_family
+from foretell.pipelines.runs import curate_tables, execute, locked, open_instance, refresh
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import DatasetError
+from foretell.predictors.families import FAMILIES
+
+NEXT = {"thinking_tokens": QUOTE, "success": "route FILE --budget USD", "downstream_scaling": "compute FILE"}
+"""What answers with a champion, where that is not `predict` alone."""
+
+
+def retrain(
+    families: Annotated[list[str] | None, typer.Argument(help="Families; by default all of them.")] = None,
+) -> None:
+    """Refit, judge and register families now, as their schedules do."""
+    run_retrain(Settings(), families or list(FAMILIES))
+
+
+def run_retrain(settings: Settings, families: Sequence[str]) -> None:
+    """Run ``retrain_<family>`` for each family and print what was decided.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such family.
+    RunFailedError
+        If a step failed, or another run holds this installation.
+    """
+    from foretell.assets.families import get_family
+    from foretell.assets.store.io import read_table
+
+    for family in families:
+        check_family(family)
+    with locked(settings), settings.open_engine(), open_instance(settings) as instance:
+        curate_tables(settings, instance, say_step)
+        for family in families:
+            say(f"{family}:")
+            if not get_family(family).adds_own:
+                execute(f"retrain_{family}", settings, instance, progress=say_step)
+            elif not refresh(settings, instance, family, say_step, force=not _has_champion(settings, family)):
+                say("  nothing has changed since the last time")
+            row = read_table(settings.home / "lake", f"{family}_registered_model").iloc[0]
+            out.print(f"{family} version {row['version']}: {row['decision']}")
+    say_next(*dict.fromkeys(NEXT.get(family, f"predict {family} FILE") for family in families))
+
+
+def _has_champion(settings: Settings, family: str) -> bool:
+    """Whether the family has a champion that can be read."""
+    from foretell.assets.nightly.serving import load_serving
+
+    try:
+        return not load_serving(settings.open_registry(), family).fault
+    except DatasetError:
+        return False

@@ -1,0 +1,95 @@
+"""Options that several commands share, and how a command takes its options in groups."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from foretell.predictors.errors import unknown_name
+from foretell.predictors.families import FAMILIES
+
+FamilyName = Annotated[
+    str,
+    typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.", autocompletion=lambda: list(FAMILIES)),
+]
+QUOTE = "quote FILE --model MODEL"
+"""What comes next where the champion of thinking tokens has changed."""
+Dataset = Annotated[
+    str, typer.Option(help="starter or ladder (bundled), lake (your own traces), or a public set by name.")
+]
+Predictor = Annotated[
+    str | None, typer.Option(help="Folder of a saved predictor, or models:/FAMILY/VERSION; by default the champion.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per row and nothing else.")]
+
+
+def or_stdin(file: Path | None) -> Path | None:
+    """The file; for ``-`` one of what comes on standard input: JSON lines, csv or parquet by its first bytes."""
+    if file is None or str(file) != "-":
+        return file
+    import sys
+    from atexit import register
+    from tempfile import TemporaryDirectory
+
+    folder = TemporaryDirectory(prefix="foretell-")
+    register(folder.cleanup)
+    content = sys.stdin.buffer.read()
+    ending = ".parquet" if content.startswith(b"PAR1") else ".jsonl" if content.lstrip().startswith(b"{") else ".csv"
+    path = Path(folder.name) / f"stdin{ending}"
+    path.write_bytes(content)
+    return path
+
+
+def check_family(family: str) -> None:
+    """Refuse what is no family.
+
+    Raises
+    ------
+    InvalidInputError
+        With the likely family, and all of them.
+    """
+    if family not in FAMILIES:
+        raise unknown_name("family", family, FAMILIES)
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per field of every parameter that is a dataclass.
+
+    The fields of such a group are annotated as parameters of a typer command are; their names must differ from those
+    of the command's other parameters. The command is called with the groups put together again.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            annotations = get_type_hints(groups[name], include_extras=True)
+            parameters += [_parameter(field, annotations[field.name]) for field in fields(groups[name])]
+        else:
+            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    del call.__wrapped__  # typer would read the annotations of what is wrapped
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return call
+
+
+def _parameter(field: Field[Any], annotation: Any) -> inspect.Parameter:
+    default: Any = inspect.Parameter.empty
+    if field.default is not MISSING:
+        default = field.default
+    elif field.default_factory is not MISSING:
+        default = field.default_factory()
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

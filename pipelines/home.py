@@ -1,0 +1,174 @@
+"""The number of a home: every entry point calls `open_home`, which migrates an older home and refuses a newer one.
+
+``home.json`` says which version of the layout a home has and which place its absolute addresses are for. A home of the
+version before there were numbers has none. A change of layout raises `HOME_VERSION` and adds one line to `MIGRATIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from foretell.pipelines.addresses import addressed_home, move_addresses
+from foretell.pipelines.settings import Settings, prepare_dagster_home
+from foretell.predictors.errors import DatasetError
+
+HOME_FILE = "home.json"
+LOCK_WAIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a home says of itself: version of its layout, and the place that its addresses name."""
+
+    version: int
+    place: Path
+
+
+def _landing_of_1(settings: Settings) -> list[str]:
+    from foretell.assets.lake.landing.former import migrate_landing
+
+    return migrate_landing(settings.landing)
+
+
+def _tables_of_2(settings: Settings) -> list[str]:
+    """Version 2 has tables beside the traces; of what landed before, logs of Inspect would have fed them."""
+    from foretell.assets.lake.landing.manifests import read_manifests
+
+    logs = [manifest["name"] for manifest in read_manifests(settings.landing) if manifest["format"] == "inspect_ai"]
+    if not logs:
+        return []
+    return [
+        f"{len(logs)} logs of Inspect landed without their scores, first {logs[0]}: ingest them again to keep these"
+    ]
+
+
+MIGRATIONS: dict[int, Callable[[Settings], list[str]]] = {1: _landing_of_1, 2: _tables_of_2}
+"""Version -> what brings a home of the version before to it; run again after a kill, each ends the same."""
+HOME_VERSION = max(MIGRATIONS)
+
+
+def open_home(settings: Settings, *, create: bool = False) -> list[str]:
+    """Make sure that this code can work with the home; returns what was done to it, a sentence each.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the home.
+    create : bool, optional
+        Make a home where there is none, with a folder for Dagster. By default nothing is written then.
+
+    Raises
+    ------
+    DatasetError
+        If a newer version made the home, its number is damaged, or it cannot be migrated.
+    """
+    home = settings.home
+    try:
+        stamp = read_stamp(home)
+        if stamp is None and not _made_before(settings):
+            stamp = Stamp(HOME_VERSION, home)
+            if create:
+                home.mkdir(parents=True, exist_ok=True)
+                write_stamp(home, stamp)
+        is_current = stamp is not None and stamp.version == HOME_VERSION and _is_same(stamp.place, home)
+        notes = [] if is_current else _bring_up_to_date(settings)
+        if create:
+            prepare_dagster_home(settings)
+    except DatasetError:  # an OSError too, which says what is wrong already
+        raise
+    except OSError as error:
+        raise DatasetError(
+            f"{home}: cannot be opened ({error}); set FORETELL_HOME to a folder you can write to"
+        ) from error
+    return notes
+
+
+def read_stamp(home: Path) -> Stamp | None:
+    """What the home says of itself; None where it says nothing.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read.
+    """
+    path = home / HOME_FILE
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        return Stamp(int(content["version"]), Path(content["place"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: damaged ({error!r}); delete it, and the home is looked through and numbered anew"
+        ) from error
+
+
+def write_stamp(home: Path, stamp: Stamp) -> None:
+    """Number a home."""
+    from foretell.assets.store.durable import write_text_durably
+
+    content = {"version": stamp.version, "place": str(stamp.place)}
+    write_text_durably(json.dumps(content, indent=1) + "\n", home / HOME_FILE)
+
+
+def check_stamp(stamp: Stamp, where: Path) -> None:
+    """Refuse what a newer version made.
+
+    Raises
+    ------
+    DatasetError
+        If the number is above `HOME_VERSION`.
+    """
+    if stamp.version > HOME_VERSION:
+        raise DatasetError(
+            f"{where}: a home of version {stamp.version}, this foretell reads up to {HOME_VERSION}: upgrade foretell, "
+            "or set FORETELL_HOME to another folder"
+        )
+
+
+def _made_before(settings: Settings) -> bool:
+    """Whether the version that wrote no numbers has worked here."""
+    from foretell.assets.lake.landing.former import is_former_landing
+
+    return (settings.dagster_home / "dagster.yaml").exists() or is_former_landing(settings.landing)
+
+
+def _bring_up_to_date(settings: Settings) -> list[str]:
+    """Migrate step by step, then let the addresses follow the home; one process at a time."""
+    from foretell.pipelines.runs import locked
+
+    home = settings.home
+    with locked(settings, wait_s=LOCK_WAIT_S):
+        stamp = read_stamp(home) or Stamp(0, addressed_home(home / "mlflow" / "mlflow.db") or home)
+        check_stamp(stamp, home)
+        notes = []
+        if stamp.version < HOME_VERSION:
+            notes.append(f"{home}: made by an older version; as it was it is kept in {_keep(settings)}")
+        for version in range(stamp.version + 1, HOME_VERSION + 1):
+            notes += MIGRATIONS[version](settings)
+            write_stamp(home, stamp := Stamp(version, stamp.place))
+        if not _is_same(stamp.place, home):
+            moved = move_addresses(home / "mlflow" / "mlflow.db", stamp.place, home)
+            notes.append(f"{home}: lay in {stamp.place} before; {moved} addresses of artefacts name its place now")
+            write_stamp(home, Stamp(stamp.version, home))
+    return notes
+
+
+def _keep(settings: Settings) -> Path:
+    """Back a home up beside itself before it is migrated."""
+    from foretell.pipelines.backups import copy_home, free_name
+
+    home = settings.home
+    # Beside a mount point would be on another disk, or where nobody may write.
+    beside = home / home.name if home.is_mount() else home
+    folder = free_name(beside, f"before-version-{HOME_VERSION}")
+    copy_home(settings, folder, link=True)
+    return folder
+
+
+def _is_same(place: Path, home: Path) -> bool:
+    """Whether both are one folder under two names, such as a mount."""
+    return place == home or (place.exists() and place.samefile(home))

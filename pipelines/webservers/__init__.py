@@ -1,0 +1,1 @@
+"""Dagster's and MLflow's pages, each behind the same guard: ``python -m foretell.pipelines.webservers NAME``."""

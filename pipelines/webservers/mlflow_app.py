@@ -1,0 +1,40 @@
+"""MLflow's pages and API as an ASGI application, over the store of this installation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.types import ASGIApp
+
+from foretell.pipelines.settings import Settings
+
+
+@contextmanager
+def mlflow_app(settings: Settings) -> Iterator[ASGIApp]:
+    """The server that `mlflow server` runs; it reads its settings from the environment, some when it is imported."""
+    os.environ |= {
+        # Its own checks take any host that begins like a private address and any page on loopback; our guard takes
+        # neither, and one list of hosts is enough to get right.
+        "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
+        # Judges of language models that the server runs itself: nothing of ours is made with them.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    from mlflow.server import constants
+
+    artifacts = settings.home / "mlflow" / "artifacts"
+    # A store that other machines reach hands artefacts out itself, and takes them.
+    root = "mlflow-artifacts:/" if settings.tracking_uri else artifacts.as_uri()
+    os.environ |= {
+        constants.BACKEND_STORE_URI_ENV_VAR: settings.mlflow_uri,
+        constants.REGISTRY_STORE_URI_ENV_VAR: settings.mlflow_uri,
+        constants.ARTIFACT_ROOT_ENV_VAR: root,
+        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(artifacts),
+    }
+    from mlflow.server.fastapi_app import app
+    from mlflow.server.handlers import initialize_backend_stores
+
+    initialize_backend_stores(settings.mlflow_uri, settings.mlflow_uri, root)
+    yield app

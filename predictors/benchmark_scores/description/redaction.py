@@ -1,0 +1,266 @@
+"""Redaction of benchmark descriptions, with a report, and the check that nothing leaked through.
+
+The rules are PRECOG's (arXiv 2509.20645, `src/curation/get_descriptions.py`): no proper nouns, no scores, no
+exact counts except of classes, no years, no URLs, no literal prompts. PRECOG lets a language model rewrite;
+here it is regular expressions, which remove more than they must and cannot paraphrase.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ...errors import InvalidInputError
+from ...schemas.descriptions import DESCRIPTION_FIELDS
+from .names import LANGUAGE_WORDS, name_tokens
+
+MAX_PASSES = 10
+MAX_FIELD_CHARS = 8_000
+"""Longer fields are cut here: a description is a paragraph, not a paper."""
+
+_CLASS_WORDS = r"(?:class|categor|label|topic|emotion|intent|option|choice|sentiment|star)"
+_CLASS_COUNT = re.compile(
+    rf"(?<![\w.,])(\d{{1,4}})(?=[\s-]+(?:[a-z]+[\s-]+){{0,2}}{_CLASS_WORDS}|-(?:way|class|point)\b)"
+)
+_WORD_COUNT = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|dozens?|hundreds?|thousands?|millions?)"
+    r"(?=(?:\s+[a-z]+){0,2}\s+(?:annotators?|raters?|experts?|workers?|samples?|examples?|documents?|sentences?|"
+    r"questions?|queries|articles?|pairs))",
+    re.IGNORECASE,
+)
+_PROMPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "prompt",
+        re.compile(r"```.*?```|\{\{.*?\}\}|(?m:^\s*(?:Q|A|Question|Answer|Prompt|Input|Output|User):.*$)", re.S),
+    ),
+    ("prompt", re.compile(r"[\"“”«»]{1,2}[^\"“”«»]{25,}?[\"“”«»]{1,2}")),
+)
+_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "url",
+        re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|edu|io|ai|nl|de|fr|ru|cn|jp|co|vn)\b(?:/\S*)?"),
+    ),
+    ("url", re.compile(r"\S+@\S+\.\w+|\barxiv:?\s*\d{4}\.\d{4,5}\b|\bdoi:?\s*10\.\S+", re.IGNORECASE)),
+    ("score", re.compile(r"(?<![\w.])\d+(?:[.,]\d+)?\s*(?:%|percent\b|percentage points?\b)")),
+    (
+        "score",
+        re.compile(
+            r"(?i)\b(?:accuracy|f1|bleu|rouge|score|auc|ndcg|map|mrr|exact match|precision|recall)\b"
+            r"(?:[^.\d]{0,20}?)(\d+(?:[.,]\d+)?)"
+        ),
+    ),
+    ("year", re.compile(r"(?<![\w.,])(?:1[89]\d\d|20\d\d)(?:s|\b)")),
+    ("count", re.compile(r"(?<![A-Za-z])\d[\d.,]*\s*(?:k|K|M|B|million|billion|thousand)?\b\+?")),
+)
+N_WITHOUT_COUNTS = 4
+"""The patterns before this one know no exception."""
+_WORD = re.compile(r"[^\W\d_][\w'’&.-]*\w|[^\W\d_]", re.UNICODE)
+_ALLOWED_WORDS = """
+    a an the this that these those in on at of for from to with and or as by is are was were it its each every all
+    we they there here given using based which what who how when where while no not if then than such only both some
+    many more most other another one two task tasks dataset data set sets text texts question questions answer answers
+    document documents sentence sentences english none machine classification retrieval clustering reranking
+    semantic similarity multiple choice test training
+"""
+_ALLOWED = frozenset(_ALLOWED_WORDS.split())
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """A text without what redaction forbids, and what was removed: pairs (kind, text)."""
+
+    text: str
+    removals: tuple[tuple[str, str], ...]
+
+
+def lowercase_vocabulary(texts: Iterable[str | None]) -> frozenset[str]:
+    """Words that some text writes in lower case: they are not proper nouns where a sentence starts with them."""
+    vocabulary: set[str] = set()
+    for text in texts:
+        vocabulary.update(re.findall(r"\b[a-z][a-z'-]+\b", text or ""))
+    return frozenset(vocabulary)
+
+
+def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] = frozenset()) -> Redacted:
+    """Remove what a description must not say.
+
+    Parameters
+    ----------
+    text : str
+        A field of a description.
+    names : sequence of str, optional
+        Names of the benchmark, its dataset, its subset: removed in every spelling (joined, split, acronym).
+    vocabulary : collection of str, optional
+        Lower-case words that are no proper nouns, such as `lowercase_vocabulary` of a corpus.
+
+    Returns
+    -------
+    Redacted
+        Class counts and language names stay. Removed parts become one space.
+    """
+    removals: list[tuple[str, str]] = []
+    text = text[:MAX_FIELD_CHARS]
+    for kind, pattern in _PROMPTS:
+        text = _remove(kind, pattern, text, removals)
+    text = _remove_patterns(text, names, removals)
+    text = _remove("count", _WORD_COUNT, text, removals)
+    text = _tidied(_remove_proper_nouns(text, frozenset(vocabulary) | _ALLOWED, removals))
+    for _ in range(MAX_PASSES):  # what stood on either side of a removed part can be forbidden together
+        again = _tidied(_remove_patterns(text, names, removals))
+        if again == text:
+            break
+        text = again
+    return Redacted(text, tuple(removals))
+
+
+def _remove_patterns(text: str, names: Sequence[str], removals: list[tuple[str, str]]) -> str:
+    """Without names, addresses, scores, years and counts, but for counts of classes."""
+    for name in sorted(set(names), key=len, reverse=True):
+        text = _remove("name", _name_pattern(name), text, removals)
+    for kind, pattern in _PATTERNS[:N_WITHOUT_COUNTS]:
+        text = _remove(kind, pattern, text, removals)
+    kept = {match.start(1): match.end(1) for match in _CLASS_COUNT.finditer(text)}
+    for kind, pattern in _PATTERNS[N_WITHOUT_COUNTS:]:
+        text, kept = _remove_except(kind, pattern, text, kept, removals)
+    return text
+
+
+def _tidied(text: str) -> str:
+    """Without empty brackets and double spaces."""
+    text = re.sub(r"[\(\[][\s,;.:/-]*[\)\]]", " ", text)
+    return re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,;:-")
+
+
+def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Redact the seven fields of every benchmark.
+
+    Parameters
+    ----------
+    descriptions : DataFrame of shape (n_benchmarks, n_columns)
+        With `benchmark` (empty where it has no name) and any of the seven fields.
+
+    Returns
+    -------
+    redacted : DataFrame of shape (n_benchmarks, n_columns)
+        The same table with redacted fields; a field that has nothing left is null.
+    report : DataFrame of shape (n_removals, 4)
+        Columns benchmark, field, kind, removed.
+    """
+    fields = [name for name in DESCRIPTION_FIELDS if name in descriptions]
+    vocabulary = lowercase_vocabulary(text for name in fields for text in descriptions[name].dropna())
+    out = descriptions.copy()
+    rows: list[tuple[str, str, str, str]] = []
+    for name in fields:
+        texts: list[str | None] = []
+        for benchmark, text in zip(descriptions["benchmark"], descriptions[name], strict=True):
+            if not isinstance(text, str):
+                texts.append(None)
+                continue
+            done = redact(text, names=[benchmark] if benchmark else [], vocabulary=vocabulary)
+            rows.extend((benchmark, name, kind, removed) for kind, removed in done.removals)
+            texts.append(done.text or None)
+        out[name] = pd.Series(texts, index=out.index, dtype="str")
+    return out, pd.DataFrame(rows, columns=["benchmark", "field", "kind", "removed"]).astype("str")
+
+
+def check_leaks(descriptions: pd.DataFrame, scores: Mapping[str, Collection[float]] | None = None) -> None:
+    """Fail where a description still names its benchmark or one of its scores.
+
+    Parameters
+    ----------
+    descriptions : DataFrame of shape (n_benchmarks, n_columns)
+        With `benchmark` and any of the seven fields.
+    scores : mapping of benchmark to its scores in points, optional
+        A number in the text that equals one of them to the decimals it is written with is a leak;
+        so is one that equals a hundredth of it. Whole numbers below 100 can be class counts and are not judged.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming up to ten leaks: benchmark, field and what survived.
+    """
+    fields = [name for name in DESCRIPTION_FIELDS if name in descriptions]
+    leaks = []
+    for row in descriptions[["benchmark", *fields]].itertuples(index=False):
+        benchmark = str(row[0])
+        pattern = _name_pattern(benchmark)
+        for name, text in zip(fields, row[1:], strict=True):
+            if not isinstance(text, str):
+                continue
+            match = pattern.search(text)
+            if match:
+                leaks.append(f"{benchmark}.{name}: its name survives as {match.group()!r}")
+            number = _surviving_score(text, (scores or {}).get(benchmark, ()))
+            if number:
+                leaks.append(f"{benchmark}.{name}: its score survives as {number!r}")
+    if leaks:
+        raise InvalidInputError(f"{len(leaks)} leaks in redacted descriptions, redact again: {'; '.join(leaks[:10])}")
+
+
+def _surviving_score(text: str, scores: Collection[float]) -> str | None:
+    if not len(scores):
+        return None
+    for written in re.findall(r"(?<![\w.])\d+[.,]\d+", text):
+        value = float(written.replace(",", "."))
+        digits = len(re.split(r"[.,]", written)[1])
+        if any(round(s, digits) == value or round(s / 100, digits) == value for s in scores):
+            return str(written)
+    return None
+
+
+def _name_pattern(name: str) -> re.Pattern[str]:
+    """The name in any spelling: its tokens with or without separators between them, case ignored."""
+    tokens = [re.escape(token) for token in name_tokens(name)]
+    joined = r"[\s_./:-]*".join(tokens) if tokens else re.escape(name)
+    return re.compile(rf"(?<![A-Za-z0-9]){joined}(?![A-Za-z0-9])", re.IGNORECASE)
+
+
+def _remove(kind: str, pattern: re.Pattern[str], text: str, removals: list[tuple[str, str]]) -> str:
+    def drop(match: re.Match[str]) -> str:
+        removals.append((kind, match.group().strip()))
+        return " "
+
+    return pattern.sub(drop, text)
+
+
+def _remove_except(
+    kind: str, pattern: re.Pattern[str], text: str, kept: Mapping[int, int], removals: list[tuple[str, str]]
+) -> tuple[str, dict[int, int]]:
+    """Remove matches that do not lie at a kept place (a class count); return the places in the new text."""
+    pieces, moved, end, length = [], dict[int, int](), 0, 0
+    for match in pattern.finditer(text):
+        pieces.append(text[end : match.start()])
+        length += len(pieces[-1])
+        if match.start() in kept:
+            pieces.append(match.group())
+            moved[length] = length + kept[match.start()] - match.start()
+        else:
+            removals.append((kind, match.group().strip()))
+            pieces.append(" ")
+        length += len(pieces[-1])
+        end = match.end()
+    for start, stop in kept.items():  # places after which nothing was matched keep their distance to the end
+        if start >= end:
+            moved[length + start - end] = length + stop - end
+    return "".join([*pieces, text[end:]]), moved
+
+
+def _remove_proper_nouns(text: str, common: Collection[str], removals: list[tuple[str, str]]) -> str:
+    def drop(match: re.Match[str]) -> str:
+        word = match.group()
+        lower = word.lower().rstrip(".'’-")
+        core = re.sub(r"['’]s$", "", lower)
+        if word.islower() or core in LANGUAGE_WORDS:
+            return word
+        has_inner_capital = any(c.isupper() for c in word[1:])
+        if core in common and not (has_inner_capital and not word.isupper()) and not (word.isupper() and len(word) > 1):
+            return word
+        if not any(c.isupper() for c in word):
+            return word
+        removals.append(("proper noun", word))
+        return " "
+
+    return _WORD.sub(drop, text)

@@ -1,0 +1,1 @@
+"""What scores that are known already say, and which to buy next."""

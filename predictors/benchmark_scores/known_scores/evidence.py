@@ -1,0 +1,119 @@
+"""Scores that are already known on the benchmark in question: read from requests, and simulated for calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ...errors import InvalidInputError
+from ..scale import to_logit
+from .slopes import ResidualSlopes
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+MOST_KNOWN = 8
+"""Largest number of known scores that calibration simulates."""
+
+
+@dataclass(frozen=True)
+class KnownScores:
+    """Scores (points) of trained-on models on one benchmark, and the rows of the request they bear on."""
+
+    benchmark: int
+    rows: Codes
+    models: Codes
+    scores: Floats
+
+
+def refuse_shares(X: pd.DataFrame) -> None:
+    """Refuse known scores of a request that are shares (0-1) where points (0-100) are read.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the row, the largest score and the remedy.
+    """
+    given = X[[name for name in ("known_scores", "own_scores") if name in X]]
+    for name, label, scores in ((column, *item) for column in given for item in given[column].items()):
+        largest = max(map(float, scores), default=0.0) if hasattr(scores, "__len__") else 0.0
+        if 0 < largest <= 1:
+            raise InvalidInputError(
+                f"row {label!r}: `{name}` look like shares (the largest is {largest:g}); give points: multiply "
+                "by 100, and write true scores below 1 point as 0"
+            )
+
+
+def known_sets(X: pd.DataFrame, benchmarks: Codes, models: Sequence[str]) -> Iterator[KnownScores]:
+    """Distinct sets of known scores in a request; those of models that were never trained on are left out."""
+    if "known_models" not in X:
+        return
+    place = {name: i for i, name in enumerate(models)}
+    rows_by_evidence: dict[tuple[int, tuple[tuple[int, float], ...]], list[int]] = {}
+    pairs = zip(X["known_models"], X["known_scores"], strict=True)
+    for row, (names, scores) in enumerate(pairs):
+        if not hasattr(names, "__len__"):
+            continue
+        evidence = sorted((place[str(n)], float(s)) for n, s in zip(names, scores, strict=True) if str(n) in place)
+        if evidence:
+            rows_by_evidence.setdefault((int(benchmarks[row]), tuple(evidence)), []).append(row)
+    for (benchmark, known_pairs), rows in rows_by_evidence.items():
+        yield KnownScores(
+            benchmark,
+            np.array(rows, dtype=np.intp),
+            np.array([model for model, _ in known_pairs], dtype=np.intp),
+            np.array([score for _, score in known_pairs]),
+        )
+
+
+def own_sets(X: pd.DataFrame, benchmarks: Sequence[str]) -> dict[int, tuple[Codes, Floats]]:
+    """Row -> places among `benchmarks` and logit scores of its model there; names that are not there are left out."""
+    if "own_benchmarks" not in X:
+        return {}
+    place = {name: i for i, name in enumerate(benchmarks) if name}
+    out = {}
+    for row, (names, scores) in enumerate(zip(X["own_benchmarks"], X["own_scores"], strict=True)):
+        if hasattr(names, "__len__"):
+            known = [(place[str(n)], float(s)) for n, s in zip(names, scores, strict=True) if str(n) in place]
+            if known:
+                places, values = zip(*known, strict=True)
+                out[row] = (np.array(places, dtype=np.intp), to_logit(values))
+    return out
+
+
+def counts_of(own: dict[int, tuple[Codes, Floats]], n_rows: int) -> Codes:
+    """Scores of its own model that each row has, shape (n_rows,)."""
+    counts = np.zeros(n_rows, dtype=np.intp)
+    for row, (places, _) in own.items():
+        counts[row] = len(places)
+    return counts
+
+
+def simulate_evidence(
+    slopes: ResidualSlopes, residuals: Floats, benchmarks: Codes, skill: Floats, features: Floats, *, seed: int | None
+) -> tuple[Floats, Codes]:
+    """Standardised residuals of the other rows of each benchmark when a few random ones are known.
+
+    Returns
+    -------
+    standardised : ndarray of shape (n_simulated,)
+        ``(residual - shift) / deviation``.
+    positions : ndarray of shape (n_simulated,)
+        Their positions in `residuals`.
+    """
+    rng = np.random.default_rng(seed)
+    values, positions = [np.empty(0)], [np.empty(0, dtype=np.intp)]
+    order = np.argsort(benchmarks, kind="stable")
+    for at in np.split(order, np.flatnonzero(np.diff(benchmarks[order])) + 1):
+        if len(at) < 3:
+            continue
+        given = rng.permutation(len(at))[: int(rng.integers(1, min(MOST_KNOWN, len(at) - 1) + 1))]
+        loadings = slopes.loadings(skill[at], features[at])
+        shift, deviation = slopes.update(loadings, given, residuals[at[given]])
+        rest = np.setdiff1d(np.arange(len(at)), given)
+        values.append((residuals[at[rest]] - shift[rest]) / deviation[rest])
+        positions.append(at[rest])
+    return np.concatenate(values), np.concatenate(positions)

@@ -1,0 +1,1 @@
+"""Items of a benchmark by how hard the small models find them."""

@@ -1,0 +1,264 @@
+"""Clustering On Difficulty: extrapolate the items that scale, map from them to all (arXiv 2502.17262, version 4).
+
+Per cluster of `difficulty.cluster_difficulty` a law ``y = g + (1 - g) exp(-a C^-b - c)`` is fitted; clusters whose law
+does not scale are dropped; the rest is extrapolated, and a monotone spline through (0, 0) and (1, 1) leads from the
+score on them to the score on all items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import BSpline
+from scipy.optimize import nnls
+from scipy.special import expit
+
+from ...errors import InvalidInputError
+from ...fitting.least_squares import Floats
+from ..ladder import Ladder
+from ..laws.curves import CURVES
+from .difficulty import LEAST_ITEMS, cluster_difficulty
+
+UNIT_FLOPS = 1e18
+"""Unit of C in the paper; the threshold on `a` depends on it."""
+SMALLEST_IN_UNITS = 40.0
+A_MIN, B_MIN, C_MAX = 1.0, 0.1, 1.0
+RMSE_MAX = 0.1
+"""Not in the paper, whose filters let pass a law that lies flat through a falling cluster."""
+LEAST_MODELS = 4
+LEAST_RATIO = 0.2
+MAP_RMSE = 0.005
+MAP_SMOOTHING = 1e-2
+FIT_SCALE = 0.02
+
+
+@dataclass(frozen=True)
+class ClusterLaw:
+    """Law of one cluster.
+
+    Attributes
+    ----------
+    n_items : int
+    floor, a, b, c : float
+        Of ``floor + (1 - floor) exp(-a C^-b - c)`` with C in units of `CodReport.unit_flops`.
+    rmse : float
+        Over the small models, share.
+    target : float
+        Extrapolated pass rate at the target's compute.
+    reason : str
+        Why it does not count; empty where it does.
+    """
+
+    n_items: int
+    floor: float
+    a: float
+    b: float
+    c: float
+    rmse: float
+    target: float
+    reason: str
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the cluster counts as predictable."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class CodReport:
+    """Everything a COD forecast rests on.
+
+    Attributes
+    ----------
+    score : float
+        Forecast of the pass rate on all items (0-1); NaN where COD abstains.
+    predictable_ratio : float
+        Share of all items in clusters that count.
+    clusters : tuple of ClusterLaw
+        The most populous first.
+    reason : str
+        Why COD abstains; empty where it answers.
+    """
+
+    score: float
+    predictable_ratio: float
+    clusters: tuple[ClusterLaw, ...]
+    reason: str
+
+    @property
+    def abstains(self) -> bool:
+        """Whether there is no forecast."""
+        return bool(self.reason)
+
+
+def unit_of_ladder(flops: Floats) -> float:
+    """Unit of compute, FLOPs, that puts the smallest model, of `flops` (n_models,), where the paper's is: at 40 units.
+
+    For ladders of toy models, whose compute in units of 1e18 FLOPs would make every ``a`` vanish.
+    """
+    return float(flops.min()) / SMALLEST_IN_UNITS
+
+
+def report_cod(ladder: Ladder) -> CodReport | None:
+    """COD of a ladder; None unless the items of every model are known."""
+    rates = ladder.pass_rates
+    if rates is None or not len(ladder) or not np.isfinite(rates).all():
+        return None
+    unit = UNIT_FLOPS if ladder.flops[0] >= UNIT_FLOPS else unit_of_ladder(ladder.flops)
+    return forecast_cod(rates, ladder.flops, ladder.target_flops, unit_flops=unit)
+
+
+def forecast_cod(
+    pass_rates: Floats,
+    flops: Floats,
+    target_flops: float,
+    *,
+    unit_flops: float = UNIT_FLOPS,
+) -> CodReport:
+    """Forecast the mean pass rate of a larger model.
+
+    Parameters
+    ----------
+    pass_rates : ndarray of shape (n_models, n_items)
+        Of the small models, by compute, averaged over adjacent checkpoints.
+    flops : ndarray of shape (n_models,)
+        Their compute, ascending.
+    target_flops : float
+    unit_flops : float, optional
+        Unit of C. The filters ``a > 1, b > 0.1, 0 <= c < 1`` of the paper hold for 1e18; see `unit_of_ladder`.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes disagree, rates are outside 0-1, or compute is not positive and ascending.
+    """
+    pass_rates, flops = np.asarray(pass_rates, dtype=np.float64), np.asarray(flops, dtype=np.float64)
+    _check(pass_rates, flops, target_flops)
+    if len(flops) < LEAST_MODELS:
+        reason = f"{len(flops)} models: a cluster's law has 4 parameters and needs 4"
+        return CodReport(float("nan"), 0.0, (), reason)
+    clusters = cluster_difficulty(pass_rates)
+    groups = [np.flatnonzero(clusters.labels == k) for k in range(clusters.n_clusters)]
+    laws = _fit_laws(pass_rates, flops, target_flops, groups, unit_flops)
+    kept = [rows for rows, law in zip(groups, laws, strict=True) if law.is_kept]
+    n = pass_rates.shape[1]
+    ratio = sum(map(len, kept)) / n
+    reason = ""
+    if not groups:
+        reason = f"no {LEAST_ITEMS} items are alike: nothing to extrapolate"
+    elif not kept:
+        reason = "no cluster's law scales: " + "; ".join(sorted({law.reason for law in laws}))
+    elif ratio < LEAST_RATIO:
+        reason = f"only {ratio:.0%} of the items are predictable"
+    score = float("nan")
+    if not reason:
+        members = np.concatenate(kept)
+        weights = np.array([law.n_items for law in laws if law.is_kept], dtype=np.float64)
+        subset = float(np.average([law.target for law in laws if law.is_kept], weights=weights))
+        x, y = pass_rates[:, members].mean(axis=1), pass_rates.mean(axis=1)
+        score = float(MonotoneMap.fit(x, y)(np.array([subset]))[0])
+    return CodReport(score, ratio, tuple(laws), reason)
+
+
+def _check(pass_rates: Floats, flops: Floats, target_flops: float) -> None:
+    if pass_rates.ndim != 2 or pass_rates.shape[0] != len(flops) or not pass_rates.size:
+        raise InvalidInputError(
+            f"`pass_rates` must have shape (n_models, n_items) with {len(flops)} models, got {pass_rates.shape}"
+        )
+    if not (flops > 0).all() or not target_flops > 0 or (np.diff(flops) < 0).any():
+        raise InvalidInputError("`flops` must be positive and ascending; a negative value is an int64 that overflowed")
+
+
+def _fit_laws(
+    pass_rates: Floats, flops: Floats, target_flops: float, groups: Sequence[NDArray[np.intp]], unit_flops: float
+) -> list[ClusterLaw]:
+    """Laws of all clusters, fitted in one batch."""
+    if not groups:
+        return []
+    law = CURVES["exponential_free_floor"]
+    y = np.stack([pass_rates[:, rows].mean(axis=1) for rows in groups], axis=1)
+    x = np.repeat(np.log(flops / flops[-1])[:, None], len(groups), axis=1)
+    theta = law.fit(x, y, np.full_like(y, FIT_SCALE))
+    rmse = np.sqrt(((law.curve(theta, x) - y) ** 2).mean(axis=0))
+    target = law.curve(theta, np.full(len(groups), np.log(target_flops / flops[-1])))
+    laws = []
+    for k, rows in enumerate(groups):
+        b, c, floor = float(np.exp(theta[1, k])), float(np.exp(theta[2, k])), float(expit(theta[3, k]))
+        a = float(np.exp(theta[0, k] + b * np.log(flops[-1] / unit_flops)))
+        laws.append(
+            ClusterLaw(len(rows), floor, a, b, c, float(rmse[k]), float(target[k]), _fault(a, b, c, float(rmse[k])))
+        )
+    return laws
+
+
+def _fault(a: float, b: float, c: float, rmse: float) -> str:
+    faults = [
+        text
+        for wrong, text in (
+            (not a > A_MIN, f"a <= {A_MIN:g} (hardly depends on compute)"),
+            (not b > B_MIN, f"b <= {B_MIN:g} (too flat)"),
+            (not 0 <= c < C_MAX, f"c >= {C_MAX:g} (its ceiling is too low)"),
+            (rmse > RMSE_MAX, f"rmse > {RMSE_MAX:g} (does not follow the law)"),
+        )
+        if wrong
+    ]
+    return ", ".join(faults)
+
+
+@dataclass(frozen=True)
+class MonotoneMap:
+    """A monotone cubic spline from [0, 1] to [0, 1] through (0, 0) and (1, 1).
+
+    Attributes
+    ----------
+    knots : ndarray
+        Of the cubic B-splines, the ends repeated.
+    steps : ndarray
+        Non-negative increments of the coefficients, which sum to 1: what makes it monotone.
+    """
+
+    knots: Floats
+    steps: Floats
+
+    def __call__(self, x: Floats) -> Floats:
+        """Mapped values; `x` is cut to [0, 1]."""
+        basis = _increments(np.clip(x, 0.0, 1.0), self.knots)
+        return np.asarray(np.clip(basis @ self.steps, 0.0, 1.0))
+
+    @classmethod
+    def fit(cls, x: Floats, y: Floats) -> MonotoneMap:
+        """Least squares on `x`, `y` (n,), pulled a little to a line; knots are added until the RMSE is below 0.005."""
+        order = np.argsort(x, kind="stable")
+        x, y = np.clip(x[order], 0, 1), np.clip(y[order], 0, 1)
+        best: tuple[float, MonotoneMap] | None = None
+        for n_knots in range(len(x)):
+            inner = np.unique(np.quantile(x, np.linspace(0, 1, n_knots + 2)[1:-1])) if n_knots else np.empty(0)
+            inner = inner[(inner > 1e-3) & (inner < 1 - 1e-3)]
+            knots = np.r_[np.zeros(4), inner, np.ones(4)]
+            spline = cls(knots, _fit_steps(x, y, knots))
+            rmse = float(np.sqrt(((spline(x) - y) ** 2).mean()))
+            if best is None or rmse < best[0]:
+                best = rmse, spline
+            if rmse < MAP_RMSE:
+                break
+        assert best is not None
+        return best[1]
+
+
+def _increments(x: Floats, knots: Floats) -> Floats:
+    """Sums of B-splines from each on (I-splines); the constant first one is left out."""
+    basis = BSpline.design_matrix(x, knots, 3).toarray()
+    return np.asarray(basis[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:])
+
+
+def _fit_steps(x: Floats, y: Floats, knots: Floats) -> Floats:
+    basis = _increments(x, knots)
+    n = basis.shape[1]
+    greville = np.array([knots[i + 1 : i + 4].mean() for i in range(n + 1)])
+    straight = np.diff(greville)  # these increments draw the identity
+    matrix = np.vstack([basis, MAP_SMOOTHING * np.eye(n), 1e3 * np.ones((1, n))])
+    steps, _ = nnls(matrix, np.r_[y, MAP_SMOOTHING * straight, 1e3])
+    return np.asarray(steps / steps.sum())

@@ -1,0 +1,1 @@
+"""Laws from compute, size, data or loss to a score."""

@@ -1,0 +1,1 @@
+"""What several families fit with: boosting, conformal calibration, least squares, features of texts."""

@@ -1,0 +1,310 @@
+"""What a request says before it is sent, for every family that reads prompts: text statistics, TF-IDF, settings."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..boosting import map_blocks, row_slices
+from .terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
+
+TEXT_STATISTICS: tuple[str, ...] = (
+    "log_n_characters", "log_n_words", "log_n_lines", "share_digits", "share_capitals", "share_non_ascii",
+    "log_n_dollars", "log_n_backslashes", "log_n_question_marks", "log_n_numbers", "mean_word_length",
+    "commas_per_100", "asks_for_proof", "asks_for_steps", "has_options", "has_code",
+)  # fmt: skip
+"""Names of the columns of `text_statistics`."""
+
+SETTINGS: tuple[str, ...] = ("input_tokens", "temperature", "top_p", "max_tokens")
+"""Numeric columns of `Requests` that describe how a request is sent."""
+
+MAX_CHARACTERS = 8_000
+"""TF-IDF reads at most this much of a prompt: its first and its last half."""
+
+TEXTS_LEARNT = 50_000
+"""Of more distinct texts, vocabularies and axes are learnt from as many, drawn by a hash of the text."""
+
+MIN_TEXTS_OF_TERM = 5
+"""A term is kept only if it stands in as many distinct texts: what fewer hold, such as a name, is no one's to read."""
+
+TEXTS_AT_ONCE = 20_000
+"""Distinct texts that are embedded together: a block of work, the same wherever it is done."""
+
+_WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_PROOF = re.compile(r"\b(?:prove|proof|show that|derive)\b", re.IGNORECASE)
+_STEPS = re.compile(r"\bstep[- ]by[- ]step\b|\bexplain\b|\breason\b", re.IGNORECASE)
+_OPTIONS = re.compile(r"^\s*\(?[A-J][).:]\s", re.MULTILINE)
+_CODE = re.compile(r"```|\bdef \w+\(|\bclass \w+|#include|\bpublic static\b|\bSELECT\b.+\bFROM\b")
+_PROOF_PARTS = ("prove", "proof", "show that", "derive")
+_STEPS_PARTS = ("step", "explain", "reason")
+_CODE_PARTS = ("```", "def ", "class ", "#include", "public static", "SELECT")
+
+
+def _has(pattern: re.Pattern[str], parts: Sequence[str], text: str, searched: str) -> float:
+    """Whether `pattern` is in `text`; most texts hold none of its parts, which is found out sooner."""
+    return float(any(part in searched for part in parts) and pattern.search(text) is not None)
+
+
+def _statistics(text: str) -> list[float]:
+    n_characters = max(len(text), 1)
+    words = _WORD.findall(text)
+    lowered = text.lower()
+    characters = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+    n_digits = np.count_nonzero((characters >= 48) & (characters <= 57))
+    n_wide = np.count_nonzero(characters > 127)  # among which there are other digits
+    return [
+        math.log1p(len(text)),
+        math.log1p(len(words)),
+        math.log1p(text.count("\n")),
+        n_digits / n_characters,
+        np.count_nonzero((characters >= 65) & (characters <= 90)) / n_characters,
+        n_wide / n_characters,
+        math.log1p(text.count("$")),
+        math.log1p(text.count("\\")),
+        math.log1p(text.count("?")),
+        math.log1p(len(_NUMBER.findall(text)) if n_digits or n_wide else 0),
+        sum(map(len, words)) / max(len(words), 1),
+        100 * text.count(",") / n_characters,
+        _has(_PROOF, _PROOF_PARTS, text, lowered),
+        _has(_STEPS, _STEPS_PARTS, text, lowered),
+        float(_OPTIONS.search(text) is not None),
+        _has(_CODE, _CODE_PARTS, text, text),
+    ]
+
+
+def text_statistics(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Lengths and lexical counts of each text.
+
+    Returns
+    -------
+    ndarray of shape (n_texts, 16)
+        Columns `TEXT_STATISTICS`. An empty text has length 0 and no share of anything.
+
+    Examples
+    --------
+    >>> dict(zip(TEXT_STATISTICS, text_statistics(["Prove 1+1=2."])[0]))["asks_for_proof"]
+    np.float64(1.0)
+    """
+    if not len(texts):
+        return np.empty((0, len(TEXT_STATISTICS)))
+    return np.array([_statistics(text) for text in texts], dtype=np.float64)
+
+
+def settings_matrix(X: pd.DataFrame) -> NDArray[np.float64]:
+    """Columns `SETTINGS` of `X` (log1p of token counts), NaN where absent or null; shape (n_samples, 4)."""
+    columns = []
+    for name in SETTINGS:
+        values = X[name].to_numpy(dtype=np.float64) if name in X else np.full(len(X), np.nan)
+        columns.append(np.log1p(values) if name.endswith("_tokens") else values)
+    return np.column_stack(columns) if len(X) else np.empty((0, len(SETTINGS)))
+
+
+def _drawn(texts: Sequence[str]) -> Sequence[str]:
+    """All texts, or the `TEXTS_LEARNT` of least hash in their order."""
+    if len(texts) <= TEXTS_LEARNT:
+        return texts
+    hashes = np.array([sha256(text.encode("utf-8", "surrogatepass")).digest()[:8] for text in texts], dtype="S8")
+    kept = np.argsort(hashes, kind="stable")[:TEXTS_LEARNT]
+    return [texts[i] for i in np.sort(kept)]
+
+
+def _shorten(text: str) -> str:
+    half = MAX_CHARACTERS // 2
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} {text[-half:]}"
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedTexts:
+    """Embedded texts of n rows: every distinct one once, its axes in the single precision they are made in.
+
+    Indexed by rows it gives their features, shape (n_asked, n_features), in double precision.
+    """
+
+    axes: NDArray[Any]
+    statistics: NDArray[np.float64]
+    codes: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        return len(self.codes), self.axes.shape[1] + self.statistics.shape[1]
+
+    def __getitem__(self, rows: NDArray[np.intp] | slice, /) -> NDArray[np.float64]:
+        at = self.codes[rows]
+        return np.hstack([self.axes[at], self.statistics[at]])
+
+
+class TextEmbedding:
+    """Text statistics beside TF-IDF of words and of characters, each reduced by SVD.
+
+    Fitted on the texts of training only. The parts are scaled to unit mean square, so that a ridge
+    penalty means the same in each; a null text becomes the zero vector, the centre of the training texts.
+
+    Parameters
+    ----------
+    parts : tuple of str
+        Some of ``word`` and ``char``.
+    n_components : int
+        Dimensions of each part (fewer where there are fewer texts or terms).
+    max_terms : int
+        Most frequent terms kept in each vocabulary.
+    statistics_scale : float
+        Scale of each standardised text statistic, relative to a part of unit mean square.
+    random_state : int, optional
+        Seed of the randomised SVD.
+    """
+
+    def __init__(
+        self,
+        *,
+        parts: tuple[str, ...] = ("word", "char"),
+        n_components: int = 150,
+        max_terms: int = 20_000,
+        statistics_scale: float = 0.08,
+        random_state: int | None = 0,
+    ) -> None:
+        self.parts = parts
+        self.n_components = n_components
+        self.max_terms = max_terms
+        self.statistics_scale = statistics_scale
+        self.random_state = random_state
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Learn vocabularies, weights and axes from `texts` (distinct, not null), or from `TEXTS_LEARNT` of them."""
+        texts = _drawn(texts)
+        statistics = text_statistics(texts)
+        self.statistics_mean_ = statistics.mean(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
+        spread = statistics.std(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
+        self.statistics_spread_ = np.where(spread > 1e-9, spread, np.inf)
+        shortened = [_shorten(text) for text in texts]
+        self.terms_: dict[str, TermWeights] = {}
+        self.axes_: dict[str, NDArray[np.float32]] = {}
+        self.centres_: dict[str, NDArray[np.float32]] = {}
+        for part in self.parts:
+            self._fit_terms(part, shortened)
+        return self
+
+    def _fit_terms(self, part: str, texts: Sequence[str]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        span: dict[str, Any] = {"ngram_range": WORD_SPAN}
+        if part == "char":
+            span = {"analyzer": "char_wb", "ngram_range": CHARACTER_SPAN}
+        vectorizer = TfidfVectorizer(
+            **span, sublinear_tf=True, dtype=np.float32, min_df=MIN_TEXTS_OF_TERM, max_features=self.max_terms
+        )
+        try:
+            weights = vectorizer.fit_transform(texts)
+        except ValueError:  # no term stands in enough texts
+            return
+        if self._fit_axes(part, weights):
+            self.terms_[part] = TermWeights(part, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
+
+    def _fit_axes(self, part: str, weights: Any) -> bool:
+        """Learn the leading axes of a part from a row per text; False where the texts do not differ in it."""
+        from sklearn.utils.extmath import randomized_svd
+
+        k = min(self.n_components, min(weights.shape) - 1)
+        if k < 1:
+            return False
+        _, _, axes = randomized_svd(weights, k, n_iter=3, random_state=self.random_state)
+        coordinates = weights @ axes.T
+        centre = coordinates.mean(axis=0)
+        size = float(np.sqrt(((coordinates - centre) ** 2).sum(axis=1).mean()))
+        if size < 1e-9:
+            return False
+        self.axes_[part] = np.asarray(axes / size, dtype=np.float32)
+        self.centres_[part] = np.asarray(centre / size, dtype=np.float32)
+        return True
+
+    def leading(self, n: int) -> NDArray[np.intp]:
+        """Columns of `transform` with the first `n` axes of each part and the text statistics, shape (n_chosen,)."""
+        columns, at = [], 0
+        for axes in self.axes_.values():
+            columns += list(range(at, at + min(n, len(axes))))
+            at += len(axes)
+        return np.array([*columns, *range(at, at + len(TEXT_STATISTICS))], dtype=np.intp)
+
+    @property
+    def n_features(self) -> int:
+        """Columns of `transform`."""
+        return sum(len(axes) for axes in self.axes_.values()) + len(TEXT_STATISTICS)
+
+    def transform(self, texts: Sequence[str | None]) -> NDArray[np.float64]:
+        """Embed texts, each distinct one once.
+
+        Returns
+        -------
+        ndarray of shape (n_texts, n_features)
+            TF-IDF axes, then the scaled text statistics. Zero where the text is null.
+        """
+        return self.embedded(texts)[:]
+
+    def embedded(self, texts: Sequence[str | None]) -> EmbeddedTexts:
+        """Embed texts without a row of features for each of them: what `transform` returns, row by row.
+
+        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `fitting.boosting.boosted_by` says.
+        """
+        codes, distinct = pd.factorize(pd.Series(list(texts), dtype=object), use_na_sentinel=True)
+        unique_texts = [str(text) for text in distinct]
+        blocks = [unique_texts[rows] for rows in row_slices(len(unique_texts), TEXTS_AT_ONCE)]
+        parts = map_blocks(self._embed_block, blocks)
+        # Code -1, a null text, is the last row: zeros.
+        axes = np.vstack([*(axes for axes, _ in parts), np.zeros((1, self.n_features - len(TEXT_STATISTICS)), "f4")])
+        statistics = np.vstack([*(statistics for _, statistics in parts), np.zeros((1, len(TEXT_STATISTICS)))])
+        return EmbeddedTexts(axes, statistics, np.asarray(codes, dtype=np.intp))
+
+    def _embed_block(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Axes and scaled statistics of distinct texts."""
+        shortened = [_shorten(text) for text in texts]
+        blocks: list[NDArray[Any]] = [np.empty((len(texts), 0), dtype=np.float32)]
+        for part, axes in self.axes_.items():
+            blocks.append(np.asarray(self.terms_[part].transform(shortened) @ axes.T) - self.centres_[part])
+        standardised = (text_statistics(texts) - self.statistics_mean_) / self.statistics_spread_
+        return np.hstack(blocks), np.clip(standardised, -5, 5) * self.statistics_scale
+
+    def save(self, path: Path) -> dict[str, Any]:
+        """Write arrays to `path` (safetensors) and return vocabularies and sizes for a JSON manifest."""
+        from safetensors.numpy import save_file
+
+        arrays: dict[str, NDArray[Any]] = {
+            "statistics_mean": self.statistics_mean_,
+            "statistics_spread": self.statistics_spread_,
+        }
+        vocabularies = {}
+        for part, axes in self.axes_.items():
+            arrays[f"{part}.axes"] = np.ascontiguousarray(axes)
+            arrays[f"{part}.centre"] = self.centres_[part]
+        for part, terms in self.terms_.items():
+            arrays[f"{part}.idf"] = terms.idf
+            vocabularies[part] = terms.vocabulary
+        save_file(arrays, path)
+        return {"parts": list(self.axes_), "vocabularies": vocabularies, "statistics_scale": self.statistics_scale}
+
+    @classmethod
+    def load(cls, path: Path, state: dict[str, Any]) -> Self:
+        """Restore what `save` wrote."""
+        from safetensors.numpy import load_file
+
+        arrays = load_file(path)
+        # Fits of before there were other parts do not name theirs.
+        parts = state.get("parts", [part for part in ("word", "char") if part in state["vocabularies"]])
+        embedding = cls(parts=tuple(parts), statistics_scale=state["statistics_scale"])
+        embedding.statistics_mean_ = arrays["statistics_mean"]
+        embedding.statistics_spread_ = arrays["statistics_spread"]
+        embedding.terms_, embedding.axes_, embedding.centres_ = {}, {}, {}
+        for part in embedding.parts:
+            embedding.axes_[part] = arrays[f"{part}.axes"]
+            embedding.centres_[part] = arrays[f"{part}.centre"]
+            embedding.terms_[part] = TermWeights(part, state["vocabularies"][part], arrays[f"{part}.idf"])
+        return embedding

@@ -1,0 +1,1 @@
+"""Parametric fits of observed beginnings of curves."""

@@ -1,0 +1,1 @@
+"""What follows from errors: comparisons, rankings, promotion, drift, power."""

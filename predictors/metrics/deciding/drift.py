@@ -1,0 +1,152 @@
+"""Drift: has the forecast got worse, or has the noise itself moved?
+
+Both monitors look at a nightly sample with two runs per query. The excess error ``(y1 - f)(y2 - f)``
+has the same expectation whatever the noise, so its rise means a worse forecast; it is standardised by
+the night's own standard error. The floor is watched apart: where only the noise moved, intervals need
+calibrating again and no retraining helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import InvalidInputError
+
+Floats = NDArray[np.float64]
+Verdict = Literal["ok", "forecast drifted", "noise moved", "ambiguous"]
+
+
+@dataclass(frozen=True)
+class Night:
+    """Means of one night over queries with their standard errors.
+
+    `excess` is squared error above the noise, for single runs the raw one; `floor` the variance between runs, NaN then.
+    """
+
+    excess: float
+    excess_error: float
+    floor: float
+    floor_error: float
+    n_queries: int
+    has_repeats: bool
+
+
+def night_statistics(outcomes: ArrayLike, forecast: ArrayLike) -> Night:
+    """Excess and floor of one night's sample.
+
+    Parameters
+    ----------
+    outcomes : array-like of shape (n_queries, n_runs)
+        Outcomes on the scale of the loss (log tokens), every query with the same number of runs.
+    forecast : array-like of shape (n_queries,)
+        Forecast mean of each query.
+
+    Raises
+    ------
+    InvalidInputError
+        If fewer than 2 queries are there, shapes disagree or numbers are not finite.
+    """
+    y, f = np.atleast_2d(np.asarray(outcomes, dtype=np.float64)), np.asarray(forecast, dtype=np.float64)
+    if y.ndim != 2 or f.shape != (len(y),) or len(y) < 2:
+        raise InvalidInputError(f"`outcomes` (n_queries >= 2, n_runs) and `forecast` disagree: {y.shape}, {f.shape}")
+    if not (np.isfinite(y).all() and np.isfinite(f).all()):
+        raise InvalidInputError("`outcomes` and `forecast` must be finite")
+    n, r = y.shape
+    root = float(np.sqrt(n))
+    if r == 1:
+        raw = (y[:, 0] - f) ** 2
+        return Night(float(raw.mean()), float(raw.std(ddof=1)) / root, float("nan"), float("nan"), n, False)
+    variance = y.var(axis=1, ddof=1)
+    excess = (y.mean(axis=1) - f) ** 2 - variance / r
+    return Night(
+        float(excess.mean()), float(excess.std(ddof=1)) / root, float(variance.mean()),
+        float(variance.std(ddof=1)) / root, n, True,
+    )  # fmt: skip
+
+
+@dataclass
+class CusumMonitor:
+    """One-sided or two-sided CUSUM on a nightly mean, against a base from the first nights.
+
+    `slack` standard errors of drift are tolerated (Page's k), the alarm goes off at a sum of `limit`, and `base_nights`
+    nights after a reset set the base. Where it is `two_sided` a fall alarms as well.
+    """
+
+    slack: float = 0.5
+    limit: float = 5.0
+    base_nights: int = 10
+    two_sided: bool = False
+    base: list[tuple[float, float]] = field(default_factory=list)
+    up: float = 0.0
+    down: float = 0.0
+
+    def update(self, mean: float, standard_error: float) -> bool:
+        """Add a night; True where the alarm goes off (then call `reset`).
+
+        The night's departure is divided by its own standard error and that of the base together.
+        """
+        if not (np.isfinite(mean) and np.isfinite(standard_error)):
+            raise InvalidInputError("`mean` and `standard_error` must be finite")
+        if len(self.base) < self.base_nights:
+            self.base.append((mean, standard_error))
+            return False
+        means, errors = np.array(self.base).T
+        spread = float(np.sqrt(standard_error**2 + np.mean(errors**2) / len(errors)))
+        departure = mean - float(means.mean())
+        z = departure / spread if spread > 0 else float(np.sign(departure)) * 2 * self.limit
+        self.up = max(0.0, self.up + z - self.slack)
+        self.down = max(0.0, self.down - z - self.slack)
+        return self.up > self.limit or (self.two_sided and self.down > self.limit)
+
+    def reset(self) -> None:
+        """Start anew, after a refit or a recalibration."""
+        self.base, self.up, self.down = [], 0.0, 0.0
+
+
+@dataclass
+class DriftMonitor:
+    """Two CUSUMs: on the excess (a worse forecast) and on the floor (noise moved).
+
+    Without repeats the error holds both, and an alarm is ``ambiguous``.
+    """
+
+    excess: CusumMonitor = field(default_factory=CusumMonitor)
+    floor: CusumMonitor = field(default_factory=lambda: CusumMonitor(two_sided=True))
+
+    def update(self, night: Night) -> Verdict:
+        """Judge a night.
+
+        Returns
+        -------
+        {"ok", "forecast drifted", "noise moved", "ambiguous"}
+            ``forecast drifted`` asks for a refit (and resets both monitors), ``noise moved`` for a new
+            calibration (and resets the floor's).
+        """
+        worse = self.excess.update(night.excess, night.excess_error)
+        moved = night.has_repeats and self.floor.update(night.floor, night.floor_error)
+        if worse:
+            self.excess.reset()
+            self.floor.reset()
+            return "forecast drifted" if night.has_repeats else "ambiguous"
+        if moved:
+            self.floor.reset()
+            return "noise moved"
+        return "ok"
+
+    def state(self) -> dict[str, Any]:
+        """Everything `from_state` needs, as JSON types."""
+        return {"excess": dict(vars(self.excess)), "floor": dict(vars(self.floor))}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Mapping[str, Any]]) -> DriftMonitor:
+        """Rebuild what `state` wrote."""
+        parts = {
+            name: CusumMonitor(**{**values, "base": [(float(m), float(e)) for m, e in values["base"]]})
+            for name, values in state.items()
+        }
+        return cls(parts["excess"], parts["floor"])

@@ -1,0 +1,89 @@
+"""Segments of a table of runs: the cells whose columns take the same values, and what these segments are called."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ...errors import InvalidInputError
+from .replicates import Replicates, constant_within
+
+Codes = NDArray[np.intp]
+SegmentColumns: TypeAlias = tuple[tuple[str, ...], ...]
+Segment: TypeAlias = tuple[int, tuple[Hashable, ...]]
+"""Position among the segment columns (-1 for all cells), and the values there; None where they are null."""
+ALL: Segment = (-1, ())
+
+
+def segment_columns(segments: Sequence[str | tuple[str, ...]]) -> SegmentColumns:
+    """Columns of each segment, as tuples."""
+    return tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
+
+
+def segment_name(columns: SegmentColumns, segment: Segment) -> str:
+    """``all`` or ``column=value,column=value``; a null value is called ``null``."""
+    position, values = segment
+    if position < 0:
+        return "all"
+    terms = zip(columns[position], values, strict=True)
+    return ",".join(f"{name}={'null' if value is None else value}" for name, value in terms)
+
+
+@dataclass(frozen=True)
+class SegmentedCells:
+    """Places of the cells of every segment: all of them first, then by segment columns and their values, null last.
+
+    `values` are those that each segment column takes, in order, null left out.
+    """
+
+    cells: list[tuple[Segment, Codes]]
+    values: dict[str, pd.Index]
+
+
+def cells_by_segment(outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns) -> SegmentedCells:
+    """Cut the cells into segments.
+
+    Raises
+    ------
+    InvalidInputError
+        If a column is missing or takes two values within a cell.
+    """
+    cells: list[tuple[Segment, Codes]] = [(ALL, np.arange(runs.n_cells))]
+    codes: dict[str, Codes] = {}
+    values: dict[str, pd.Index] = {}
+    for position, names in enumerate(columns):
+        missing = sorted(set(names) - set(outcomes.columns))
+        if missing:
+            raise InvalidInputError(f"`outcomes` lacks the segment columns {missing}")
+        for name in names:
+            if name not in values:
+                codes[name], values[name] = _codes_by_cell(outcomes[name], runs, name)
+        by_values = _cells_by_values([codes[name] for name in names], [[*values[name], None] for name in names])
+        cells += [((position, at), places) for at, places in by_values]
+    return SegmentedCells(cells, values)
+
+
+def _codes_by_cell(column: pd.Series, runs: Replicates, name: str) -> tuple[Codes, pd.Index]:
+    """Place of each cell's value among the values, which are in order; null comes after the last."""
+    by_row, values = pd.factorize(column, use_na_sentinel=True, sort=True)
+    if (by_row != by_row[runs.first_rows][runs.row_cell]).any():
+        by_cell = by_row[np.argsort(runs.row_cell, kind="stable")]
+        constant_within(by_cell, runs.starts, runs.counts, name)
+    codes = by_row[runs.first_rows]
+    return np.where(codes < 0, len(values), codes), pd.Index(values)
+
+
+def _cells_by_values(codes: list[Codes], values: list[list[Hashable]]) -> list[tuple[tuple[Hashable, ...], Codes]]:
+    code = np.zeros(codes[0].size, dtype=np.intp)
+    for of_column, of_values in zip(codes, values, strict=True):
+        code = code * len(of_values) + of_column
+    order = np.argsort(code, kind="stable")
+    present, first = np.unique(code[order], return_index=True)
+    places = np.unravel_index(present, [len(of_values) for of_values in values])
+    named = [tuple(column[i] for column, i in zip(values, at, strict=True)) for at in zip(*places, strict=True)]
+    return [(at, np.sort(cells)) for at, cells in zip(named, np.split(order, first[1:]), strict=True)]

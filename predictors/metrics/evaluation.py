@@ -1,0 +1,332 @@
+"""The one place where forecasts meet outcomes: the Evaluation table, of a whole table of runs or of parts of it.
+
+A part holds whole queries; it is worked out as sums over queries, and the sums of parts are added. A table that lies in
+memory is one part. Without a forecast the same sums give the table of noise floors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import InvalidInputError
+from ..schemas import as_evaluation
+from .deciding.comparison import detectable_effect
+from .estimates.cell_sums import CellSums
+from .estimates.clusters import wilson_interval
+from .estimates.noise_floor import noise_floor
+from .estimates.replicates import Replicates, Scale, check_only_split, splits_of
+from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_columns, segment_name
+from .estimates.sums import MergedEstimate
+from .losses.cell_losses import DEFAULT_METRICS, Metric, parse_metrics
+from .losses.cell_numbers import cell_numbers
+
+__all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
+
+Hashes = NDArray[np.uint64]
+UNSHARED = ("query_id", "cell_id", "response_id")
+
+
+def evaluate(
+    outcomes: pd.DataFrame,
+    forecast: pd.DataFrame,
+    *,
+    predictor: str,
+    family: str,
+    dataset: str,
+    split: str,
+    baseline: pd.DataFrame | None = None,
+    baseline_name: str | None = None,
+    scale: Scale = "identity",
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    segments: Sequence[str | tuple[str, ...]] = (),
+    replicated_segments: bool = True,
+) -> pd.DataFrame:
+    """Turn forecasts and outcomes into the Evaluation table.
+
+    The estimand is the mean over cells of the mean over a cell's runs, with t intervals over queries
+    (clusters). A floor is the mean over the same cells: of all, where all are repeated; else weighted by
+    ``1 / repeat_prob``; else NaN with the reason in `floor_source`. `excess_error` is value - floor and
+    may be negative. `skill` is ``(baseline - value) / (baseline - floor)``, NaN where the interval of its
+    denominator touches 0 (`skill_note` says so). `gain` is baseline - value, paired.
+
+    Parameters
+    ----------
+    outcomes : DataFrame of shape (n_runs, n_columns)
+        One row per run: `cell_id` (runs that share a forecast), `query_id` (what is independent),
+        `value`, optional `repeat_prob`, `replicate`, `response_id`, `split`, and the segment columns.
+    forecast, baseline : DataFrame of shape (n_cells, n_levels)
+        Index `cell_id`, one column per quantile level, in the unit of `value`. Rows may be more than
+        the cells of `outcomes`.
+    predictor, family, dataset, split, baseline_name : str
+        Names for the table.
+    scale : {"identity", "log"}, optional
+        ``"log"``: losses of natural logarithms of values and quantiles; all must be > 0.
+    metrics : sequence of str, optional
+        See `parse_metric`; a name ending in ``_log`` is on the log scale whatever `scale` says.
+    segments : sequence of str or tuple of str, optional
+        Columns (or several columns at once) whose values make segments ``benchmark=aime,model=x``
+        beside ``all``. They must be constant within a cell; a null value is the segment ``null``.
+    replicated_segments : bool, optional
+        Also report each segment's cells with 2 runs or more as ``<segment>,replicated``, where these
+        are some but not all cells.
+
+    Returns
+    -------
+    DataFrame
+        Valid under `foretell.predictors.schemas.Evaluation`. Of losses lower is better. Intervals are NaN for a
+        single query.
+
+    Raises
+    ------
+    InvalidInputError
+        For missing columns, null or infinite numbers, values <= 0 on the log scale, losses beyond 1e80, cells without
+        a forecast, crossing quantiles, runs that are there twice, queries that straddle splits.
+    """
+    part = partial_evaluation(
+        outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments, unshared=()
+    )
+    return part.table(
+        predictor=predictor,
+        family=family,
+        dataset=dataset,
+        split=split,
+        baseline_name=baseline_name,
+        replicated_segments=replicated_segments,
+    )
+
+
+def partial_evaluation(
+    outcomes: pd.DataFrame,
+    forecast: pd.DataFrame | None = None,
+    *,
+    baseline: pd.DataFrame | None = None,
+    scale: Scale = "identity",
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    segments: Sequence[str | tuple[str, ...]] = (),
+    unshared: Sequence[str] = UNSHARED,
+) -> PartialEvaluation:
+    """Evaluate one part of a table of runs, which holds all runs of its queries.
+
+    ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
+    whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone.
+
+    Parameters
+    ----------
+    outcomes, baseline, scale, metrics, segments
+        As in `evaluate`.
+    forecast : DataFrame, optional
+        As in `evaluate`; without it the table holds noise floors alone.
+    unshared : sequence of str, optional
+        Columns of ids of which `PartialEvaluation.merge` refuses one that is in two parts; none where whoever cut the
+        table made sure of it, which saves 8 bytes for each.
+
+    Returns
+    -------
+    PartialEvaluation
+        Its size follows the segments and metrics, beside 8 bytes for each id (`PartialEvaluation.ids`).
+
+    Raises
+    ------
+    InvalidInputError
+        Where `evaluate` raises it, and for a baseline or a metric without a floor where there is no forecast.
+    """
+    splits = splits_of(outcomes)
+    parsed = parse_metrics(metrics, scale)
+    without_floor = [metric.name for metric in parsed if metric.floor is None]
+    if forecast is None and (baseline is not None or without_floor):
+        asked = f"the metrics {without_floor}" if without_floor else "a `baseline`"
+        raise InvalidInputError(f"without a `forecast` there are noise floors alone, got {asked}: leave it out")
+    columns = segment_columns(segments)
+    runs, numbers = cell_numbers(outcomes, forecast, baseline, parsed)
+    segmented = cells_by_segment(outcomes, runs, columns)
+    sums = {segment: numbers.take(cells).sums(parsed) for segment, cells in segmented.cells}
+    ids = {name: _hashes(outcomes, runs, name) for name in unshared}
+    has = (forecast is not None, baseline is not None)
+    return PartialEvaluation(tuple(parsed), *has, columns, splits, segmented.values, sums, ids)
+
+
+@dataclass(frozen=True, eq=False)
+class PartialEvaluation:
+    """What the Evaluation table needs to know of a part of the runs: sums by segment and metric.
+
+    `columns` are those of each segment, `splits` those that the runs name, and `values` those that each segment column
+    takes, null left out. `ids` are sorted hashes of what must not lie in two parts: 8 bytes for each query, each cell
+    and each `response_id`, all that grows with the table.
+    """
+
+    metrics: tuple[Metric, ...]
+    has_forecast: bool
+    has_baseline: bool
+    columns: SegmentColumns
+    splits: frozenset[str]
+    values: Mapping[str, pd.Index]
+    segments: Mapping[Segment, Mapping[str, CellSums]]
+    ids: Mapping[str, Hashes]
+
+    def merge(self, other: PartialEvaluation) -> PartialEvaluation:
+        """The evaluation of both parts; the order in which parts are merged changes nothing.
+
+        Raises
+        ------
+        InvalidInputError
+            If the parts share a query, a cell or a `response_id`, or were evaluated differently.
+        """
+        mine, others = (
+            (part.metrics, part.has_forecast, part.has_baseline, part.columns, tuple(part.ids))
+            for part in (self, other)
+        )
+        if mine != others:
+            raise InvalidInputError(
+                "evaluations in parts can be merged if they have the same metrics, scale, baseline and segments, "
+                f"got {mine} and {others}"
+            )
+        segments = dict(self.segments)
+        for segment, sums in other.segments.items():
+            mine_there = segments.get(segment)
+            if mine_there is not None:
+                sums = {name: of_metric.merge(sums[name]) for name, of_metric in mine_there.items()}
+            segments[segment] = sums
+        values = {name: index.append(other.values[name]).unique() for name, index in self.values.items()}
+        ids = {name: _merged_ids(name, hashes, other.ids[name]) for name, hashes in self.ids.items()}
+        return replace(self, splits=self.splits | other.splits, values=values, segments=segments, ids=ids)
+
+    def telling(self) -> PartialEvaluation:
+        """Without the segments by a column that takes one value in all: they repeat what stands there already."""
+        taken: dict[str, set[Hashable]] = {name: set() for name in self.values}
+        for position, values in self.segments:
+            for name, value in zip(self.columns[position] if values else (), values, strict=True):
+                taken[name].add(value)
+        kept = {position for position, names in enumerate(self.columns) if all(len(taken[name]) > 1 for name in names)}
+        segments = {segment: sums for segment, sums in self.segments.items() if segment[0] < 0 or segment[0] in kept}
+        return replace(self, segments=segments)
+
+    def table(
+        self,
+        *,
+        predictor: str,
+        family: str,
+        dataset: str,
+        split: str,
+        baseline_name: str | None = None,
+        replicated_segments: bool = True,
+    ) -> pd.DataFrame:
+        """The Evaluation table of all the runs; names and options as in `evaluate`.
+
+        Without a forecast `value` and all that needs it is NaN, `floor_source` names the estimator too, and
+        `n_queries` and `n_replicates` count what the floor rests on.
+
+        Raises
+        ------
+        InvalidInputError
+            If runs of other splits than `split` are among them.
+        """
+        if self.has_forecast:
+            check_only_split(self.splits, split)
+        names = {"predictor": predictor, "family": family, "dataset": dataset, "split": split}
+        if self.has_baseline:
+            names["baseline"] = baseline_name or "baseline"
+        row_of = _evaluation_row if self.has_forecast else _floor_row
+        rows: list[dict[str, object]] = []
+        for name, sums in self._named(replicated_segments):
+            for metric in self.metrics:
+                rows.append({**names, "segment": name, "metric": metric.name, **row_of(metric, sums[metric.name])})
+        return as_evaluation(rows)
+
+    def _named(self, replicated_segments: bool) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
+        """Name and sums of every segment, ``all`` first, each followed by its replicated part."""
+        places: dict[str, dict[Hashable, int]] = {}
+        for name, index in self.values.items():
+            ordered = pd.factorize(index, sort=True)[1]
+            places[name] = {value: place for place, value in enumerate(ordered)} | {None: len(ordered)}
+
+        def place(segment: Segment) -> tuple[int, ...]:
+            position, values = segment
+            keys = () if position < 0 else self.columns[position]
+            return position, *(places[key][value] for key, value in zip(keys, values, strict=True))
+
+        for segment in sorted(self.segments, key=place):
+            name, sums = segment_name(self.columns, segment), self.segments[segment]
+            yield name, sums
+            replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
+            several = {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}
+            if replicated_segments and several:
+                yield f"{name},replicated", several
+
+
+def _hashes(outcomes: pd.DataFrame, runs: Replicates, name: str) -> Hashes:
+    if name == "response_id":
+        ids = outcomes[name].dropna() if name in outcomes else pd.Series(dtype="float64")
+    else:
+        ids = (runs.cell_ids if name == "cell_id" else runs.query_ids).to_series()
+    return np.sort(pd.util.hash_pandas_object(ids, index=False).to_numpy(np.uint64))
+
+
+def _merged_ids(name: str, one: Hashes, other: Hashes) -> Hashes:
+    both = np.sort(np.concatenate([one, other]), kind="stable")
+    twice = int(np.count_nonzero(both[1:] == both[:-1]))
+    if twice:
+        raise InvalidInputError(
+            f"{twice} values of `{name}` have runs in two parts: cut the table between queries, and drop runs that are "
+            "there twice"
+        )
+    return both
+
+
+# -- rows -----------------------------------------------------------------------------------------
+def _floor_row(metric: Metric, sums: CellSums) -> dict[str, object]:
+    assert metric.floor is not None
+    floor = noise_floor(sums, metric.floor, metric.name)
+    return {
+        "noise_floor": floor.value, "floor_ci_lower": floor.ci_lower, "floor_ci_upper": floor.ci_upper,
+        "floor_source": floor.method, "n_queries": floor.n_queries, "n_replicates": floor.n_replicates,
+    }  # fmt: skip
+
+
+def _evaluation_row(metric: Metric, sums: CellSums) -> dict[str, object]:
+    """Value, floor, excess, gain and skill with their intervals."""
+    value = sums.mean_loss("loss")
+    lower, upper = wilson_interval(value) if metric.kind == "coverage" else value.interval()
+    row: dict[str, object] = {
+        "value": value.value, "ci_lower": lower, "ci_upper": upper, "n_queries": sums.n_queries,
+        "n_replicates": sums.n_runs,
+    }  # fmt: skip
+    floor = None
+    if metric.floor is None:
+        row["floor_source"] = f"none: {metric.kind} is not a loss"
+    else:
+        row["floor_source"] = source = sums.support.source(metric.floor.minimum, metric.name)
+        if not source.startswith("none"):
+            floor = sums.mean_floor()
+            row |= _columns("noise_floor", "floor", floor, skew_corrected=metric.floor.skewed)
+            row |= _columns("excess_error", "excess", value - floor)
+    if "baseline" not in sums.whole.columns:
+        return row
+    base = sums.mean_loss("baseline")
+    row["baseline_value"] = base.value
+    if not metric.is_loss:
+        return row
+    gain = base - value
+    row |= {**_columns("gain", "gain", gain), "gain_mde": detectable_effect(gain)}
+    return row | _skill(gain, base, floor)
+
+
+def _skill(gain: MergedEstimate, base: MergedEstimate, floor: MergedEstimate | None) -> dict[str, object]:
+    if floor is None:
+        return {"skill_note": "no floor"}
+    removable = base - floor
+    lower, _ = removable.interval()
+    if np.isnan(lower):
+        return {"skill_note": "one query: no interval"}
+    if lower <= 0:
+        return {"skill_note": "no skill to be had: the baseline's error is not above the floor for certain"}
+    return _columns("skill", "skill", gain / removable)
+
+
+def _columns(name: str, prefix: str, estimate: MergedEstimate, *, skew_corrected: bool = False) -> dict[str, object]:
+    lower, upper = estimate.interval(skew_corrected=skew_corrected)
+    return {name: estimate.value, f"{prefix}_ci_lower": lower, f"{prefix}_ci_upper": upper}

@@ -1,0 +1,1 @@
+"""Losses of forecasts against outcomes, per row and per cell."""

@@ -1,0 +1,205 @@
+"""Quantile forecasts as distributions, and their losses.
+
+A forecast at levels p_1 < .. < p_m is read as the discrete distribution with atoms at its quantiles,
+weighted by the gaps between the midpoints of neighbouring levels (0 and 1 at the ends). Every loss
+here is exact for that distribution, so floors and excess computed beside it are exact as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ...base import check_levels
+from ...errors import InvalidInputError
+from ..estimates.replicates import Replicates, Scale, to_scale
+
+Floats = NDArray[np.float64]
+CHUNK_CELLS = 4096
+
+
+def level_weights(levels: ArrayLike) -> Floats:
+    """Probability of each atom of a quantile forecast; sums to 1.
+
+    Examples
+    --------
+    >>> level_weights([0.1, 0.5, 0.9])
+    array([0.3, 0.4, 0.3])
+    """
+    checked = check_levels(np.asarray(levels, dtype=np.float64).tolist())
+    edges = np.r_[0.0, (checked[1:] + checked[:-1]) / 2, 1.0]
+    return np.diff(edges)
+
+
+def pinball_loss(y_true: ArrayLike, y_quantile: ArrayLike, level: float) -> Floats:
+    """Pinball (quantile) loss per sample, in the unit of the target. Lower is better; 0 is perfect.
+
+    Half the absolute error at the level 0.5 (Koenker & Bassett 1978).
+
+    Examples
+    --------
+    >>> pinball_loss([1.0, 2.0], [0.0, 3.0], 0.9)
+    array([0.9, 0.1])
+    """
+    check_levels([level])
+    error = np.asarray(y_true, dtype=np.float64) - np.asarray(y_quantile, dtype=np.float64)
+    return np.asarray(np.maximum(level * error, (level - 1.0) * error))
+
+
+def interval_score(y_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, coverage: float) -> Floats:
+    """Interval score per sample: width plus a penalty for misses. Unit of the target; lower is better.
+
+    `coverage` is the nominal probability of the interval, in (0, 1); Gneiting & Raftery (2007), section 6.2.
+
+    Examples
+    --------
+    >>> interval_score([0.0, 2.0], [-1.0, -1.0], [1.0, 1.0], 0.9)
+    array([ 2., 22.])
+    """
+    y, a, b = (np.asarray(x, dtype=np.float64) for x in (y_true, lower, upper))
+    penalty = 2.0 / (1.0 - coverage)
+    return np.asarray((b - a) + penalty * (np.maximum(a - y, 0.0) + np.maximum(y - b, 0.0)))
+
+
+def crps_quantiles(y_true: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Floats:
+    """Continuous ranked probability score per sample, exact for the discrete forecast distribution; lower is better.
+
+    `quantiles` of shape (n_samples, n_levels) do not decrease along a row, `levels` are strictly increasing in (0, 1).
+    Gneiting & Raftery (2007), equation 21: ``E|X - y| - E|X - X'| / 2``.
+
+    Examples
+    --------
+    >>> crps_quantiles([0.0], [[-1.0, 1.0]], [0.25, 0.75])
+    array([0.5])
+    """
+    y = np.asarray(y_true, dtype=np.float64)
+    q = np.asarray(quantiles, dtype=np.float64)
+    weights = level_weights(levels)
+    return _crps_rows(y, np.arange(y.size), q, weights)
+
+
+def _crps_rows(y: Floats, row: NDArray[np.intp], q: Floats, weights: Floats) -> Floats:
+    """CRPS of outcome i under the forecast in row ``row[i]`` of `q` (n_rows, n_levels)."""
+    centre = q[:, q.shape[1] // 2]
+    q = q - centre[:, None]
+    y = y - centre[row]
+    cumulative = np.r_[0.0, np.cumsum(weights)]
+    partial = np.zeros((q.shape[0], q.shape[1] + 1))
+    np.cumsum(q * weights, axis=1, out=partial[:, 1:])
+    half_spread = _row_products(q, weights * (2.0 * cumulative[1:] - weights - 1.0))
+    below = _count_below(y, row, q)
+    below_sum = partial.ravel()[row * partial.shape[1] + below]
+    distance = y * (2.0 * cumulative[below] - 1.0) + partial[row, -1] - 2.0 * below_sum
+    return np.asarray(np.maximum(distance - half_spread[row], 0.0))
+
+
+def _row_products(q: Floats, weights: Floats) -> Floats:
+    """``q @ weights`` row by row: in a product of matrices the last bit of a row depends on how many rows there are."""
+    return np.asarray(np.einsum("ij,j->i", q, weights))
+
+
+def _count_below(y: Floats, row: NDArray[np.intp], q: Floats) -> NDArray[np.intp]:
+    """Number of quantiles <= y in the outcome's row, by bisection in all rows at once."""
+    n_levels = q.shape[1]
+    flat, base = q.ravel(), row * n_levels
+    lower = np.zeros(y.size, dtype=np.intp)
+    upper = np.full(y.size, n_levels, dtype=np.intp)
+    for _ in range(n_levels.bit_length()):
+        middle = (lower + upper) >> 1
+        active = lower < upper
+        at_or_below = active & (flat[base + np.minimum(middle, n_levels - 1)] <= y)
+        lower = np.where(at_or_below, middle + 1, lower)
+        upper = np.where(active & ~at_or_below, middle, upper)
+    return lower
+
+
+@dataclass(frozen=True)
+class QuantileForecast:
+    """Forecasts of all cells on one scale, read in chunks of cells so that no second copy is held.
+
+    `quantiles` of shape (n_forecasts, n_levels) are as given by the caller, `rows` says which row is that of each cell,
+    and error messages call it by its `name`.
+    """
+
+    quantiles: Floats
+    rows: NDArray[np.intp]
+    levels: Floats
+    scale: Scale
+    name: str
+
+    def chunks(self) -> Iterator[tuple[slice, Floats]]:
+        """Checked quantiles on the scale, shape (n_some_cells, n_levels), a few thousand cells at a time."""
+        for start in range(0, self.rows.size, CHUNK_CELLS):
+            part = slice(start, min(start + CHUNK_CELLS, self.rows.size))
+            q = self.quantiles[self.rows[part]]
+            bad = int(np.count_nonzero(~np.isfinite(q)))
+            if bad:
+                raise InvalidInputError(f"`{self.name}` must be finite, got at least {bad} NaN or infinite quantiles")
+            if np.any(np.diff(q, axis=1) < 0):
+                raise InvalidInputError(f"`{self.name}` has crossing quantiles: each row must be non-decreasing")
+            yield part, to_scale(q, self.scale, self.name)
+
+    def summarise(self, runs: Replicates, wanted: tuple[float, ...], *, crps: bool) -> dict[str | float, Floats]:
+        """Per cell: ``mean`` of the forecast, its quantile at each `wanted` level; per run, ``crps_per_run``.
+
+        One pass over the forecasts.
+        """
+        weights = level_weights(self.levels)
+        keys: tuple[str | float, ...] = ("mean", *wanted)
+        out: dict[str | float, Floats] = {key: np.empty(self.rows.size) for key in keys}
+        per_run = np.empty(runs.values.size if crps else 0)
+        for part, q in self.chunks():
+            out["mean"][part] = _row_products(q, weights)
+            for level in wanted:
+                out[level][part] = self._at(q, level)
+            if crps:
+                first = int(runs.starts[part.start])
+                last = int(runs.starts[part.stop - 1] + runs.counts[part.stop - 1])
+                y = runs.values[first:last]
+                per_run[first:last] = _crps_rows(y, runs.cell[first:last] - part.start, q, weights)
+        if crps:
+            out["crps_per_run"] = per_run
+        return out
+
+    def _at(self, q: Floats, level: float) -> Floats:
+        """Quantile at `level`, linearly between the levels that are there."""
+        right = int(np.searchsorted(self.levels, level - 1e-9))
+        if right < self.levels.size and abs(self.levels[right] - level) <= 1e-9:
+            return q[:, right]
+        if right in (0, self.levels.size):
+            raise InvalidInputError(
+                f"`{self.name}` has levels {self.levels[0]:g} to {self.levels[-1]:g}, the metric needs level {level:g}"
+            )
+        share = (level - self.levels[right - 1]) / (self.levels[right] - self.levels[right - 1])
+        return np.asarray((1.0 - share) * q[:, right - 1] + share * q[:, right])
+
+
+def align_forecast(forecast: pd.DataFrame, cell_ids: pd.Index, scale: Scale, name: str) -> QuantileForecast:
+    """Match forecasts to cells.
+
+    Raises
+    ------
+    InvalidInputError
+        If the index repeats, a cell has no forecast, or the columns are not increasing levels.
+    """
+    if not isinstance(forecast, pd.DataFrame):
+        raise InvalidInputError(f"`{name}` must be a DataFrame, got {type(forecast).__name__}")
+    try:
+        levels = check_levels([float(column) for column in forecast.columns])
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"`{name}` must have increasing levels in (0, 1) as columns: {error}") from None
+    if not forecast.index.is_unique:
+        raise InvalidInputError(f"`{name}` must have one row per `cell_id`, its index repeats some")
+    rows = forecast.index.get_indexer(cell_ids)
+    if (rows < 0).any():
+        missing = cell_ids[rows < 0]
+        raise InvalidInputError(f"`{name}` has no row for {len(missing)} cells, for example {missing[0]!r}")
+    try:
+        quantiles = forecast.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"`{name}` must be numbers: {error}") from None
+    return QuantileForecast(quantiles, rows, levels, scale, name)

@@ -1,0 +1,1 @@
+"""Whether a model gets a request right: the probability, before it is asked."""

@@ -1,0 +1,104 @@
+"""What all predictors of success share: a forecast is the chance of a right answer, an outcome is 0 or 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..base import BasePredictor, known_words
+from ..errors import InvalidInputError
+from ..schemas.requests import Requests
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Chances of a right answer, in (0, 1), index of the requests."""
+
+    chance: pd.Series
+
+    def quantiles(self, levels: Floats) -> pd.DataFrame:
+        """Quantiles of the outcome: 0 up to the level 1 - chance, 1 above. Their CRPS is the Brier score."""
+        values = (np.asarray(levels) > 1 - self.chance.to_numpy()[:, None]).astype(np.float64)
+        return pd.DataFrame(values, index=self.chance.index, columns=[float(level) for level in levels])
+
+    def loc(self, index: pd.Index) -> Chances:
+        """Those of some requests."""
+        return Chances(self.chance.loc[index])
+
+    def log_density(self, values: pd.Series) -> pd.Series:
+        """Log probability of outcomes 0 or 1, in nats: minus their log loss."""
+        p = self.chance.to_numpy()
+        outcome = values.to_numpy(dtype=np.float64)
+        return pd.Series(np.where(outcome == 1, np.log(p), np.log1p(-p)), index=self.chance.index)
+
+
+class ChancePredictor(BasePredictor):
+    """Base of the predictors of success; a subclass writes `_chance` and sets `models_` and `benchmarks_`.
+
+    `predict_mean` is the chance that the answer is right; quantiles are those of one outcome, 0 or 1.
+    """
+
+    family = "success"
+    input_schema = Requests
+    scope_columns: ClassVar[tuple[str, ...]] = ("model",)
+    models_: list[str]
+    benchmarks_: list[str]
+
+    def distribution(self, X: pd.DataFrame) -> Chances:
+        """The forecast of every request."""
+        return Chances(self.predict_mean(X))
+
+    def known_of(self, X: pd.DataFrame) -> pd.Series:
+        """``cell``, ``model``, ``benchmark`` or ``neither``, as in `BasePredictor`."""
+        self._check_fitted()
+        benchmark = pd.Series(benchmark_names(X), index=X.index)
+        seen = benchmark.isin(self.benchmarks_) & (benchmark != "")
+        return known_words(X["model"].isin(self.models_).to_numpy(), seen.to_numpy(), X.index)
+
+    def basis_of(self, X: pd.DataFrame) -> pd.Series:
+        """What each forecast rests on."""
+        words = {
+            "cell": "scored runs of this model on this benchmark", "model": "scored runs of this model elsewhere",
+            "benchmark": "other models on this benchmark", "neither": "other models on other benchmarks",
+        }  # fmt: skip
+        return self.known_of(X).map(words).rename("basis")
+
+    def _chance(self, X: pd.DataFrame) -> Floats:
+        raise NotImplementedError
+
+    def _predict_mean(self, X: pd.DataFrame) -> Floats:
+        return np.clip(self._chance(X), 1e-4, 1 - 1e-4)
+
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
+        return Chances(pd.Series(self._predict_mean(X))).quantiles(levels).to_numpy()
+
+
+def benchmark_names(X: pd.DataFrame) -> NDArray[np.object_]:
+    """Benchmark of every request, the empty string where it is not told."""
+    if "benchmark" not in X:
+        return np.full(len(X), "", dtype=object)
+    return np.asarray(X["benchmark"].to_numpy(dtype=object, na_value=""))
+
+
+def check_outcomes(y: pd.Series) -> Floats:
+    """Outcomes as an array.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is neither 0 nor 1.
+    """
+    if not y.isin([0, 1]).all():
+        raise InvalidInputError(f"`y` must be 0 (wrong) or 1 (right), got {sorted(set(y[~y.isin([0, 1])]))[:3]}")
+    return y.to_numpy(dtype=np.float64)
+
+
+def pooled_rate(right: Any, runs: Any, prior: Any, weight: float = 2.0) -> Any:
+    """Share of right answers, drawn towards `prior` as if by `weight` runs."""
+    return (right + weight * prior) / (runs + weight)

@@ -1,0 +1,1 @@
+"""What a batch will take: quotes, totals, routing under a budget."""

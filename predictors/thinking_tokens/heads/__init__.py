@@ -1,0 +1,1 @@
+"""The quantile heads of a forecast: boosters, pooled curves, calibration, and what cut-off runs say."""

@@ -1,0 +1,257 @@
+"""Quantile functions of log tokens: pooled shapes per cell, and heads joined to them without crossing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from ..pooling.hierarchy import cell_keys
+
+__all__ = [
+    "COLD",
+    "GRID",
+    "HEAD_LEVELS",
+    "PILOT",
+    "WARM",
+    "Heads",
+    "PooledQuantiles",
+    "common_spread",
+    "evaluate_curves",
+    "join_heads",
+    "read_curves",
+    "tilted_curves",
+    "weighted_quantiles",
+]
+
+GRID: NDArray[np.float64] = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
+"""Levels at which a pooled quantile function is kept."""
+
+HEAD_LEVELS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
+"""Levels at which a forecast depends on more than its cell."""
+
+COLD, WARM, PILOT = 0, 1, 2
+"""What a forecast knows of its query: nothing, runs on other models, a run of its own model."""
+
+MIN_TAIL = 0.05
+TAIL: NDArray[np.float64] = np.array([1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3])
+
+
+def weighted_quantiles(
+    values: NDArray[np.float64], weight: NDArray[np.float64], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Quantiles of weighted values, linear between the middles of the steps; shape (n_levels,)."""
+    order = np.argsort(values, kind="stable")
+    w = weight[order]
+    middle = (w.cumsum() - 0.5 * w) / w.sum()
+    return np.interp(levels, middle, values[order])
+
+
+def evaluate_curves(curves: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quantile functions kept at `GRID`, read at `levels`; shape (n_curves, n_levels).
+
+    Beyond the grid the tails go on exponentially on the log scale, which is Pareto in tokens.
+    """
+    inside = np.clip(levels, GRID[0], GRID[-1])
+    values = np.array([np.interp(inside, GRID, curve) for curve in curves]).reshape(len(curves), len(levels))
+    inner = int(np.searchsorted(GRID, 0.98))
+    span = np.log((1 - GRID[inner]) / (1 - GRID[-1]))
+    upper = np.maximum(curves[:, -1] - curves[:, inner], MIN_TAIL) / span
+    lower = np.maximum(curves[:, len(GRID) - 1 - inner] - curves[:, 0], MIN_TAIL) / span
+    values += upper[:, None] * np.log((1 - GRID[-1]) / np.minimum(1 - levels, 1 - GRID[-1]))
+    values -= lower[:, None] * np.log(GRID[0] / np.minimum(levels, GRID[0]))
+    return np.asarray(values)
+
+
+class PooledQuantiles:
+    """Empirical quantile functions per cell, each pulled towards its parent's.
+
+    A cell of weight n keeps n / (n + `penalty`) of its own quantiles; the rest is its parent's: the
+    cell's model, or all.
+
+    Parameters
+    ----------
+    levels : tuple of tuples of str
+        From coarse to fine, each refining the one before.
+    penalty : float
+        Runs' worth of evidence that the parent's shape holds.
+    """
+
+    def __init__(self, levels: tuple[tuple[str, ...], ...], *, penalty: float = 20.0) -> None:
+        self.levels = levels
+        self.penalty = penalty
+
+    def fit(self, X: pd.DataFrame, values: NDArray[np.float64], weight: NDArray[np.float64]) -> Self:
+        """Learn one curve at `GRID` per group of every level."""
+        self.curves_: list[dict[str, NDArray[np.float64]]] = [{"": weighted_quantiles(values, weight, GRID)}]
+        parents = np.full(len(X), "", dtype=object)
+        for level in self.levels:
+            keys = cell_keys(X, level)
+            codes, distinct = pd.factorize(keys)
+            order = np.argsort(codes, kind="stable")
+            bounds = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
+            curves = {}
+            for i, key in enumerate(distinct):
+                rows = order[bounds[i] : bounds[i + 1]]
+                n = weight[rows].sum()
+                group_curve = weighted_quantiles(values[rows], weight[rows], GRID)
+                parent = self.curves_[-1][parents[rows[0]]]
+                curves[str(key)] = (n * group_curve + self.penalty * parent) / (n + self.penalty)
+            self.curves_.append(curves)
+            parents = keys
+        return self
+
+    def lookup(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Curve of each row: positions of shape (n_samples,) in curves of shape (n_curves, n_grid)."""
+        keys = [cell_keys(X, level) for level in self.levels]
+        # The finest key says the coarser ones.
+        codes, distinct = pd.factorize(keys[-1] if keys else np.full(len(X), "", dtype=object))
+        first = np.unique(codes, return_index=True)[1]
+        curves = []
+        for row in first:
+            for level_curves, part in zip(self.curves_[:0:-1], reversed(keys), strict=False):
+                if part[row] in level_curves:
+                    curves.append(level_curves[part[row]])
+                    break
+            else:
+                curves.append(self.curves_[0][""])
+        return np.asarray(codes, dtype=np.intp), np.array(curves).reshape(len(distinct), len(GRID))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+        """JSON and arrays from which `from_state` restores the curves."""
+        arrays = {f"curves.{i}": np.array(list(curves.values())) for i, curves in enumerate(self.curves_)}
+        return {"levels": self.levels, "keys": [list(curves) for curves in self.curves_]}, arrays
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Restore what `state` returned."""
+        pooled = cls(tuple(tuple(level) for level in state["levels"]))
+        pooled.curves_ = [dict(zip(keys, arrays[f"curves.{i}"], strict=True)) for i, keys in enumerate(state["keys"])]
+        return pooled
+
+
+def common_spread(shapes: PooledQuantiles) -> float:
+    """Half the distance between the 16 % and the 84 % quantile of the residuals of all runs, in log tokens."""
+    lower, upper = np.interp([0.16, 0.84], GRID, shapes.curves_[0][""])
+    return float(upper - lower) / 2
+
+
+def read_curves(
+    curves: NDArray[np.float64], codes: NDArray[np.intp], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Each row's curve at levels of its own.
+
+    Parameters
+    ----------
+    curves : ndarray of shape (n_curves, n_grid)
+    codes : ndarray of shape (n_samples,)
+        Curve of each row.
+    levels : ndarray of shape (n_samples, n_levels)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_levels)
+        Within the grid; the tails beyond go on as in `evaluate_curves`.
+    """
+    fine = np.concatenate([TAIL, GRID[1:-1], 1 - TAIL[::-1]])
+    table = evaluate_curves(curves, fine)
+    place = np.interp(levels, fine, np.arange(len(fine)))
+    below = np.minimum(place.astype(np.intp), len(fine) - 2)
+    rows = codes[:, None]
+    share = place - below
+    return np.asarray(table[rows, below] * (1 - share) + table[rows, below + 1] * share)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Log quantiles of n forecasts at `HEAD_LEVELS`, and the shape that joins them.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_samples, n_heads)
+    codes, curves : ndarrays of shape (n_samples,) and (n_curves, n_grid)
+        The cell's curve of each row, as `PooledQuantiles.lookup` returns them.
+    tilt_mean, tilt_deviation : ndarrays of shape (n_samples,)
+        Normal score of the next run given what is known (`copula.QueryCopula.condition`); 0 and 1 where
+        nothing is.
+    regime : ndarray of int of shape (n_samples,)
+        `COLD`, `WARM` (runs of the query on other models are known) or `PILOT` (one of its own is).
+    """
+
+    values: NDArray[np.float64]
+    codes: NDArray[np.intp]
+    curves: NDArray[np.float64]
+    tilt_mean: NDArray[np.float64]
+    tilt_deviation: NDArray[np.float64]
+    regime: NDArray[np.intp]
+
+    @classmethod
+    def cold(cls, values: NDArray[np.float64], codes: NDArray[np.intp], curves: NDArray[np.float64]) -> Self:
+        """Heads of forecasts about queries of which no run is known."""
+        n = len(values)
+        return cls(values, codes, curves, np.zeros(n), np.ones(n), np.full(n, COLD))
+
+    def replace_values(self, values: NDArray[np.float64]) -> Heads:
+        """The same shape through other values."""
+        return replace(self, values=values)
+
+    def select(self, rows: NDArray[np.intp]) -> Heads:
+        """The forecasts at positions `rows`."""
+        return Heads(
+            self.values[rows],
+            self.codes[rows],
+            self.curves,
+            self.tilt_mean[rows],
+            self.tilt_deviation[rows],
+            self.regime[rows],
+        )
+
+    def shape(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The cell's curve, tilted, at `levels`; shape (n_samples, n_levels)."""
+        return tilted_curves(self.curves, self.codes, levels, self.tilt_mean, self.tilt_deviation)
+
+
+def tilted_curves(
+    curves: NDArray[np.float64],
+    codes: NDArray[np.intp],
+    levels: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Quantiles of a residual whose normal score is N(`mean`, `deviation`^2); shape (n_samples, n_levels)."""
+    return read_curves(curves, codes, ndtr(mean[:, None] + deviation[:, None] * ndtri(levels)[None, :]))
+
+
+def join_heads(heads: Heads, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quantiles at any levels from those at `HEAD_LEVELS`.
+
+    Between two heads the forecast has the shape of its cell's curve, stretched to meet both; beyond the
+    outer heads it has the curve's tails. Non-decreasing in the level, and the value at one level does not
+    depend on which others are asked for. Crossed heads are sorted.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_levels)
+    """
+    values = np.sort(heads.values, axis=1)
+    knots = np.array(HEAD_LEVELS)
+    at_knots, shape = heads.shape(knots), heads.shape(levels)
+    out = np.empty((len(values), len(levels)))
+    segment = np.searchsorted(knots, levels, side="right") - 1
+    segment = np.where(levels <= knots[0], -1, np.minimum(segment, len(knots) - 1))
+    for k in np.unique(segment):
+        here = np.flatnonzero(segment == k)
+        if k < 0 or k == len(knots) - 1:
+            end = max(k, 0)
+            out[:, here] = values[:, [end]] + shape[:, here] - at_knots[:, [end]]
+            continue
+        gap = at_knots[:, [k + 1]] - at_knots[:, [k]]
+        plain = (levels[here] - knots[k]) / (knots[k + 1] - knots[k])
+        share = np.where(gap > 1e-9, (shape[:, here] - at_knots[:, [k]]) / np.maximum(gap, 1e-9), plain)
+        out[:, here] = values[:, [k]] + share * (values[:, [k + 1]] - values[:, [k]])
+    return out

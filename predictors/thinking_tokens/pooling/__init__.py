@@ -1,0 +1,1 @@
+"""Partial pooling of log tokens over model, benchmark and effort."""

@@ -1,0 +1,1 @@
+"""Rates of models, and dollars from tokens."""

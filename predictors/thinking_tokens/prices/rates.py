@@ -1,0 +1,249 @@
+"""Rates per token of a model, provider, day and service tier: the user's own price file, then `genai-prices`.
+
+The price file is YAML::
+
+    version: 2026-11-01            # any text; becomes part of `price_version`
+    models:
+      - model: my-finetune         # as it stands in the traces; upper and lower case are one
+        provider: my-gateway       # optional: without it, every provider
+        from: 2026-03-01           # optional: first UTC day of this price; the newest that has begun counts
+        input_usd_per_mtok: 1.75
+        output_usd_per_mtok: 14.0
+        cache_read_usd_per_mtok: 0.175   # optional, by default the input price
+        cache_write_usd_per_mtok: 2.0    # optional, by default the input price
+        usd_per_request: 0.0             # optional
+        service_tiers: {batch: 0.5}      # optional: factor on every price above
+        source: https://example.com/prices
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ...errors import InvalidInputError
+from ...model_names import CLOUD_PREFIX
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo
+
+NEWEST = datetime(9999, 12, 31, 12, tzinfo=UTC)
+PROBE = 1_000_000
+PROVIDERS = {"gemini": "google", "models": "google", "vertex_ai": "google", "bedrock": "aws", "xai": "x-ai"}
+"""What gateways write before a model's name -> the provider whose prices hold."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Rates in USD per token for requests of more than `above` input tokens; `request` is USD per request."""
+
+    above: int
+    request: float
+    input: float
+    cache_read: float
+    cache_write: float
+    output: float
+    reasoning: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one request costs: the bracket of the largest `above` that its input exceeds counts for all of it."""
+
+    brackets: tuple[Bracket, ...]
+    version: str
+
+    def as_array(self, input_tokens: np.ndarray) -> np.ndarray:
+        """Rates of each request; shape (n_samples, 6): request, input, cache read, cache write, output, reasoning."""
+        table = np.array(
+            [[b.request, b.input, b.cache_read, b.cache_write, b.output, b.reasoning] for b in self.brackets]
+        )
+        place = np.searchsorted([b.above for b in self.brackets[1:]], input_tokens, side="left")
+        return np.asarray(table[place])
+
+
+class PricedModel(BaseModel):
+    """One entry of a price file."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    model: str = Field(min_length=1)
+    provider: str | None = None
+    starts: date = Field(default=date.min, alias="from")
+    input_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
+    output_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
+    cache_read_usd_per_mtok: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write_usd_per_mtok: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    usd_per_request: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    service_tiers: dict[str, float] = Field(default_factory=dict)
+    source: str | None = None
+
+
+class PriceFile(BaseModel):
+    """A user's own prices."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[str, BeforeValidator(str)]
+    models: list[PricedModel]
+    digest: str = ""
+
+    def rates(self, model: str, provider: str | None, day: date, tier: str | None) -> Rates | None:
+        """Rates of the newest entry that fits, one that names the provider before one that does not."""
+        fits = [
+            entry
+            for entry in self.models
+            if entry.model.lower() == model.lower()
+            and entry.starts <= day
+            and (entry.provider is None or entry.provider.lower() == (provider or "").lower())
+        ]
+        if not fits:
+            return None
+        entry = max(fits, key=lambda entry: (entry.provider is not None, entry.starts))
+        factor = entry.service_tiers.get(tier or "", 1.0)
+        usd = entry.input_usd_per_mtok
+        read = usd if entry.cache_read_usd_per_mtok is None else entry.cache_read_usd_per_mtok
+        write = usd if entry.cache_write_usd_per_mtok is None else entry.cache_write_usd_per_mtok
+        output = factor * entry.output_usd_per_mtok / PROBE
+        bracket = Bracket(
+            above=0,
+            request=factor * entry.usd_per_request,
+            input=factor * usd / PROBE,
+            cache_read=factor * read / PROBE,
+            cache_write=factor * write / PROBE,
+            output=output,
+            reasoning=output,
+        )
+        return Rates((bracket,), f"file:{self.version}@{self.digest}")
+
+
+def read_price_file(path: Path) -> PriceFile:
+    """Read and check a price file.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the file and the key, if it is unreadable, not YAML, or breaks the form above.
+    """
+    import yaml
+
+    try:
+        raw = path.read_bytes()
+        content = yaml.safe_load(raw.decode("utf-8"))
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: is not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{path}: must hold the keys `version` and `models`, got {type(content).__name__}")
+    try:
+        prices = PriceFile.model_validate(content)
+    except ValidationError as error:
+        faults = [f"`{'.'.join(map(str, e['loc']))}`: {e['msg']} (saw {e['input']!r})" for e in error.errors()[:5]]
+        raise InvalidInputError(f"{path}: {'; '.join(faults)}") from None
+    return prices.model_copy(update={"digest": hashlib.sha256(raw).hexdigest()[:8]})
+
+
+def published_rates(
+    model: str, provider: str | None, tier: str | None
+) -> Callable[[Sequence[datetime]], list[Rates | None]] | None:
+    """Rates that `genai-prices` knows for a model, as a function of the time of the request.
+
+    Returns
+    -------
+    callable or None
+        Maps UTC times to rates, solved once per distinct price; None where model or provider is unknown.
+        An unknown provider is not guessed around: the same model costs different sums elsewhere. A provider that stands
+        before the name (``openai/gpt-5``) is taken at its word.
+    """
+    import genai_prices
+    from genai_prices.types import TimeOfDateConstraint
+
+    listed_model = _find_model(model, provider)
+    if listed_model is None or not listed_model.prices:
+        return None
+    context = _context(tier)
+    version = f"genai-prices {genai_prices.__version__}"
+    listed = listed_model.prices if isinstance(listed_model.prices, list) else []
+    variants = [c.constraint for c in [*listed, *(listed_model.price_variants or ())]]
+    by_time_of_day = any(isinstance(constraint, TimeOfDateConstraint) for constraint in variants)
+    solved: dict[object, Rates | None] = {}
+
+    def rates_at(times: Sequence[datetime]) -> list[Rates | None]:
+        rates: list[Rates | None] = []
+        for time in times:
+            key = time if by_time_of_day else time.astimezone(UTC).date()
+            if key not in solved:
+                price = listed_model.get_prices(time, context)
+                is_priced = any(amount is not None for amount in vars(price).values())
+                solved[key] = Rates(_solve(price), version) if is_priced else None
+            rates.append(solved[key])
+        return rates
+
+    return rates_at
+
+
+def _find_model(model: str, provider: str | None) -> ModelInfo | None:
+    """The entry of `genai-prices` for a model, whose name may begin with its provider (``openai/gpt-5``)."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    prefix, _, rest = model.partition("/")
+    spellings = [(model, provider)]
+    if provider is None and rest:
+        spellings.append((rest, PROVIDERS.get(prefix.lower(), prefix.lower())))
+    if provider is None and CLOUD_PREFIX.match(model.lower()):
+        spellings.append((model, "aws"))
+    for name, seller in spellings:
+        try:
+            return get_snapshot().find_provider_model(name, None, seller, None)[1]
+        except LookupError:
+            continue
+    return None
+
+
+def _context(tier: str | None) -> dict[str, str] | None:
+    if tier is None or tier in ("", "auto", "standard"):
+        return None
+    return {"processing": "batch"} if tier == "batch" else {"service_tier": tier}
+
+
+def _solve(price: Any) -> tuple[Bracket, ...]:
+    """Rates per token in each bracket of input length, by pricing requests that differ in one count."""
+    from genai_prices import Usage
+    from genai_prices.types import TieredPrices
+
+    starts = {tier.start for p in vars(price).values() if isinstance(p, TieredPrices) for tier in p.tiers}
+    bounds = sorted({0, *starts})
+
+    def total(**counts: int) -> Decimal:
+        return Decimal(price.calc_price(Usage(**counts))["total_price"])
+
+    brackets = []
+    for i, above in enumerate(bounds):
+        n = bounds[i + 1] if i + 1 < len(bounds) else above + PROBE
+        request = total(input_tokens=0, output_tokens=0)
+        plain = total(input_tokens=n, output_tokens=0)
+        read = total(input_tokens=n, cache_read_tokens=n, output_tokens=0) - request
+        write = total(input_tokens=n, cache_write_tokens=n, output_tokens=0) - request
+        output = total(input_tokens=n, output_tokens=PROBE) - plain
+        reasoning = total(input_tokens=n, output_tokens=PROBE, output_reasoning_tokens=PROBE) - plain
+        brackets.append(
+            Bracket(
+                above=above,
+                request=float(request),
+                input=float((plain - request) / n),
+                cache_read=float(read / n),
+                cache_write=float(write / n),
+                output=float(output / PROBE),
+                reasoning=float(reasoning / PROBE),
+            )
+        )
+    return tuple(brackets)

@@ -1,0 +1,179 @@
+"""Cells: the runs of one source, benchmark, model and effort, summed up by their mean and their spreads.
+
+Inside each benchmark a two-way empirical-Bayes fit tells how long a cell's answers are from how long its queries'
+answers are, so that models that ran on other queries of a benchmark can be compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+CELL = ["source", "benchmark", "model", "reasoning_effort"]
+"""Columns that name a cell, text without nulls."""
+
+STEPS = 25
+PRIOR_QUERIES = 5.0
+"""Weight, in queries, of the benchmark's residual variance in that of a cell."""
+LEAST_VARIANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """What is known of each cell.
+
+    Attributes
+    ----------
+    cells : DataFrame of shape (n_cells, 4)
+        Columns `CELL`.
+    mean : ndarray of shape (n_cells,)
+        Mean log tokens over the queries of the benchmark.
+    error : ndarray of shape (n_cells,)
+        Variance of `mean` as an estimate.
+    query_variance : ndarray of shape (n_cells,)
+        Variance of log tokens between queries that the cells of a benchmark share, in the cell's benchmark.
+    rest_variance : ndarray of shape (n_cells,)
+        Variance of a single run about its cell's mean and its query's effect.
+    n_queries : ndarray of shape (n_cells,)
+    """
+
+    cells: pd.DataFrame
+    mean: Floats
+    error: Floats
+    query_variance: Floats
+    rest_variance: Floats
+    n_queries: Floats
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    @property
+    def spread(self) -> Floats:
+        """Variance of a run of a query that nothing is known of, about the mean of its cell; shape (n_cells,)."""
+        return self.query_variance + self.rest_variance
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> CellTable:
+        """The cells at `rows` (positions or a mask)."""
+        arrays = {name: values[rows] for name, values in self._arrays().items()}
+        return CellTable(cells=self.cells.iloc[np.arange(len(self))[rows]].reset_index(drop=True), **arrays)
+
+    def joined(self, other: CellTable) -> CellTable:
+        """These cells and those of `other`; a cell may stand twice, as two measurements of one mean."""
+        arrays = {name: np.concatenate([values, vars(other)[name]]) for name, values in self._arrays().items()}
+        return CellTable(cells=pd.concat([self.cells, other.cells], ignore_index=True), **arrays)
+
+    def _arrays(self) -> dict[str, Floats]:
+        return {name: values for name, values in vars(self).items() if name != "cells"}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """JSON and arrays from which `from_state` restores the table."""
+        columns = {str(name): self.cells[name].tolist() for name in self.cells}
+        return columns, {f"table.{name}": values for name, values in self._arrays().items()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], arrays: dict[str, Floats]) -> Self:
+        """Restore what `state` returned."""
+        named = {name.removeprefix("table."): values for name, values in arrays.items() if name.startswith("table.")}
+        return cls(cells=pd.DataFrame(state), **named)
+
+
+def summarise_cells(X: pd.DataFrame, log_tokens: Floats, query: NDArray[np.object_]) -> CellTable:
+    """Sum up runs by cell.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_runs, n_columns)
+        Columns `CELL`, without nulls.
+    log_tokens : ndarray of shape (n_runs,)
+        Natural log of output tokens; runs that were cut off are left out by the caller, or completed.
+    query : ndarray of shape (n_runs,)
+        What names the query within its benchmark.
+    """
+    cell, cells = _codes(X[CELL])
+    keys = X[["source", "benchmark"]].assign(query=query)
+    item, items = _codes(keys)
+    _, benchmarks = _codes(X[["source", "benchmark"]])
+    of_cell = _positions(cells, benchmarks)
+    of_item = _positions(items, benchmarks)
+    pair, pairs = _codes(pd.DataFrame({"cell": cell, "item": item}))
+    runs = np.bincount(pair)
+    value = np.bincount(pair, log_tokens) / runs
+    repeat = _repeat_variance(pair, log_tokens, value, runs, of_cell[pairs["cell"].to_numpy()], len(benchmarks))
+    fit = _two_way(pairs["cell"].to_numpy(), pairs["item"].to_numpy(), value, of_cell, of_item, len(benchmarks))
+    # The residual of a mean over runs holds their repetition divided by their number: give the rest of it back.
+    per_pair = 1.0 - 1.0 / runs
+    extra = np.bincount(pairs["cell"], per_pair) / np.bincount(pairs["cell"]) * repeat[of_cell]
+    return CellTable(
+        cells, fit.mean, (fit.query_variance[of_cell] + fit.rest) / fit.n_queries, fit.query_variance[of_cell],
+        fit.rest + extra, fit.n_queries,
+    )  # fmt: skip
+
+
+def by_benchmark(values: pd.Series) -> dict[tuple[str, str], float]:
+    """Values that are indexed by source and benchmark."""
+    sources, benchmarks = (values.index.get_level_values(i).astype(str) for i in (0, 1))
+    return {(s, b): float(v) for s, b, v in zip(sources, benchmarks, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class _TwoWay:
+    mean: Floats
+    query_variance: Floats
+    rest: Floats
+    n_queries: Floats
+
+
+def _two_way(
+    cell: NDArray[np.intp],
+    item: NDArray[np.intp],
+    value: Floats,
+    of_cell: NDArray[np.intp],
+    of_item: NDArray[np.intp],
+    n_benchmarks: int,
+) -> _TwoWay:
+    """Alternate between means of cells and shrunk effects of queries, with the two variances of each benchmark."""
+    n_queries, n_models = np.bincount(cell).astype(float), np.bincount(item).astype(float)
+    here = of_cell[cell]
+    mean = np.bincount(cell, value) / n_queries
+    whole = np.bincount(here, (value - mean[cell]) ** 2) / np.bincount(here)
+    between = np.maximum(whole / 2, LEAST_VARIANCE)
+    within = between.copy()
+    alone = np.bincount(of_cell, minlength=n_benchmarks) == 1
+    for _ in range(STEPS):
+        shrink = within[of_item] / between[of_item]
+        effect = np.bincount(item, value - mean[cell]) / (n_models + shrink)
+        error = within[of_item] / (n_models + shrink)
+        mean = np.bincount(cell, value - effect[item]) / n_queries
+        residual = (value - mean[cell] - effect[item]) ** 2 + error[item]
+        between = np.maximum(np.bincount(of_item, effect**2 + error) / np.bincount(of_item), LEAST_VARIANCE)
+        within = np.maximum(np.bincount(here, residual) / np.bincount(here), LEAST_VARIANCE)
+        # One model alone cannot tell a long query from a long answer: half and half.
+        between[alone] = within[alone] = np.maximum(whole[alone] / 2, LEAST_VARIANCE)
+    rest = (np.bincount(cell, residual) + PRIOR_QUERIES * within[of_cell]) / (n_queries + PRIOR_QUERIES)
+    return _TwoWay(mean, between, rest, n_queries)
+
+
+def _repeat_variance(
+    pair: NDArray[np.intp], log_tokens: Floats, value: Floats, runs: NDArray[np.intp], place: NDArray[np.intp], n: int
+) -> Floats:
+    """Variance between repeated runs of one query on one model, by benchmark; 0 where nothing is repeated."""
+    squares = np.bincount(pair, (log_tokens - value[pair]) ** 2)
+    freedom = np.bincount(place, runs - 1, minlength=n)
+    return np.asarray(np.bincount(place, squares, minlength=n) / np.maximum(freedom, 1))
+
+
+def _codes(frame: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    """Position of each row among the distinct rows, and these."""
+    codes, _ = pd.factorize(pd.MultiIndex.from_frame(frame))
+    first = np.unique(codes, return_index=True)[1]
+    return codes.astype(np.intp), frame.iloc[first].reset_index(drop=True)
+
+
+def _positions(rows: pd.DataFrame, benchmarks: pd.DataFrame) -> NDArray[np.intp]:
+    index = pd.MultiIndex.from_frame(benchmarks)
+    return index.get_indexer(pd.MultiIndex.from_frame(rows[["source", "benchmark"]])).astype(np.intp)

@@ -1,0 +1,95 @@
+"""How long prompts are: of the benchmarks of one source, those of longer prompts have longer answers.
+
+What a length says differs between sources, and of a source that was never seen it does not say the level: lengths are
+centred within their source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..prices.cost import CHARACTERS_PER_TOKEN
+from .cells import by_benchmark
+
+Floats = NDArray[np.float64]
+LENGTH = "length"
+"""Column of cells: log characters of their prompts above what is usual in their source; 0 where either is unknown."""
+STEP = 0.5
+"""To which lengths are rounded where the benchmark's own is not known: requests of one rounded length are one cell."""
+
+
+def log_lengths(X: pd.DataFrame) -> Floats:
+    """Log characters of each prompt, four to a token where only `input_tokens` are known, else NaN; shape (n,)."""
+    characters = np.full(len(X), np.nan)
+    if "prompt_text" in X:
+        characters = X["prompt_text"].str.len().to_numpy(dtype=np.float64, na_value=np.nan)
+    elif "prompt_chars" in X:
+        characters = X["prompt_chars"].to_numpy(dtype=np.float64, na_value=np.nan)
+    if "input_tokens" in X:
+        tokens = X["input_tokens"].to_numpy(dtype=np.float64, na_value=np.nan)
+        characters = np.where(np.isnan(characters), CHARACTERS_PER_TOKEN * tokens, characters)
+    return np.asarray(np.log(np.maximum(characters, 1.0)))
+
+
+@dataclass(frozen=True)
+class PromptLengths:
+    """Mean log characters of the prompts, by benchmark and source (the mean of its benchmarks)."""
+
+    benchmark: dict[tuple[str, str], float]
+    source: dict[str, float]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, log_length: Floats) -> Self:
+        """Learn from runs: `source` and `benchmark` of each, and the length of its prompt (NaN: unknown)."""
+        rows = frame[["source", "benchmark"]].assign(length=log_length).dropna(subset="length")
+        means = rows.groupby(["source", "benchmark"])["length"].mean()
+        by_source = means.groupby(level="source").mean()
+        return cls(by_benchmark(means), {str(source): float(value) for source, value in by_source.items()})
+
+    def joined(self, other: PromptLengths) -> PromptLengths:
+        """These, and what `other` knows of benchmarks and sources that these do not."""
+        return PromptLengths({**other.benchmark, **self.benchmark}, {**other.source, **self.source})
+
+    def placed(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """`cells` with `LENGTH`, by their benchmark alone."""
+        codes = np.arange(len(cells))
+        return cells.assign(**{LENGTH: self._away(cells, codes, np.full(len(cells), np.nan))})
+
+    def split(
+        self, codes: NDArray[np.intp], cells: pd.DataFrame, log_length: Floats
+    ) -> tuple[NDArray[np.intp], pd.DataFrame]:
+        """Cell of each request (n,), and the cells with `LENGTH`.
+
+        Requests of a benchmark whose length is not known have that of their own prompt, rounded: several cells then
+        stand for one.
+        """
+        return by_length(codes, cells, self._away(cells, codes, log_length))
+
+    def _away(self, cells: pd.DataFrame, codes: NDArray[np.intp], log_length: Floats) -> Floats:
+        keys = list(zip(cells["source"].astype(str), cells["benchmark"].astype(str), strict=True))
+        known = np.array([self.benchmark.get(key, np.nan) for key in keys], dtype=np.float64)[codes]
+        usual = np.array([self.source.get(source, np.nan) for source, _ in keys], dtype=np.float64)[codes]
+        own = STEP * np.round((log_length - usual) / STEP)
+        return np.nan_to_num(np.where(np.isnan(known), own, known - usual))
+
+    def state(self) -> dict[str, Any]:
+        """JSON from which `from_state` restores the lengths."""
+        return {"benchmark": [[*key, value] for key, value in self.benchmark.items()], "source": self.source}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Restore what `state` returned; of a version before, nothing."""
+        return cls({(source, name): v for source, name, v in state.get("benchmark", [])}, dict(state.get("source", {})))
+
+
+def by_length(codes: NDArray[np.intp], cells: pd.DataFrame, away: Floats) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    """Cells told apart by `LENGTH` as well, and which of them each of n rows is in: `codes` and `away` are theirs."""
+    places, distinct = pd.factorize(pd.MultiIndex.from_arrays([codes, away]))
+    of_cell = cells.iloc[distinct.get_level_values(0)].reset_index(drop=True)
+    return places.astype(np.intp), of_cell.assign(**{LENGTH: distinct.get_level_values(1).to_numpy(dtype=np.float64)})

@@ -1,0 +1,234 @@
+"""What was trained on: which cells, and which of them a request means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ...model_names import ModelNames, model_keys
+from ..pooling.hierarchy import cell_keys
+from .cells import CELL
+
+ANOTHER_SOURCE = "another source"
+"""Stands for the source of a request that comes from none that was seen."""
+
+KNOWN = ("cell", "model", "benchmark", "neither")
+"""What may have been seen of a request, from most to least; see `SeenCells.describe`."""
+
+Cell = tuple[str, str, str, str]
+
+
+class SeenCells:
+    """The cells of past runs, as `CELL`; what is null is the empty string.
+
+    Parameters
+    ----------
+    n_runs : dict
+        Number of runs by cell.
+    n_anchors : dict, optional
+        Of these, those that came after the fit.
+    public : collection of str, optional
+        Sources of which only public figures are known: no request is taken to come from one unless it names a
+        benchmark of theirs, and how one's own runs spell models and efforts goes first.
+    """
+
+    def __init__(
+        self, n_runs: dict[Cell, int], n_anchors: dict[Cell, int] | None = None, public: Collection[str] = ()
+    ) -> None:
+        self.n_runs = n_runs
+        self.n_anchors = n_anchors or {}
+        self.public = frozenset(public)
+        own = [cell for cell in n_runs if cell[0] not in self.public]
+        self._sources = {cell[0] for cell in own}
+        self._models = {cell[2] for cell in n_runs}
+        self._own_models = {cell[2] for cell in own}
+        self._names = ModelNames(self._own_models), ModelNames(self._models)
+        self._efforts: dict[tuple[str, ...], set[str]] = {}
+        for cells in (own, [cell for cell in n_runs if cell[0] in self.public]):
+            known = set(self._efforts)
+            for cell in cells:
+                for key in (cell[:3], cell[2:3]):
+                    if key not in known:
+                        self._efforts.setdefault(key, set()).add(cell[3])
+
+    @property
+    def n_public(self) -> int:
+        """Number of runs that are public figures."""
+        return sum(n for cell, n in self.n_runs.items() if cell[0] in self.public)
+
+    @classmethod
+    def of(cls, X: pd.DataFrame) -> Self:
+        """Count the runs `X` (columns of `Requests`) by cell."""
+        codes, distinct = pd.factorize(cell_keys(X, CELL))
+        counts = np.bincount(codes, minlength=len(distinct)).tolist()
+        return cls(dict(zip(_rows(X, codes), counts, strict=True)))
+
+    def with_anchors(self, cells: Sequence[Cell], n_runs: Sequence[int]) -> Self:
+        """These and the cells of anchor runs."""
+        counts, anchors = dict(self.n_runs), dict(self.n_anchors)
+        for cell, n in zip(cells, n_runs, strict=True):
+            counts[cell] = counts.get(cell, 0) + n
+            anchors[cell] = anchors.get(cell, 0) + n
+        return type(self)(counts, anchors, self.public)
+
+    def respelt(self, public: pd.DataFrame) -> pd.DataFrame:
+        """Public figures with models spelt as own runs spell them, others by their plainest form."""
+        own, _ = self._names
+        names = {name: own.find(name) or model_keys(name)[-1] for name in public["model"].unique()}
+        return public.assign(model=public["model"].map(names))
+
+    def with_public(self, X: pd.DataFrame) -> Self:
+        """These and the cells of public figures, whose sources are none of one's own."""
+        return type(self)({**SeenCells.of(X).n_runs, **self.n_runs}, self.n_anchors, set(X["source"]))
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Names of the models, as they were spelt."""
+        return frozenset(self._models)
+
+    @property
+    def configs(self) -> list[tuple[str, str]]:
+        """Pairs of model and effort (empty where none was given)."""
+        return sorted({cell[2:] for cell in self.n_runs})
+
+    @property
+    def own_configs(self) -> list[tuple[str, str]]:
+        """The same of one's own runs."""
+        return sorted({cell[2:] for cell in self.n_runs if cell[0] not in self.public})
+
+    def spelling(self, models: pd.Series) -> pd.Series:
+        """`models` by the names that they were seen under; unknown ones as they are."""
+        same = {model: self._spelt(model) for model in models.unique()}
+        return models if all(a == b for a, b in same.items()) else models.map(same)
+
+    def cells_of(self, X: pd.DataFrame, *, same_source: bool = False) -> tuple[NDArray[np.intp], pd.DataFrame]:
+        """Which cell each request means.
+
+        A name of a model in another spelling is that model. A request without an effort means the only effort that its
+        model was seen with on its benchmark, else the only one at all. A request without a source means the source that
+        its benchmark was seen in, that of the most runs where there are several (of its model, where it ran there); or,
+        for a model that was seen on another benchmark, the only source that there is; else a source of its own. Where
+        no source was named while learning, none that is named later counts.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_samples, n_columns)
+        same_source : bool
+            Whether the column `source` is one that was found in this way already, and stands.
+
+        Returns
+        -------
+        codes : ndarray of int of shape (n_samples,)
+        cells : DataFrame of shape (n_cells, 4)
+            Columns `CELL`, distinct.
+        """
+        codes, _ = pd.factorize(cell_keys(X, CELL))
+        meant = [self._meant(*cell, same_source) for cell in _rows(X, codes)]
+        places, distinct = pd.factorize(pd.Series(meant, dtype=object))
+        return places[codes].astype(np.intp), pd.DataFrame(list(distinct), columns=CELL)
+
+    def _spelt(self, model: str) -> str:
+        own, every = self._names
+        return own.find(model) or every.find(model) or model
+
+    def _meant(self, source: str, benchmark: str, model: str, effort: str, same_source: bool) -> Cell:
+        model = self._spelt(model)
+        if not same_source:
+            source = self._source(source, benchmark, model)
+        if not effort:
+            efforts = self._efforts.get((source, benchmark, model)) or self._efforts.get((model,), set())
+            effort = next(iter(efforts)) if len(efforts) == 1 else ""
+        return source, benchmark, model, effort
+
+    def _source(self, source: str, benchmark: str, model: str) -> str:
+        if source and self._sources != {""}:
+            return source
+        candidates: dict[str, tuple[bool, int, int]] = {}
+        for (where, name, who, _), n in self.n_runs.items():
+            if name == benchmark:
+                own, same, every = candidates.get(where, (where not in self.public, 0, 0))
+                candidates[where] = (own, same + n * (who == model), every + n)
+        if candidates:
+            return max(candidates, key=lambda where: (candidates[where], where))
+        only = len(self._sources) == 1 and model in self._own_models
+        return next(iter(self._sources)) if only else ANOTHER_SOURCE
+
+    def describe(self, cells: pd.DataFrame) -> tuple[list[str], list[str]]:
+        """What is known of each cell, and what a forecast of it rests on.
+
+        Returns
+        -------
+        known : list of str
+            ``cell``; ``model`` (the model was seen, but not so on this benchmark: the benchmark, or the two together,
+            or the effort is new); ``benchmark`` (other models were seen on it); ``neither``.
+        basis : list of str
+            A short sentence.
+        """
+        pairs = [self._described(*cell) for cell in as_cells(cells)]
+        return [known for known, _ in pairs], [basis for _, basis in pairs]
+
+    def _described(self, source: str, benchmark: str, model: str, effort: str) -> tuple[str, str]:
+        n = self.n_runs.get((source, benchmark, model, effort), 0)
+        where = "this benchmark" if benchmark else "requests without a benchmark"
+        if n:
+            anchors = self.n_anchors.get((source, benchmark, model, effort), 0)
+            few = f", {anchors:,} of them after training" if 0 < anchors < n else ", all after training"
+            public = " in public figures" if source in self.public else ""
+            return "cell", f"{_runs(n)} of this model on {where}{public}{few if anchors else ''}"
+        here = {cell[2]: count for cell, count in self.n_runs.items() if cell[:2] == (source, benchmark)}
+        of_model = sum(count for cell, count in self.n_runs.items() if cell[2] == model)
+        public = "" if model in self._own_models or not of_model else " in public figures"
+        if of_model and model in here:
+            return "model", f"{_runs(of_model)} of this model{public}, on {where} at other efforts only"
+        if of_model and here:
+            return "model", f"{_runs(of_model)} of this model elsewhere{public}, {_models(len(here))} on {where}"
+        if of_model:
+            return "model", f"{_runs(of_model)} of this model{public}, none on {where}"
+        if here:
+            return "benchmark", f"{_models(len(here))} on {where}, no run of this one"
+        relation = "of this source" if source in self._sources else "of other sources"
+        return "neither", f"neither model nor benchmark was seen: {_models(len(self.models))} {relation}"
+
+    def is_trained(self, cells: pd.DataFrame) -> NDArray[np.bool_]:
+        """True for cells that the fit has seen own runs of, not anchors or public figures alone; shape (n_cells,)."""
+        n_trained = [
+            0 if cell[0] in self.public else self.n_runs.get(cell, 0) - self.n_anchors.get(cell, 0)
+            for cell in as_cells(cells)
+        ]
+        return np.array(n_trained, dtype=np.intp) > 0
+
+    def state(self) -> dict[str, Any]:
+        """JSON from which `from_state` restores the counts."""
+        cells = [[*cell, n, self.n_anchors.get(cell, 0)] for cell, n in self.n_runs.items()]
+        return {"cells": cells, "public": sorted(self.public)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Restore what `state` returned."""
+        cells = {(a, b, c, d): (n, anchors) for a, b, c, d, n, anchors in state["cells"]}
+        anchored = {cell: anchors for cell, (_, anchors) in cells.items() if anchors}
+        return cls({cell: n for cell, (n, _) in cells.items()}, anchored, state.get("public", ()))
+
+
+def as_cells(cells: pd.DataFrame) -> list[Cell]:
+    """The rows of a table of cells, as keys."""
+    return [(str(a), str(b), str(c), str(d)) for a, b, c, d in zip(*(cells[name] for name in CELL), strict=True)]
+
+
+def _rows(X: pd.DataFrame, codes: NDArray[np.intp]) -> list[Cell]:
+    """The cell that stands behind each code, as it was written."""
+    first = np.unique(codes, return_index=True)[1]
+    parts = [cell_keys(X.iloc[first], [name]).astype(str) for name in CELL]
+    return [(str(a), str(b), str(c), str(d)) for a, b, c, d in zip(*parts, strict=True)]
+
+
+def _runs(n: int) -> str:
+    return "1 run" if n == 1 else f"{n:,} runs"
+
+
+def _models(n: int) -> str:
+    return "1 model" if n == 1 else f"{n:,} models"

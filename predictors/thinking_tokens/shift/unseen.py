@@ -1,0 +1,327 @@
+"""Forecasts of requests whose model, benchmark or source was not seen, and what anchors say of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..known_runs.context import CONFIG, FlatContext
+from ..pooling.hierarchy import cell_keys
+from .anchors import beyond, summarise_anchors
+from .cells import CELL, CellTable, summarise_cells
+from .forecast import CellForecasts, ShiftForecaster
+from .lengths import LENGTH, PromptLengths, by_length, log_lengths
+from .queries import KnownRuns, QueryPrior, RequestForecasts, forecast_requests, query_effects
+from .seen import SeenCells, as_cells
+
+Floats = NDArray[np.float64]
+MAX_CAPPED = 0.2
+"""Cells with a larger share of runs that were cut off are not learnt from: their mean is not known."""
+
+MAX_CELLS = 1_000
+"""Cells that a fit learns from, those with most queries; its time grows with their cube."""
+
+MAX_RUNS = 2_000
+"""Runs of a cell that are read, the last ones."""
+
+N_DRAWS = 16
+TEXT_SLOPE, TEXT_SLOPE_SD = 0.85, 0.55
+"""Of a query's effect on what its text makes one expect, on benchmarks that were left out, and its standard deviation
+between them (measured on nine public sources)."""
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Runs that came after the fit; arrays have shape (n_anchors,).
+
+    Attributes
+    ----------
+    X : DataFrame of shape (n_anchors, n_columns)
+        Columns of `Requests`.
+    log_tokens : ndarray
+        A lower bound where `is_censored`.
+    is_censored : ndarray of bool
+    query : ndarray of object
+        What names the query.
+    text : ndarray
+        What the text adds, see `UnseenCells.fit`; NaN where there is none.
+    context : FlatContext, optional
+        Runs of the anchors' queries on other models.
+    """
+
+    X: pd.DataFrame
+    log_tokens: Floats
+    is_censored: NDArray[np.bool_]
+    query: NDArray[np.object_]
+    text: Floats
+    context: FlatContext | None = None
+
+
+@dataclass(frozen=True)
+class _TextLine:
+    """How queries of a benchmark follow their text: a line through `centre`; `variance` is that of their texts."""
+
+    centre: float
+    variance: float
+    slope: float = TEXT_SLOPE
+    slope_sd: float = TEXT_SLOPE_SD
+
+
+class UnseenCells:
+    """What is known of requests in cells without runs: from other cells, texts, known runs and anchors.
+
+    Parameters
+    ----------
+    random_state : int, optional
+    n_draws : int
+        See `CellEffects`.
+    """
+
+    def __init__(self, *, random_state: int | None = 0, n_draws: int = N_DRAWS) -> None:
+        self.random_state = random_state
+        self.n_draws = n_draws
+
+    def fit(
+        self,
+        X: pd.DataFrame,
+        log_tokens: Floats,
+        is_censored: NDArray[np.bool_],
+        query: NDArray[np.object_],
+        text: Floats | None = None,
+        public: pd.DataFrame | None = None,
+    ) -> Self:
+        """Learn from runs; arrays have shape (n_runs,).
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_runs, n_columns)
+            Columns of `Requests`.
+        log_tokens : ndarray
+        is_censored : ndarray of bool
+            Runs that were cut off are left out, and so are cells with more than a fifth of them.
+        query : ndarray of object
+            What names the query.
+        text : ndarray, optional
+            Log tokens that the text makes one expect more of, whatever the model; NaN where it was not read.
+        public : DataFrame, optional
+            Runs to learn from beside these (`public.public_runs`); of sources that `X` has, none is read.
+        """
+        self.seen_ = SeenCells.of(X)
+        frame = pd.DataFrame({name: cell_keys(X, [name]) for name in CELL})
+        table = _summarised(frame, log_tokens, is_censored, query, MAX_CELLS)
+        self.lengths_ = PromptLengths.of(frame, log_lengths(X))
+        if public is not None:
+            public = self.seen_.respelt(public[~public["source"].isin({cell[0] for cell in self.seen_.n_runs})])
+        if public is not None and len(public):
+            tokens, cut = public["output_tokens"].to_numpy(np.float64), public["is_censored"].to_numpy(bool)
+            item, room = public["item"].to_numpy(object), MAX_CELLS - len(table)
+            table = table.joined(_summarised(public[CELL], np.log(tokens), cut, item, room))
+            self.seen_ = self.seen_.with_public(public)
+            self.lengths_ = self.lengths_.joined(PromptLengths.of(public, log_lengths(public)))
+        table = replace(table, cells=self.lengths_.placed(table.cells))
+        self.forecaster_ = ShiftForecaster(n_draws=self.n_draws, random_state=self.random_state).fit(table)
+        self.lines_ = {} if text is None else _text_lines(frame, query, text)
+        self.anchors_: CellTable | None = None
+        return self
+
+    def cells_of(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
+        """Cell that each request means, and the cells; see `SeenCells.cells_of`."""
+        return self.seen_.cells_of(X)
+
+    def forecast(
+        self, X: pd.DataFrame, text: Floats | None = None, context: FlatContext | None = None
+    ) -> RequestForecasts:
+        """Forecast the requests `X`, whose texts and known runs may be given as for `fit`."""
+        codes, cells = self.lengths_.split(*self.cells_of(X), log_lengths(X))
+        runs, cells = self._known_runs(cells, codes, context)
+        forecasts = self.forecaster_.forecast(cells, self.anchors_)
+        prior = self._prior(cells, codes, np.full(len(X), np.nan) if text is None else text)
+        return forecast_requests(forecasts, prior, runs)
+
+    def learnt_since(self, cells: pd.DataFrame) -> Floats:
+        """Log tokens by which anchors have moved the means of cells (columns `CELL`); 0 where a cell has none."""
+        moved = np.array([cell in self.seen_.n_anchors for cell in as_cells(cells)], dtype=bool)
+        shift = np.zeros(len(cells))
+        if self.anchors_ is not None and moved.any():
+            asked = self.lengths_.placed(cells[moved].reset_index(drop=True))
+            after, before = (self.forecaster_.forecast(asked, a).posterior.average() for a in (self.anchors_, None))
+            shift[moved] = after - before
+        return shift
+
+    def adapted(self, anchors: Anchors) -> UnseenCells:
+        """A copy that knows the cells of `anchors`, all at once: their order does not matter.
+
+        Anchors bear on their own cell most, and through what cells share on every other. Known runs of their queries
+        say which of them are hard; where those runs are in cells that were not seen, they are anchors too.
+        """
+        twin = copy.copy(self)
+        codes, cells = self.cells_of(anchors.X)
+        length = log_lengths(anchors.X)
+        twin.lengths_ = self.lengths_.joined(PromptLengths.of(cells.iloc[codes], length))
+        codes, cells = twin.lengths_.split(codes, cells, length)
+        twin.lines_ = {**_lines_through(cells, codes, anchors.text), **self.lines_}
+        runs, cells = self._known_runs(cells, codes, _without_pilots(anchors))
+        prior = twin._prior(cells, codes, anchors.text)
+        y = self._completed(anchors, cells, prior)
+        twin._take_in_unseen_runs(cells, anchors, codes, runs)
+        forecasts = self.forecaster_.forecast(cells, twin.anchors_)
+        effect, explained = prior.effect, np.zeros(len(y))
+        if runs is not None:
+            effect, explained = query_effects(forecasts, prior, runs)
+        twin._take_in(cells, codes, summarise_anchors(cells, forecasts, codes, anchors.query, y, effect, explained))
+        twin._learn_slopes(cells, codes, y, anchors.text, forecasts, explained)
+        return twin
+
+    def _take_in(self, cells: pd.DataFrame, codes: NDArray[np.intp], table: CellTable) -> None:
+        """Add anchors, in cells `codes`, to those of before, in place."""
+        self.anchors_ = table if self.anchors_ is None else self.anchors_.joined(table)
+        places, counts = np.unique(codes, return_counts=True)
+        self.seen_ = self.seen_.with_anchors(as_cells(cells.iloc[places]), counts.tolist())
+
+    # -- parts ---------------------------------------------------------------------------------------
+    def _known_runs(
+        self, cells: pd.DataFrame, codes: NDArray[np.intp], context: FlatContext | None
+    ) -> tuple[KnownRuns | None, pd.DataFrame]:
+        """Known runs by cell, which is of the source and benchmark of their request; and the cells with theirs."""
+        if context is None or not len(context.target):
+            return None, cells
+        place = cells.iloc[codes[context.target]]
+        frame = context.frame.assign(source=place["source"].to_numpy(), benchmark=place["benchmark"].to_numpy())
+        of_runs, cells_of_runs = self.seen_.cells_of(frame, same_source=True)
+        of_runs, cells_of_runs = by_length(of_runs, cells_of_runs, place[LENGTH].to_numpy())
+        every = pd.concat([cells, cells_of_runs], ignore_index=True)
+        distinct = every.drop_duplicates().reset_index(drop=True)
+        position = pd.MultiIndex.from_frame(distinct).get_indexer(pd.MultiIndex.from_frame(cells_of_runs))
+        return KnownRuns(context.target, position[of_runs].astype(np.intp), context.log_tokens), distinct
+
+    def _prior(self, cells: pd.DataFrame, codes: NDArray[np.intp], text: Floats) -> QueryPrior:
+        """What texts say, on benchmarks that a line is known of; nothing elsewhere."""
+        nothing = _TextLine(0.0, 0.0, 0.0, 0.0)
+        lines = [self.lines_.get((source, benchmark), nothing) for source, benchmark, *_ in as_cells(cells)]
+        centre, variance, slope, sd = np.array([list(vars(line).values()) for line in lines]).reshape(-1, 4)[codes].T
+        is_read = ~np.isnan(text)
+        away = np.where(is_read, text - centre, 0.0)
+        return QueryPrior(codes, slope * away, (sd * away) ** 2, np.where(is_read, slope**2 * variance, 0.0))
+
+    def _completed(self, anchors: Anchors, cells: pd.DataFrame, prior: QueryPrior) -> Floats:
+        """Log tokens of anchors; of those that were cut off what is to be expected beyond."""
+        y, cut = anchors.log_tokens, anchors.is_censored
+        if not cut.any():
+            return y
+        asked = forecast_requests(self.forecaster_.forecast(cells, self.anchors_), prior)
+        return np.where(cut, beyond(y, asked.centre, asked.variance), y)
+
+    def _take_in_unseen_runs(
+        self, cells: pd.DataFrame, anchors: Anchors, codes: NDArray[np.intp], runs: KnownRuns | None
+    ) -> None:
+        """Take known runs in cells that nothing is known of, and that no anchor is in, for anchors too, in place."""
+        if runs is None:
+            return
+        is_new = np.array([cell not in self.seen_.n_runs for cell in as_cells(cells)], dtype=bool)
+        is_new[codes] = False
+        new = is_new[runs.cell]
+        if new.any():
+            zero, of_runs = np.zeros(int(new.sum())), runs.cell[new]
+            forecasts, query = self.forecaster_.forecast(cells, self.anchors_), anchors.query[runs.target[new]]
+            y = runs.log_tokens[new]
+            self._take_in(cells, of_runs, summarise_anchors(cells, forecasts, of_runs, query, y, zero, zero))
+
+    def _learn_slopes(
+        self,
+        cells: pd.DataFrame,
+        codes: NDArray[np.intp],
+        y: Floats,
+        text: Floats,
+        forecasts: CellForecasts,
+        explained: Floats,
+    ) -> None:
+        """Update the slope on the text of each benchmark, in place, by the anchors that no other run explains."""
+        keys = np.array(["\x1f".join(cell[:2]) for cell in as_cells(cells)], dtype=object)[codes]
+        usable = (explained == 0) & ~np.isnan(text)
+        for key in sorted(set(keys[usable])):
+            source, _, benchmark = key.partition("\x1f")
+            line, rows = self.lines_[source, benchmark], usable & (keys == key)
+            frame = pd.DataFrame({"y": y[rows], "text": text[rows]})
+            away = (frame - frame.groupby(codes[rows]).transform("mean")).to_numpy()
+            noise = forecasts.within.mean(axis=1)[codes[rows]]
+            precision = line.slope_sd**-2 + float((away[:, 1] ** 2 / noise).sum())
+            mean = line.slope * line.slope_sd**-2 + float((away.prod(axis=1) / noise).sum())
+            self.lines_[source, benchmark] = replace(line, slope=mean / precision, slope_sd=precision**-0.5)
+
+    # -- persistence ---------------------------------------------------------------------------------
+    def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """JSON and arrays from which `from_state` restores what was learnt."""
+        forecaster, arrays = self.forecaster_.state()
+        anchors = None
+        if self.anchors_ is not None:
+            anchors, more = self.anchors_.state()
+            arrays = arrays | {f"anchors.{name}": values for name, values in more.items()}
+        lines = [[*key, *vars(line).values()] for key, line in self.lines_.items()]
+        state = {"seen": self.seen_.state(), "forecaster": forecaster, "lines": lines, "anchors": anchors}
+        return {**state, "lengths": self.lengths_.state()}, arrays
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Self:
+        """Restore what `state` returned."""
+        of_anchors = {key.removeprefix("anchors."): a for key, a in arrays.items() if key.startswith("anchors.")}
+        unseen = cls()
+        unseen.seen_ = SeenCells.from_state(state["seen"])
+        unseen.forecaster_ = ShiftForecaster.from_state(state["forecaster"], dict(arrays))
+        unseen.lengths_ = PromptLengths.from_state(state.get("lengths", {}))
+        unseen.lines_ = {(source, name): _TextLine(*line) for source, name, *line in state["lines"]}
+        unseen.anchors_ = None if state["anchors"] is None else CellTable.from_state(state["anchors"], of_anchors)
+        return unseen
+
+
+def _summarised(
+    frame: pd.DataFrame, log_tokens: Floats, is_censored: NDArray[np.bool_], query: NDArray[np.object_], at_most: int
+) -> CellTable:
+    """The cells of runs, those of most queries where there are more than `at_most`."""
+    codes, _ = pd.factorize(cell_keys(frame, CELL))
+    keep = _usable(codes, is_censored)
+    table = summarise_cells(frame[keep].reset_index(drop=True), log_tokens[keep], query[keep])
+    if len(table) > at_most:
+        table = table.take(np.sort(np.argsort(-table.n_queries, kind="stable")[:at_most]))
+    return table
+
+
+def _usable(codes: NDArray[np.intp], is_censored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Runs that cells are summed up from: not cut off, in cells that seldom are, at most `MAX_RUNS` of each."""
+    share = np.bincount(codes, is_censored) / np.bincount(codes)
+    keep = ~is_censored & (share <= MAX_CAPPED)[codes]
+    if not keep.any():
+        keep = ~is_censored
+    back = pd.Series(codes[keep]).groupby(codes[keep]).cumcount(ascending=False).to_numpy()
+    keep[np.flatnonzero(keep)] = back < MAX_RUNS
+    return keep
+
+
+def _text_lines(frame: pd.DataFrame, query: NDArray[np.object_], text: Floats) -> dict[tuple[str, str], _TextLine]:
+    """Mean and variance of what the texts of each benchmark make one expect, its queries counted once."""
+    rows = frame[["source", "benchmark"]].assign(query=query, text=text).dropna(subset="text")
+    texts = rows.drop_duplicates(["source", "benchmark", "query"]).groupby(["source", "benchmark"])["text"]
+    parts = texts.agg(["mean", "var"]).fillna(0.0)
+    return {
+        (str(source), str(benchmark)): _TextLine(float(mean), float(variance))
+        for (source, benchmark), mean, variance in zip(parts.index, parts["mean"], parts["var"], strict=True)
+    }
+
+
+def _lines_through(cells: pd.DataFrame, codes: NDArray[np.intp], text: Floats) -> dict[tuple[str, str], _TextLine]:
+    """Lines through the texts of anchors, for benchmarks that none is known of."""
+    frame = cells.iloc[codes].reset_index(drop=True)
+    return _text_lines(frame, np.arange(len(frame)).astype(object), text)
+
+
+def _without_pilots(anchors: Anchors) -> FlatContext | None:
+    """The known runs that are of another model or effort than the anchor that they inform: an anchor is no pilot."""
+    context = anchors.context
+    if context is None:
+        return None
+    return context.select(cell_keys(context.frame, CONFIG) != cell_keys(anchors.X, CONFIG)[context.target])

@@ -1,0 +1,140 @@
+"""A fit whose boosters are trained, and whose texts and held-out runs are worked on, by a cluster of real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("distributed")
+
+from foretell.assets.engine import open_engine
+from foretell.assets.engine.boosting import DaskTrainer
+from foretell.assets.engine.on_dask import DaskEngine
+from foretell.assets.families.thinking_tokens.examples import examples_from_traces
+from foretell.assets.lake.datasets import load_traces
+from foretell.predictors.base import EVALUATION_LEVELS
+from foretell.predictors.fitting import boosting
+from foretell.predictors.fitting.boosting import boosted_by
+from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from foretell.predictors.thinking_tokens.prices.cost import price_requests
+
+pytestmark = pytest.mark.slow
+SMALL: dict[str, Any] = {"n_estimators": 20, "n_components": 20, "refit": False}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DaskEngine]:
+    with open_engine("dask") as engine:
+        assert isinstance(engine, DaskEngine)
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def examples(starter_traces: Path) -> pd.DataFrame:
+    price = partial(price_requests, price_file=None)
+    return examples_from_traces(
+        load_traces("starter", starter=starter_traces, cache=Path(), mirror=None, price=price).traces
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boosting, "BLOCK_ROWS", 60)
+
+
+def fit(examples: pd.DataFrame, trainer: DaskTrainer | None) -> ThinkingTokensPredictor:
+    learn = examples[examples["split"] != "test"]
+    # Without a trainer: this process, although an engine is open.
+    with boosted_by(trainer or boosting.train_here):
+        return ThinkingTokensPredictor(**SMALL).fit(
+            learn.drop(columns=["value", "is_censored"]),
+            learn["value"],
+            groups=learn["query_id"],
+            is_censored=learn["is_censored"],
+        )
+
+
+@pytest.fixture(scope="module")
+def local(examples: pd.DataFrame) -> ThinkingTokensPredictor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "BLOCK_ROWS", 60)
+        return fit(examples, None)
+
+
+def test_with_the_same_boosters_the_calibration_is_that_of_this_process(
+    engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    map_here = DaskTrainer.map
+
+    def told(self: DaskTrainer, function: Any, blocks: Any) -> Any:
+        sent.extend([getattr(function, "__name__", "")] * len(blocks))
+        return map_here(self, function, blocks)
+
+    monkeypatch.setattr(DaskTrainer, "map", told)
+    fitted = fit(examples, DaskTrainer(engine, min_rows=10**9, min_blocks=1))
+    assert {"_embed_block", "_forecast_block", "_raw_mean_of_block"} <= set(sent)
+    assert sent.count("_forecast_block") >= 3
+    for regime, calibration in local.calibrations_.items():
+        assert fitted.calibrations_[regime].state() == calibration.state()
+
+
+def errors(model: ThinkingTokensPredictor, examples: pd.DataFrame) -> tuple[float, float, float]:
+    """CRPS and mean absolute error in log tokens, and the share of outcomes in the 90 % interval."""
+    test = examples[(examples["split"] == "test") & ~examples["is_censored"]]
+    levels = np.array(EVALUATION_LEVELS)
+    quantiles = np.log(model.predict_quantiles(test.drop(columns=["value", "is_censored"]), levels.tolist()).to_numpy())
+    outcome = np.log(test["value"].to_numpy())
+    miss = outcome[:, None] - quantiles
+    crps = 2 * np.maximum(levels * miss, (levels - 1) * miss).mean()
+    lower, median, upper = (quantiles[:, int(np.searchsorted(levels, level))] for level in (0.05, 0.5, 0.95))
+    covered = ((lower <= outcome) & (outcome <= upper)).mean()
+    return float(crps), float(np.abs(outcome - median).mean()), float(covered)
+
+
+def test_boosters_of_the_cluster_err_as_much_as_local_ones(
+    engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor
+) -> None:
+    # The trees are not the same: each worker bins its own rows, and leaves average over workers.
+    fitted = fit(examples, DaskTrainer(engine, min_rows=0, min_blocks=1))
+    trees = [model.cold_[4].model_to_string() for model in (fitted, local)]
+    assert trees[0] != trees[1]
+    found, expected = errors(fitted, examples), errors(local, examples)
+    assert found[0] == pytest.approx(expected[0], rel=0.03)
+    assert found[1] == pytest.approx(expected[1], rel=0.03)
+    assert abs(found[2] - expected[2]) < 0.04
+
+
+def slowly(model: ThinkingTokensPredictor, X: pd.DataFrame) -> np.ndarray:
+    time.sleep(0.5)
+    return model._heads(X).values
+
+
+def test_a_worker_killed_at_a_block_costs_that_block(
+    engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor
+) -> None:
+    X = local._validate(examples.drop(columns=["value", "is_censored"]).head(480))
+    blocks = [X.iloc[rows] for rows in boosting.row_slices(len(X))]
+    engine.client.wait_for_workers(2, timeout=30)
+    victim = next(iter(engine.client.run(os.getpid).values()))
+    killer = threading.Timer(1.2, os.kill, (victim, signal.SIGKILL))
+    killer.start()
+    found = DaskTrainer(engine, min_blocks=1).map(partial(slowly, local), blocks)
+    assert killer.finished.is_set(), "the work was done before the worker was killed"
+    assert not Path(f"/proc/{victim}").exists() or victim not in engine.client.run(os.getpid).values()
+    np.testing.assert_array_equal(np.vstack(found), np.vstack([local._heads(block).values for block in blocks]))
+
+
+def test_few_blocks_stay_in_the_run(engine: DaskEngine) -> None:
+    assert DaskTrainer(engine).map(lambda _: os.getpid(), [1, 2, 3]) == [os.getpid()] * 3
+    assert os.getpid() not in DaskTrainer(engine).map(lambda _: os.getpid(), [1, 2, 3, 4])

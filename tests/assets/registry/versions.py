@@ -1,0 +1,50 @@
+"""Versions to load: packed as a fit packs them, with changed code, and as Foretell made them before."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import PyFuncModel
+
+from foretell.assets.registry.packing import packed
+from foretell.predictors.base import BasePredictor
+
+BEFORE = Path(__file__).with_name("versions_before.tar.xz")
+FAMILIES_BEFORE = ("benchmark_scores", "downstream_scaling")
+LAST_LINE = "    return frame.join("
+"""How the last line of `forecast_frame` begins, in the code of today and in that of the versions before."""
+
+
+def saved_version(predictor: BasePredictor, input_example: pd.DataFrame, folder: Path) -> Path:
+    """A version in `folder`, as `Registry.register` logs it, without a registry."""
+    version = folder / "version"
+    (folder / "packed").mkdir(parents=True)
+    mlflow.pyfunc.save_model(version, **packed(predictor, input_example, folder / "packed"))
+    shutil.rmtree(folder / "packed")
+    return version
+
+
+def thousandfold(version: Path, copy: Path) -> Path:
+    """A copy of a version whose code multiplies the median by 1,000; everything else is equal."""
+    shutil.copytree(version, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (serving,) = copy.rglob("predictors/serving.py")
+    text = serving.read_text("utf-8")
+    assert text.count(LAST_LINE) == 1
+    serving.write_text(text.replace(LAST_LINE, '    frame["median"] *= 1_000\n' + LAST_LINE), "utf-8")
+    return copy
+
+
+def versions_before(folder: Path) -> dict[str, Path]:
+    """Versions that import their code as `predictors`, by family."""
+    with tarfile.open(BEFORE) as archive:
+        archive.extractall(folder, filter="data")
+    return {family: folder / family for family in FAMILIES_BEFORE}
+
+
+def first_median(model: PyFuncModel) -> float:
+    """The forecast of the first row of the model's own input example."""
+    return float(model.predict(model.input_example)["median"].iloc[0])

@@ -1,0 +1,222 @@
+"""Every report is the same however the traces are cut, and counts a key once; what is drawn are whole queries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foretell.assets.engine import LocalEngine, Table
+from foretell.assets.lake.landing.deliveries import ingest
+from foretell.assets.lake.tables.contracts import TABLES
+from foretell.assets.lake.tables.curation import curate_table
+from foretell.assets.reports import REPORTS, Report, trace_parts
+from foretell.assets.reports.data_docs import data_docs, write_data_docs
+from foretell.assets.reports.routing import routing_report
+from foretell.assets.reports.run_sums import RunSums, run_sums
+from foretell.assets.reports.trace_parts import draw_queries
+from foretell.assets.resources import Workspace
+from tests.assets.report_traces import make_traces, price_file
+
+FIRST_DAY = pd.Timestamp("2026-09-01", tz="UTC").as_unit("us")
+ADDED_UP = [name for name in REPORTS if name not in ("routing", "cascade", "quotes")]
+"""Quotes rest on what was kept, not on runs; routers are judged below."""
+
+
+@pytest.fixture(scope="module")
+def traces() -> pd.DataFrame:
+    made = make_traces(40, n_runs=3)
+    lost = np.arange(len(made)) % 11 == 0
+    made["reasoning_tokens"] = made["reasoning_tokens"].mask(lost)
+    made["is_censored"] = np.arange(len(made)) % 7 == 0
+    made["score"] = made["score"].mask(np.arange(len(made)) % 13 == 0)
+    made["reasoning_effort"] = np.where(np.arange(len(made)) % 2, "high", None)
+    made["provider"] = np.where(np.arange(len(made)) % 5 == 3, "another lab", made["provider"])
+    return made.assign(started_at=FIRST_DAY)
+
+
+@pytest.fixture(scope="module")
+def many_queries() -> pd.DataFrame:
+    """Enough to learn a router from and to judge it."""
+    return make_traces(300).assign(started_at=FIRST_DAY)
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return price_file(tmp_path_factory.mktemp("prices"))
+
+
+def cut(traces: pd.DataFrame, n_parts: int, seed: int) -> list[pd.DataFrame]:
+    places = np.random.default_rng(seed).integers(0, n_parts, len(traces))
+    return [part.reset_index(drop=True) for _, part in traces.groupby(places)]
+
+
+@settings(max_examples=6, deadline=None)
+@given(n_parts=st.integers(1, 6), seed=st.integers(0, 999))
+def test_sums_of_parts_are_those_of_the_whole(traces, prices: Path, n_parts: int, seed: int) -> None:
+    whole = run_sums(traces, prices)
+    merged = RunSums.merged([run_sums(part, prices) for part in cut(traces, n_parts, seed)])
+    counts = ["runs", "bare_runs", "scored_runs", "thinking", "answer", "passed"]  # whole numbers: to the last bit
+    pd.testing.assert_frame_equal(merged.queries[counts], whole.queries[counts], rtol=0, atol=0)
+    pd.testing.assert_frame_equal(merged.queries, whole.queries, rtol=1e-12)
+    pd.testing.assert_frame_equal(merged.listed, whole.listed)
+    pd.testing.assert_frame_equal(merged.models, whole.models, rtol=1e-12)
+    assert merged.reasons_scored() == whole.reasons_scored()
+
+
+def assert_same(found: Report, expected: Report) -> None:
+    assert len(expected.table)
+    pd.testing.assert_frame_equal(found.table, expected.table, rtol=1e-9)
+    whole = expected.table.select_dtypes("int64").columns
+    pd.testing.assert_frame_equal(found.table[whole], expected.table[whole])
+    assert list(found.more) == list(expected.more)
+    for title, table in expected.more.items():
+        pd.testing.assert_frame_equal(found.more[title], table, rtol=1e-9)
+    assert (found.findings, found.reasons) == (expected.findings, expected.reasons)
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 999))
+@pytest.mark.parametrize("name", ADDED_UP)
+def test_report_of_parts_is_that_of_the_whole(traces, prices: Path, name: str, seed: int) -> None:
+    parts = Table(tuple(cut(traces, 4, seed)))
+    assert_same(REPORTS[name].make(parts, prices), REPORTS[name].make(traces, prices))
+
+
+def test_a_router_learnt_from_parts_is_that_of_the_whole(many_queries, prices: Path) -> None:
+    parts = Table(tuple(cut(many_queries, 3, 0)))
+    assert_same(routing_report(parts, prices), routing_report(many_queries, prices))
+
+
+@pytest.mark.parametrize("name", ["thinking-share", "token-noise"])
+def test_sums_of_groups_that_wait_on_disk_are_added_up(
+    traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = REPORTS[name].make(traces, prices)
+    monkeypatch.setattr(trace_parts, "current_engine", lambda: LocalEngine(bytes_at_once=6_000))
+    assert_same(REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices), expected)
+
+
+@pytest.mark.parametrize("name", ADDED_UP)
+def test_a_request_that_comes_again_on_another_day_is_paid_once(traces, prices: Path, name: str) -> None:
+    later = traces.head(20).assign(started_at=FIRST_DAY + pd.Timedelta(days=2))
+    days = Table((traces, later))
+    assert_same(REPORTS[name].make(days, prices), REPORTS[name].make(traces, prices))
+
+
+def test_a_request_that_comes_again_teaches_the_router_once(many_queries, prices: Path) -> None:
+    # Another score, so that it would show.
+    later = many_queries.head(200).assign(started_at=FIRST_DAY + pd.Timedelta(days=2), score=0.0)
+    found = routing_report(Table((many_queries, later)), prices)
+    assert_same(found, routing_report(many_queries, prices))
+
+
+def test_sums_rest_on_whole_queries_that_are_drawn_and_say_so(traces, prices: Path) -> None:
+    drawn = draw_queries(traces, list(traces.columns), max_rows=len(traces) // 2)
+    assert 0 < len(drawn.rows) < len(traces)
+    found = run_sums(Table(tuple(cut(traces, 3, 0))), prices, max_rows=len(traces) // 2)
+    expected = run_sums(drawn.rows, prices)
+    pd.testing.assert_frame_equal(found.queries, expected.queries, rtol=1e-12)
+    pd.testing.assert_frame_equal(found.models, expected.models, rtol=1e-12)
+    assert found.reasons() == [*drawn.reasons(), *expected.reasons()]
+    assert len(drawn.reasons()) == 1
+
+
+# -- what is drawn -------------------------------------------------------------------------------------
+@settings(max_examples=10, deadline=None)
+@given(n_parts=st.integers(1, 5), seed=st.integers(0, 999), max_rows=st.integers(1, 400))
+def test_whole_queries_are_drawn_the_same_however_they_are_cut(traces, n_parts: int, seed: int, max_rows: int) -> None:
+    drawn = draw_queries(Table(tuple(cut(traces, n_parts, seed))), ["model"], max_rows=max_rows)
+    assert drawn.n_there == len(traces)
+    theirs = traces["query_id"].isin(set(drawn.rows["query_id"]))
+    assert set(drawn.rows["request_id"]) == set(traces.loc[theirs, "request_id"])
+    assert len(drawn.rows) == theirs.sum()
+    pd.testing.assert_frame_equal(drawn.rows, draw_queries(traces, ["model"], max_rows=max_rows).rows)
+    assert (drawn.reasons() == []) == (len(drawn.rows) == len(traces))
+
+
+def test_about_as_many_are_drawn_as_are_wanted_and_all_where_there_are_fewer() -> None:
+    traces = make_traces(2000)
+    drawn = draw_queries(traces, ["model"], max_rows=1500)
+    # 2000 queries at a chance of a quarter: 19 queries of three runs are one standard deviation.
+    assert 1500 - 4 * 58 < len(drawn.rows) < 1500 + 4 * 58
+    assert drawn.reasons()[0].startswith(f"Drawn are {len(drawn.rows):,} of 6,000 requests")
+    assert len(draw_queries(traces, ["model"], max_rows=6000).rows) == 6000
+
+
+def test_a_router_that_learns_from_a_draw_says_so_and_judges_drawn_queries_only(prices: Path) -> None:
+    traces = make_traces(700)
+    found = routing_report(Table(tuple(cut(traces, 2, 0))), prices, max_rows=1400)
+    drawn = draw_queries(traces, list(traces.columns), max_rows=1400)
+    expected = routing_report(drawn.rows, prices)
+    assert 900 < len(drawn.rows) < 1900
+    assert_same(found, replace(expected, reasons=(*drawn.reasons(), *expected.reasons)))
+
+
+@pytest.mark.slow  # Great Expectations takes seconds to import
+def test_data_docs_show_a_draw_of_all_days_in_which_no_key_is_there_twice(tmp_path: Path) -> None:
+    traces = make_traces(100).assign(started_at=FIRST_DAY, cost_usd=0.1, repeat_prob=1.0)
+    days = Table((traces, traces.head(60).assign(started_at=FIRST_DAY + pd.Timedelta(days=1))))
+    results, page, rows = write_data_docs(days, tmp_path / "all")
+    assert results["success"].all()
+    assert rows == "300 of 300 requests"
+    drawn = draw_queries(days, [], max_rows=90)
+    assert len(drawn.rows) < 180
+    results, page, rows = write_data_docs(days, tmp_path / "some", max_rows=90)
+    assert results["success"].all()
+    assert rows == f"{len(drawn.rows):,} of 300 requests"
+    (validation,) = page.parent.glob("validations/**/*.html")
+    assert rows in validation.read_text("utf-8")
+    results, _, _ = write_data_docs(traces.assign(output_tokens=-1), tmp_path / "bad")
+    assert set(results.loc[~results["success"], "columns"]) >= {"output_tokens"}
+
+
+@pytest.mark.slow
+def test_data_docs_cover_every_canonical_table_that_has_rows(tmp_path: Path) -> None:
+    scores, ladder = tmp_path / "scores.csv", tmp_path / "ladder.csv"
+    scores.write_text("model,benchmark,score,date\nm1,gsm8k,71.5,2026-11-01\nm2,gsm8k,60,2026-11-01\n", "utf-8")
+    ladder.write_text(
+        "family,model,benchmark,n_params,n_train_tokens,score\na,a-1,arc,1e8,2e9,31\na,a-2,arc,4e8,8e9,40\n", "utf-8"
+    )
+    ingest([scores, ladder], tmp_path / "landing")
+    for table in TABLES.values():
+        curate_table(table, tmp_path / "landing", tmp_path / "lake")
+    traces = make_traces(20).assign(started_at=FIRST_DAY, cost_usd=0.1, repeat_prob=1.0)
+    results, page, _ = write_data_docs(traces, tmp_path / "docs", lake=tmp_path / "lake")
+    met = results.groupby("table")["success"].all()
+    assert met.to_dict() == {"request_traces": True, "benchmark_runs": True, "ladder_measurements": False}
+    assert set(results.loc[~results["success"], "columns"]) == {"started_at"}, "the ladder tells no day"
+    pages = "".join(path.read_text("utf-8") for path in page.parent.glob("validations/**/*.html"))
+    assert "2 of 2 rows" in pages
+
+
+@pytest.mark.slow
+def test_data_docs_asset_reads_its_days_one_by_one_and_tells_how_many_rows_it_shows(tmp_path: Path) -> None:
+    @dg.asset
+    def request_traces() -> Table:
+        traces = make_traces(20).assign(started_at=FIRST_DAY, cost_usd=0.1, repeat_prob=1.0)
+        return Table((traces.head(40), traces.tail(20)))
+
+    needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
+    folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
+    done = dg.materialize_to_memory([request_traces, data_docs], resources={"workspace": Workspace(**folders)})
+    (event,) = done.asset_materializations_for_node("data_docs")
+    assert event.metadata["rows"].value == "60 of 60 requests"
+    assert event.metadata["unmet"].value == 0
+
+
+def test_listed_price_is_the_median_over_runs_not_over_prices() -> None:
+    counts = (
+        pd.DataFrame({"benchmark": "b", "model": "m", "listed_usd_per_mtok": [1.0, 2.0, 9.0], "runs": [1, 2, 1]})
+        .assign(scored_runs=[0, 1, 1])
+        .set_index(["benchmark", "model", "listed_usd_per_mtok"])
+    )
+    sums = RunSums(pd.DataFrame(), counts, pd.DataFrame(), n_drawn=4, n_there=4)
+    assert sums.listed_prices(["model"]).loc["m"] == np.median([1.0, 2.0, 2.0, 9.0])
+    assert sums.listed_prices(["model"], "scored_runs").loc["m"] == np.median([2.0, 9.0])

@@ -1,0 +1,43 @@
+"""What a command imports before its first result: seconds are measured by `bench/start.py`, names are tested here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foretell.pipelines.settings import Settings
+from tests.synthetic import write_jsonl
+
+HEAVY = {"mlflow", "dagster", "sklearn", "scipy.stats", "scipy.optimize", "lightgbm", "matplotlib", "dask",
+         "great_expectations", "duckdb", "sqlalchemy", "dvc"}  # fmt: skip
+"""Each takes a fifth of a second or more."""
+BARE = HEAVY | {"pandas", "numpy", "pyarrow", "scipy", "pandera"}
+
+
+def imports_of(*arguments: str, home: Path) -> set[str]:
+    """Modules that `foretell` with these arguments imports, as ``-X importtime`` lists them."""
+    command = [sys.executable, "-X", "importtime", "-m", "foretell.pipelines.cli.app", *arguments]
+    environment = {**os.environ, "FORETELL_HOME": str(home)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=lambda arguments: arguments[0])
+def test_help_and_version_import_no_table(arguments: list[str], clean_environment: Path) -> None:
+    assert not imports_of(*arguments, home=clean_environment) & (BARE | {"pydantic"})
+
+
+@pytest.mark.slow
+def test_one_forecast_imports_neither_the_registry_nor_what_only_a_fit_needs(copied: Settings, tmp_path: Path) -> None:
+    """Of a champion of this installation, and of the one that came with the package."""
+    asked = write_jsonl(tmp_path / "asked.jsonl", [{"model": "SmolLM2-135M-Instruct", "prompt_text": "What is 2 + 2?"}])
+    for home in (copied.home, tmp_path / "none"):
+        for command in (["predict", "thinking_tokens", str(asked)], ["quote", str(asked), "--model", "gpt-5.2"]):
+            assert not imports_of(*command, home=home) & HEAVY, (home.name, command)
+    assert not imports_of("models", home=copied.home) & BARE

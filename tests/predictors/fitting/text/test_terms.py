@@ -1,0 +1,45 @@
+"""TF-IDF by distinct words against scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from foretell.predictors.fitting.text.terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
+
+TEXTS = [
+    "How many apples are in the box?",
+    "Prove that how many apples there are is how many there were.",
+    "The box, the box and THE box: 12 apples!",
+    "a I 7 x",
+    "  tabs\tand \n\n lines  ",
+    "Straße ΩΜΕΓΑ İstanbul naïve",
+]
+SPANS = {"word": {"ngram_range": WORD_SPAN}, "char": {"analyzer": "char_wb", "ngram_range": CHARACTER_SPAN}}
+WORDS = st.sampled_from(["the", "box", "apples", "a", "I", "how", "many", "x7", "Ünder", "\n", ".", "don't", "new"])
+
+
+def _both(part: str) -> tuple[TfidfVectorizer, TermWeights]:
+    vectorizer = TfidfVectorizer(**SPANS[part], sublinear_tf=True, dtype=np.float32).fit(TEXTS)
+    return vectorizer, TermWeights(part, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
+
+
+@pytest.mark.parametrize("part", list(SPANS))
+@given(texts=st.lists(st.lists(WORDS, max_size=12).map(" ".join), min_size=1, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_weights_are_those_of_the_slow_way(part: str, texts: list[str]) -> None:
+    vectorizer, weights = _both(part)
+    asked = [*texts, *TEXTS, "", "nothing familiar 三"]
+    expected, found = vectorizer.transform(asked), weights.transform(asked)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize("part", list(SPANS))
+def test_no_text_and_no_term_are_fine(part: str) -> None:
+    _, weights = _both(part)
+    assert weights.transform([]).shape == (0, len(weights.vocabulary))
+    assert TermWeights(part, [], np.empty(0, dtype=np.float32)).transform(["a b"]).shape == (1, 0)

@@ -1,0 +1,254 @@
+"""What is done by cell, by block or on a sample is what it would be on all rows at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foretell.predictors.fitting import boosting
+from foretell.predictors.fitting.boosting import (
+    BoostingJob,
+    boosted_by,
+    map_blocks,
+    predict_boosters,
+    row_slices,
+    train_here,
+)
+from foretell.predictors.fitting.text import features
+from foretell.predictors.fitting.text.features import TextEmbedding
+from foretell.predictors.thinking_tokens.known_runs import context
+from foretell.predictors.thinking_tokens.known_runs.context import sample_context
+from foretell.predictors.thinking_tokens.log_quantiles import HeldOut, Runs
+from foretell.predictors.thinking_tokens.pooling.cells import CellSums, row_products
+from foretell.predictors.thinking_tokens.pooling.hierarchy import PooledLocation, out_of_fold
+from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from tests.predictors.thinking_tokens.synthetic_runs import INPUTS, make_runs
+
+SMALL: dict[str, Any] = {"n_estimators": 8, "n_components": 6}
+
+
+def cells_and_features(n: int, p: int, seed: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of common and of rare cells, so that some have more rows than features and some fewer."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "model": rng.choice(["a", "b", "c"], n, p=[0.7, 0.25, 0.05]),
+            "benchmark": rng.choice(["u", "v", None], n, p=[0.6, 0.3, 0.1]),
+            "reasoning_effort": rng.choice(["low", "high"], n),
+        }
+    )
+    return (
+        X,
+        rng.normal(size=(n, p)),
+        rng.uniform(0.2, 1.0, n),
+        rng.normal(size=n) + 2.0 * (X["model"] == "b").to_numpy(),
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 200), n_folds=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_sums_without_a_fold_are_sums_over_the_other_rows(n: int, n_folds: int, seed: int) -> None:
+    _, table, weight, z = cells_and_features(n, 5, seed)
+    rng = np.random.default_rng(seed)
+    folds, cells = rng.integers(0, n_folds, n), rng.integers(0, 3, n)
+    parts = folds * 3 + cells
+    sums = CellSums.of_rows(parts, 3 * n_folds, table, weight).aimed_at(parts, table, weight, z)
+    for fold in range(n_folds):
+        rest = folds != fold if n_folds > 1 else folds == fold
+        found = sums.without(fold, 3)
+        own = [values[rest] for values in (cells, table, weight, z)]
+        expected = CellSums.of_rows(own[0], 3, *own[1:3]).aimed_at(own[0], *own[1:])
+        for name in ("n_rows", "weight", "target", "features", "cross"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-12)
+        design = own[1][own[0] == 1]
+        gram = (design * own[2][own[0] == 1][:, None]).T @ design
+        np.testing.assert_allclose(found.gram(np.array([1])), gram, atol=1e-12)
+        np.testing.assert_allclose(found.times(1, np.arange(5.0)), gram @ np.arange(5.0), atol=1e-10)
+
+
+def test_products_of_rows_are_taken_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    table, slopes, codes = rng.normal(size=(50, 4)), rng.normal(size=(3, 4)), rng.integers(0, 3, 50)
+    monkeypatch.setattr("foretell.predictors.thinking_tokens.pooling.cells.ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(row_products(table, codes, slopes), (table * slopes[codes]).sum(axis=1), atol=1e-12)
+
+
+def as_runs(table: pd.DataFrame) -> Runs:
+    n = len(table)
+    return Runs(
+        table[INPUTS], table["log_tokens"].to_numpy(), np.zeros(n, dtype=bool), np.ones(n),
+        table["query_id"].to_numpy(dtype=object), np.full((n, 3), np.nan),
+    )  # fmt: skip
+
+
+def test_a_location_out_of_fold_is_that_of_the_other_rows() -> None:
+    X, table, weight, z = cells_and_features(300, 5, 0)
+    folds = np.random.default_rng(0).integers(0, 3, 300)
+    base, text = out_of_fold(PooledLocation, X, table, weight, z, folds)
+    for fold in range(3):
+        out = folds == fold
+        location = PooledLocation().prepare(X[~out], table[~out], weight[~out])
+        location.fit(z[~out])
+        np.testing.assert_allclose(base[out], location.intercept(X[out]), atol=1e-9)
+        np.testing.assert_allclose(text[out], location.text_effect(X[out], table[out]), atol=1e-9)
+
+
+# -- texts ---------------------------------------------------------------------------------------
+def test_embedded_texts_give_the_rows_of_the_table() -> None:
+    texts = [*make_runs(30)["prompt_text"], None]
+    embedding = TextEmbedding(n_components=5).fit(sorted(set(texts[:-1])))
+    embedded, table = embedding.embedded(texts), embedding.transform(texts)
+    assert embedded.shape == table.shape
+    rows = np.array([90, 3, 3, 7])
+    np.testing.assert_array_equal(embedded[rows], table[rows])
+    assert not table[90].any()
+    assert len(embedded.axes) == 31
+    assert embedding.transform([]).shape == (0, embedding.n_features)
+
+
+@settings(max_examples=10, deadline=None)
+@given(size=st.integers(1, 40))
+def test_texts_embedded_in_blocks_are_those_of_one(size: int) -> None:
+    # Single precision, and terms are added in the order in which a block meets them.
+    texts = make_runs(30)["prompt_text"].tolist()
+    embedding = TextEmbedding(n_components=5).fit(sorted(set(texts)))
+    whole = embedding.transform(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "TEXTS_AT_ONCE", size)
+        np.testing.assert_allclose(embedding.transform(texts), whole, atol=1e-5)
+
+
+def test_of_many_texts_a_drawn_part_is_learnt_whatever_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = sorted(set(make_runs(80)["prompt_text"]))
+    everything = TextEmbedding(n_components=4).fit(texts)
+    monkeypatch.setattr(features, "TEXTS_LEARNT", 60)
+    part = TextEmbedding(n_components=4).fit(texts)
+    assert not np.allclose(part.statistics_mean_, everything.statistics_mean_)
+    turned = TextEmbedding(n_components=4).fit(texts[::-1])
+    np.testing.assert_allclose(turned.statistics_mean_, part.statistics_mean_)
+    assert turned.terms_["word"].vocabulary == part.terms_["word"].vocabulary
+    assert set(features._drawn(texts)) == set(features._drawn([*texts[::-1]]))
+    few = TextEmbedding(n_components=4).fit(texts[:60])
+    assert features._drawn(texts[:60]) == texts[:60]
+    assert few.n_features == part.n_features
+
+
+# -- held-out runs in blocks ---------------------------------------------------------------------
+@settings(max_examples=20, deadline=None)
+@given(size=st.integers(1, 200), seed=st.integers(0, 100))
+def test_blocks_hold_whole_queries_and_what_they_know(size: int, seed: int) -> None:
+    table = make_runs(20, n_replicates=2, seed=seed).sample(frac=1, random_state=seed, ignore_index=True)
+    runs, rng = as_runs(table), np.random.default_rng(seed)
+    configs = table["model"].to_numpy(dtype=object)
+    held = HeldOut(runs, rng.random(len(runs)), {1: sample_context(runs.groups, configs, rng, pilots=True)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "BLOCK_ROWS", size)
+        blocks = held.blocks()
+    assert len(blocks) == 1 or max(len(block.runs) for block in blocks) < size + 6
+    assert sum(len(set(block.runs.groups)) for block in blocks) == 20
+    assert sorted(np.concatenate([block.draws for block in blocks])) == sorted(held.draws)
+
+    def told(block: HeldOut) -> list[tuple[float, float]]:
+        target, source = block.given_runs[1]
+        return list(zip(block.draws[target], block.draws[source], strict=True))
+
+    assert Counter(pair for block in blocks for pair in told(block)) == Counter(told(held))
+    for block in blocks:
+        np.testing.assert_array_equal(block.runs.X["query_id"], block.runs.groups)
+        assert all(np.diff(block.given_runs[1][0]) >= 0)
+
+
+@pytest.mark.parametrize(("parts", "tolerance"), [((), 1e-12), (("word", "char"), 1e-4)])
+def test_calibration_does_not_depend_on_the_blocks(
+    parts: tuple[str, ...], tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With texts the heads move by the rounding of single precision, see above.
+    table = make_runs(150, n_replicates=2, cap=2500.0)
+    states = []
+    for size in (50_000, 19):
+        monkeypatch.setattr(boosting, "BLOCK_ROWS", size)
+        model = ThinkingTokensPredictor(refit=False, text_parts=parts, **SMALL)
+        model.fit(table[INPUTS], table["output_tokens"], groups=table["query_id"], is_censored=table["is_censored"])
+        states.append(model.calibrations_)
+    for regime, calibration in states[0].items():
+        np.testing.assert_allclose(states[1][regime].offsets, calibration.offsets, atol=tolerance)
+        assert states[1][regime].cell_offsets.keys() == calibration.cell_offsets.keys()
+        for cell, offsets in calibration.cell_offsets.items():
+            np.testing.assert_allclose(states[1][regime].cell_offsets[cell], offsets, atol=tolerance)
+            assert states[1][regime].cell_factors[cell] == pytest.approx(calibration.cell_factors[cell], rel=tolerance)
+    assert len({calibration.offsets.tobytes() for calibration in states[0].values()}) == 3
+
+
+def test_queries_of_very_many_runs_do_not_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = np.array(["often"] * 400 + [f"q{i // 2}" for i in range(100)], dtype=object)
+    configs = np.array(["a", "b"] * 250, dtype=object)
+    whole, _ = sample_context(queries, configs, np.random.default_rng(0), pilots=True)
+    monkeypatch.setattr(context, "PAIRS_AT_MOST", 100)
+    target, source = sample_context(queries, configs, np.random.default_rng(0), pilots=True)
+    assert len(target) < len(whole) / 5
+    assert (queries[target] == queries[source]).all()
+    assert len(set(target[target < 400])) > 300
+    assert np.bincount(target).max() < context.RUNS_THAT_KNOW
+
+
+# -- the seam ------------------------------------------------------------------------------------
+class Elsewhere:
+    """A trainer that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, job: BoostingJob) -> list[Any]:
+        return train_here(job)
+
+    def map(self, function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
+        self.names += [getattr(function, "__name__", "")] * len(blocks)
+        return [function(block) for block in blocks]
+
+
+def test_texts_and_held_out_runs_go_where_boosters_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_runs(120, n_replicates=2)
+    monkeypatch.setattr(boosting, "BLOCK_ROWS", 40)
+    monkeypatch.setattr(features, "TEXTS_AT_ONCE", 25)
+    place = Elsewhere()
+    with boosted_by(place):
+        ThinkingTokensPredictor(**SMALL).fit(table[INPUTS], table["output_tokens"], groups=table["query_id"])
+        assert map_blocks(abs, [-1]) == [1]
+    used = Counter(place.names)
+    assert used["_embed_block"] > 8  # 120 texts, and 96 of them before
+    assert used["_forecast_block"] >= 3
+    assert used["_raw_mean_of_block"] >= 3
+    before = len(place.names)
+    assert map_blocks(abs, [-1]) == [1]
+    assert len(place.names) == before
+
+
+def test_rows_are_cut_into_blocks() -> None:
+    assert row_slices(5, 2) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert row_slices(0, 2) == [slice(0, 0)]
+    assert row_slices(4, 4) == [slice(0, 4)]
+
+
+@settings(max_examples=10, deadline=None)
+@given(size=st.integers(1, 300))
+def test_boosters_say_the_same_in_any_blocks(size: int) -> None:
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(200, 3))
+    parameters = [{"objective": "l2", "num_threads": 1, "verbosity": -1, "num_leaves": 4, "seed": 0}] * 3
+    job = BoostingJob(columns, columns[:, 0], np.ones(200), np.zeros((200, 3)), parameters, 5)
+    boosters = train_here(job)
+    whole = np.column_stack([booster.predict(columns) for booster in boosters])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "BLOCK_ROWS", size)
+        place = Elsewhere()
+        with boosted_by(place):
+            np.testing.assert_array_equal(predict_boosters(boosters, columns), whole)
+            np.testing.assert_array_equal(predict_boosters(boosters[:1], columns), whole[:, :1])
+    assert len(place.names) == -(-200 // size)  # a single booster is asked here
