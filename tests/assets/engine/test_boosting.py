@@ -102,16 +102,17 @@ def errors(model: ThinkingTokensPredictor, examples: pd.DataFrame) -> tuple[floa
     return float(crps), float(np.abs(outcome - median).mean()), float(covered)
 
 
-def test_boosters_of_the_cluster_err_as_much_as_local_ones(
+def test_boosters_of_the_cluster_err_no_more_than_local_ones(
     engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor
 ) -> None:
-    # The trees are not the same: each worker bins its own rows, and leaves average over workers.
+    # The trees are not the same, nor twice the same: each worker bins the rows that it happened to get, and leaves
+    # average over workers. What is asked is that this costs nothing.
     fitted = fit(examples, DaskTrainer(engine, min_rows=0, min_blocks=1))
     trees = [model.cold_[4].model_to_string() for model in (fitted, local)]
     assert trees[0] != trees[1]
     found, expected = errors(fitted, examples), errors(local, examples)
-    assert found[0] == pytest.approx(expected[0], rel=0.03)
-    assert found[1] == pytest.approx(expected[1], rel=0.03)
+    assert found[0] < 1.03 * expected[0]
+    assert found[1] < 1.03 * expected[1]
     assert abs(found[2] - expected[2]) < 0.04
 
 
