@@ -1,11 +1,14 @@
 """A version that today's code cannot read, asked through the code that it carries.
 
 What a family saves changes with its code. A version of before is then no predictor of today's classes; it is asked as a
-consumer asks it (`model_entry`): its code is imported from memory under a name that holds its digest.
+consumer asks it (`model_entry`): its code is imported from memory under a name that holds its digest. The oldest
+versions carry a package `predictors` that imports itself by that name; it is written anew with relative imports.
 """
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -65,7 +68,10 @@ class CarriedPredictor(BasePredictor):
         return mean
 
     def _distribution(self, X: pd.DataFrame) -> Any:
-        return self._ask("distribution", X)
+        forecast = self._ask("distribution", X)
+        if not hasattr(forecast, "probability_better"):  # which was called so before, with the same meaning
+            object.__setattr__(forecast, "probability_better", forecast.probability_above)
+        return forecast
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         with _errors_of_today():
@@ -78,7 +84,7 @@ def load_carried(folder: Path) -> BasePredictor:
     Parameters
     ----------
     folder : Path
-        Artifacts of the version: `predictor` and `code`.
+        Artifacts of the version: `predictor`, and `code` unless its code is MLflow's ``code_paths``.
 
     Raises
     ------
@@ -88,8 +94,13 @@ def load_carried(folder: Path) -> BasePredictor:
     from foretell.assets.registry.model_entry import importable
 
     with _errors_of_today():
-        inner = import_module(f"{importable(folder / 'code')}.predictors.base").load_predictor(folder / "predictor")
-    members = {name: getattr(inner, name) for name in ("family", "input_schema", "scope_columns")}
+        if _by_code_paths(folder).is_dir():
+            inner = _load_by_code_paths(folder)
+        else:
+            inner = import_module(f"{importable(folder / 'code')}.predictors.base").load_predictor(folder / "predictor")
+    members = {
+        name: getattr(inner, name) for name in ("family", "input_schema", "scope_columns") if hasattr(inner, name)
+    }
     if hasattr(inner, "distribution"):
         members["distribution"] = CarriedPredictor._distribution
     # What wants today's class of an equal name says which one it was given.
@@ -98,6 +109,40 @@ def load_carried(folder: Path) -> BasePredictor:
     )
     carried.n_samples_ = inner.n_samples_
     return carried
+
+
+def carries_code(folder: Path) -> bool:
+    """True if the version whose artifacts are in `folder` brought its code."""
+    return (folder / "code").is_dir() or _by_code_paths(folder).is_dir()
+
+
+def _by_code_paths(folder: Path) -> Path:
+    return folder.parent / "code" / "predictors"
+
+
+def _load_by_code_paths(folder: Path) -> Any:
+    """Read a version whose code was made to be imported as `predictors`, of which a process could hold one."""
+    from foretell.assets.registry.model_entry import importable
+    from foretell.predictors.manifest import read_manifest
+
+    code = _by_code_paths(folder)
+    with tempfile.TemporaryDirectory() as named_anew:
+        (Path(named_anew) / "__init__.py").touch()
+        for file in code.rglob("*.py"):
+            path = file.relative_to(code)
+            text = re.sub(r"(?m)^( *from )predictors\.?", rf"\1{'.' * len(path.parts)}", file.read_text("utf-8"))
+            text = re.sub(r'"(predictors\.[\w.]*)"', r'(__name__.partition(".")[0] + ".\1")', text)
+            copy = Path(named_anew) / "predictors" / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text, "utf-8")
+        package = importable(Path(named_anew))
+    manifest = read_manifest(folder / "predictor")
+    module, _, name = manifest["class"].partition(":")
+    params = {key: tuple(value) if isinstance(value, list) else value for key, value in manifest["params"].items()}
+    inner = getattr(import_module(f"{package}.{module}"), name)(**params)
+    inner._load(folder / "predictor", manifest["state"])
+    inner.n_samples_ = manifest["n_samples"]
+    return inner
 
 
 @contextmanager

@@ -155,14 +155,14 @@ class Registry:
         DatasetError
             If its artefacts are gone, are damaged, or were written by other code, which it does not carry.
         """
-        from foretell.assets.registry.carried import load_carried
+        from foretell.assets.registry.carried import carries_code, load_carried
         from foretell.predictors.base import load_predictor
 
         with self._predictor_of(model_version) as folder:
             try:
                 return load_predictor(folder)
             except OtherCodeError:
-                if not (folder.parent / "code").is_dir():
+                if not carries_code(folder.parent):
                     raise
                 return load_carried(folder.parent)
 

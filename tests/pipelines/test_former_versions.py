@@ -21,16 +21,16 @@ from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.serving import forecast_frame
 from tests.predictors.test_all_predictors import EXAMPLES
 
-ARCHIVE = Path(__file__).parents[1] / "fixtures" / "former_versions.tar.xz"
+ARCHIVES = ("former_versions", "code_path_versions")
 pytestmark = pytest.mark.slow
 FAMILIES = ("benchmark_scores", "learning_curves", "downstream_scaling")
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A home of two versions of each family; `tests/fixtures/make_former_versions.py` says how it was made."""
+@pytest.fixture(scope="module", params=ARCHIVES)
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home of two versions of each family; `tests/fixtures/make_<name>.py` says how it was made."""
     folder = tmp_path_factory.mktemp("former")
-    with tarfile.open(ARCHIVE) as archive:
+    with tarfile.open(Path(__file__).parents[1] / "fixtures" / f"{request.param}.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     made = Settings(home=folder / "home")
     open_home(made)
@@ -87,12 +87,14 @@ def test_what_their_own_code_refuses_is_an_error_of_today(settings: Settings) ->
 
 def test_one_without_its_code_is_refused(settings: Settings) -> None:
     registry = settings.open_registry()
-    for code in (settings.home / "mlflow" / "artifacts" / "benchmark_scores").rglob("artifacts/artifacts/code"):
+    codes = list((settings.home / "mlflow" / "artifacts" / "benchmark_scores").rglob("code"))
+    assert len(codes) == 2
+    for code in codes:
         code.rename(code.with_name("code_elsewhere"))
     with pytest.raises(DatasetError, match="run `foretell retrain benchmark_scores`"):
         registry.load(registry.champion("benchmark_scores"))
-    for code in (settings.home / "mlflow" / "artifacts" / "benchmark_scores").rglob("code_elsewhere"):
-        code.rename(code.with_name("code"))
+    for code in codes:
+        code.with_name("code_elsewhere").rename(code)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
