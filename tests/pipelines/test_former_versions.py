@@ -28,7 +28,7 @@ FAMILIES = ("benchmark_scores", "learning_curves", "downstream_scaling")
 
 @pytest.fixture(scope="module", params=ARCHIVES)
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A home of two versions of each family; `tests/fixtures/make_<name>.py` says how it was made."""
+    """A home of two versions of each family; `tests/fixtures/make_former_versions.py` says how it was made."""
     folder = tmp_path_factory.mktemp("former")
     with tarfile.open(Path(__file__).parents[1] / "fixtures" / f"{request.param}.tar.xz") as archive:
         archive.extractall(folder, filter="data")
