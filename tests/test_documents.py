@@ -194,7 +194,7 @@ def test_workflow_and_local_ci_run_the_same_commands() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
     runs = {step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step}
     local = set(re.findall(r"^step (.*)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.M)) - {"make venv"}
-    assert runs == local
+    assert runs - {"make docs"} == local, "the slow test tests/test_site.py makes the site in both"
     versions = workflow["jobs"]["fast"]["strategy"]["matrix"]["python-version"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     claimed = {name.rsplit(" ", 1)[-1] for name in project["classifiers"] if re.search(r":: 3\.\d+$", name)}

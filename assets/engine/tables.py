@@ -24,6 +24,9 @@ VERSION_KEY = b"foretell.table_version"
 CHECKSUM_KEY = b"foretell.columns"
 """Checksum of what names the columns, which lies outside of the pages and their checksums."""
 
+LATER = ("project", "key_name")
+"""Columns of `request_traces` that came after other days were written, where they are null."""
+
 Part: TypeAlias = str | pd.DataFrame
 """A parquet file (path, or any address that fsspec knows), or rows that are in memory already."""
 
@@ -92,8 +95,11 @@ def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
             f"{part}: a table of layout {number}, this version reads up to {TABLE_VERSION}; upgrade foretell"
         )
     with _damage_named(part):
-        names = None if columns is None else list(columns)
-        return pd.read_parquet(part, columns=names, page_checksum_verification=True)
+        absent = [name for name in columns or () if name in LATER and name not in schema.names]
+        names = None if columns is None else [name for name in columns if name not in absent]
+        frame = pd.read_parquet(part, columns=names, page_checksum_verification=True)
+    nothing = pd.Series(None, index=frame.index, dtype="str")
+    return frame.assign(**dict.fromkeys(absent, nothing))[list(columns)] if columns and absent else frame
 
 
 def numbered(table: pa.Table) -> pa.Table:

@@ -50,7 +50,10 @@ _CONVENTIONS = {
     "cost_reported_usd": "gen_ai.usage.cost",
 }
 # The conventions have no word for these.
-_OWN = ("source", "request_id", "query_id", "replicate", "benchmark", "item_id", "score", "repeat_prob")
+_OWN = (
+    "source", "request_id", "query_id", "replicate", "benchmark", "item_id", "score", "repeat_prob",
+    "project", "key_name",
+)  # fmt: skip
 
 
 def export_traces(traces: pd.DataFrame, path: Path | str, format: str | None = None) -> Path:

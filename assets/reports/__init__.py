@@ -7,6 +7,7 @@ from foretell.assets.reports import (
     price_reversals,
     quotes,
     routing,
+    spend,
     thinking_share,
     token_noise,
 )
@@ -16,8 +17,9 @@ __all__ = ["REPORTS", "REPORT_ASSETS", "Report", "ReportSpec"]
 
 REPORTS: dict[str, ReportSpec] = {
     module.SPEC.name.replace("_", "-"): module.SPEC
-    for module in (price_reversals, cost_of_pass, frontier, thinking_share, token_noise, routing, cascade, quotes)
-}
+    for module in (price_reversals, cost_of_pass, frontier, thinking_share, token_noise, routing, cascade, quotes,
+                   spend)
+}  # fmt: skip
 """By the name that the command line uses."""
 
 REPORT_ASSETS = [build_report_asset(spec) for spec in REPORTS.values() if spec is not cascade.SPEC]

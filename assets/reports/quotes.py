@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,9 @@ ENOUGH = 0.95
 """Share of a batch that must have run before its quote is judged; the rest is scaled up."""
 PILOT_DAYS = 30
 """How long before its quote a run still counts as one of the batch: its pilot."""
-_READ = ["query_id", "model", "reasoning_effort", "started_at", "output_tokens", "cost_usd"]
+READ = ["query_id", "model", "reasoning_effort", "started_at", "output_tokens", "cost_usd"]
+Quote: TypeAlias = dict[str, Any]
+"""What `keep_quote` wrote."""
 
 
 def quotes_report(traces: pd.DataFrame | Table, price_file: Path | None = None, home: Path | None = None) -> Report:
@@ -28,13 +31,12 @@ def quotes_report(traces: pd.DataFrame | Table, price_file: Path | None = None, 
     A run of a quoted query on the quoted model counts from `PILOT_DAYS` before the quote on, the first after it before
     any other; the bill is what the traces say was paid.
     """
-    kept = [] if home is None else [json.loads(path.read_text("utf-8")) for path in (home / FOLDER).glob("*.json")]
+    kept = kept_quotes(home)
     if not kept:
         return Report(pd.DataFrame(), reasons=("No quote is kept yet: `foretell quote` keeps each with its interval.",))
-    runs = traces if isinstance(traces, pd.DataFrame) else traces.collect(_READ)
-    runs = runs[_READ].assign(query=runs["query_id"].astype(str).str[:16])
-    rows = [row for quote in sorted(kept, key=lambda quote: quote["made_at"]) for row in _judged(quote, runs)]
-    table = pd.DataFrame(rows)
+    runs = traces if isinstance(traces, pd.DataFrame) else traces.collect(READ)
+    runs = runs[READ].assign(query=short_id(runs["query_id"]))
+    table = pd.DataFrame([row for quote in kept for row in _judged(quote, runs)])
     judged = table[table["actual"].notna()]
     reasons = [f"{len(table) - len(judged)} of {len(table)} quotes wait for the traces of their batch."]
     if judged.empty:
@@ -53,20 +55,40 @@ def quotes_report(traces: pd.DataFrame | Table, price_file: Path | None = None, 
     return Report(table, {"Quotes over time": pd.DataFrame(monthly)}, tuple(findings), tuple(reasons))
 
 
-def _judged(quote: dict, runs: pd.DataFrame) -> list[dict[str, object]]:
+def kept_quotes(home: Path | None) -> list[Quote]:
+    """All quotes of an installation, oldest first."""
+    files = [] if home is None else (home / FOLDER).glob("*.json")
+    return sorted((json.loads(file.read_text("utf-8")) for file in files), key=lambda quote: str(quote["made_at"]))
+
+
+def short_id(query_ids: pd.Series) -> pd.Series:
+    """The part of each `query_id` that a quote keeps."""
+    return query_ids.astype(str).str[:16]
+
+
+def quoted_runs(quote: Quote, runs: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Every total of a quote, and the runs of its batch among `runs` (`READ` and `query`), `is_early` where before it.
+
+    No query has more runs there than it was quoted for.
+    """
     from foretell.predictors.model_names import ModelNames
 
     wanted, made_at = Counter(quote["queries"]), pd.Timestamp(quote["made_at"])
     since = runs[(runs["started_at"] >= made_at - pd.Timedelta(days=PILOT_DAYS)) & runs["query"].isin(list(wanted))]
-    names, rows = ModelNames(since["model"].dropna().unique()), []
+    names = ModelNames(since["model"].dropna().unique())
     for total in quote["totals"]:
         part = since[since["model"] == names.find(total["model"])]
         if total["reasoning_effort"] is not None:
             part = part[part["reasoning_effort"] == total["reasoning_effort"]]
         part = part.assign(is_early=part["started_at"] < made_at).sort_values(["is_early", "started_at"])
         allowed = np.array([wanted[query] for query in part["query"]], dtype=np.int64)
-        part = part[part.groupby("query").cumcount().to_numpy(dtype=np.int64) < allowed]
-        share = len(part) / sum(wanted.values())
+        yield total, part[part.groupby("query").cumcount().to_numpy(dtype=np.int64) < allowed]
+
+
+def _judged(quote: Quote, runs: pd.DataFrame) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for total, part in quoted_runs(quote, runs):
+        share = len(part) / len(quote["queries"])
         unit = "usd" if total["usd_median"] is not None else "tokens"
         ends = [np.nan if total[f"{unit}_{name}"] is None else total[f"{unit}_{name}"] for name in
                 ("median", "lower_90", "upper_90")]  # fmt: skip

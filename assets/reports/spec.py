@@ -60,6 +60,12 @@ class ReportSpec:
     plot: str
     reads_home: bool = False
     drawn: Callable[[pd.DataFrame], pd.Series] | None = None
+    asset: str = ""
+
+    @property
+    def asset_name(self) -> str:
+        """Of its table: `asset`, by default ``<name>_report``."""
+        return self.asset or f"{self.name}_report"
 
     def report(self, traces: pd.DataFrame | Table, price_file: Path | None, home: Path) -> Report:
         """The report, made of what it reads."""
@@ -81,7 +87,7 @@ class ReportSpec:
 def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
     """The asset of a report: reads `request_traces`, keeps the table, shows findings and figure."""
 
-    @dg.asset(name=f"{spec.name}_report", group_name="report", kinds={"parquet"}, description=spec.grain)
+    @dg.asset(name=spec.asset_name, group_name="report", kinds={"parquet"}, description=spec.grain)
     def report(context: dg.AssetExecutionContext, request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
         made, figure = _made(spec, request_traces, workspace, context.log)
         metadata: dict[str, dg.MetadataValue] = {
@@ -90,7 +96,7 @@ def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
             "table": dg.MetadataValue.md(markdown(made.table.head(ROWS_IN_METADATA))),
         }
         if figure is not None:
-            path = workspace.reports_path / f"{spec.name}_report.png"
+            path = workspace.reports_path / f"{spec.asset_name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=110)
             encoded = base64.b64encode(path.read_bytes()).decode()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_ROWS = 40
+SPEND_DAYS = 60
 FACTOR_COLOURS = {"price": "#7f7f7f", "thinking": "#c0504d", "answer": "#4f81bd", "prompt": "#9bbb59"}
 
 
@@ -284,6 +285,35 @@ def plot_quotes(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.minorticks_off()
     labels = [f"{str(row.made_at)[:10]} {row.model}, {row.stage}" for row in rows.itertuples()]
     _tidy(ax, y, labels, "over the quoted median", "Quotes and what the batches came to")
+    return ax
+
+
+def plot_spend(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Dollars by day, stacked by project: the four dearest, and the rest in one.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `day`, `project`, `usd`. The last 60 days are drawn; a day without requests stands empty.
+    ax : Axes, optional
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    days = pd.to_datetime(table["day"])
+    usd = table.pivot_table(index=days, columns="project", values="usd", aggfunc="sum", fill_value=0.0)
+    usd = usd.resample("D").sum().tail(SPEND_DAYS)
+    dearest = usd.sum().sort_values(ascending=False).index
+    bars = usd[dearest[:4]].assign(**{f"{len(dearest) - 4} more": usd[dearest[4:]].sum(axis=1)}).iloc[:, : len(dearest)]
+    ax = new_axes(ax, 4.2, width=9.0)
+    tops = bars.cumsum(axis=1)
+    for name, colour in zip(bars, (INK, FLOOR, "#c0504d", "#9bbb59", "#8c8c8c"), strict=False):
+        ax.bar(bars.index.to_numpy(), bars[name], bottom=tops[name] - bars[name], color=colour, label=str(name))
+    ax.yaxis.set_major_formatter("${x:,.6g}")
+    ax.xaxis.set_major_locator(locator := AutoDateLocator(minticks=1, maxticks=8))
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.set(xlabel="UTC day", ylabel="USD")
+    ax.set_title("Spend by day and project", loc="left")
+    tidy(ax)
     return ax
 
 

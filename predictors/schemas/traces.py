@@ -22,6 +22,8 @@ class RequestTraces(pa.DataFrameModel):
     replicate: Series[pd.Int64Dtype] = pa.Field(ge=0)
     started_at: Series[pd.DatetimeTZDtype] = pa.Field(nullable=True, dtype_kwargs={"unit": "us", "tz": "UTC"})
     provider: Series[str] = pa.Field(nullable=True)
+    project: Series[str] = pa.Field(nullable=True)
+    key_name: Series[str] = pa.Field(nullable=True)
     model: Series[str]
     request_model: Series[str] = pa.Field(nullable=True)
     response_model: Series[str] = pa.Field(nullable=True)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
+from foretell.assets.engine.tables import LATER
 from foretell.assets.store.durable import write_text_durably
 from foretell.predictors.errors import DatasetError
 
@@ -114,6 +115,10 @@ def read_parquet(path: Path, schema: pa.Schema | None, read: Callable[[Path], pa
     """
     try:
         table = read(path)
+        for name in LATER if schema is not None else ():
+            if name in schema.names and name not in table.column_names:
+                place = schema.get_field_index(name)
+                table = table.add_column(place, schema.field(place), pa.nulls(len(table), schema.field(place).type))
         if schema is not None and not table.schema.equals(schema):
             raise pa.ArrowInvalid("names or types of columns have changed")
         return table

@@ -28,7 +28,7 @@ Pricer: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
 """Rows of `request_traces` -> columns ``cost_usd``, ``price_version``, same index; null where no price is known."""
 
 _NO_MODEL = {"", "unknown", "none", "null", "nan", "n/a", "na", "undefined", "default"}
-_NOT_CONTENT = ["replicate", "source_file", "source_line"]
+_NOT_CONTENT = ["replicate", "source_file", "source_line", "project", "key_name"]
 _TRACE_COLUMNS = list(RequestTraces.to_schema().columns)
 _REMEDIES = {
     "reasoning_tokens exceed": "output counts that leave out reasoning must be added up before they are written",

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Raised when a reader comes to read the same bytes differently; what was landed before is read again."""
 
 TOKEN_COLUMNS = (
@@ -36,6 +36,8 @@ RAW_SCHEMA = pa.schema(
         ("replicate", pa.int64()),
         ("started_at", pa.timestamp("us", "UTC")),
         ("provider", _TEXT),
+        ("project", _TEXT),
+        ("key_name", _TEXT),
         ("model", _TEXT),
         ("request_model", _TEXT),
         ("response_model", _TEXT),
@@ -67,8 +69,8 @@ RAW_SCHEMA = pa.schema(
     ]
 )
 """Columns of a raw canonical row. `settings` is JSON of the request settings that have no column of their
-own, `replicate` is the order of the repeats where the file tells it; tokens are inclusive and null where
-the file does not say."""
+own, `project` and `key_name` who is to pay (the name of a key, or a digest of it, never the key), `replicate` is the
+order of the repeats where the file tells it; tokens are inclusive and null where the file does not say."""
 
 REJECT_SCHEMA = pa.schema(
     [("reason", _TEXT), ("remedy", _TEXT), ("source_file", _TEXT), ("source_line", pa.int64()), ("is_file", pa.bool_())]

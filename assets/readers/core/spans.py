@@ -174,6 +174,8 @@ def span_record(span: Span, number: int) -> Single:
         "time_to_first_token_s": first_token_of(attributes),
         "settings": settings_of(attributes),
         "source": attributes.get("foretell.source"),
+        "project": attributes.get("foretell.project"),
+        "key_name": attributes.get("foretell.key_name"),
         "request_id": attributes.get("foretell.request_id") or f"{span.trace_id}/{span.span_id}",
         "trace_id": span.trace_id,
         "model": first(row["request_model"], row["response_model"]),

@@ -33,9 +33,9 @@ _NO_BODY = {"resourceSpans", "spans", "litellm_call_id", "response_cost"}
 _RARE_IN_LINE = {*_RESPONSE_KEYS, "result", "input"}
 _RARE_IN_BODY = {*_NO_BODY, "body", "status_code", "response", "request", "result", "custom_id"}
 _BESIDE = (
-    "request_id", "trace_id", "benchmark", "item_id", "query_id", "replicate", "repeat", "epoch", "repeat_prob",
-    "score", "latency_s", "duration_s", "latency_ms", "duration_ms", "cache_hit", "cached", "started_at", "timestamp",
-    "start_time",
+    "request_id", "trace_id", "project", "key_name", "benchmark", "item_id", "query_id", "replicate", "repeat", "epoch",
+    "repeat_prob", "score", "latency_s", "duration_s", "latency_ms", "duration_ms", "cache_hit", "cached", "started_at",
+    "timestamp", "start_time",
 )  # fmt: skip
 _IN_BODY = (
     "id", "model", "modelVersion", "model_version", "provider", "service_tier", "created", "created_at", "createTime",
@@ -185,6 +185,8 @@ class CallForm:
         return {
             "request_id": coalesced({**beside, "id": answered["id"]}, "request_id", "id"),
             "trace_id": beside.get("trace_id"),
+            "project": beside.get("project"),
+            "key_name": beside.get("key_name"),
             "benchmark": beside.get("benchmark"),
             "item_id": coalesced(beside, "item_id", "query_id"),
             "replicate": coalesced(beside, "replicate", "repeat", "epoch"),

@@ -31,7 +31,7 @@ from foretell.assets.readers.fast.memo import Memo
 from foretell.assets.readers.fast.token_columns import Counts, counts_of, with_reasoning
 
 MAX_FORMS = 1_000
-_OWN = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source")
+_OWN = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name")
 _RARE = ("mlflow.", "llm.invocation_parameters")
 _PROMPTS = ("gen_ai.input.messages", "gen_ai.prompt", "gen_ai.system_instructions", "ai.prompt", "input.value",
             "llm.input_messages.", "llm.system_instructions")  # fmt: skip

@@ -60,6 +60,8 @@ def _record(payload: dict[str, Any], number: int) -> Record:
     start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
     choices = dig(payload, "response", "choices")
     messages = payload.get("messages")
+    beside = payload.get("metadata")
+    of_key = (beside if isinstance(beside, dict) else {}).get
     row: Row = {
         **tokens,
         **prompt_columns(messages.get("messages") if isinstance(messages, dict) else messages),
@@ -70,6 +72,8 @@ def _record(payload: dict[str, Any], number: int) -> Record:
         # A call that was not streamed has its first token with its last.
         "time_to_first_token_s": _between(start, first_token) if first_token != end else None,
         "provider": payload.get("custom_llm_provider"),
+        "project": first(*(of_key(f"user_api_key_{name}") for name in ("project_alias", "team_alias", "team_id"))),
+        "key_name": first(of_key("user_api_key_alias"), of_key("user_api_key_hash")),
         "request_model": first(payload.get("model_group"), payload.get("model")),
         "response_model": first(dig(payload, "response", "model"), payload.get("model")),
         "temperature": asked.get("temperature"),

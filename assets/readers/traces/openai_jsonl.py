@@ -219,6 +219,8 @@ def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str
             line.get("custom_id"),
         ),
         "trace_id": get("trace_id"),
+        "project": get("project"),
+        "key_name": get("key_name"),
         "benchmark": get("benchmark"),
         "item_id": first(get("item_id"), get("query_id")),
         "replicate": first(get("replicate"), get("repeat"), get("epoch")),

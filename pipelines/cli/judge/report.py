@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from foretell.assets.reports.spec import Report, ReportSpec
 
 ROWS_ON_SCREEN = 40
-NAMES = "price-reversals, cost-of-pass, frontier, thinking-share, token-noise, routing, cascade or quotes"
+NAMES = "price-reversals, cost-of-pass, frontier, thinking-share, token-noise, routing, cascade, quotes or spend"
 
 
 @flat
@@ -25,7 +25,7 @@ def report(
     output: Output,
     dataset: Annotated[str, typer.Option(help="lake (your own traces), starter, or a public set by name.")] = "lake",
 ) -> None:
-    """What traces say about prices, passes, frontiers, thinking, noise, routing, and former quotes."""
+    """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes, and spend."""
     run_report(Settings(), name, dataset, output)
 
 

@@ -30,6 +30,8 @@ def traces_of(n=3, **columns):
         "finish_reason": "stop",
         "temperature": 0.5,
         "seed": 7,
+        "project": "search",
+        "key_name": "ci",
         "benchmark": "b",
         "item_id": "i",
         "score": 0.5,

@@ -308,7 +308,7 @@ def test_assets_keep_the_table_and_show_the_figure(tmp_path: Path, prices: Path)
 
     needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
     folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
-    apart = ("routing_report", "quotes_report")  # the one is dear, the other rests on quotes that were kept
+    apart = ("routing_report", "quotes_report", "spend_daily")  # dear; rests on kept quotes; on days and costs
     cheap = [asset for asset in REPORT_ASSETS if asset.key.to_user_string() not in apart]
     done = dg.materialize_to_memory(
         [request_traces, *cheap], resources={"workspace": Workspace(price_file=str(prices), **folders)}

@@ -185,7 +185,7 @@ def test_sample_files_read_the_same():
 ODD = ["", "5", 5, 5.0, 5.5, -1, 0, True, None, [], {}, [1], ["stop"], {"a": 1}, 10**13, 2**63, 2**70, "length", 1e308]
 CONSULTED = [
     "error", "response", "request", "output", "completion", "input", "metadata", "request_id", "trace_id", "benchmark",
-    "item_id", "query_id", "replicate", "repeat", "epoch", "repeat_prob", "score", "latency_s", "duration_s",
+    "project", "item_id", "query_id", "replicate", "repeat", "epoch", "repeat_prob", "score", "latency_s", "duration_s",
     "latency_ms", "duration_ms", "cache_hit", "cached", "started_at", "timestamp", "start_time", "custom_id", "result",
     "usage", "usageMetadata", "choices", "candidates", "id", "responseId", "created", "created_at",
     "createTime", "model",

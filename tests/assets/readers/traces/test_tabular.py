@@ -180,6 +180,23 @@ def test_litellm_spend_logs_have_no_reasoning_column_so_it_is_unknown(tmp_path):
     assert curated.quarantine["reason"].tolist() == ["answered from a response cache: the model was not run"]
 
 
+def test_a_gateway_names_who_is_to_pay_and_never_a_key(tmp_path):
+    digest, names = "ab" * 32, {"user_api_key_alias": "ci", "user_api_key_team_alias": "search"}
+    spends = [
+        spend(api_key=digest, team_id=""),
+        spend(request_id="r2", api_key=digest, team_id="", metadata=json.dumps(names)),
+        spend(request_id="r3", api_key="sk-" + "x" * 30, team_id="t1"),
+    ]
+    rows = read_traces(write_csv(tmp_path / "a.csv", spends)).rows
+    assert rows["key_name"].tolist() == [digest, "ci", "[secret]"]
+    assert rows["project"].fillna("").tolist() == ["", "search", "t1"]
+    usage = payload()["metadata"]
+    named = {**names, "user_api_key_project_alias": "ranking", "user_api_key_hash": digest}
+    rows = read_traces(write_jsonl(tmp_path / "a.jsonl", payload(metadata=usage | named), payload(id="p2"))).rows
+    assert rows["key_name"].fillna("").tolist() == ["ci", ""]
+    assert rows["project"].fillna("").tolist() == ["ranking", ""]
+
+
 def payload(**changes):
     return {
         "id": "p1",
