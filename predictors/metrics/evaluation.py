@@ -19,11 +19,10 @@ from .deciding.comparison import detectable_effect
 from .estimates.cell_sums import CellSums
 from .estimates.clusters import wilson_interval
 from .estimates.noise_floor import noise_floor
-from .estimates.replicates import Replicates, Scale, check_only_split, splits_of
-from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_columns, segment_name
+from .estimates.replicates import Replicates, Scale, group_replicates, splits_of
+from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_name
 from .estimates.sums import MergedEstimate
-from .losses.cell_losses import DEFAULT_METRICS, Metric, parse_metrics
-from .losses.cell_numbers import cell_numbers
+from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metrics
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
 
@@ -141,13 +140,35 @@ def partial_evaluation(
     if forecast is None and (baseline is not None or without_floor):
         asked = f"the metrics {without_floor}" if without_floor else "a `baseline`"
         raise InvalidInputError(f"without a `forecast` there are noise floors alone, got {asked}: leave it out")
-    columns = segment_columns(segments)
-    runs, numbers = cell_numbers(outcomes, forecast, baseline, parsed)
-    segmented = cells_by_segment(outcomes, runs, columns)
-    sums = {segment: numbers.take(cells).sums(parsed) for segment, cells in segmented.cells}
+    columns = tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
+    runs, numbers = _cell_numbers(outcomes, forecast, baseline, parsed)
+    cells, values = cells_by_segment(outcomes, runs, columns)
+    floors = {metric.name: metric.floor for metric in parsed}
+    sums = {}
+    for segment, places in cells.items():
+        there = {metric: {name: held[places] for name, held in of.items()} for metric, of in numbers.items()}
+        sums[segment] = CellSums.of(runs.take(places), there, floors)
     ids = {name: _hashes(outcomes, runs, name) for name in unshared}
     has = (forecast is not None, baseline is not None)
-    return PartialEvaluation(tuple(parsed), *has, columns, splits, segmented.values, sums, ids)
+    return PartialEvaluation(tuple(parsed), *has, columns, splits, values, sums, ids)
+
+
+def _cell_numbers(
+    outcomes: pd.DataFrame, forecast: pd.DataFrame | None, baseline: pd.DataFrame | None, metrics: Sequence[Metric]
+) -> tuple[Replicates, dict[str, dict[str, NDArray[np.float64]]]]:
+    """Checked runs, and by metric the ``loss``, ``baseline`` and ``floor`` of each cell, as far as there are these."""
+    numbers: dict[str, dict[str, NDArray[np.float64]]] = {metric.name: {} for metric in metrics}
+    for scale in dict.fromkeys(metric.scale for metric in metrics):
+        of_scale = [metric for metric in metrics if metric.scale == scale]
+        runs = group_replicates(outcomes, scale)
+        for column, table, called in (("loss", forecast, "forecast"), ("baseline", baseline, "baseline")):
+            if table is not None:
+                for name, losses in cell_losses(runs, table, of_scale, called).items():
+                    numbers[name][column] = losses
+        for metric in of_scale:
+            if metric.floor is not None:
+                numbers[metric.name]["floor"] = metric.floor.per_cell(runs)
+    return runs, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +246,9 @@ class PartialEvaluation:
         InvalidInputError
             If runs of other splits than `split` are among them.
         """
-        if self.has_forecast:
-            check_only_split(self.splits, split)
+        others = sorted(self.splits - {split})
+        if self.has_forecast and others:
+            raise InvalidInputError(f"`outcomes` holds rows of the splits {others}, `split` says {split!r}: select one")
         names = {"predictor": predictor, "family": family, "dataset": dataset, "split": split}
         if self.has_baseline:
             names["baseline"] = baseline_name or "baseline"

@@ -88,11 +88,6 @@ class Replicates(Cells):
     row_cell: Codes
     first_rows: Codes
 
-    @property
-    def cells(self) -> Cells:
-        """What is known of the cells beside their outcomes."""
-        return Cells(self.counts, self.query, self.repeat_prob)
-
     def mean_within(self, per_run: Floats) -> Floats:
         """Mean over the runs of each cell, shape (n_cells,)."""
         return np.asarray(np.add.reduceat(per_run, self.starts) / self.counts)
@@ -207,13 +202,6 @@ def splits_of(outcomes: pd.DataFrame) -> frozenset[str]:
             f"{straddling[0]!r}): split by `query_id`, never by row"
         )
     return frozenset(outcomes["split"].astype(str))
-
-
-def check_only_split(splits: frozenset[str], split: str) -> None:
-    """Raise if `splits_of` names others than `split`."""
-    others = sorted(splits - {split})
-    if others:
-        raise InvalidInputError(f"`outcomes` holds rows of the splits {others}, `split` says {split!r}: select one")
 
 
 def _check_columns(table: pd.DataFrame, wanted: Sequence[str], name: str) -> None:
