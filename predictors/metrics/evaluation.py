@@ -43,7 +43,6 @@ def evaluate(
     scale: Scale = "identity",
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
-    replicated_segments: bool = True,
 ) -> pd.DataFrame:
     """Turn forecasts and outcomes into the Evaluation table.
 
@@ -69,10 +68,8 @@ def evaluate(
         See `parse_metric`; a name ending in ``_log`` is on the log scale whatever `scale` says.
     segments : sequence of str or tuple of str, optional
         Columns (or several columns at once) whose values make segments ``benchmark=aime,model=x``
-        beside ``all``. They must be constant within a cell; a null value is the segment ``null``.
-    replicated_segments : bool, optional
-        Also report each segment's cells with 2 runs or more as ``<segment>,replicated``, where these
-        are some but not all cells.
+        beside ``all``. They must be constant within a cell; a null value is the segment ``null``. Where some but not
+        all cells of a segment have 2 runs or more, these are the segment ``<segment>,replicated`` too.
 
     Returns
     -------
@@ -89,14 +86,7 @@ def evaluate(
     part = partial_evaluation(
         outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments, unshared=()
     )
-    return part.table(
-        predictor=predictor,
-        family=family,
-        dataset=dataset,
-        split=split,
-        baseline_name=baseline_name,
-        replicated_segments=replicated_segments,
-    )
+    return part.table(predictor=predictor, family=family, dataset=dataset, split=split, baseline_name=baseline_name)
 
 
 def partial_evaluation(
@@ -112,22 +102,10 @@ def partial_evaluation(
     """Evaluate one part of a table of runs, which holds all runs of its queries.
 
     ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
-    whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone.
-
-    Parameters
-    ----------
-    outcomes, baseline, scale, metrics, segments
-        As in `evaluate`.
-    forecast : DataFrame, optional
-        As in `evaluate`; without it the table holds noise floors alone.
-    unshared : sequence of str, optional
-        Columns of ids of which `PartialEvaluation.merge` refuses one that is in two parts; none where whoever cut the
-        table made sure of it, which saves 8 bytes for each.
-
-    Returns
-    -------
-    PartialEvaluation
-        Its size follows the segments and metrics, beside 8 bytes for each id (`PartialEvaluation.ids`).
+    whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone. Arguments
+    are those of `evaluate`; without a `forecast` the table holds noise floors alone. `unshared` are columns of ids of
+    which `PartialEvaluation.merge` refuses one that is in two parts: none where whoever cut the table made sure of it,
+    which saves 8 bytes for each.
 
     Raises
     ------
@@ -234,7 +212,6 @@ class PartialEvaluation:
         dataset: str,
         split: str,
         baseline_name: str | None = None,
-        replicated_segments: bool = True,
     ) -> pd.DataFrame:
         """The Evaluation table of all the runs; names and options as in `evaluate`.
 
@@ -254,12 +231,12 @@ class PartialEvaluation:
             names["baseline"] = baseline_name or "baseline"
         row_of = _evaluation_row if self.has_forecast else _floor_row
         rows: list[dict[str, object]] = []
-        for name, sums in self._named(replicated_segments):
+        for name, sums in self._named():
             for metric in self.metrics:
                 rows.append({**names, "segment": name, "metric": metric.name, **row_of(metric, sums[metric.name])})
         return as_evaluation(rows)
 
-    def _named(self, replicated_segments: bool) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
+    def _named(self) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
         """Name and sums of every segment, ``all`` first, each followed by its replicated part."""
         places: dict[str, dict[Hashable, int]] = {}
         for name, index in self.values.items():
@@ -275,8 +252,7 @@ class PartialEvaluation:
             name, sums = segment_name(self.columns, segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
-            several = {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}
-            if replicated_segments and several:
+            if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
                 yield f"{name},replicated", several
 
 
