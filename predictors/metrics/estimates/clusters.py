@@ -89,7 +89,7 @@ class Estimate(AnyEstimate):
         return float(np.sum(self.influence**power))
 
 
-def t_quantile(level: float, degrees_of_freedom: int) -> float:
+def t_quantile(level: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t at `level` in (0, 1): that of `scipy.stats`, at a fiftieth of the time.
 
     Examples

@@ -22,8 +22,7 @@ from ..estimates.noise_floor import (
     pinball_estimator,
 )
 from ..estimates.replicates import Replicates, Scale
-from .point import log_loss
-from .quantile import align_forecast, interval_score, pinball_loss
+from .quantile import align_forecast, interval_score, log_loss, pinball_loss
 
 Floats = NDArray[np.float64]
 Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
