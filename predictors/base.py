@@ -39,13 +39,7 @@ MAX_VALUE = 80
 
 
 def check_levels(levels: Sequence[float]) -> NDArray[np.float64]:
-    """Return `levels` as an array.
-
-    Raises
-    ------
-    InvalidInputError
-        If `levels` is empty or not strictly increasing in (0, 1).
-    """
+    """Return `levels` as an array; InvalidInputError if it is empty or not strictly increasing in (0, 1)."""
     array = np.asarray(levels, dtype=np.float64)
     inside = array.ndim == 1 and array.size > 0 and bool(np.all((array > 0) & (array < 1)))
     if not inside or np.any(np.diff(array) <= 0):
@@ -59,14 +53,8 @@ class BasePredictor(Parameters):
     One row of `X` is one forecast to make. Learned attributes end in ``_``; `fit` twice equals `fit`
     once on the second data. Predictions keep ``X.index``.
 
-    Attributes
-    ----------
-    family : str
-    input_schema : DataFrameModel
-        What `X` must be.
-    scope_columns : tuple of str
-        Columns of `X` whose values make a cell, such as model and effort: a fit says nothing of its own about a cell
-        that it has not seen. Empty where every row stands for itself.
+    `X` is valid under `input_schema`. `scope_columns` are those whose values make a cell, such as model and effort: a
+    fit says nothing of its own about a cell that it has not seen. Empty where every row stands for itself.
     """
 
     family: ClassVar[str]
@@ -244,13 +232,7 @@ class BasePredictor(Parameters):
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a predictor that `save` wrote.
-
-        Raises
-        ------
-        DatasetError
-            If the folder holds no predictor, or one of another class.
-        """
+        """Read a predictor that `save` wrote; DatasetError if the folder holds none, or one of another class."""
         predictor = load_predictor(path)
         if not isinstance(predictor, cls):
             raise DatasetError(f"{path}: holds a {type(predictor).__name__}, not a {cls.__name__}")

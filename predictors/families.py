@@ -18,23 +18,11 @@ if TYPE_CHECKING:
 class Family:
     """One family: classes are named ``.module:class`` relative to this package, and imported when they are asked for.
 
-    Attributes
-    ----------
-    name : str
-        Folder of the family and name of its registered model.
-    predictor : str
-        The predictor that is registered.
-    baselines : mapping of str to str
-        Name of a baseline in the Evaluation table -> its class.
-    reference : str
-        The baseline that gain and skill are measured against.
-    unit : str
-        Unit of the errors.
-    held_out : str
-        Name of the split of the rows that a fit holds out: ``within`` where these are new queries of known cells,
-        ``new_benchmark`` or ``new_model`` where whole benchmarks or models are held out.
-    other_columns : tuple of str
-        Columns of other forms in which its inputs come, such as the lines of a chat or batch file.
+    `name` is that of the folder and of the registered model, `baselines` are classes by their name in the Evaluation
+    table, `reference` is the one that gain and skill are measured against, `unit` that of the errors. `held_out` names
+    the split of the rows that a fit holds out: ``within`` where these are new queries of known cells, ``new_benchmark``
+    or ``new_model`` where whole benchmarks or models are held out. `other_columns` are those of other forms in which
+    its inputs come, such as the lines of a chat or batch file.
     """
 
     name: str

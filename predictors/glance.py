@@ -46,18 +46,7 @@ class _Rules:
 
 
 def valid_at_a_glance(schema: type[pa.DataFrameModel], X: pd.DataFrame) -> pd.DataFrame | None:
-    """Validate a small frame without pandera, if that is possible.
-
-    Parameters
-    ----------
-    schema : type of DataFrameModel
-    X : DataFrame of shape (n_samples, n_columns)
-
-    Returns
-    -------
-    DataFrame or None
-        What ``schema.validate(X)`` returns; None says nothing about `X`.
-    """
+    """What ``schema.validate(X)`` returns for a small frame, without pandera; None says nothing about `X`."""
     if not 0 < len(X) <= MAX_ROWS or not X.columns.is_unique:
         return None
     rules = _compiled(schema)
@@ -68,35 +57,25 @@ def valid_at_a_glance(schema: type[pa.DataFrameModel], X: pd.DataFrame) -> pd.Da
         return None
     frame = X[in_schema] if rules.is_filter and len(in_schema) < X.shape[1] else X.copy()
     for column in rules.columns:
-        if column.name not in in_schema:
-            if column.is_required:
-                return None
-            continue
-        if not _holds(column, frame[column.name]):
+        if not _holds(column, frame[column.name]) if column.name in in_schema else column.is_required:
             return None
     return frame if all(np.all(check(frame)) for check in rules.whole) else None
 
 
 def _holds(column: _Column, values: pd.Series) -> bool:
-    if values.dtype != column.dtype:
-        return False
     is_null = values.isna().to_numpy()
-    if is_null.any() and not column.is_nullable:
+    if values.dtype != column.dtype or (is_null.any() and not column.is_nullable):
         return False
-    if column.rules:
-        numbers = values.to_numpy()[~is_null]
-        return all(bool(np.all(compare(numbers, bound))) for compare, bound in column.rules)
-    return True
+    numbers = values.to_numpy()[~is_null]
+    return all(bool(np.all(compare(numbers, bound))) for compare, bound in column.rules)
 
 
 @lru_cache(maxsize=64)
 def _compiled(model: type[pa.DataFrameModel]) -> _Rules | None:
     """The rules of a schema, None where one of them is not understood here."""
     schema = model.to_schema()
-    index = schema.index
-    if index is not None or schema.unique or schema.ordered or schema.add_missing_columns or schema.parsers:
-        return None
-    if schema.dtype is not None:
+    unusual = schema.unique or schema.ordered or schema.add_missing_columns or schema.parsers
+    if unusual or schema.index is not None or schema.dtype is not None:
         return None
     columns = []
     for name, column in schema.columns.items():
@@ -111,10 +90,7 @@ def _compiled(model: type[pa.DataFrameModel]) -> _Rules | None:
             return None
         dtype = getattr(column.dtype, "type", None)
         columns.append(_Column(name, dtype, column.required, column.nullable, tuple(rules)))
-    whole = []
-    for check in schema.checks:
-        if check.element_wise or check.groupby is not None:
-            return None
-        whole.append(check._check_fn)
-    names = frozenset(schema.columns)
-    return _Rules(tuple(columns), names, schema.strict == "filter", schema.strict is True, tuple(whole))
+    if any(check.element_wise or check.groupby is not None for check in schema.checks):
+        return None
+    whole = tuple(check._check_fn for check in schema.checks)
+    return _Rules(tuple(columns), frozenset(schema.columns), schema.strict == "filter", schema.strict is True, whole)

@@ -33,19 +33,11 @@ CLAUDE = re.compile(
 
 
 def model_keys(name: str) -> tuple[str, ...]:
-    """Comparable forms of a model's name, from the most specific to the least.
+    """Comparable forms of a model's name in any spelling, from the most specific to the least.
 
-    Parameters
-    ----------
-    name : str
-        Any spelling: with provider path, region, date, tag, dots or dashes.
-
-    Returns
-    -------
-    tuple of str
-        Two names may mean the same model if they share a form. The first form holds everything that could name another
-        model; later ones lack the release date and then the stage (``-preview``, ``-latest``). A fine-tune (``ft:``)
-        has one form and equals nothing but itself.
+    Two names may mean the same model if they share a form. The first form holds everything that could name another
+    model; later ones lack the release date and then the stage (``-preview``, ``-latest``). A fine-tune (``ft:``) has
+    one form and equals nothing but itself.
 
     Examples
     --------
@@ -84,13 +76,7 @@ def _plain(text: str) -> str:
 
 
 class ModelNames:
-    """Names that are known, to find a model by any of its spellings.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Spellings as they stand in the data.
-    """
+    """Names as they stand in the data, to find a model by any of its spellings."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._exact = set(names)

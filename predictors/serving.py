@@ -15,17 +15,10 @@ FORECAST_COLUMNS: tuple[str, ...] = ("mean", "median", "lower_50", "upper_50", "
 def forecast_frame(predictor: BasePredictor, X: pd.DataFrame) -> pd.DataFrame:
     """Forecast every row of `X`.
 
-    Returns
-    -------
-    DataFrame of shape (n_samples, 8 or more)
-        Index of `X`; `KNOWN_COLUMNS` (`BasePredictor.known_of` and `basis_of`, texts, null where the predictor does not
-        tell), `FORECAST_COLUMNS` in the unit of the target, then what the family adds (`BasePredictor.extra_columns`,
-        such as dollars).
-
-    Raises
-    ------
-    InvalidInputError
-        If `X` breaks its schema, or is surely not meant as it stands (`BasePredictor.check_request`).
+    Index of `X`; `KNOWN_COLUMNS` (`BasePredictor.known_of` and `basis_of`, texts, null where the predictor does not
+    tell), `FORECAST_COLUMNS` in the unit of the target, then what the family adds (`BasePredictor.extra_columns`, such
+    as dollars). InvalidInputError if `X` breaks its schema, or is surely not meant as it stands
+    (`BasePredictor.check_request`).
     """
     quantiles, mean = predictor.predict_both(X, LEVELS)
     predictor.check_request(X)

@@ -20,24 +20,9 @@ SPLITS: Mapping[str, float] = {"train": 0.6, "calibration": 0.2, "test": 0.2}
 def assign_split(groups: pd.Series, *, fractions: Mapping[str, float] = SPLITS, salt: str = "foretell") -> pd.Series:
     """Name the split of every row from a hash of its group.
 
-    Parameters
-    ----------
-    groups : Series of str of shape (n_samples,)
-        What must not straddle a split: the query, the leak group, the curve's data set.
-    fractions : mapping of split name to share, optional
-        Shares of the groups, summing to 1. By default 60 % train, 20 % calibration, 20 % test.
-    salt : str, optional
-        Another salt gives another, independent split.
-
-    Returns
-    -------
-    Series of str of shape (n_samples,)
-        Index of `groups`.
-
-    Raises
-    ------
-    InvalidInputError
-        If a group is null or the fractions do not sum to 1.
+    `groups` are what must not straddle a split: the query, the leak group, the curve's data set. `fractions` are shares
+    of the groups, summing to 1; another `salt` gives another, independent split. Refuses null groups and fractions that
+    do not sum to 1.
     """
     if groups.isna().any():
         raise InvalidInputError(f"`groups` must not be null, got {int(groups.isna().sum())} null values")

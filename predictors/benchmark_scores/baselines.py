@@ -11,15 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..base import BasePredictor
-from ..errors import InvalidInputError
 from ..fitting.trees import SavedBooster
 from ..schemas.descriptions import ScoreRequests
 from .calibration import ResidualCurve
 from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
 from .description.leakage import assign_folds
 from .rows import group_weights
-from .scale import from_logit, to_logit
-from .trees import boost, predict_trees
+from .scale import checked_scores, from_logit, to_logit
+from .trees import BOOSTING, grow, predict_trees
 
 Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 80) / 80, [0.99, 0.995]])
@@ -30,12 +29,8 @@ SIZE_EDGES: Floats = np.log([3e7, 1e8, 2e8, 4e8, 8e8, 2e9, 5e9, 2e10])
 class _EmpiricalBaseline(BasePredictor):
     """Weighted empirical quantiles of the scores of a cell; those of its parent where the cell is small or unseen.
 
-    Leak groups weigh by the square root of their number of runs, as in the predictor.
-
-    Parameters
-    ----------
-    least : int
-        Runs that a cell must have to speak for itself.
+    Leak groups weigh by the square root of their number of runs, as in the predictor; `least` runs a cell must have to
+    speak for itself.
     """
 
     family: ClassVar[str] = "benchmark_scores"
@@ -47,7 +42,7 @@ class _EmpiricalBaseline(BasePredictor):
         self.least = least
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        score = _checked(y)
+        score = checked_scores(y)
         weight = group_weights(pd.factorize(groups)[0])
         self.curves_: dict[str, Floats] = {"": _quantiles(score, weight)}
         for depth in range(1, len(self.keys) + 1):
@@ -107,7 +102,7 @@ class StructuredBaseline(BasePredictor):
     input_schema = ScoreRequests
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        z = to_logit(_checked(y))
+        z = to_logit(checked_scores(y))
         self.features_ = BenchmarkFeatures().fit(benchmark_rows(X)[0])
         weight = group_weights(pd.factorize(groups)[0])
         folds = assign_folds(groups.astype("str"), max(2, min(FOLDS, groups.nunique()))).to_numpy()
@@ -124,7 +119,7 @@ class StructuredBaseline(BasePredictor):
         beyond = z - pd.Series(z).groupby(benchmark_rows(X)[1]).transform("mean").to_numpy()
         runs = pd.Series(beyond).groupby(_key(X, "model"))
         record = {str(name): float(value) for name, value in (runs.sum() / (runs.size() + 3)).items()}
-        booster = boost(self._columns(X, record), z, weight, rounds=N_TREES, feature_fraction=0.4)
+        booster = grow(self._columns(X, record), z, weight, BOOSTING | {"feature_fraction": 0.4}, rounds=N_TREES)
         return record, booster
 
     def _columns(self, X: pd.DataFrame, record: dict[str, float]) -> Floats:
@@ -151,13 +146,6 @@ class StructuredBaseline(BasePredictor):
         self.features_ = BenchmarkFeatures.from_state(state["features"], arrays)
         self.curve_, self.record_ = ResidualCurve(arrays["curve"]), state["record"]
         self.booster_ = SavedBooster((path / "trees.txt").read_text("utf-8"))
-
-
-def _checked(y: pd.Series) -> Floats:
-    score = y.to_numpy(dtype=np.float64)
-    if ((score < 0) | (score > 100)).any():
-        raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {score.min()} to {score.max()}")
-    return score
 
 
 def _key(X: pd.DataFrame, name: str) -> list[str]:

@@ -12,18 +12,10 @@ SAME_DESCRIPTION = 1 - 1e-6
 def bases(
     is_blank: NDArray[np.bool_], likeness: NDArray[np.float64], n_scores: NDArray[np.intp], n_runs: NDArray[np.intp]
 ) -> list[str]:
-    """A short sentence for every forecast.
+    """A short sentence for every forecast, by what is known of it, shape (n_samples,) each.
 
-    Parameters
-    ----------
-    is_blank : ndarray of bool of shape (n_samples,)
-        Whether nothing of the benchmark is described in words or kinds that training saw.
-    likeness : ndarray of shape (n_samples,)
-        Cosine with the nearest description of training.
-    n_scores : ndarray of int of shape (n_samples,)
-        Known scores of other models on the benchmark.
-    n_runs : ndarray of int of shape (n_samples,)
-        Scores of the model that were learnt from.
+    Whether nothing of the benchmark is described in words or kinds that training saw, the cosine with the nearest
+    description of training, known scores of other models on the benchmark, scores of the model that were learnt from.
     """
     return [
         "; ".join(

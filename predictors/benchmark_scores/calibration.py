@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..fitting.conformal import level_offsets
 from ..fitting.trees import SavedBooster
-from .trees import boost, predict_trees
+from .trees import BOOSTING, grow, predict_trees
 
 Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 40) / 40, [0.99, 0.995]])
@@ -51,10 +51,8 @@ class ResidualScale:
     ) -> Self:
         """Learn ``log(|residual| + FLOOR)`` from `columns` with as many trees as `rounds`."""
         target = np.log(np.abs(residuals) + FLOOR)
-        booster = boost(
-            columns, target, weight, rounds=rounds, objective="l2", num_leaves=8, min_data_in_leaf=200,
-            feature_fraction=0.5, **settings,
-        )  # fmt: skip
+        shape = {"objective": "l2", "num_leaves": 8, "min_data_in_leaf": 200, "feature_fraction": 0.5}
+        booster = grow(columns, target, weight, BOOSTING | shape | settings, rounds=rounds)
         return cls(booster, float(np.average(target, weights=weight)), damping)
 
     def predict(self, columns: Floats) -> Floats:

@@ -15,20 +15,12 @@ SHARE_METRICS = frozenset(("accuracy", "acc", "exact_match", "em"))
 
 
 def score_standard_error(scores: pd.DataFrame) -> NDArray[np.float64]:
-    """Standard error of every score in points; NaN where neither part can be known.
+    """Standard error of every score in points, shape (n_samples,); NaN where neither part can be known.
 
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_samples, n_columns)
-        With `score` (points) and `metric`; optional `n_items`, `replicate_sd`, `n_replicates` and
-        `standard_error_reported`. A standard error that a harness reports without repeats is its sampling
-        error and stands in for the binomial. `n_items` must count the items that were scored: for
-        ranking metrics it counts documents, and is not used.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        In points; a part that is not known is left out, so that it is a lower bound where only one is.
+    A part that is not known is left out, so that it is a lower bound where only one is. `scores` have `score` (points)
+    and `metric`; optional `n_items`, `replicate_sd`, `n_replicates` and `standard_error_reported`: one that a harness
+    reports without repeats is its sampling error and stands in for the binomial. `n_items` must count the items that
+    were scored: for ranking metrics it counts documents, and is not used.
     """
 
     def column(name: str) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from .description.leakage import assign_folds
 from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets, refuse_shares, simulate_evidence
 from .known_scores.slopes import ResidualSlopes
 from .rows import Rows, group_weights
-from .scale import from_logit, to_logit
+from .scale import checked_scores, from_logit, to_logit
 from .strangeness import Mask, Own, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
 
@@ -113,10 +113,7 @@ class BenchmarkScorePredictor(BasePredictor):
         return parts.location + self.share_ * parts.forest
 
     def _checked(self, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> Floats:
-        score = y.to_numpy(dtype=np.float64)
-        outside = (score < 0) | (score > 100)
-        if outside.any():
-            raise InvalidInputError(f"`y` must be scores in [0, 100] points, got {float(score[outside][0])}")
+        score = checked_scores(y)
         if is_censored.any():
             raise InvalidInputError("`is_censored` must be False: a benchmark score is no lower bound")
         if groups.nunique() < 3:

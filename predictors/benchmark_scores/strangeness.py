@@ -33,27 +33,11 @@ MOST_OWN = 8
 
 
 def strange_rounds(rows: Rows, z: Floats, folds: Codes, *, seed: int) -> Iterator[tuple[str, Mask, Codes, Own]]:
-    """What to fit to and what to forecast.
+    """What to fit to and what to forecast, of all rows of training, their logit scores and folds by leak group.
 
-    Parameters
-    ----------
-    rows : Rows
-        All of training; rounds that need release dates are left out where fewer than half of the rows have one.
-    z : ndarray of shape (n_samples,)
-        Logit scores.
-    folds : ndarray of shape (n_samples,)
-        Fold of each row by leak group.
-    seed : int
-        Of what is left out.
-
-    Yields
-    ------
-    kind : str
-        One of `KINDS`, never ``model``: the out-of-fold forecasts of every fit are those.
-    train : ndarray of bool of shape (n_samples,)
-    asked : ndarray of int
-        Rows to forecast, none of which is in `train`.
-    own : Own
+    Yields the kind (of `KINDS`, never ``model``: the out-of-fold forecasts of every fit are those), rows to fit to,
+    other rows to forecast, and what is known of their models. Rounds that need release dates are left out where fewer
+    than half of the rows have one.
     """
     yield from _later_rounds(rows)
     rng = np.random.default_rng(seed)

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from ..fitting.trees import SavedBooster
 from .description.cues import CUES, cue_matrix, whole_texts
-from .description.features import BENCHMARK_COLUMNS, MODEL_COLUMNS, BenchmarkFeatures
+from .description.features import BENCHMARK_COLUMNS, MODEL_COLUMNS, BenchmarkFeatures, unit_rows
 from .description.kinds import kind_inputs, kind_likeness
 from .rows import Rows, group_weights
-from .trees import grow_forest, predict_trees
+from .scale import moments
+from .trees import FOREST, grow, predict_trees
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -111,19 +112,19 @@ class TwoWay:
         without = z - design @ (lines @ coefficients) + parts["model"][rows.model]
         self._learn_affinity(without, code, rows, seen, described, estimate=variances_from is None)
         start, _ = self._lines(described, np.arange(len(seen)))
-        self.forest = grow_forest(self.features.matrix(benchmarks), start, group_weights(groups), rounds=N_TREES)
+        self.forest = grow(self.features.matrix(benchmarks), start, group_weights(groups), FOREST, rounds=N_TREES)
         return self
 
     def _learn_scales(self, benchmarks: pd.DataFrame, rows: Rows) -> None:
         dated = benchmarks["published_year"].dropna().to_numpy(dtype=np.float64)
         self.arrays["recent"] = np.array([np.quantile(dated, RECENT) if len(dated) else LEAST_YEAR])
         numbers = _numbers(benchmarks, self.arrays["recent"][0])
-        self.arrays["numbers"] = np.vstack(_moments(numbers))
+        self.arrays["numbers"] = np.vstack(moments(numbers))
         standard = (numbers - self.arrays["numbers"][0]) / self.arrays["numbers"][1]
         self.arrays["ends"] = np.vstack([standard.min(axis=0), standard.max(axis=0)])
         self.arrays["cues"] = cue_matrix(whole_texts(benchmarks)).mean(axis=0)
         raw = _raw_metadata(rows.features, years_of(rows.benchmarks, self.arrays["recent"][0])[rows.benchmark])
-        self.arrays["metadata"] = np.vstack(_moments(raw))
+        self.arrays["metadata"] = np.vstack(moments(raw))
 
     def _learn_axes(self, benchmarks: pd.DataFrame) -> None:
         """Turn the words of training onto as few axes as they span: the same model, solved faster."""
@@ -241,14 +242,9 @@ class TwoWay:
         return np.asarray((1 - own) * (vectors @ vectors.T) + own * np.eye(len(vectors)))
 
     def predict(self, rows: Rows, own: dict[int, tuple[Codes, Floats]] | None = None) -> Forecast:
-        """Forecast of every row.
+        """Forecast of every row; a model without rows in training is forecast from its metadata.
 
-        Parameters
-        ----------
-        rows : Rows
-            A model without rows in training is forecast from its metadata.
-        own : dict, optional
-            Row -> places (`places`) of training benchmarks and logit scores of the row's model there.
+        `own`: row -> places (`places`) of training benchmarks and logit scores of the row's model there.
         """
         described = self._describe(rows.benchmarks)
         place = self.places(rows.benchmarks)
@@ -376,23 +372,9 @@ def _numbers(benchmarks: pd.DataFrame, recent: float) -> Floats:
     return np.column_stack([year, np.nan_to_num(1 / classes), (~np.isnan(classes)).astype(np.float64)])
 
 
-def _moments(values: Floats) -> tuple[Floats, Floats]:
-    """Mean and deviation of each column, unknown values left out; 0 and 1 where nothing is known."""
-    known = ~np.isnan(values)
-    n = np.maximum(known.sum(axis=0), 1)
-    centre = np.where(known, values, 0).sum(axis=0) / n
-    scale = np.sqrt((np.where(known, values - centre, 0) ** 2).sum(axis=0) / n)
-    return centre, np.where(scale > 1e-9, scale, 1.0)
-
-
 def _likeness_vectors(described: tuple[Floats, ...]) -> Floats:
     """Vectors of length 1 whose products say how alike benchmarks are in kind and words."""
-    return _unit(np.hstack([_unit(described[1]), _unit(described[2])]))
-
-
-def _unit(vectors: Floats) -> Floats:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+    return unit_rows(np.hstack([unit_rows(described[1]), unit_rows(described[2])]))
 
 
 def _key(row: Any) -> str:

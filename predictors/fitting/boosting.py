@@ -51,17 +51,10 @@ def train_booster(
     n_rounds: int,
     n_categorical: int = 0,
 ) -> Any:
-    """Train one booster in this process.
+    """Train one booster of `n_rounds` trees in this process.
 
-    Parameters
-    ----------
-    parameters : mapping
-        See `lightgbm_parameters`.
-    columns : ndarray of shape (n_samples, n_columns)
-        NaN is unknown; the first `n_categorical` hold codes of categories.
-    target, weight : ndarray of shape (n_samples,)
-    n_rounds : int
-        Trees.
+    Of `columns` (n_samples, n_columns) NaN is unknown, and the first `n_categorical` hold codes of categories;
+    `parameters` as of `lightgbm_parameters`.
     """
     import lightgbm as lgb
 
@@ -101,7 +94,6 @@ class _Here:
     """This process."""
 
     def __call__(self, job: BoostingJob) -> list[Any]:
-        """Train the boosters of a job in this process, in its order."""
         import lightgbm as lgb
 
         data = lgb.Dataset(

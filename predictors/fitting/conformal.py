@@ -28,11 +28,7 @@ def conformal_quantile(scores: ArrayLike, coverage: float, weights: ArrayLike | 
 
     The ``ceil((n + 1) coverage)``-th smallest score; infinite where n is too small for it (n < 9 for a two-sided 90 %
     interval's score). Give runs of a query the weight 1 / R each, so that a query counts once; the new point has 1.
-
-    Raises
-    ------
-    InvalidInputError
-        If scores are null or infinite, weights negative, or `coverage` outside (0, 1).
+    InvalidInputError if scores are null or infinite, weights negative, or `coverage` outside (0, 1).
 
     Examples
     --------
@@ -53,26 +49,10 @@ def level_offsets(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike, weights
     """What to add to each predicted quantile so that outcomes stay at or under it with its probability.
 
     One-sided conformal prediction at every level. Levels too extreme for the calibration data take the
-    offset of the nearest level that has one (no guarantee there).
-
-    Parameters
-    ----------
-    y : array-like of shape (n_calibration,)
-    quantiles : array-like of shape (n_calibration, n_levels)
-    levels : array-like of shape (n_levels,)
-        Strictly increasing in (0, 1).
-    weights : array-like of shape (n_calibration,), optional
-        As in `conformal_quantile`.
-
-    Returns
-    -------
-    ndarray of shape (n_levels,)
-        Add, then sort along the levels.
-
-    Raises
-    ------
-    InvalidInputError
-        If shapes disagree, or no level has a finite offset (no calibration data to speak of).
+    offset of the nearest level that has one (no guarantee there). Of `quantiles` (n_calibration, n_levels) at
+    increasing levels the offsets are of shape (n_levels,): add, then sort along the levels. `weights` as of
+    `conformal_quantile`. InvalidInputError if shapes disagree, or no level has a finite offset (no calibration data to
+    speak of).
     """
     checked = check_levels(np.asarray(levels, dtype=np.float64).tolist())
     outcome, q = np.asarray(y, dtype=np.float64), np.asarray(quantiles, dtype=np.float64)

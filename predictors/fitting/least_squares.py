@@ -35,14 +35,9 @@ LEAST_CURVATURE = 1e-12
 
 @dataclass(frozen=True)
 class Points:
-    """Data of n problems of at most k points.
+    """Data of n problems of at most k points: `inputs` (n, k), or (n, k, q) of q variables, `values`, `weights` (n, k).
 
-    Attributes
-    ----------
-    inputs : ndarray of shape (n, k) or (n, k, q)
-        One or q variables of every point.
-    values, weights : ndarray of shape (n, k)
-        Weights are inverse standard deviations; a point that is not there has weight 0 and finite inputs and value.
+    Weights are inverse standard deviations; a point that is not there has weight 0 and finite inputs and value.
     """
 
     inputs: Floats
@@ -85,23 +80,9 @@ def fit_least_squares(
 ) -> LeastSquaresFit:
     """Minimise ``1/2 |w (f(x; p) - y)|^2 + 1/2 (p - m)' P (p - m)`` for every row, from the best of several starts.
 
-    Parameters
-    ----------
-    model : callable
-        See `Model`; `with_numeric_slopes` makes one of a curve without derivatives.
-    points : Points
-        Data of n problems.
-    starts : ndarray of shape (n_starts, n, p)
-        First guesses, each of which is followed.
-    prior : NormalPrior
-        It keeps problems with fewer points than parameters well posed.
-    n_iterations : int, optional
-    tolerance : float, optional
-        A row stops when an accepted step lowers its cost by less than this share.
-
-    Returns
-    -------
-    LeastSquaresFit
+    `with_numeric_slopes` makes a model of a curve without derivatives. Each of the `starts` (n_starts, n, p) is
+    followed; the prior keeps problems with fewer points than parameters well posed. A row stops when an accepted step
+    lowers its cost by less than the share `tolerance`.
     """
     n_starts, n, p = starts.shape
     problem = _Problem(model, points, np.broadcast_to(prior.mean, (n, p)), np.broadcast_to(prior.precision, (n, p, p)))

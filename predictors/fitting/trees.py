@@ -55,21 +55,10 @@ class SavedBooster:
 class Trees:
     """Trees of boosters with as many trees each: inner nodes of all of them on end, then their leaves.
 
-    Attributes
-    ----------
-    roots : ndarray of int, shape (n_trees, n_boosters)
-        First node of each tree.
-    feature, kind : ndarray of int, shape (n_nodes,)
-        Column that a node looks at, and its `decision_type`.
-    threshold : ndarray of shape (n_nodes,)
-        Of a category, the number of its set in `sets`.
-    left, right : ndarray of int, shape (n_nodes,)
-        The next node; -1 - i is leaf i.
-    leaves : ndarray of shape (n_leaves,)
-    sets : tuple of set of int
-        Categories that go left.
-    is_averaged : bool
-        Whether a forecast is the mean of the trees (a random forest) rather than their sum.
+    `roots` (n_trees, n_boosters) are first nodes. Of each node (n_nodes,) `feature` is the column that it looks at,
+    `kind` its `decision_type`, `threshold` for a category the number of its set in `sets` (categories that go left),
+    `left` and `right` the next node, where -1 - i is leaf i. `is_averaged`: a forecast is the mean of the trees (a
+    random forest) rather than their sum.
     """
 
     roots: NDArray[np.intp]

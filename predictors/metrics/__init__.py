@@ -11,13 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .deciding.aggregates import interquartile_mean
     from .deciding.comparison import compare, query_differences, query_losses, sign_flip_p_value
     from .deciding.drift import CusumMonitor, DriftMonitor, Night, night_statistics
     from .deciding.evals import (
         compare_systems,
         difference_variance,
         holm,
+        interquartile_mean,
         rank_intervals,
         sentence,
         summarise_systems,
@@ -33,15 +33,14 @@ if TYPE_CHECKING:
     from .estimates.replicates import Replicates, Scale, duplicated_runs, group_replicates
     from .estimates.sums import ClusterSums
     from .evaluation import DEFAULT_METRICS, PartialEvaluation, evaluate, partial_evaluation
-    from .losses.point import log_loss
-    from .losses.quantile import crps_quantiles, interval_score, level_weights, pinball_loss
+    from .losses.quantile import crps_quantiles, interval_score, level_weights, log_loss, pinball_loss
 
 _NAMES = {
     "evaluation": "DEFAULT_METRICS PartialEvaluation evaluate partial_evaluation",
-    "deciding.aggregates": "interquartile_mean",
     "deciding.comparison": "compare query_differences query_losses sign_flip_p_value",
     "deciding.drift": "CusumMonitor DriftMonitor Night night_statistics",
-    "deciding.evals": "compare_systems difference_variance holm rank_intervals sentence summarise_systems",
+    "deciding.evals": "compare_systems difference_variance holm interquartile_mean rank_intervals sentence "
+    "summarise_systems",
     "deciding.power": "DifferenceVariance plan_items power_of required_queries",
     "deciding.promotion": "NightlyLosses PromotionDecision PromotionRule PromotionState decide",
     "deciding.rankings": "CostOfPass ReversalReport frontier_membership query_cost_of_pass rank_reversals",
@@ -52,8 +51,7 @@ _NAMES = {
     "estimates.pass_at_k": "pass_at_k pass_hat_k",
     "estimates.replicates": "Replicates Scale duplicated_runs group_replicates",
     "estimates.sums": "ClusterSums",
-    "losses.point": "log_loss",
-    "losses.quantile": "crps_quantiles interval_score level_weights pinball_loss",
+    "losses.quantile": "crps_quantiles interval_score level_weights log_loss pinball_loss",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

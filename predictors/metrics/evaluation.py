@@ -19,11 +19,10 @@ from .deciding.comparison import detectable_effect
 from .estimates.cell_sums import CellSums
 from .estimates.clusters import wilson_interval
 from .estimates.noise_floor import noise_floor
-from .estimates.replicates import Replicates, Scale, check_only_split, splits_of
-from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_columns, segment_name
+from .estimates.replicates import Replicates, Scale, group_replicates, splits_of
+from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_name
 from .estimates.sums import MergedEstimate
-from .losses.cell_losses import DEFAULT_METRICS, Metric, parse_metrics
-from .losses.cell_numbers import cell_numbers
+from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metrics
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
 
@@ -44,7 +43,6 @@ def evaluate(
     scale: Scale = "identity",
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
-    replicated_segments: bool = True,
 ) -> pd.DataFrame:
     """Turn forecasts and outcomes into the Evaluation table.
 
@@ -70,10 +68,8 @@ def evaluate(
         See `parse_metric`; a name ending in ``_log`` is on the log scale whatever `scale` says.
     segments : sequence of str or tuple of str, optional
         Columns (or several columns at once) whose values make segments ``benchmark=aime,model=x``
-        beside ``all``. They must be constant within a cell; a null value is the segment ``null``.
-    replicated_segments : bool, optional
-        Also report each segment's cells with 2 runs or more as ``<segment>,replicated``, where these
-        are some but not all cells.
+        beside ``all``. They must be constant within a cell; a null value is the segment ``null``. Where some but not
+        all cells of a segment have 2 runs or more, these are the segment ``<segment>,replicated`` too.
 
     Returns
     -------
@@ -90,14 +86,7 @@ def evaluate(
     part = partial_evaluation(
         outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments, unshared=()
     )
-    return part.table(
-        predictor=predictor,
-        family=family,
-        dataset=dataset,
-        split=split,
-        baseline_name=baseline_name,
-        replicated_segments=replicated_segments,
-    )
+    return part.table(predictor=predictor, family=family, dataset=dataset, split=split, baseline_name=baseline_name)
 
 
 def partial_evaluation(
@@ -113,22 +102,10 @@ def partial_evaluation(
     """Evaluate one part of a table of runs, which holds all runs of its queries.
 
     ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
-    whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone.
-
-    Parameters
-    ----------
-    outcomes, baseline, scale, metrics, segments
-        As in `evaluate`.
-    forecast : DataFrame, optional
-        As in `evaluate`; without it the table holds noise floors alone.
-    unshared : sequence of str, optional
-        Columns of ids of which `PartialEvaluation.merge` refuses one that is in two parts; none where whoever cut the
-        table made sure of it, which saves 8 bytes for each.
-
-    Returns
-    -------
-    PartialEvaluation
-        Its size follows the segments and metrics, beside 8 bytes for each id (`PartialEvaluation.ids`).
+    whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone. Arguments
+    are those of `evaluate`; without a `forecast` the table holds noise floors alone. `unshared` are columns of ids of
+    which `PartialEvaluation.merge` refuses one that is in two parts: none where whoever cut the table made sure of it,
+    which saves 8 bytes for each.
 
     Raises
     ------
@@ -141,13 +118,35 @@ def partial_evaluation(
     if forecast is None and (baseline is not None or without_floor):
         asked = f"the metrics {without_floor}" if without_floor else "a `baseline`"
         raise InvalidInputError(f"without a `forecast` there are noise floors alone, got {asked}: leave it out")
-    columns = segment_columns(segments)
-    runs, numbers = cell_numbers(outcomes, forecast, baseline, parsed)
-    segmented = cells_by_segment(outcomes, runs, columns)
-    sums = {segment: numbers.take(cells).sums(parsed) for segment, cells in segmented.cells}
+    columns = tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
+    runs, numbers = _cell_numbers(outcomes, forecast, baseline, parsed)
+    cells, values = cells_by_segment(outcomes, runs, columns)
+    floors = {metric.name: metric.floor for metric in parsed}
+    sums = {}
+    for segment, places in cells.items():
+        there = {metric: {name: held[places] for name, held in of.items()} for metric, of in numbers.items()}
+        sums[segment] = CellSums.of(runs.take(places), there, floors)
     ids = {name: _hashes(outcomes, runs, name) for name in unshared}
     has = (forecast is not None, baseline is not None)
-    return PartialEvaluation(tuple(parsed), *has, columns, splits, segmented.values, sums, ids)
+    return PartialEvaluation(tuple(parsed), *has, columns, splits, values, sums, ids)
+
+
+def _cell_numbers(
+    outcomes: pd.DataFrame, forecast: pd.DataFrame | None, baseline: pd.DataFrame | None, metrics: Sequence[Metric]
+) -> tuple[Replicates, dict[str, dict[str, NDArray[np.float64]]]]:
+    """Checked runs, and by metric the ``loss``, ``baseline`` and ``floor`` of each cell, as far as there are these."""
+    numbers: dict[str, dict[str, NDArray[np.float64]]] = {metric.name: {} for metric in metrics}
+    for scale in dict.fromkeys(metric.scale for metric in metrics):
+        of_scale = [metric for metric in metrics if metric.scale == scale]
+        runs = group_replicates(outcomes, scale)
+        for column, table, called in (("loss", forecast, "forecast"), ("baseline", baseline, "baseline")):
+            if table is not None:
+                for name, losses in cell_losses(runs, table, of_scale, called).items():
+                    numbers[name][column] = losses
+        for metric in of_scale:
+            if metric.floor is not None:
+                numbers[metric.name]["floor"] = metric.floor.per_cell(runs)
+    return runs, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +212,6 @@ class PartialEvaluation:
         dataset: str,
         split: str,
         baseline_name: str | None = None,
-        replicated_segments: bool = True,
     ) -> pd.DataFrame:
         """The Evaluation table of all the runs; names and options as in `evaluate`.
 
@@ -225,19 +223,20 @@ class PartialEvaluation:
         InvalidInputError
             If runs of other splits than `split` are among them.
         """
-        if self.has_forecast:
-            check_only_split(self.splits, split)
+        others = sorted(self.splits - {split})
+        if self.has_forecast and others:
+            raise InvalidInputError(f"`outcomes` holds rows of the splits {others}, `split` says {split!r}: select one")
         names = {"predictor": predictor, "family": family, "dataset": dataset, "split": split}
         if self.has_baseline:
             names["baseline"] = baseline_name or "baseline"
         row_of = _evaluation_row if self.has_forecast else _floor_row
         rows: list[dict[str, object]] = []
-        for name, sums in self._named(replicated_segments):
+        for name, sums in self._named():
             for metric in self.metrics:
                 rows.append({**names, "segment": name, "metric": metric.name, **row_of(metric, sums[metric.name])})
         return as_evaluation(rows)
 
-    def _named(self, replicated_segments: bool) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
+    def _named(self) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
         """Name and sums of every segment, ``all`` first, each followed by its replicated part."""
         places: dict[str, dict[Hashable, int]] = {}
         for name, index in self.values.items():
@@ -253,8 +252,7 @@ class PartialEvaluation:
             name, sums = segment_name(self.columns, segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
-            several = {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}
-            if replicated_segments and several:
+            if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
                 yield f"{name},replicated", several
 
 

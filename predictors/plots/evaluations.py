@@ -23,17 +23,7 @@ INK, FLOOR, BASELINE, MUTED = "#1f4e79", "#e0a030", "#8c8c8c", "#666666"
 def plot_error_by_segment(
     evaluation: pd.DataFrame, metric: str = "crps", predictor: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Error of one predictor by segment, each with its own floor as a band and its baseline.
-
-    Parameters
-    ----------
-    evaluation : DataFrame
-        Valid under `foretell.predictors.schemas.Evaluation`.
-    metric : str, optional
-    predictor : str, optional
-        By default the first in the table.
-    ax : Axes, optional
-    """
+    """Error of one predictor, by default the first, by segment, each with its own floor as a band and its baseline."""
     rows = _one_predictor(evaluation, metric, predictor)
     ax = new_axes(ax, 1.2 + 0.45 * len(rows))
     y = np.arange(len(rows))[::-1]
@@ -41,9 +31,10 @@ def plot_error_by_segment(
         _band(ax, row, float(height))
     base = rows["baseline_value"].notna().to_numpy()
     ax.plot(rows["baseline_value"][base], y[base], "D", color=BASELINE, label="baseline")
-    _points(ax, rows, y, "predictor, 95 % interval")
+    ax.hlines(y, rows["ci_lower"], rows["ci_upper"], color=INK, linewidth=2)
+    ax.plot(rows["value"], y, "o", color=INK, label="predictor, 95 % interval")
     title = f"{rows['predictor'].iloc[0]} on {rows['dataset'].iloc[0]}, {rows['split'].iloc[0]}"
-    _finish(ax, rows, y, rows["segment"].tolist(), metric, title)
+    _finish(ax, rows, y, metric, title)
     return ax
 
 
@@ -59,9 +50,9 @@ def plot_floor_by_segment(
               label="95 % interval")  # fmt: skip
     ax.plot(rows["noise_floor"], y, "|", color="black", markersize=12, label="noise floor")
     for height, row in zip(y, rows.to_dict("records"), strict=True):
-        _beside(ax, height, f"{row['floor_source']}, {row['n_queries']} queries")
-    title = f"Noise floor by segment, {every['dataset'].iloc[0]}"
-    _finish(ax, rows, y, rows["segment"].tolist(), metric, title)
+        text = "\n".join(textwrap.wrap(f"{row['floor_source']}, {row['n_queries']} queries", 36))
+        ax.annotate(text, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
+    _finish(ax, rows, y, metric, f"Noise floor by segment, {every['dataset'].iloc[0]}")
     missing = every.loc[every["noise_floor"].isna(), "floor_source"].str.removeprefix("none: ").value_counts()
     if len(missing):
         reasons = "; ".join(f"{n} segments, {reason}" for reason, n in missing.items())
@@ -73,17 +64,8 @@ def plot_floor_by_segment(
 def plot_drift(history: pd.DataFrame, column: str = "excess", ax: Axes | None = None) -> Axes:
     """One statistic of the champion night by night, two standard errors either way, alarms and changes marked.
 
-    Parameters
-    ----------
-    history : DataFrame
-        One row per night: ``night``, ``champion``, ``verdict``, `column` and, where known, ``<column>_error``.
-    column : str, optional
-        ``excess``, ``floor`` or ``psi``.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    `history` has one row per night: `night`, `champion`, `verdict`, the `column` (`excess`, `floor`, `psi`) and, where
+    known, ``<column>_error``.
     """
     ax = new_axes(ax, 3.0)
     days = pd.to_datetime(history["night"]).to_numpy()
@@ -102,11 +84,6 @@ def plot_drift(history: pd.DataFrame, column: str = "excess", ax: Axes | None = 
     ax.tick_params(axis="x", rotation=30)
     tidy(ax)
     return ax
-
-
-def _beside(ax: Axes, height: float, text: str) -> None:
-    wrapped = "\n".join(textwrap.wrap(text, 36))
-    ax.annotate(wrapped, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -152,21 +129,8 @@ def _band(ax: Axes, row: pd.Series, height: float) -> None:
     ax.vlines(row["noise_floor"], height - 0.35, height + 0.35, color=FLOOR)
 
 
-def _points(ax: Axes, rows: pd.DataFrame, y: np.ndarray, label: str) -> None:
-    ends = rows[["ci_lower", "ci_upper"]].to_numpy()
-    ax.hlines(y, ends[:, 0], ends[:, 1], color=INK, linewidth=2)
-    ax.plot(rows["value"], y, "o", color=INK, label=label)
-
-
-def _finish(
-    ax: Axes,
-    rows: pd.DataFrame,
-    y: np.ndarray,
-    labels: list[str],
-    metric: str,
-    title: str,
-) -> None:
-    ax.set_yticks(y, labels)
+def _finish(ax: Axes, rows: pd.DataFrame, y: np.ndarray, metric: str, title: str) -> None:
+    ax.set_yticks(y, rows["segment"].tolist())
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.use_sticky_edges = False
     ax.margins(x=0.05)

@@ -20,21 +20,11 @@ if TYPE_CHECKING:
 def plot_extrapolation(curve: pd.DataFrame, forecast: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Observed points of a curve, the forecast with its bands, the noise floor and the point at which to stop.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        `step` and `value` of the observed points; `standard_error` where known, drawn as bars.
-    forecast : DataFrame
-        One row per asked step, in ascending order: `step`, `median`, `lower_50`, `upper_50`, `lower_90`, `upper_90`.
-        May hold, constant over rows, `noise_floor` (expected absolute error of a perfect forecast; a band around the
-        last median), `target_value` (a line), `stop_step` (a line; where the trend had settled, so that the run might
-        have stopped), `metric` (name of the axis) and `advice` (in the title).
-    ax : Axes, optional
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing.
+    `curve` has `step` and `value` of the observed points, and `standard_error` where known, drawn as bars. `forecast`
+    has one row per asked step, in ascending order: `step`, `median`, `lower_50`, `upper_50`, `lower_90`, `upper_90`,
+    and, constant over rows where known, `noise_floor` (expected absolute error of a perfect forecast; a band around the
+    last median), `target_value` and `stop_step` (lines; where the trend had settled), `metric` (name of the axis) and
+    `advice` (in the title). InvalidInputError if a column is missing.
     """
     missing = sorted({"step", "value"} - set(curve.columns))
     missing += sorted({"step", "median", "lower_50", "upper_50", "lower_90", "upper_90"} - set(forecast.columns))
@@ -75,20 +65,10 @@ def _marks(ax: Axes, end: pd.Series) -> None:
 def plot_intervals(
     table: pd.DataFrame, ax: Axes | None = None, *, unit: str = "", line: float | None = None, is_log: bool = False
 ) -> Axes:
-    """Median, 50 % and 90 % interval of every row, the first on top.
+    """Median, 50 % and 90 % interval of every row, the first on top; a `line` is a budget, dashed.
 
-    Parameters
-    ----------
-    table : DataFrame of shape (n_rows, n_columns)
-        With `label`, `median`, `lower_50`, `upper_50`, `lower_90` and `upper_90`.
-    ax : Axes, optional
-        By default a new figure is drawn.
-    unit : str, optional
-        What the horizontal axis measures.
-    line : float, optional
-        A budget, dashed.
-    is_log : bool, optional
-        Whether that axis is logarithmic.
+    `table` has `label`, `median`, `lower_50`, `upper_50`, `lower_90` and `upper_90`; `unit` is what the horizontal axis
+    measures, which may be logarithmic (`is_log`).
     """
     ax = new_axes(ax, 1.0 + 0.4 * len(table))
     places = np.arange(len(table))[::-1]
@@ -109,12 +89,7 @@ def plot_intervals(
 def plot_points_of_compute(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Points that more compute buys, with the interval, beside the difference that noise alone makes.
 
-    Parameters
-    ----------
-    table : DataFrame
-        `factor`, `gain`, `gain_lower`, `gain_upper`, `noise_floor`, `is_resolved` of one task, as
-        `foretell.predictors.downstream_scaling.decisions.points_of_compute` gives them.
-    ax : Axes, optional
+    `table` is what `foretell.predictors.downstream_scaling.decisions.points_of_compute` gives for one task.
     """
     ax = new_axes(ax, 3.4, width=6.0)
     rows = table.sort_values("factor")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..errors import InvalidInputError
 from .evaluations import BASELINE, FLOOR, INK, MUTED, new_axes, tidy
 
 if TYPE_CHECKING:
@@ -25,12 +24,8 @@ FACTOR_COLOURS = {"price": "#7f7f7f", "thinking": "#c0504d", "answer": "#4f81bd"
 def plot_price_reversals(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What made the model that is listed cheaper dearer: log cost ratio of every reversal, by cause.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        `benchmark`, `cheaper`, `dearer`, `log_ratio`, `status`, `is_reversed` and ``<factor>_log_ratio`` for price,
-        thinking, answer and prompt, which add up to `log_ratio`. The 40 largest reversals are drawn.
-    ax : Axes, optional
+    `pairs` has `benchmark`, `cheaper`, `dearer`, `log_ratio`, `status`, `is_reversed` and ``<factor>_log_ratio`` for
+    price, thinking, answer and prompt, which add up to `log_ratio`. The 40 largest reversals are drawn.
     """
     rows = pairs[pairs["is_reversed"]].sort_values("log_ratio", ascending=False).head(MAX_ROWS)
     ax = new_axes(ax, 1.6 + 0.34 * len(rows), width=11.0)
@@ -56,14 +51,9 @@ def plot_price_reversals(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_cost_of_pass(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Dollars per passed answer with 95 % intervals, by benchmark and model.
+    """Dollars per passed answer (`usd_per_pass`) with 95 % intervals, by benchmark and model, and the `pass_rate`.
 
-    Parameters
-    ----------
-    table : DataFrame
-        `benchmark`, `model`, `usd_per_pass`, `ci_lower`, `ci_upper`, `pass_rate`; infinite where nothing passed, drawn
-        as an arrow from the lower end.
-    ax : Axes, optional
+    Infinite where nothing passed, drawn as an arrow from the lower end.
     """
     rows = table.sort_values(["benchmark", "usd_per_pass"]).head(MAX_ROWS)
     ax = new_axes(ax, 1.4 + 0.3 * len(rows), width=9.0)
@@ -83,25 +73,8 @@ def plot_cost_of_pass(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_frontier(table: pd.DataFrame, benchmark: str, ax: Axes | None = None) -> Axes:
-    """Score against cost of every model on one benchmark; the darker, the surer on the frontier.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `benchmark`, `model`, `cost`, `score`, `probability`.
-    benchmark : str
-    ax : Axes, optional
-
-    Raises
-    ------
-    InvalidInputError
-        If the table has no such benchmark.
-    """
-    rows = table[table["benchmark"] == benchmark].sort_values("cost")
-    if rows.empty:
-        raise InvalidInputError(f"`table` has no benchmark {benchmark!r}; there is {sorted(set(table['benchmark']))}")
-    ax = new_axes(ax, 4.2, width=6.0)
+def _frontier(rows: pd.DataFrame, ax: Axes) -> None:
+    """`score` against `cost` of every model on one benchmark; the darker, the surer on the frontier (`probability`)."""
     best = rows[rows["score"] > rows["score"].cummax().shift(fill_value=-np.inf)]
     ax.step(
         best["cost"], best["score"], where="post", color=FLOOR, linewidth=2, label="frontier of the means", zorder=1
@@ -119,33 +92,25 @@ def plot_frontier(table: pd.DataFrame, benchmark: str, ax: Axes | None = None) -
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.15)
     ax.set(xlabel="mean USD per query (left is better)", ylabel="mean score (up is better)")
-    ax.set_title(str(benchmark), loc="left")
+    ax.set_title(str(rows["benchmark"].iloc[0]), loc="left")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
-    return ax
 
 
 def plot_frontiers(table: pd.DataFrame) -> Figure:
-    """`plot_frontier` of the first six benchmarks, side by side."""
+    """Frontiers of cost and score of the first six benchmarks, side by side."""
     from matplotlib.figure import Figure
 
     benchmarks = sorted(table["benchmark"].unique())[:6]
     n_rows, n_columns = -(-len(benchmarks) // 2), min(len(benchmarks), 2)
     figure = Figure(figsize=(7.2 * n_columns, 4.0 * n_rows), layout="constrained")
     for place, benchmark in enumerate(benchmarks, start=1):
-        plot_frontier(table, benchmark, figure.add_subplot(n_rows, n_columns, place))
+        rows = table[table["benchmark"] == benchmark].sort_values("cost")
+        _frontier(rows, figure.add_subplot(n_rows, n_columns, place))
     return figure
 
 
 def plot_thinking_share(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Share of the output that is thinking, and where known of the bill, with 95 % intervals.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `benchmark`, `model`, `share_of_output`, `output_lower`, `output_upper`, `share_of_bill`, `bill_lower`,
-        `bill_upper`.
-    ax : Axes, optional
-    """
+    """Share of the output that is thinking, and where known of the bill, with 95 % intervals."""
     rows = table.sort_values(["model", "benchmark"]).head(2 * MAX_ROWS)
     ax = new_axes(ax, 1.4 + 0.28 * len(rows), width=9.0)
     y = np.arange(len(rows))[::-1]
@@ -164,14 +129,7 @@ def plot_thinking_share(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_token_noise(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Spread of the runs of one request, in log tokens, by model and benchmark, with 95 % intervals.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `benchmark`, `model`, `standard_deviation`, `ci_lower`, `ci_upper`, `n_queries`, `reasoning_effort` where known.
-    ax : Axes, optional
-    """
+    """Spread of the runs of one request, in log tokens, by model and benchmark, with 95 % intervals."""
     rows = table.sort_values("standard_deviation", ascending=False).head(2 * MAX_ROWS)
     ax = new_axes(ax, 1.4 + 0.26 * len(rows), width=9.0)
     y = np.arange(len(rows))[::-1]
@@ -185,14 +143,7 @@ def plot_token_noise(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_eval_differences(comparisons: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Every pair of systems: difference of scores with its 95 % interval, and what could not be seen.
-
-    Parameters
-    ----------
-    comparisons : DataFrame
-        Of `foretell.predictors.metrics.compare_systems`. The first 40 pairs are drawn.
-    ax : Axes, optional
-    """
+    """Pairs of `metrics.compare_systems`, the first 40: the difference, its interval, and what could not be seen."""
     rows = comparisons.head(MAX_ROWS)
     ax = new_axes(ax, 1.6 + 0.5 * len(rows), width=9.0)
     y = np.arange(len(rows))[::-1]
@@ -235,15 +186,7 @@ def plot_lines(
 
 
 def plot_routing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Quality against cost on held-out queries: routed at each budget, and the policies to beat.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `policy`, `usd_per_query`, `quality`, `quality_lower`, `quality_upper`; the policy ``router`` is drawn
-        as a line, all others as points.
-    ax : Axes, optional
-    """
+    """Quality against cost on held-out queries: the policy ``router`` at each budget as a line, and those to beat."""
     ax = new_axes(ax, 4.8, width=8.0)
     rows = table[table["policy"] == "router"].sort_values("usd_per_query")
     ax.fill_between(rows["usd_per_query"], rows["quality_lower"], rows["quality_upper"], color=INK, alpha=0.15)
@@ -262,14 +205,7 @@ def plot_routing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_quotes(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """What batches came to over the quoted median, within the quoted 90 % intervals, in the order of their quotes.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `made_at`, `model`, `stage`, `median`, `lower_90`, `upper_90`, `actual` (null: not run yet, drawn without it).
-    ax : Axes, optional
-    """
+    """What batches came to (`actual`, null: not run yet) over the quoted median, within the quoted 90 % intervals."""
     rows = table[table["median"] > 0].sort_values("made_at").tail(MAX_ROWS)
     ax = new_axes(ax, 1.4 + 0.3 * len(rows), width=9.0)
     y = np.arange(len(rows))[::-1]

@@ -43,13 +43,7 @@ class Examples(pa.DataFrameModel):
 
 
 def as_examples(frame: pd.DataFrame) -> pd.DataFrame:
-    """Check examples against `Examples`.
-
-    Raises
-    ------
-    InvalidInputError
-        Names the columns and rules that are broken, with a value of each.
-    """
+    """Check examples; an InvalidInputError names the columns and rules that are broken, with a value of each."""
     try:
         return Examples.validate(frame, lazy=True)
     except SchemaErrors as error:

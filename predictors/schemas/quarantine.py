@@ -30,13 +30,6 @@ class Quarantine(pa.DataFrameModel):
 def split_valid(frame: pd.DataFrame, schema: type[pa.DataFrameModel]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Separate the rows of `frame` that break `schema`.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Any table with the columns of `schema`.
-    schema : type of DataFrameModel
-        Its contract.
-
     Returns
     -------
     valid : DataFrame

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ...schemas.descriptions import DESCRIPTION_FIELDS
 from .redaction import MAX_FIELD_CHARS
 
-__all__ = ["BENCHMARK_COLUMNS", "MODEL_COLUMNS", "BenchmarkFeatures", "benchmark_rows", "model_matrix", "words"]
-
 Floats = NDArray[np.float64]
 BENCHMARK_COLUMNS = (
     *DESCRIPTION_FIELDS, "domain", "answer_format", "metric", "languages", "n_classes", "published_year",
@@ -116,7 +114,7 @@ class BenchmarkFeatures:
         languages = tokens["language"]
         numbers = [
             np.log(benchmarks["n_classes"].to_numpy(dtype=np.float64)),
-            chance_level(benchmarks),
+            1.0 / benchmarks["n_classes"].fillna(np.inf).to_numpy(dtype=np.float64),  # share of right guesses
             np.log([max(len(codes), 1.0) for codes in languages]),
             np.array([float(codes == ["eng"]) for codes in languages]),
             np.array([float("eng" in codes) for codes in languages]),
@@ -140,13 +138,14 @@ class BenchmarkFeatures:
             for token, n in Counter(row_tokens).items():
                 if token in position:
                     out[row, position[token]] = 1 + np.log(n)
-        return _unit(out * self.weights[name])
+        return unit_rows(out * self.weights[name])
 
     def _tokens(self, benchmarks: pd.DataFrame) -> dict[str, list[list[str]]]:
         def split(name: str) -> list[list[str]]:
             return [[part for part in text.split("|") if part] for text in benchmarks[name]]
 
-        texts = _joined_fields(benchmarks)
+        fields = [benchmarks[name] for name in DESCRIPTION_FIELDS if name != "subset"]
+        texts = [" ".join(parts) for parts in zip(*fields, strict=True)]
         details = [f"{a};{b}" for a, b in zip(benchmarks["data_collection"], benchmarks["difficulty"], strict=True)]
         return {
             "format": split("answer_format"),
@@ -169,18 +168,7 @@ class BenchmarkFeatures:
         return cls(**state, weights={name: arrays[f"idf.{name}"] for name in state["vocabularies"]})
 
 
-def chance_level(benchmarks: pd.DataFrame) -> Floats:
-    """Share of right answers of a guess among `n_classes`, shape (n,); 0 where there is nothing to choose from."""
-    return np.asarray(1.0 / benchmarks["n_classes"].fillna(np.inf).to_numpy(dtype=np.float64))
-
-
-def _joined_fields(benchmarks: pd.DataFrame) -> list[str]:
-    """The whole description of each benchmark, without its subset."""
-    fields = [benchmarks[name] for name in DESCRIPTION_FIELDS if name != "subset"]
-    return [" ".join(parts) for parts in zip(*fields, strict=True)]
-
-
-def _unit(vectors: Floats) -> Floats:
+def unit_rows(vectors: Floats) -> Floats:
     """Rows of length 1; those of zeros stay."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0), dtype=np.float64)

@@ -79,22 +79,11 @@ def without_boilerplate(names: Sequence[str], texts: Sequence[str], n_families: 
 
 
 def leak_groups(names: Sequence[str], texts: Sequence[str], sources: Sequence[str | None]) -> list[str]:
-    """Name the leak group of every benchmark.
+    """Name the leak group of every benchmark: that of its alphabetically first member.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of the benchmarks.
-    texts : sequence of str
-        Task descriptions before redaction; sentences that many benchmarks share are left out of the comparison
-        (`without_boilerplate`), equal descriptions always count.
-    sources : sequence of str or None
-        Paper or dataset each was made from; several joined by spaces. None is unknown and shared with nobody.
-
-    Returns
-    -------
-    list of str
-        The alphabetically first member's name of each benchmark's group.
+    `texts` are task descriptions before redaction; sentences that many benchmarks share are left out of the comparison
+    (`without_boilerplate`), equal descriptions always count. `sources` are the paper or dataset each was made from,
+    several joined by spaces; None is unknown and shared with nobody.
     """
     groups = DisjointSet(range(len(names)))
     shared: tuple[Iterable[tuple[int, str | None]], ...] = (
@@ -119,19 +108,9 @@ def leak_groups(names: Sequence[str], texts: Sequence[str], sources: Sequence[st
 
 
 def check_split_leaks(descriptions: pd.DataFrame, split: pd.Series) -> None:
-    """Fail where a leak group, or a near-duplicate description, lies on both sides of a split.
+    """Raise InvalidInputError where a leak group, or a near-duplicate `task`, lies on both sides of a split.
 
-    Parameters
-    ----------
-    descriptions : DataFrame of shape (n_benchmarks, n_columns)
-        With `benchmark`, `leak_group` and `task`.
-    split : Series of str of shape (n_benchmarks,)
-        Split or fold of each benchmark, index of `descriptions`.
-
-    Raises
-    ------
-    InvalidInputError
-        Naming what straddles.
+    `descriptions` have `benchmark`, `leak_group` and `task`; `split` is the split or fold of each, same index.
     """
     places = split.groupby(descriptions["leak_group"]).nunique()
     straddling = sorted(places[places > 1].index)

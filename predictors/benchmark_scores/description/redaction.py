@@ -85,21 +85,10 @@ def lowercase_vocabulary(texts: Iterable[str | None]) -> frozenset[str]:
 
 
 def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] = frozenset()) -> Redacted:
-    """Remove what a description must not say.
+    """Remove what a description must not say; class counts and language names stay.
 
-    Parameters
-    ----------
-    text : str
-        A field of a description.
-    names : sequence of str, optional
-        Names of the benchmark, its dataset, its subset: removed in every spelling (joined, split, acronym).
-    vocabulary : collection of str, optional
-        Lower-case words that are no proper nouns, such as `lowercase_vocabulary` of a corpus.
-
-    Returns
-    -------
-    Redacted
-        Class counts and language names stay. Removed parts become one space.
+    `names` (of the benchmark, its dataset, its subset) are removed in every spelling: joined, split, acronym.
+    `vocabulary` are lower-case words that are no proper nouns, such as `lowercase_vocabulary` of a corpus.
     """
     removals: list[tuple[str, str]] = []
     text = text[:MAX_FIELD_CHARS]
@@ -135,12 +124,7 @@ def _tidied(text: str) -> str:
 
 
 def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Redact the seven fields of every benchmark.
-
-    Parameters
-    ----------
-    descriptions : DataFrame of shape (n_benchmarks, n_columns)
-        With `benchmark` (empty where it has no name) and any of the seven fields.
+    """Redact those of the seven fields that a table has, by `benchmark` (empty where it has no name).
 
     Returns
     -------
@@ -169,13 +153,8 @@ def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 def check_leaks(descriptions: pd.DataFrame, scores: Mapping[str, Collection[float]] | None = None) -> None:
     """Fail where a description still names its benchmark or one of its scores.
 
-    Parameters
-    ----------
-    descriptions : DataFrame of shape (n_benchmarks, n_columns)
-        With `benchmark` and any of the seven fields.
-    scores : mapping of benchmark to its scores in points, optional
-        A number in the text that equals one of them to the decimals it is written with is a leak;
-        so is one that equals a hundredth of it. Whole numbers below 100 can be class counts and are not judged.
+    A number in the text that equals one of the benchmark's `scores` (points) to the decimals it is written with is a
+    leak; so is one that equals a hundredth of it. Whole numbers below 100 can be class counts and are not judged.
 
     Raises
     ------

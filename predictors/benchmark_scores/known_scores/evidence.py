@@ -30,13 +30,7 @@ class KnownScores:
 
 
 def refuse_shares(X: pd.DataFrame) -> None:
-    """Refuse known scores of a request that are shares (0-1) where points (0-100) are read.
-
-    Raises
-    ------
-    InvalidInputError
-        Naming the row, the largest score and the remedy.
-    """
+    """Refuse known scores of a request that are shares (0-1) where points (0-100) are read, with row and remedy."""
     given = X[[name for name in ("known_scores", "own_scores") if name in X]]
     for name, label, scores in ((column, *item) for column in given for item in given[column].items()):
         largest = max(map(float, scores), default=0.0) if hasattr(scores, "__len__") else 0.0
@@ -95,14 +89,9 @@ def counts_of(own: dict[int, tuple[Codes, Floats]], n_rows: int) -> Codes:
 def simulate_evidence(
     slopes: ResidualSlopes, residuals: Floats, benchmarks: Codes, skill: Floats, features: Floats, *, seed: int | None
 ) -> tuple[Floats, Codes]:
-    """Standardised residuals of the other rows of each benchmark when a few random ones are known.
+    """Standardised residuals of the other rows of each benchmark when a few random ones are known, and their positions.
 
-    Returns
-    -------
-    standardised : ndarray of shape (n_simulated,)
-        ``(residual - shift) / deviation``.
-    positions : ndarray of shape (n_simulated,)
-        Their positions in `residuals`.
+    Both of shape (n_simulated,); a residual is standardised as ``(residual - shift) / deviation``.
     """
     rng = np.random.default_rng(seed)
     values, positions = [np.empty(0)], [np.empty(0, dtype=np.intp)]

@@ -19,18 +19,9 @@ def value_of_information(
     Under a normal model the variance that a run will remove does not depend on its outcome, so that runs can be
     chosen before any is paid for (Krause, Singh & Guestrin 2008, Near-optimal sensor placements in Gaussian processes).
 
-    Parameters
-    ----------
-    covariance : array-like of shape (n_runs, n_runs)
-        Of the scores on the logit scale, such as `BenchmarkScorePredictor.score_covariance`.
-    costs : array-like of shape (n_runs,)
-        Cost of each run, > 0, in any unit.
-    budget : float
-        Most to spend, in that unit.
-    noise : float, optional
-        Variance of a run around its score, logit scale.
-    wanted : array-like of int, optional
-        Positions of the scores that one cares about. By default all.
+    `covariance` of shape (n_runs, n_runs) is of the scores on the logit scale, such as
+    `BenchmarkScorePredictor.score_covariance`, and `noise` the variance of a run around its score. `costs` (n_runs,),
+    > 0, and `budget` are in one unit. `wanted` are positions of the scores that one cares about, by default all.
 
     Returns
     -------

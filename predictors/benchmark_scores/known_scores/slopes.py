@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..description.features import MODEL_COLUMNS
+from ..scale import moments
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -34,24 +35,11 @@ class ResidualSlopes:
     def fit(cls, residuals: Floats, benchmarks: Codes, skill: Floats, features: Floats, weights: Floats) -> Self:
         """Expectation maximisation (Laird & Ware 1982, Random-effects models for longitudinal data).
 
-        Parameters
-        ----------
-        residuals : ndarray of shape (n_samples,)
-            Out-of-fold residuals, logit scale.
-        benchmarks : ndarray of shape (n_samples,)
-            Codes of each row.
-        skill : ndarray of shape (n_samples,)
-            The model's part of each forecast, logit scale.
-        features : ndarray of shape (n_samples, len(MODEL_COLUMNS))
-        weights : ndarray of shape (n_benchmarks,)
-            Weight of each benchmark (members of large leak groups less).
+        Of every row (n_samples,) the out-of-fold residual, the code of its benchmark, the `skill` (the model's part of
+        the forecast, logit scale) and the `features` (n_samples, len(MODEL_COLUMNS)); the weight of each benchmark
+        (members of large leak groups less).
         """
-        figures = np.column_stack([skill, features[:, USED]])
-        is_given = ~np.isnan(figures)
-        n = np.maximum(is_given.sum(axis=0), 1)
-        centre = np.where(is_given, figures, 0).sum(axis=0) / n
-        scale = np.sqrt((np.where(is_given, figures - centre, 0) ** 2).sum(axis=0) / n)
-        out = cls(np.empty((0, 0)), 0.0, centre, np.where(scale > 1e-9, scale, 1.0))
+        out = cls(np.empty((0, 0)), 0.0, *moments(np.column_stack([skill, features[:, USED]])))
         design = out._design(skill, features)
         order = np.argsort(benchmarks, kind="stable")
         parts = np.split(order, np.flatnonzero(np.diff(benchmarks[order])) + 1)
@@ -82,14 +70,9 @@ class ResidualSlopes:
         return np.asarray(self._design(skill, features) @ np.linalg.cholesky(self.covariance))
 
     def update(self, loadings: Floats, given: Codes, residuals: Floats) -> tuple[Floats, Floats]:
-        """Shift and standard deviation of every model's residual, given those of some.
+        """Shift and standard deviation of every model's residual, given the `residuals` at the positions `given`.
 
-        Parameters
-        ----------
-        loadings : ndarray of shape (n_models, n_effects)
-            Of the models of one benchmark, known and asked for.
-        given : ndarray of int
-            Positions whose `residuals` are known.
+        `loadings` (n_models, n_effects) are of the models of one benchmark, known and asked for.
         """
         seen = loadings[given]
         covariance = np.linalg.inv(np.eye(loadings.shape[1]) + seen.T @ seen / self.noise)

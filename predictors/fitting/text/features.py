@@ -83,12 +83,9 @@ def _statistics(text: str) -> list[float]:
 
 
 def text_statistics(texts: Sequence[str]) -> NDArray[np.float64]:
-    """Lengths and lexical counts of each text.
+    """Lengths and lexical counts of each text, shape (n_texts, 16), columns `TEXT_STATISTICS`.
 
-    Returns
-    -------
-    ndarray of shape (n_texts, 16)
-        Columns `TEXT_STATISTICS`. An empty text has length 0 and no share of anything.
+    An empty text has length 0 and no share of anything.
 
     Examples
     --------
@@ -241,13 +238,7 @@ class TextEmbedding:
         return sum(len(axes) for axes in self.axes_.values()) + len(TEXT_STATISTICS)
 
     def transform(self, texts: Sequence[str | None]) -> NDArray[np.float64]:
-        """Embed texts, each distinct one once.
-
-        Returns
-        -------
-        ndarray of shape (n_texts, n_features)
-            TF-IDF axes, then the scaled text statistics. Zero where the text is null.
-        """
+        """TF-IDF axes and scaled statistics of texts, shape (n_texts, n_features); zero where a text is null."""
         return self.embedded(texts)[:]
 
     def embedded(self, texts: Sequence[str | None]) -> EmbeddedTexts:

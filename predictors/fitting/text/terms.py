@@ -30,14 +30,7 @@ Codes = NDArray[np.int64]
 class TermWeights:
     """Weights of the terms of texts, rows of length 1.
 
-    Parameters
-    ----------
-    part : str
-        ``word`` or ``char``.
-    vocabulary : list of str
-        Terms, one per column.
-    idf : ndarray of shape (n_terms,)
-        Weight of each term.
+    `part` is ``word`` or ``char``, `vocabulary` the terms, one per column, `idf` (n_terms,) the weight of each.
     """
 
     part: str

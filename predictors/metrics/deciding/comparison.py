@@ -24,21 +24,11 @@ def compare(
     metric: str = "crps",
     scale: Scale = "identity",
 ) -> Estimate:
-    """Mean loss of a minus mean loss of b on the same runs, over queries; the noise floor cancels in it.
+    """Mean loss of a minus mean loss of b on the same runs, over queries: positive where b is better.
 
-    Parameters
-    ----------
-    outcomes, forecast_a, forecast_b : DataFrame
-        As `outcomes` and `forecast` of `foretell.predictors.metrics.evaluate`.
-    metric : str, optional
-        A loss; coverage and width are refused, since less is not better there.
-    scale : {"identity", "log"}, optional
-
-    Returns
-    -------
-    Estimate
-        Positive where b is better; `interval` gives its ends, `t_p_value`, `sign_flip_p_value` and `detectable_effect`
-        judge it.
+    The noise floor cancels in it. Tables are as of `foretell.predictors.metrics.evaluate`; `metric` must be a loss,
+    since less coverage or width is not better. `t_p_value`, `sign_flip_p_value` and `detectable_effect` judge the
+    estimate.
 
     Raises
     ------
@@ -65,14 +55,9 @@ def query_losses(
     metric: str = "crps",
     scale: Scale = "identity",
 ) -> Floats:
-    """Loss of a and of b per query, mean over its cells: what `scope.decide_scope` and `promotion.decide` judge by.
+    """Loss of a and of b per query, mean over its cells, shape (n_queries, 2); no row for no outcomes.
 
-    Arguments and errors as in `compare`.
-
-    Returns
-    -------
-    ndarray of shape (n_queries, 2)
-        No row for no outcomes.
+    What `scope.decide_scope` and `promotion.decide` judge by; arguments and errors as in `compare`.
     """
     if outcomes.empty:
         return np.empty((0, 2))
@@ -106,22 +91,11 @@ def detectable_effect(difference: AnyEstimate, power: float = 0.8, size: float =
 
 
 def sign_flip_p_value(differences: Floats, *, n_flips: int = 9999, random_state: int = 0) -> float:
-    """Two-sided p-value of the sign-flip (permutation) test that differences are symmetric about 0.
+    """Two-sided p-value of the sign-flip (permutation) test that differences (n_queries,) are symmetric about 0.
 
-    Parameters
-    ----------
-    differences : ndarray of shape (n_queries,)
-        Paired difference of each query.
-    n_flips : int, optional
-        Random flips; all of them where there are no more (up to 13 queries).
-    random_state : int, optional
-        Seed, really used. Above 2,000 queries random groups of queries flip together, which keeps the
-        test valid and the time bounded.
-
-    Returns
-    -------
-    float
-        In (0, 1]; NaN for fewer than two queries.
+    In (0, 1]; NaN for fewer than two queries. Flips are random, or all of them where there are no more (up to 13
+    queries). Above 2,000 queries random groups of queries flip together, which keeps the test valid and the time
+    bounded.
     """
     d = np.asarray(differences, dtype=np.float64)
     if d.size < 2:

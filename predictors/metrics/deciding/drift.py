@@ -39,12 +39,8 @@ class Night:
 def night_statistics(outcomes: ArrayLike, forecast: ArrayLike) -> Night:
     """Excess and floor of one night's sample.
 
-    Parameters
-    ----------
-    outcomes : array-like of shape (n_queries, n_runs)
-        Outcomes on the scale of the loss (log tokens), every query with the same number of runs.
-    forecast : array-like of shape (n_queries,)
-        Forecast mean of each query.
+    `outcomes` of shape (n_queries, n_runs) are on the scale of the loss (log tokens), every query with the same number
+    of runs; `forecast` of shape (n_queries,) is the forecast mean of each.
 
     Raises
     ------
@@ -121,11 +117,8 @@ class DriftMonitor:
     def update(self, night: Night) -> Verdict:
         """Judge a night.
 
-        Returns
-        -------
-        {"ok", "forecast drifted", "noise moved", "ambiguous"}
-            ``forecast drifted`` asks for a refit (and resets both monitors), ``noise moved`` for a new
-            calibration (and resets the floor's).
+        ``forecast drifted`` and ``ambiguous`` ask for a refit (and reset both monitors), ``noise moved`` for a new
+        calibration (and resets the floor's).
         """
         worse = self.excess.update(night.excess, night.excess_error)
         moved = night.has_repeats and self.floor.update(night.floor, night.floor_error)

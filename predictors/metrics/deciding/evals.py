@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import special, stats
 
 from ...errors import InvalidInputError
 from ..estimates.clusters import Estimate, mean_estimate, wilson_interval
 from ..estimates.pass_at_k import pass_at_k, pass_hat_k
-from .aggregates import interquartile_mean
 from .comparison import detectable_effect, sign_flip_p_value, t_p_value
 from .power import DifferenceVariance, required_queries
 
 Floats = NDArray[np.float64]
 SIZE, POWER = 0.05, 0.8
 """Error rate of a test; probability with which a plan finds what is there."""
+N_BLOCKS = 10
 SETTINGS = ("harness", "batch", "precision")
 """Columns that name how a run was made: what they move is no property of the system."""
 
@@ -52,20 +52,11 @@ def holm(p_values: ArrayLike) -> Floats:
 def summarise_systems(scores: pd.DataFrame, *, ks: Sequence[int] = (2, 3, 5, 10)) -> pd.DataFrame:
     """What each system scored, what varies in it, and what k draws of it are worth.
 
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_runs, n_columns)
-        See the module.
-    ks : sequence of int, optional
-        Of these, as many as every item has runs.
-
-    Returns
-    -------
-    DataFrame
-        One row per system: `system`, `mean` with its 95 % interval, `n_items`, `n_clusters`, `n_runs`; `item_sd` and
-        `run_sd`, the standard deviation between items and between runs of one (NaN without repeats), ``<setting>_sd``
-        where a column of `SETTINGS` varies; `luck`, by how much the means of two identical evals differ with 95 %
-        probability; ``pass_at_<k>``, ``pass_hat_<k>`` for scores of 0 and 1; `iqm` over tasks with its interval.
+    One row per system: `system`, `mean` with its 95 % interval, `n_items`, `n_clusters`, `n_runs`; `item_sd` and
+    `run_sd`, the standard deviation between items and between runs of one (NaN without repeats), ``<setting>_sd``
+    where a column of `SETTINGS` varies; `luck`, by how much the means of two identical evals differ with 95 %
+    probability; ``pass_at_<k>``, ``pass_hat_<k>`` for scores of 0 and 1, of `ks` as many as every item has runs; `iqm`
+    over tasks with its interval.
     """
     rows = []
     for system, runs in scores.groupby("system", sort=False):
@@ -92,12 +83,7 @@ def summarise_systems(scores: pd.DataFrame, *, ks: Sequence[int] = (2, 3, 5, 10)
 def compare_systems(scores: pd.DataFrame, *, margin: float | None = None) -> pd.DataFrame:
     """Every pair of systems on the items that both have.
 
-    Parameters
-    ----------
-    scores : DataFrame of shape (n_runs, n_columns)
-        See the module.
-    margin : float, optional
-        Difference that does not matter, in the unit of the score; by default 2 % of the range of all scores.
+    `margin` is the difference that does not matter, in the unit of the score: by default 2 % of the range of scores.
 
     Returns
     -------
@@ -137,27 +123,14 @@ def compare_systems(scores: pd.DataFrame, *, margin: float | None = None) -> pd.
 def rank_intervals(comparisons: pd.DataFrame) -> pd.DataFrame:
     """Ranks that hold for all systems at once with 95 % probability; 1 is best.
 
-    A system stands at best behind those found better than it, and at worst before those found worse, after Holm.
-
-    Parameters
-    ----------
-    comparisons : DataFrame
-        Of `compare_systems`.
-
-    Returns
-    -------
-    DataFrame of shape (n_systems, 3)
-        `system`, `rank_lower`, `rank_upper`.
-
-    References
-    ----------
-    Mogstad, Romano, Shaikh & Wilhelm (2024), Inference for ranks.
+    A system stands at best behind those found better than it, and at worst before those found worse, after Holm
+    (Mogstad, Romano, Shaikh & Wilhelm 2024, Inference for ranks). `comparisons` are those of `compare_systems`; one row
+    per system: `system`, `rank_lower`, `rank_upper`.
     """
     systems = list(dict.fromkeys([*comparisons["a"], *comparisons["b"]]))
-    won = [*comparisons.loc[comparisons["verdict"] == "a better", "a"],
-           *comparisons.loc[comparisons["verdict"] == "b better", "b"]]  # fmt: skip
-    lost = [*comparisons.loc[comparisons["verdict"] == "b better", "a"],
-            *comparisons.loc[comparisons["verdict"] == "a better", "b"]]  # fmt: skip
+    pairs = comparisons[["a", "b", "verdict"]].itertuples(index=False)
+    found = [(a, b) if verdict == "a better" else (b, a) for a, b, verdict in pairs if verdict.endswith("better")]
+    won, lost = ([pair[place] for pair in found] for place in (0, 1))
     rows = [(name, 1 + lost.count(name), len(systems) - won.count(name)) for name in systems]
     return pd.DataFrame(rows, columns=["system", "rank_lower", "rank_upper"])
 
@@ -182,17 +155,9 @@ def sentence(row: Mapping[Hashable, Any]) -> str:
 
 
 def difference_variance(a: pd.DataFrame, b: pd.DataFrame) -> DifferenceVariance:
-    """The variance of a difference on one item, in what items and what runs make of it.
+    """The variance of a difference on one item that two systems have, in what items and what runs make of it.
 
-    Parameters
-    ----------
-    a, b : DataFrame of shape (n_runs, n_columns)
-        Runs of two systems; the items that both have count.
-
-    Returns
-    -------
-    DifferenceVariance
-        Without repeats of both, all counts as `between` and `within` is NaN.
+    Without repeats of both, all counts as `between` and `within` is NaN.
     """
     both = _items(a).join(_items(b), how="inner", lsuffix="_a", rsuffix="_b")
     of_means = float((both["mean_a"] - both["mean_b"]).var(ddof=1)) if len(both) > 1 else float("nan")
@@ -213,6 +178,7 @@ def _pair(a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, margin: fl
     flipped = sign_flip_p_value(np.bincount(codes, weights=d).astype(np.float64))
     naive = mean_estimate(d, np.arange(len(d)), len(d)).standard_error
     variance = difference_variance(runs_a, runs_b)
+    of_items = DifferenceVariance(variance.between, float(np.nan_to_num(variance.within)))  # all, without repeats
     lower, upper = _interval(estimate, d, runs_a, runs_b)
     if flipped >= SIZE:
         lower, upper = min(lower, 0.0), max(upper, 0.0)
@@ -231,14 +197,9 @@ def _pair(a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, margin: fl
         "n_only_a": len(items_a) - len(shared), "n_only_b": len(items_b) - len(shared),
         "standard_error": estimate.standard_error, "standard_error_unclustered": naive,
         "between": variance.between, "within": variance.within,
-        "items_needed": design * required_queries(margin, _known(variance), max(1, round(repeats)))
+        "items_needed": design * required_queries(margin, of_items, max(1, round(repeats)))
         if np.isfinite(variance.between) else np.nan,
     }  # fmt: skip
-
-
-def _known(variance: DifferenceVariance) -> DifferenceVariance:
-    """Without repeats every part of the variance is one of items."""
-    return DifferenceVariance(variance.between, float(np.nan_to_num(variance.within)))
 
 
 def _interval(estimate: Estimate, d: Floats, runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> tuple[float, float]:
@@ -297,6 +258,32 @@ def _over_tasks(runs: pd.DataFrame) -> dict[str, float]:
     if of_task.empty:
         return {}
     return dict(zip(("iqm", "iqm_lower", "iqm_upper"), interquartile_mean(of_task.to_numpy()), strict=True))
+
+
+def interquartile_mean(scores: ArrayLike) -> tuple[float, float, float]:
+    """Mean of the middle half of all scores, of shape (n_runs, n_tasks), with the ends of its 95 % bootstrap interval.
+
+    Runs are drawn anew within each task, tasks stay (they are the benchmark); NaN ends for a single run. Raises
+    InvalidInputError if scores are not a finite matrix. Agarwal et al. (2021), Deep reinforcement learning at the edge
+    of the statistical precipice.
+
+    Examples
+    --------
+    >>> interquartile_mean([[0.0, 1.0, 2.0, 99.0]])[0]
+    1.5
+    """
+    s = np.asarray(scores, dtype=np.float64)
+    if s.ndim != 2 or s.size == 0 or not np.isfinite(s).all():
+        raise InvalidInputError(f"`scores` must be a finite matrix of shape (n_runs, n_tasks), got shape {s.shape}")
+    value, nan = float(stats.trim_mean(s.ravel(), 0.25)), float("nan")
+    if len(s) == 1:
+        return value, nan, nan
+    rng, tasks, draws = np.random.default_rng(0), np.arange(s.shape[1]), []
+    for _ in range(N_BLOCKS):  # of 200 draws each, so that many tasks fit into memory
+        drawn = s[rng.integers(0, len(s), size=(200, *s.shape)), tasks].reshape(200, -1)
+        draws.append(stats.trim_mean(drawn, 0.25, axis=1))
+    lower, upper = np.quantile(np.concatenate(draws), [0.025, 0.975])
+    return value, float(lower), float(upper)
 
 
 def _root(variance: float) -> float:

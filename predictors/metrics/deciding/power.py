@@ -34,15 +34,7 @@ def required_queries(effect: float, variance: DifferenceVariance, replicates: in
     """Items that find a difference of `effect` with probability `power` in a two-sided t test at 5 %.
 
     ``((z_a + z_b) sd / effect)^2 + z_a^2 / 2``, of which the last term is for the estimated variance (Guenther 1981).
-
-    Parameters
-    ----------
-    effect : float
-        True difference, in the unit of the score or loss; positive.
-    variance : DifferenceVariance
-    replicates : int, optional
-        Runs per item.
-    power : float, optional
+    `effect` is the true difference, in the unit of the score or loss, and `replicates` the runs per item.
 
     Examples
     --------
@@ -76,28 +68,21 @@ def plan_items(
 ) -> pd.DataFrame:
     """Items for each effect and number of repeats, what they cost, and which split is cheapest.
 
+    The optimum is near ``sqrt(within / between * cost_per_item / cost_per_run)`` (Cochran 1977, section 10.6).
+
     Parameters
     ----------
     effects : sequence of float
         True differences to find, in the unit of the score.
-    variance : DifferenceVariance
-    cost_per_item : float, optional
-        What an item costs once, such as its labels; any unit.
-    cost_per_run : float, optional
-        What one run of an item costs on both systems together, in the same unit.
-    power : float, optional
+    cost_per_item, cost_per_run : float, optional
+        What an item costs once, such as its labels, and one run of it on both systems together; any unit.
     design_effect : float, optional
         By how much clusters inflate the variance; 1 where items are independent.
-    replicates : sequence of int, optional
 
     Returns
     -------
     DataFrame
         `effect`, `replicates`, `n_items`, `n_runs` (of each system), `cost`, `is_cheapest` (of its effect).
-
-    References
-    ----------
-    Cochran (1977), section 10.6: the optimum is near ``sqrt(within / between * cost_per_item / cost_per_run)``.
     """
     if np.isnan(variance.within) or np.isnan(variance.between):
         raise InvalidInputError("`variance` must be known in both parts: give runs that repeat items, or the numbers")

@@ -30,26 +30,21 @@ class PromotionRule:
 
     Attributes
     ----------
-    screen_nights : int
+    screen_nights
         Nights of labelled queries in the screen set; the caller selects them, and leaves out whatever
         the challenger or the champion was trained on.
-    screen_z : float
-        A challenger clears the screen where mean gain / standard error exceeds this.
-    screen_min_queries : int
-        Fewer queries in the screen set clear nobody.
-    error_probability : float
+    screen_z, screen_min_queries
+        A challenger clears the screen where mean gain / standard error exceeds this, on so many queries at least.
+    error_probability
         Bound on the probability that one shadow without any gain is ever promoted.
-    tuned_units : int
-        Number of units at which the e-value is most powerful.
-    min_units : int
-        Units before the e-value counts, since its normal approximation needs some hundred queries.
-    min_shadow_nights, max_shadow_nights : int
+    tuned_units, min_units
+        Units at which the e-value is most powerful; units before it counts, since its normal approximation needs some
+        hundred queries.
+    min_shadow_nights, max_shadow_nights
         A shadow that is behind after the first, or not promoted by the second, is dropped.
-    min_gain : float
-        Least estimated gain of a promotion, in the unit of the loss.
-    min_gain_of_floor : float
-        The same as a share of the noise floor, where the night names one.
-    unit : {"query", "night"}
+    min_gain_of_floor
+        Least estimated gain of a promotion as a share of the noise floor, where the night names one.
+    unit
         What is independent. ``"night"`` where nights drift; set `min_units` to some 14 nights then.
     """
 
@@ -61,7 +56,6 @@ class PromotionRule:
     min_units: int = 100
     min_shadow_nights: int = 7
     max_shadow_nights: int = 84
-    min_gain: float = 0.0
     min_gain_of_floor: float = 0.0
     unit: Literal["query", "night"] = "query"
 
@@ -99,13 +93,7 @@ class PromotionState:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PromotionState:
-        """Rebuild what `to_dict` wrote.
-
-        Raises
-        ------
-        InvalidInputError
-            Naming fields that are missing or unknown.
-        """
+        """Rebuild what `to_dict` wrote; an InvalidInputError names fields that are missing or unknown."""
         wrong = sorted({f.name for f in fields(cls)} ^ set(values))
         if wrong:
             raise InvalidInputError(f"`values` is no promotion state: missing or unknown fields {wrong}")
@@ -168,21 +156,8 @@ def log_e_value(total: float, total_squares: float, n_units: int, tuned_units: i
 
     The mixture of ``exp(k S - k^2 n / 2)`` over a half-normal k > 0, with S the sum of standardised
     gains: a supermartingale where the mean gain is <= 0, asymptotically in the number of units.
-
-    Parameters
-    ----------
-    total, total_squares : float
-        Sum and sum of squares of the differences candidate - champion.
-    n_units : int
-    tuned_units : int
-        Where the mixture is most powerful.
-    error_probability : float
-        Level that the tuning aims at.
-
-    Returns
-    -------
-    float
-        -inf for fewer than two units or differences without any spread.
+    `total` and `total_squares` are of the differences candidate - champion; `tuned_units` is where the mixture is most
+    powerful at the level `error_probability`. -inf for fewer than two units or differences without any spread.
 
     References
     ----------
@@ -244,7 +219,7 @@ def _judge(
     log_e = log_e_value(state.total, state.total_squares, n, rule.tuned_units, rule.error_probability)
     needed = -float(np.log(rule.error_probability))
     gain = -state.total / n if n else float("nan")
-    least = max(rule.min_gain, rule.min_gain_of_floor * (losses.floor or 0.0))
+    least = rule.min_gain_of_floor * (losses.floor or 0.0)
     evidence = f"gain {gain:.4g} on {n} new {'queries' if rule.unit == 'query' else 'nights'}, log e {log_e:.2f}"
 
     def decision(action: Action, why: str) -> PromotionDecision:

@@ -57,15 +57,9 @@ def rank_reversals(
 ) -> ReversalReport:
     """Compare the order of listed prices with the order of measured costs.
 
-    Parameters
-    ----------
-    costs : DataFrame of shape (n_queries, n_models)
-        Mean cost of each query on each model (over its runs), index query, columns model, > 0 on average.
-        Queries that some model did not answer (NaN) are left out for all.
-    prices : Series of shape (n_models,)
-        Listed price, index model. Pairs with equal prices are left out.
-    n_bootstrap : int, optional
-        Draws of queries, the same for all models.
+    `costs` of shape (n_queries, n_models) are the mean cost of each query on each model, > 0 on average; queries that
+    some model did not answer (NaN) are left out for all. `prices` of shape (n_models,) are listed; pairs with equal
+    prices are left out. The bootstrap draws queries, the same for all models.
 
     Raises
     ------
@@ -83,7 +77,7 @@ def rank_reversals(
     certain = np.where(log_ratio == 0, 0.0, np.copysign(np.inf, log_ratio))
     z = np.divide(log_ratio, error, out=certain, where=error > TIE)
     p_value = 2 * stats.norm.sf(np.abs(z))
-    confirmed = _benjamini_hochberg(p_value, FALSE_DISCOVERIES)
+    confirmed = stats.false_discovery_control(p_value) <= FALSE_DISCOVERIES
     status = np.where(~confirmed, "unresolved", np.where(z > 0, "reversed", "as listed"))
     shares = _bootstrap_shares(y, i, j, n_bootstrap)
     lower, upper = np.quantile(shares, [0.025, 0.975])
@@ -114,21 +108,10 @@ class CostOfPass:
 
 
 def query_cost_of_pass(cost_usd: Floats, passed: Floats) -> CostOfPass:
-    """Cost of pass of one model, queries weighted alike.
+    """Cost of pass of one model, queries weighted alike; lower is better.
 
-    Parameters
-    ----------
-    cost_usd, passed : ndarray of shape (n_queries,)
-        Mean cost (USD, >= 0) and pass rate (0 to 1) of each query over its runs.
-
-    Returns
-    -------
-    CostOfPass
-        Lower is better.
-
-    References
-    ----------
-    Erol et al. (2025), Cost-of-pass: an economic framework for evaluating language models.
+    Mean cost (USD, >= 0) and pass rate (0 to 1) of each query over its runs, shape (n_queries,). Erol et al. (2025),
+    Cost-of-pass: an economic framework for evaluating language models.
     """
     x, s, n = cost_usd, passed, len(cost_usd)
     cost, rate, nan = float(x.mean()), float(s.mean()), float("nan")
@@ -146,16 +129,9 @@ def query_cost_of_pass(cost_usd: Floats, passed: Floats) -> CostOfPass:
 def frontier_membership(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Probability that each model is on the frontier of cost and score (no other is as good and cheaper).
 
-    Parameters
-    ----------
-    costs, scores : DataFrame of shape (n_queries, n_models)
-        Mean over runs; same index and columns, no NaN. Lower cost and higher score are better.
-
-    Returns
-    -------
-    DataFrame of shape (n_models, 5)
-        `model`, `cost`, `score`, `probability`, `verdict`: ``on frontier`` from .9, ``off frontier`` below .1,
-        else ``maybe``.
+    `costs` and `scores` of shape (n_queries, n_models) are means over runs, without NaN; lower cost and higher score
+    are better. One row per model: `model`, `cost`, `score`, `probability`, `verdict` (``on frontier`` from .9,
+    ``off frontier`` below .1, else ``maybe``).
     """
     if not (costs.index.equals(scores.index) and list(costs.columns) == list(scores.columns)):
         raise InvalidInputError("`costs` and `scores` must have the same index and columns")
@@ -200,15 +176,6 @@ def _pairs(listed: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if i.size == 0:
         raise InvalidInputError("`prices` has no two models of different price")
     return i, j
-
-
-def _benjamini_hochberg(p_value: Floats, rate: float) -> NDArray[np.bool_]:
-    order = np.argsort(p_value)
-    passed = p_value[order] <= rate * np.arange(1, p_value.size + 1) / p_value.size
-    n = int(np.flatnonzero(passed).max()) + 1 if passed.any() else 0
-    out = np.zeros(p_value.size, dtype=bool)
-    out[order[:n]] = True
-    return out
 
 
 def _bootstrap_shares(y: Floats, i: NDArray[np.intp], j: NDArray[np.intp], n: int) -> Floats:

@@ -24,17 +24,11 @@ from ...errors import InvalidInputError
 class ScopeRule:
     """Thresholds of promotion by scope.
 
-    Attributes
-    ----------
-    min_queries : int
-        Held-out queries that a cell, or all that the champion knows, needs to be judged at all.
-    z : float
-        A cell is covered where the gain there is as improbable as this under no gain (Student's t, on the scale of a
-        normal deviate). At 5 a useless challenger a night gets there once in some ten thousand years.
-    margin : float
-        Share of the champion's loss on the cells that it knows, by which the version may at most be worse there.
-    margin_z : float
-        That the version is worse by less than the margin must be as improbable as this if it were worse by the margin.
+    `min_queries` held-out queries a cell, or all that the champion knows, needs to be judged at all. A cell is covered
+    where the gain there is as improbable as `z` under no gain (Student's t, on the scale of a normal deviate): at 5 a
+    useless challenger a night gets there once in some ten thousand years. `margin` is the share of the champion's loss
+    on the cells that it knows by which the version may at most be worse there; that it is worse by less must be as
+    improbable as `margin_z` if it were worse by the margin.
     """
 
     min_queries: int = 30

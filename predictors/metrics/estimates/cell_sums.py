@@ -7,16 +7,30 @@ they were drawn, and of the repeated cells alone, each counted once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .replicates import Cells
+from .replicates import Cells, Replicates
 from .sums import ClusterSums, MergedEstimate, cluster_sums
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FloorEstimator:
+    """How the floor of a loss is estimated: from `minimum` replicates of a cell on, one number for each cell.
+
+    `per_cell` gives an ndarray of shape (n_cells,) in the unit of the loss, NaN where a cell has too few runs. The
+    interval of a `skewed` one is corrected for skewness.
+    """
+
+    method: str
+    minimum: int
+    per_cell: Callable[[Replicates], Floats]
+    skewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,24 +63,15 @@ class FloorSupport:
 
     def merge(self, other: FloorSupport) -> FloorSupport:
         """Counts of two parts that share no cell."""
-        return FloorSupport(
-            self.n_cells + other.n_cells,
-            self.n_repeated + other.n_repeated,
-            self.n_enough + other.n_enough,
-            self.n_unknown + other.n_unknown,
-            min(self.least_prob, other.least_prob),
-            max(self.largest_prob, other.largest_prob),
-        )
+        pairs = list(zip(astuple(self), astuple(other), strict=True))
+        return FloorSupport(*map(sum, pairs[:4]), min(pairs[4]), max(pairs[5]))
 
     def source(self, minimum: int, loss: str) -> str:
         """Where a floor comes from that needs `minimum` runs of each repeated cell; `loss` is named in the reason.
 
-        Returns
-        -------
-        str
-            ``repeats`` where all cells are repeated, or those that are were drawn with one known probability; ``ipw``
-            where they were drawn with known, unequal ones; else ``none: <reason>``, since repeats of queries that
-            somebody picked say nothing about the others.
+        ``repeats`` where all cells are repeated, or those that are were drawn with one known probability; ``ipw`` where
+        they were drawn with known, unequal ones; else ``none: <reason>``, since repeats of queries that somebody picked
+        say nothing about the others.
         """
         if self.n_repeated == 0:
             return "none: one run per query"
@@ -82,26 +87,12 @@ class FloorSupport:
 
 
 @dataclass(frozen=True)
-class CellTerms:
-    """Numbers of each cell for one metric, arrays of shape (n_cells,) in any unit.
-
-    Floors of cells with fewer than `minimum` runs are not looked at; where they are `skewed` their intervals are
-    corrected for it.
-    """
-
-    losses: Mapping[str, Floats]
-    floors: Mapping[str, Floats]
-    minimum: int = 2
-    skewed: bool = False
-
-
-@dataclass(frozen=True)
 class CellSums:
-    """Sums over queries of the losses and floors of cells, and the runs of all cells and of the repeated ones.
+    """Sums over queries of the numbers of cells for one metric, and the runs of all cells and of the repeated ones.
 
-    `whole` are those of all cells: `cells` (their number), each loss, and where there are floors `weight` (one over the
-    probability with which a repeated cell was drawn) and ``weighted_<floor>``; `repeated` those of the cells with two
-    runs or more: `cells`, each loss, each floor.
+    `whole` are those of all cells: `cells` (their number), `loss` and `baseline`, and where there is a floor `weight`
+    (one over the probability with which a repeated cell was drawn) and `weighted_floor`; `repeated` those of the cells
+    with two runs or more: `cells`, `loss`, `baseline`, `floor`.
     """
 
     support: FloorSupport
@@ -111,8 +102,19 @@ class CellSums:
     repeated: ClusterSums
 
     @classmethod
-    def of(cls, cells: Cells, terms: Mapping[str, CellTerms]) -> dict[str, CellSums]:
-        """Sums of one part, which holds all cells of its queries, for each of several metrics.
+    def of(
+        cls, cells: Cells, numbers: Mapping[str, Mapping[str, Floats]], floors: Mapping[str, FloorEstimator | None]
+    ) -> dict[str, CellSums]:
+        """Sums of one part, which holds all cells of its queries.
+
+        Parameters
+        ----------
+        cells : Cells
+        numbers : mapping of metric to mapping of str to ndarray of shape (n_cells,)
+            ``loss``, ``baseline`` and ``floor``, as far as there are these; floors of cells with too few runs for the
+            estimator are not looked at.
+        floors : mapping of metric to FloorEstimator
+            How its floor was estimated; None without one.
 
         Raises
         ------
@@ -120,13 +122,15 @@ class CellSums:
             If a number is not finite or beyond 1e80.
         """
         columns = _Columns(cells)
-        requests = [request for of_metric in terms.values() for request in columns.requests(of_metric)]
+        requests = [request for name, held in numbers.items() for request in columns.requests(held, floors[name])]
         sums = cluster_sums(requests)
         n_runs, n_repeated_runs = int(cells.counts.sum()), int(cells.counts[columns.repeated].sum())
-        return {
-            name: cls(FloorSupport.of(cells, of_metric.minimum), n_runs, n_repeated_runs, whole, repeated)
-            for (name, of_metric), whole, repeated in zip(terms.items(), sums[::2], sums[1::2], strict=True)
-        }
+        out = {}
+        for name, whole, repeated in zip(numbers, sums[::2], sums[1::2], strict=True):
+            floor = floors[name]
+            support = FloorSupport.of(cells, floor.minimum if floor else 2)
+            out[name] = cls(support, n_runs, n_repeated_runs, whole, repeated)
+        return out
 
     def merge(self, other: CellSums) -> CellSums:
         """Sums of two parts that share no query.
@@ -152,9 +156,13 @@ class CellSums:
         return replace(self, support=support, n_runs=self.n_repeated_runs)
 
     @property
+    def _used(self) -> ClusterSums:
+        return self.repeated if self.support.all_repeated else self.whole
+
+    @property
     def n_queries(self) -> int:
         """Queries that have a cell."""
-        return (self.repeated if self.support.all_repeated else self.whole).counts["cells"]
+        return self._used.counts["cells"]
 
     @property
     def n_repeated_queries(self) -> int:
@@ -162,14 +170,14 @@ class CellSums:
         return self.repeated.counts["cells"]
 
     def mean_loss(self, name: str) -> MergedEstimate:
-        """Mean over cells of a loss."""
-        return (self.repeated if self.support.all_repeated else self.whole).ratio(name, "cells")
+        """Mean over cells of ``loss`` or ``baseline``."""
+        return self._used.ratio(name, "cells")
 
-    def mean_floor(self, name: str = "floor") -> MergedEstimate:
-        """Mean over cells of a floor, where `FloorSupport.source` says that there is one."""
+    def mean_floor(self) -> MergedEstimate:
+        """Mean over cells of the floor, where `FloorSupport.source` says that there is one."""
         if self.support.all_repeated:
-            return self.repeated.ratio(name, "cells")
-        return self.whole.ratio(f"weighted_{name}", "weight")
+            return self.repeated.ratio("floor", "cells")
+        return self.whole.ratio("weighted_floor", "weight")
 
 
 class _Columns:
@@ -185,22 +193,24 @@ class _Columns:
         self._weight = np.where(drawn, 1.0 / np.where(drawn, cells.repeat_prob, 1.0), 0.0) if drawn.any() else None
         self._weight_by_query = self._nothing if self._weight is None else self._by_query(self._weight)
 
-    def requests(self, terms: CellTerms) -> Iterator[tuple[dict[str, Floats], tuple[str, ...]]]:
+    def requests(
+        self, numbers: Mapping[str, Floats], floor: FloorEstimator | None
+    ) -> Iterator[tuple[dict[str, Floats], tuple[str, ...]]]:
         """Columns of all cells and of the repeated ones, as `cluster_sums` takes them."""
         whole = {"cells": self._ones}
         repeated = {"cells": self._ones_of_repeated}
-        for name, values in terms.losses.items():
-            whole[name] = self._by_query(values)
-            repeated[name] = self._of_repeated(values, whole[name])
-        if terms.floors:
-            whole["weight"] = self._weight_by_query
-        for name, values in terms.floors.items():
-            usable = np.where(self.cells.counts >= terms.minimum, values, 0.0)
-            repeated[name] = self._by_query(usable)
-            whole[f"weighted_{name}"] = self._nothing if self._weight is None else self._by_query(self._weight * usable)
-        weighted = tuple(f"weighted_{name}" for name in terms.floors)
-        yield whole, ("weight", *weighted) if terms.skewed else ()
-        yield repeated, ("cells", *terms.floors) if terms.skewed else ()
+        for name, values in numbers.items():
+            if name != "floor":
+                whole[name] = self._by_query(values)
+                repeated[name] = self._of_repeated(values, whole[name])
+        if floor is not None:
+            usable = np.where(self.cells.counts >= floor.minimum, numbers["floor"], 0.0)
+            weighted = self._nothing if self._weight is None else self._by_query(self._weight * usable)
+            whole |= {"weight": self._weight_by_query, "weighted_floor": weighted}
+            repeated["floor"] = self._by_query(usable)
+        is_skewed = floor is not None and floor.skewed
+        yield whole, ("weight", "weighted_floor") if is_skewed else ()
+        yield repeated, ("cells", "floor") if is_skewed else ()
 
     def _by_query(self, values: Floats) -> Floats:
         return np.asarray(np.bincount(self.cells.query, values, self.cells.n_queries))

@@ -8,6 +8,7 @@ the noise that two quantities share cancels in the interval of their difference.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,42 +26,38 @@ class AnyEstimate:
     value: float
     n_clusters: int
 
+    def _power_sum(self, power: int) -> float:
+        """Sum over clusters of the influence to `power` (2 or 3); NaN where there is no estimate."""
+        raise NotImplementedError
+
     @property
     def standard_error(self) -> float:
         """Cluster-robust standard error; NaN (never 0) where fewer than two clusters contribute."""
-        raise NotImplementedError
+        n = self.n_clusters
+        return sqrt(n / (n - 1) * self._power_sum(2)) if n > 1 else float("nan")
 
     @property
     def skewness(self) -> float:
-        """Skewness of what the clusters contribute."""
-        raise NotImplementedError
+        """Skewness of the influences; 0 for fewer than three clusters."""
+        n = self.n_clusters
+        second = self._power_sum(2) / n
+        if n < 3 or second <= 0:
+            return 0.0
+        return self._power_sum(3) / n / second**1.5 * sqrt(n * (n - 1)) / (n - 2)
 
     def interval(self, coverage: float = 0.95, *, skew_corrected: bool = False) -> tuple[float, float]:
-        """Two-sided t interval over clusters, NaN where fewer than two clusters contribute.
+        """Lower and upper end of the t interval over clusters, NaN where fewer than two clusters contribute.
 
-        Parameters
-        ----------
-        coverage : float, optional
-            Nominal probability, in (0, 1).
-        skew_corrected : bool, optional
-            Correct the t statistic for the skewness of the contributions (Johnson 1978) and invert the
-            test. Variances need it, being heavily skewed: at 30 queries x 3 runs the plain interval
-            covers .83 and this one .94 (docs/studies/noise-floor.md), at twice the width.
-
-        Returns
-        -------
-        tuple of float
-            Lower and upper end.
-
-        References
-        ----------
-        Johnson (1978), Modified t tests and confidence intervals for asymmetrical populations.
+        `skew_corrected` corrects the t statistic for the skewness of the influences and inverts the test (Johnson 1978,
+        Modified t tests and confidence intervals for asymmetrical populations). Variances, heavily skewed, need it: at
+        30 queries x 3 runs the plain interval covers .83 and this one .94 (docs/studies/noise-floor.md), at twice the
+        width.
         """
         error = self.standard_error
         if not np.isfinite(error):
             return float("nan"), float("nan")
         t = t_quantile(0.5 + coverage / 2, self.n_clusters - 1)
-        a = self.skewness / (6.0 * float(np.sqrt(self.n_clusters))) if skew_corrected else 0.0
+        a = self.skewness / (6.0 * sqrt(self.n_clusters)) if skew_corrected else 0.0
         t_upper, t_lower = _johnson_ends(t, a)
         return self.value - t_upper * error, self.value - t_lower * error
 
@@ -88,26 +85,11 @@ class Estimate(AnyEstimate):
         ratio = self.value / other.value
         return Estimate(ratio, (self.influence - ratio * other.influence) / other.value, n)
 
-    @property
-    def standard_error(self) -> float:
-        """Cluster-robust standard error; NaN (never 0) where fewer than two clusters contribute."""
-        if self.n_clusters < 2:
-            return float("nan")
-        n = self.n_clusters
-        return float(np.sqrt(n / (n - 1) * np.square(self.influence).sum()))
-
-    @property
-    def skewness(self) -> float:
-        """Skewness of the influences; 0 for fewer than three clusters."""
-        n = self.n_clusters
-        second = float(np.sum(self.influence**2)) / n
-        third = float(np.sum(self.influence**3)) / n
-        if n < 3 or second <= 0:
-            return 0.0
-        return float(third / second**1.5 * np.sqrt(n * (n - 1)) / (n - 2))
+    def _power_sum(self, power: int) -> float:
+        return float(np.sum(self.influence**power))
 
 
-def t_quantile(level: float, degrees_of_freedom: int) -> float:
+def t_quantile(level: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t at `level` in (0, 1): that of `scipy.stats`, at a fiftieth of the time.
 
     Examples
@@ -137,19 +119,8 @@ def _johnson_ends(t: float, a: float) -> tuple[float, float]:
 def ratio_estimate(numerator: Floats, denominator: Floats, clusters: Codes, n_clusters: int) -> Estimate:
     """Ratio of totals, ``sum(numerator) / sum(denominator)``, with its influence per cluster.
 
-    Parameters
-    ----------
-    numerator, denominator : ndarray of shape (n_cells,)
-        Terms per cell; the denominator holds the (non-negative) weights of a mean.
-    clusters : ndarray of int of shape (n_cells,)
-        Cluster of each cell, 0 .. n_clusters - 1.
-    n_clusters : int
-        Number of clusters.
-
-    Returns
-    -------
-    Estimate
-        NaN where the denominator sums to 0.
+    All of shape (n_cells,); the denominator holds the (non-negative) weights of a mean, `clusters` the cluster of each
+    cell, 0 .. n_clusters - 1. NaN where the denominator sums to 0.
     """
     total = float(denominator.sum())
     weight = np.bincount(clusters, weights=denominator, minlength=n_clusters)
@@ -174,12 +145,8 @@ def mean_estimate(values: Floats, clusters: Codes, n_clusters: int, weights: Flo
 def wilson_interval(estimate: AnyEstimate, coverage: float = 0.95) -> tuple[float, float]:
     """Interval of a proportion, in [0, 1], that does not collapse where all or none were hits.
 
-    Wilson's interval on the effective sample size ``p (1 - p) / se^2``, at most the number of clusters
-    where the standard error is 0 (but for rounding). NaN where fewer than two clusters contribute.
-
-    References
-    ----------
-    Wilson (1927); Korn & Graubard (1998) for the effective sample size under clustering.
+    Wilson's interval (1927) on the effective sample size ``p (1 - p) / se^2`` (Korn & Graubard 1998), at most the
+    number of clusters where the standard error is 0 (but for rounding). NaN where fewer than two clusters contribute.
     """
     p, error, n = estimate.value, estimate.standard_error, float(estimate.n_clusters)
     if not np.isfinite(error):

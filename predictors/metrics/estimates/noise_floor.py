@@ -8,7 +8,6 @@ the combination of its ends; for the log loss a jackknife.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ...errors import InvalidInputError
-from .cell_sums import CellSums, CellTerms
+from .cell_sums import CellSums, FloorEstimator
 from .replicates import Replicates
 
 Floats = NDArray[np.float64]
@@ -39,11 +38,8 @@ def variance_per_cell(runs: Replicates) -> Floats:
 def crps_floor_per_cell(runs: Replicates) -> Floats:
     """Half of Gini's mean difference of each cell, shape (n_cells,); NaN for one run. Unbiased from 2.
 
-    ``sum_{r<s} |y_r - y_s| / (R (R - 1))``, computed from the sorted runs.
-
-    References
-    ----------
-    Ferro (2014), Fair scores for ensemble forecasts, for the same U-statistic of an ensemble.
+    ``sum_{r<s} |y_r - y_s| / (R (R - 1))``, computed from the sorted runs; the U-statistic of Ferro (2014), Fair scores
+    for ensemble forecasts.
     """
     centred = runs.values - np.repeat(runs.values[runs.starts], runs.counts)
     slope = 2.0 * runs.rank_within() - np.repeat(runs.counts, runs.counts) + 1.0
@@ -101,17 +97,9 @@ def _pinball(error: Floats, level: float) -> Floats:
 def log_loss_floor_per_cell(runs: Replicates) -> Floats:
     """Jackknife entropy of each cell's outcomes 0 and 1, in nats, shape (n_cells,); NaN below 4 runs.
 
-    ``R H(k, R) - (R - 1) mean of H without each run``. No estimator is unbiased; this one was within 6 % from 4 runs
-    (docs/studies/noise-floor.md).
-
-    Raises
-    ------
-    InvalidInputError
-        If an outcome is neither 0 nor 1.
-
-    References
-    ----------
-    Burnham & Overton (1979) for the jackknife; Paninski (2003) for why none is unbiased.
+    ``R H(k, R) - (R - 1) mean of H without each run`` (Burnham & Overton 1979). No estimator is unbiased (Paninski
+    2003); this one was within 6 % from 4 runs (docs/studies/noise-floor.md). Raises InvalidInputError if an outcome is
+    neither 0 nor 1.
     """
     if not np.isin(runs.values, (0.0, 1.0)).all():
         raise InvalidInputError("the log loss needs outcomes 0 or 1: use `mse` for other outcomes")
@@ -132,36 +120,13 @@ def _divide(total: Floats, by: NDArray[np.integer]) -> Floats:
 
 
 # -- how the floor of a loss is estimated ---------------------------------------------------------
-@dataclass(frozen=True)
-class FloorEstimator:
-    """How the floor of a loss is estimated: from `minimum` replicates of a cell on, one number for each cell.
-
-    `per_cell` gives an ndarray of shape (n_cells,) in the unit of the loss, NaN where a cell has too few runs. The
-    interval of a `skewed` one is corrected for skewness.
-    """
-
-    method: str
-    minimum: int
-    per_cell: Callable[[Replicates], Floats]
-    skewed: bool = False
-
-
 CRPS_FLOOR = FloorEstimator("half Gini mean difference", 2, crps_floor_per_cell)
 MSE_FLOOR = FloorEstimator("unbiased variance", 2, variance_per_cell, skewed=True)
 LOG_LOSS_FLOOR = FloorEstimator("jackknife entropy", LOG_LOSS_REPLICATES, log_loss_floor_per_cell)
 
 
 def pinball_estimator(level: float, factor: float = 1.0) -> FloorEstimator:
-    """The estimator of the floor of `factor` times the pinball loss at `level`.
-
-    Raises
-    ------
-    InvalidInputError
-        If `level` is not in (0, 1).
-    """
-    if not 0 < level < 1:
-        raise InvalidInputError(f"`level` must be in (0, 1), got {level}")
-
+    """The estimator of the floor of `factor` times the pinball loss at `level`, in (0, 1)."""
     minimum = pinball_minimum_replicates(level)
     return FloorEstimator("combined", minimum, lambda runs: factor * pinball_floor_per_cell(runs, level)[2])
 
@@ -182,16 +147,9 @@ def interval_score_estimator(lower: float, upper: float) -> FloorEstimator:
 class NoiseFloor:
     """A noise floor, or the reason why there is none.
 
-    Attributes
-    ----------
-    value : float
-        In the unit of the loss; NaN where it cannot be estimated, never 0 for want of replicates.
-    ci_lower, ci_upper : float
-        95 % interval over queries; NaN for fewer than two queries.
-    n_queries, n_replicates : int
-        Queries and runs that the estimate rests on; all of them where there is none.
-    method : str
-        ``repeats`` or ``ipw`` and the estimator, or ``none: <reason>``.
+    `value` is in the unit of the loss, NaN where it cannot be estimated, never 0 for want of replicates, with its 95 %
+    interval over queries, NaN for fewer than two. `n_queries` and `n_replicates` count what the estimate rests on, all
+    where there is none. `method` is ``repeats`` or ``ipw`` and the estimator, or ``none: <reason>``.
     """
 
     value: float
@@ -204,8 +162,7 @@ class NoiseFloor:
 
 def floor_sums(runs: Replicates, estimator: FloorEstimator) -> CellSums:
     """Sums over queries from which `noise_floor` makes the floor; those of parts of whole queries can be merged."""
-    terms = CellTerms({}, {"floor": estimator.per_cell(runs)}, estimator.minimum, estimator.skewed)
-    return CellSums.of(runs.cells, {"loss": terms})["loss"]
+    return CellSums.of(runs, {"": {"floor": estimator.per_cell(runs)}}, {"": estimator})[""]
 
 
 def noise_floor(sums: CellSums, estimator: FloorEstimator, loss: str) -> NoiseFloor:

@@ -23,16 +23,10 @@ Codes = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Cells:
-    """How often each cell was run, and which query it belongs to.
+    """How often each cell was run, and which query it belongs to; arrays of shape (n_cells,).
 
-    Attributes
-    ----------
-    counts : ndarray of int of shape (n_cells,)
-        Runs of each cell.
-    query : ndarray of int of shape (n_cells,)
-        Query (cluster) of each cell, 0 .. n_queries - 1.
-    repeat_prob : ndarray of shape (n_cells,)
-        Probability with which the cell was drawn for repetition; NaN where unknown.
+    `counts` are the runs, `query` is the query (cluster), 0 .. n_queries - 1, and `repeat_prob` the probability with
+    which the cell was drawn for repetition, NaN where unknown.
     """
 
     counts: Codes
@@ -64,20 +58,10 @@ class Cells:
 class Replicates(Cells):
     """Runs laid out by cell.
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_runs,)
-        Outcomes, by cell and then ascending, on the scale that was asked for.
-    cell : ndarray of int of shape (n_runs,)
-        Cell of each run, 0 .. n_cells - 1, ascending.
-    starts : ndarray of int of shape (n_cells,)
-        First run of each cell.
-    cell_ids, query_ids : Index of shape (n_cells,) and (n_queries,)
-        Names of the cells and of the queries.
-    row_cell : ndarray of int of shape (n_runs,)
-        Cell of each row of the table, in its order.
-    first_rows : ndarray of int of shape (n_cells,)
-        A row of the table that belongs to each cell, for columns that are constant within a cell.
+    `values` of shape (n_runs,) are outcomes, by cell and then ascending, on the scale that was asked for; `cell` of
+    the same shape is the cell of each, 0 .. n_cells - 1; `starts` (n_cells,) the first run of each cell. `cell_ids` and
+    `query_ids` are names. Of the table `row_cell` (n_runs,) is the cell of each row, in its order, and `first_rows`
+    (n_cells,) a row of each cell, for columns that are constant within a cell.
     """
 
     values: Floats
@@ -87,11 +71,6 @@ class Replicates(Cells):
     query_ids: pd.Index
     row_cell: Codes
     first_rows: Codes
-
-    @property
-    def cells(self) -> Cells:
-        """What is known of the cells beside their outcomes."""
-        return Cells(self.counts, self.query, self.repeat_prob)
 
     def mean_within(self, per_run: Floats) -> Floats:
         """Mean over the runs of each cell, shape (n_cells,)."""
@@ -105,18 +84,9 @@ class Replicates(Cells):
 def group_replicates(outcomes: pd.DataFrame, scale: Scale = "identity") -> Replicates:
     """Check the long table of runs and lay it out by cell.
 
-    Parameters
-    ----------
-    outcomes : DataFrame of shape (n_runs, n_columns)
-        One row per run: `cell_id`, `query_id`, `value`, optional `repeat_prob`. Where the optional
-        columns `replicate` or `response_id` are there, they must not repeat within a cell (`replicate`)
-        or at all (`response_id`): a run counted twice looks like a smaller noise floor.
-    scale : {"identity", "log"}, optional
-        ``"log"`` takes natural logarithms.
-
-    Returns
-    -------
-    Replicates
+    `outcomes` has one row per run: `cell_id`, `query_id`, `value`, optional `repeat_prob`. Where the optional columns
+    `replicate` or `response_id` are there, they must not repeat within a cell (`replicate`) or at all (`response_id`):
+    a run counted twice looks like a smaller noise floor. The `scale` ``"log"`` takes natural logarithms.
 
     Raises
     ------
@@ -170,16 +140,11 @@ def constant_within(codes: NDArray[np.generic], starts: Codes, counts: Codes, na
 
 
 def duplicated_runs(outcomes: pd.DataFrame) -> pd.Series:
-    """Mark runs that are there twice.
+    """Mark the second and later copies of runs that are there twice, shape (n_runs,), index of `outcomes`.
 
     A run is the same as an earlier one if it has the same `cell_id` and `replicate`, or the same
     `response_id` (an answer served from a cache). Null ids are never the same. Without either column
     nothing can be told and nothing is marked.
-
-    Returns
-    -------
-    Series of bool of shape (n_runs,)
-        Index of `outcomes`; True for the second and later copies.
     """
     marked = np.zeros(len(outcomes), dtype=bool)
     for keys in (["cell_id", "replicate"], ["response_id"]):
@@ -190,13 +155,7 @@ def duplicated_runs(outcomes: pd.DataFrame) -> pd.Series:
 
 
 def splits_of(outcomes: pd.DataFrame) -> frozenset[str]:
-    """The splits that a table of runs names, none where it has no column `split`.
-
-    Raises
-    ------
-    InvalidInputError
-        If a query has runs in more than one.
-    """
+    """The splits that a table of runs names, none without a column `split`; refuses a query with runs in several."""
     if not isinstance(outcomes, pd.DataFrame) or "split" not in outcomes or "query_id" not in outcomes:
         return frozenset()
     n_splits = outcomes.groupby("query_id", observed=True)["split"].nunique(dropna=False)
@@ -207,13 +166,6 @@ def splits_of(outcomes: pd.DataFrame) -> frozenset[str]:
             f"{straddling[0]!r}): split by `query_id`, never by row"
         )
     return frozenset(outcomes["split"].astype(str))
-
-
-def check_only_split(splits: frozenset[str], split: str) -> None:
-    """Raise if `splits_of` names others than `split`."""
-    others = sorted(splits - {split})
-    if others:
-        raise InvalidInputError(f"`outcomes` holds rows of the splits {others}, `split` says {split!r}: select one")
 
 
 def _check_columns(table: pd.DataFrame, wanted: Sequence[str], name: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable
 from typing import TypeAlias
 
 import numpy as np
@@ -20,11 +19,6 @@ Segment: TypeAlias = tuple[int, tuple[Hashable, ...]]
 ALL: Segment = (-1, ())
 
 
-def segment_columns(segments: Sequence[str | tuple[str, ...]]) -> SegmentColumns:
-    """Columns of each segment, as tuples."""
-    return tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
-
-
 def segment_name(columns: SegmentColumns, segment: Segment) -> str:
     """``all`` or ``column=value,column=value``; a null value is called ``null``."""
     position, values = segment
@@ -34,26 +28,17 @@ def segment_name(columns: SegmentColumns, segment: Segment) -> str:
     return ",".join(f"{name}={'null' if value is None else value}" for name, value in terms)
 
 
-@dataclass(frozen=True)
-class SegmentedCells:
-    """Places of the cells of every segment: all of them first, then by segment columns and their values, null last.
-
-    `values` are those that each segment column takes, in order, null left out.
-    """
-
-    cells: list[tuple[Segment, Codes]]
-    values: dict[str, pd.Index]
-
-
-def cells_by_segment(outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns) -> SegmentedCells:
-    """Cut the cells into segments.
+def cells_by_segment(
+    outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns
+) -> tuple[dict[Segment, Codes], dict[str, pd.Index]]:
+    """Places of the cells of every segment, and the values that each segment column takes, in order, null left out.
 
     Raises
     ------
     InvalidInputError
         If a column is missing or takes two values within a cell.
     """
-    cells: list[tuple[Segment, Codes]] = [(ALL, np.arange(runs.n_cells))]
+    cells: dict[Segment, Codes] = {ALL: np.arange(runs.n_cells)}
     codes: dict[str, Codes] = {}
     values: dict[str, pd.Index] = {}
     for position, names in enumerate(columns):
@@ -64,8 +49,8 @@ def cells_by_segment(outcomes: pd.DataFrame, runs: Replicates, columns: SegmentC
             if name not in values:
                 codes[name], values[name] = _codes_by_cell(outcomes[name], runs, name)
         by_values = _cells_by_values([codes[name] for name in names], [[*values[name], None] for name in names])
-        cells += [((position, at), places) for at, places in by_values]
-    return SegmentedCells(cells, values)
+        cells |= {(position, at): places for at, places in by_values}
+    return cells, values
 
 
 def _codes_by_cell(column: pd.Series, runs: Replicates, name: str) -> tuple[Codes, pd.Index]:

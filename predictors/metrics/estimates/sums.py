@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement, permutations
-from math import lcm, prod, sqrt
+from math import lcm, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,15 +138,8 @@ class ClusterSums:
 def cluster_sums(requests: Sequence[tuple[Mapping[str, Floats], Sequence[str]]]) -> list[ClusterSums]:
     """Sums of several tables over the same clusters of one part; a product that several ask for is made once.
 
-    Parameters
-    ----------
-    requests : sequence of (columns, cubed)
-        Columns by name, each an ndarray of shape (n_clusters,), finite, in any unit, and the names of those of which
-        products of three are wanted too. Columns that are the same object are taken for the same.
-
-    Returns
-    -------
-    list of ClusterSums
+    Each request is of columns by name, ndarrays of shape (n_clusters,), and the names of those of which products of
+    three are wanted too. Columns that are the same object are taken for the same.
 
     Raises
     ------
@@ -222,26 +215,10 @@ class MergedEstimate(AnyEstimate):
         zero = Fraction(0)
         return {name: self.weights.get(name, zero) - factor * other.weights.get(name, zero) for name in names}
 
-    @property
-    def standard_error(self) -> float:
-        """Cluster-robust standard error; NaN (never 0) where fewer than two clusters contribute."""
-        n = self.n_clusters
-        if n < 2 or self.exact is None:
-            return float("nan")
-        return sqrt(n / (n - 1) * self._power_sum(2))
-
-    @property
-    def skewness(self) -> float:
-        """Skewness of the influences; its columns must be among those that are `cubed`."""
-        n = self.n_clusters
-        second = self._power_sum(2) / n
-        if n < 3 or second <= 0:
-            return 0.0
-        third = self._power_sum(3) / n
-        return float(third / second**1.5 * sqrt(n * (n - 1)) / (n - 2))
-
     def _power_sum(self, power: int) -> float:
-        """Sum over clusters of the influence to `power`, exact before it is rounded."""
+        """Exact before it is rounded; for the third power the columns must be among those that are `cubed`."""
+        if self.exact is None:
+            return float("nan")
         names = [name for name in self.sums.columns if name in self.weights]
         terms = [(monomial, self.sums.sums[monomial]) for monomial in combinations_with_replacement(names, power)]
         over_weights = lcm(*(self.weights[name].denominator for name in names))

@@ -8,12 +8,15 @@ constants `UPPER`, `LOWER` and `RATIO` are learnt on public populations (``docs/
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from ...errors import InsufficientReplicatesError, InvalidInputError
+from .clusters import t_quantile
 
 Floats = NDArray[np.float64]
 EVEN_SHARE = 0.5
@@ -34,10 +37,8 @@ MAX_EXPONENT = 50.0
 def sampling_sizes(forecast: ArrayLike) -> Floats:
     """Sizes for `inclusion_probabilities`: `EVEN_SHARE` alike, the rest in proportion to the forecast; mean 1.
 
-    Parameters
-    ----------
-    forecast : array-like of shape (n_units,)
-        Not negative; its level does not matter. Units without a forecast (NaN) count as average ones.
+    The forecast of shape (n_units,) is not negative; its level does not matter, and units without one (NaN) count as
+    average ones.
     """
     values = np.asarray(forecast, dtype=np.float64)
     average = float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
@@ -47,19 +48,9 @@ def sampling_sizes(forecast: ArrayLike) -> Floats:
 
 
 def inclusion_probabilities(sizes: ArrayLike, n: int) -> Floats:
-    """Probabilities of being drawn in proportion to `sizes`, summing to `n`; what would exceed 1 is certain.
+    """Probabilities of being drawn in proportion to `sizes` (n_units,), summing to `n`; what would exceed 1 is certain.
 
-    Parameters
-    ----------
-    sizes : array-like of shape (n_units,)
-        Positive.
-    n : int
-        Units to draw, at most n_units.
-
-    Raises
-    ------
-    InvalidInputError
-        If a size is not positive or `n` is out of range.
+    Raises InvalidInputError if a size is not positive or `n` is not in 1 .. n_units.
 
     Examples
     --------
@@ -80,20 +71,10 @@ def inclusion_probabilities(sizes: ArrayLike, n: int) -> Floats:
 
 
 def draw_systematic(probabilities: ArrayLike, order: ArrayLike, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw units with the given probabilities, evenly along an order (Madow 1949).
+    """Positions, ascending, of units drawn with the given probabilities, evenly along an order (Madow 1949).
 
-    Parameters
-    ----------
-    probabilities : array-like of shape (n_units,)
-        In (0, 1], with a whole sum.
-    order : array-like of shape (n_units,)
-        Units near each other in it are seldom drawn together; ties are broken at random.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of int
-        Positions of the drawn units, ascending.
+    `probabilities` of shape (n_units,) are in (0, 1] and have a whole sum. Units near each other in the `order` of the
+    same shape are seldom drawn together; ties are broken at random.
     """
     drawn = np.asarray(probabilities, dtype=np.float64)
     places = np.lexsort((rng.random(len(drawn)), np.asarray(order)))
@@ -105,18 +86,11 @@ def draw_systematic(probabilities: ArrayLike, order: ArrayLike, rng: np.random.G
 
 @dataclass(frozen=True)
 class SurveyEstimate:
-    """An estimated total.
+    """An estimated total in the unit of the values; its standard error has the finite-population correction in it.
 
-    Attributes
-    ----------
-    total, standard_error : float
-        In the unit of the values; the error has the finite-population correction in it.
-    degrees : float
-        Degrees of freedom of the error.
-    slope : float
-        What the total rests on the forecast with: 0 is the plain expansion.
-    influence : ndarray of shape (n_drawn,)
-        What each draw adds to the error; their squares sum to ``standard_error ** 2``. 0 for certain units.
+    `degrees` are those of freedom of the error, `slope` is what the total rests on the forecast with (0: the plain
+    expansion), and `influence` of shape (n_drawn,) what each draw adds to the error: squares sum to
+    ``standard_error ** 2``, 0 for certain units.
     """
 
     total: float
@@ -133,11 +107,9 @@ class SurveyEstimate:
 
     def quantile(self, level: float) -> float:
         """The total is below this with probability `level`; on a logarithmic scale, so never negative."""
-        from scipy.stats import t
-
         if self.total <= 0 or self.standard_error == 0:
             return self.total
-        deviation = float(t.ppf(level, self.degrees)) * (UPPER if level > 0.5 else LOWER)
+        deviation = t_quantile(level, self.degrees) * (UPPER if level > 0.5 else LOWER)
         exponent = deviation * self.standard_error / self.total
         return self.total * float(np.exp(np.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)))
 
@@ -147,12 +119,10 @@ class SurveyEstimate:
 
     def probability_above(self, limit: float) -> float:
         """Probability that the total is above `limit`: where `quantile` crosses it."""
-        from scipy.stats import t
-
         if self.total <= 0 or self.standard_error == 0 or limit <= 0:
             return float(self.total > limit)
         deviation = float(np.log(limit / self.total)) * self.total / self.standard_error
-        return float(t.sf(deviation / (UPPER if deviation > 0 else LOWER), self.degrees))
+        return float(special.stdtr(self.degrees, -deviation / (UPPER if deviation > 0 else LOWER)))
 
 
 def estimate_total(
@@ -171,13 +141,9 @@ def estimate_total(
     Parameters
     ----------
     values, probabilities : array-likes of shape (n_drawn,)
-        What was observed, and with what probability, in (0, 1], each unit was drawn.
-    n_units : int
-        Units of the population.
+        What was observed, and with what probability, in (0, 1], each of the `n_units` was drawn.
     forecast : array-like of shape (n_drawn,), optional
-        Of the drawn units, of any level; None: the plain expansion.
-    forecast_total : float
-        Sum of the forecast over all units.
+        Of the drawn units, of any level, with its sum over all units; None: the plain expansion.
 
     Raises
     ------
@@ -237,29 +203,23 @@ class LogRatio:
 
     def interval(self, coverage: float = 0.9) -> tuple[float, float]:
         """Ends of the ratio itself."""
-        from scipy.stats import t
-
-        reach = RATIO * float(t.ppf((1 + coverage) / 2, self.degrees)) * self.standard_error
+        reach = RATIO * t_quantile((1 + coverage) / 2, self.degrees) * self.standard_error
         ends = np.exp(np.clip([self.value - reach, self.value + reach], -MAX_EXPONENT, MAX_EXPONENT))
         return float(ends[0]), float(ends[1])
 
     @property
     def probability_first_less(self) -> float:
         """Probability that the first total is the smaller one."""
-        from scipy.stats import t
-
         if self.standard_error == 0:
             return 0.5 if self.value == 0 else float(self.value < 0)
-        return float(t.cdf(-self.value / (RATIO * self.standard_error), self.degrees))
+        return float(special.stdtr(self.degrees, -self.value / (RATIO * self.standard_error)))
 
     def draws_to_decide(self, n: int, n_units: int) -> int:
         """Draws with which a ratio as large as this one would be decided at `DECIDED`; 0 where all units would not."""
-        from scipy.stats import t
-
         if self.value == 0:
             return 0
         # The error falls as (1/n - 1/n_units) does.
-        wanted = (self.value / (RATIO * float(t.ppf(DECIDED, self.degrees)))) ** 2
+        wanted = (self.value / (RATIO * t_quantile(DECIDED, self.degrees))) ** 2
         if self.standard_error**2 == 0 or n >= n_units:
             return min(n, n_units)
         per_draw = self.standard_error**2 / (1 / n - 1 / n_units)
@@ -269,10 +229,7 @@ class LogRatio:
 def log_ratio(first: SurveyEstimate, second: SurveyEstimate) -> LogRatio:
     """The ratio of two totals that were estimated from the same draws in the same order (linearisation).
 
-    Raises
-    ------
-    InvalidInputError
-        If a total is not positive or the draws differ in number.
+    Raises InvalidInputError if a total is not positive or the draws differ in number.
     """
     if first.total <= 0 or second.total <= 0 or len(first.influence) != len(second.influence):
         raise InvalidInputError("a ratio needs two positive totals of the same draws")
@@ -288,11 +245,8 @@ def log_ratio(first: SurveyEstimate, second: SurveyEstimate) -> LogRatio:
 def expected_half_width(spread: float, n: int, n_units: int, coverage: float = 0.9) -> float:
     """Half the width of an interval, over the total, that `n` draws of `n_units` are to have.
 
-    Parameters
-    ----------
-    spread : float
-        Standard deviation of a unit about its forecast over the mean: from the forecast before anything ran, from
-        ``spread_of`` after.
+    `spread` is the standard deviation of a unit about its forecast over the mean: from the forecast before anything
+    ran, from `spread_of` after.
     """
     if n >= n_units:
         return 0.0
@@ -314,11 +268,6 @@ def planned_draws(spread: float, wanted: float, n_units: int, coverage: float = 
     Planned once, from the forecast or from the first draws, and then kept: whoever looks after every draw and stops
     when the interval happens to be narrow gets intervals that are too short.
     """
-    low, high = MIN_DRAWS, n_units
-    while low < high:
-        middle = (low + high) // 2
-        if expected_half_width(spread, middle, n_units, coverage) <= wanted:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    draws = range(MIN_DRAWS, n_units)
+    place = bisect_left(draws, True, key=lambda n: expected_half_width(spread, n, n_units, coverage) <= wanted)
+    return MIN_DRAWS + place

@@ -22,8 +22,7 @@ from ..estimates.noise_floor import (
     pinball_estimator,
 )
 from ..estimates.replicates import Replicates, Scale
-from .point import log_loss
-from .quantile import align_forecast, interval_score, pinball_loss
+from .quantile import align_forecast, interval_score, log_loss, pinball_loss
 
 Floats = NDArray[np.float64]
 Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
@@ -96,13 +95,7 @@ def parse_metric(name: str, scale: Scale) -> Metric:
 
 
 def parse_metrics(metrics: Sequence[str], scale: Scale) -> list[Metric]:
-    """Read the names of metrics, which must differ.
-
-    Raises
-    ------
-    InvalidInputError
-        For names that repeat, or that `parse_metric` does not know.
-    """
+    """Read the names of metrics, which must differ; errors as of `parse_metric`."""
     if isinstance(metrics, str) or not metrics or len(set(metrics)) < len(metrics):
         raise InvalidInputError(f"`metrics` must be different names, got {metrics!r}")
     return [parse_metric(name, scale) for name in metrics]
@@ -111,21 +104,11 @@ def parse_metrics(metrics: Sequence[str], scale: Scale) -> list[Metric]:
 def cell_losses(
     runs: Replicates, forecast: pd.DataFrame, metrics: Sequence[Metric], name: str = "forecast"
 ) -> dict[str, Floats]:
-    """Mean loss over the runs of each cell, for metrics that share one scale (that of `runs`).
+    """Mean loss over the runs of each cell, shape (n_cells,), for metrics that share one scale (that of `runs`).
 
-    Parameters
-    ----------
-    runs : Replicates
-    forecast : DataFrame of shape (n_forecasts, n_levels)
-        Index `cell_id`, one column per level, in the unit of the outcomes before they were put on the scale.
-    metrics : sequence of Metric
-    name : str, optional
-        What error messages call the forecast.
-
-    Returns
-    -------
-    dict of metric name to ndarray of shape (n_cells,)
-        In the unit of the metric; of losses lower is better, coverage is a share and width has no direction.
+    `forecast` of shape (n_forecasts, n_levels) has the index `cell_id` and one column per level, in the unit of the
+    outcomes before they were put on the scale; errors call it by its `name`. By metric, in its unit: of losses lower is
+    better, coverage is a share and width has no direction.
 
     Raises
     ------

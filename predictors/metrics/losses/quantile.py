@@ -1,4 +1,4 @@
-"""Quantile forecasts as distributions, and their losses.
+"""Quantile forecasts as distributions and forecast probabilities, and their losses.
 
 A forecast at levels p_1 < .. < p_m is read as the discrete distribution with atoms at its quantiles,
 weighted by the gaps between the midpoints of neighbouring levels (0 and 1 at the ends). Every loss
@@ -63,6 +63,26 @@ def interval_score(y_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, covera
     y, a, b = (np.asarray(x, dtype=np.float64) for x in (y_true, lower, upper))
     penalty = 2.0 / (1.0 - coverage)
     return np.asarray((b - a) + penalty * (np.maximum(a - y, 0.0) + np.maximum(y - b, 0.0)))
+
+
+def log_loss(y_true: ArrayLike, probability: ArrayLike) -> NDArray[np.float64]:
+    """Logarithmic loss of a forecast probability per sample, in nats. Lower is better; 0 is perfect.
+
+    Raises InvalidInputError if an outcome is not 0 or 1 or a probability not strictly inside (0, 1): a certain forecast
+    that is wrong would cost infinitely much, and to clip it is the caller's decision.
+
+    Examples
+    --------
+    >>> log_loss([1.0], [0.5]).round(4)
+    array([0.6931])
+    """
+    y = np.asarray(y_true, dtype=np.float64)
+    p = np.asarray(probability, dtype=np.float64)
+    if not np.isin(y, (0.0, 1.0)).all():
+        raise InvalidInputError("`y_true` must be 0 or 1 for the log loss")
+    if not ((p > 0) & (p < 1)).all():
+        raise InvalidInputError("`probability` must be strictly inside (0, 1) for the log loss: clip it on purpose")
+    return np.asarray(-np.where(y == 1, np.log(p), np.log1p(-p)))
 
 
 def crps_quantiles(y_true: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Floats:
@@ -179,13 +199,7 @@ class QuantileForecast:
 
 
 def align_forecast(forecast: pd.DataFrame, cell_ids: pd.Index, scale: Scale, name: str) -> QuantileForecast:
-    """Match forecasts to cells.
-
-    Raises
-    ------
-    InvalidInputError
-        If the index repeats, a cell has no forecast, or the columns are not increasing levels.
-    """
+    """Match forecasts to cells; refuses a repeated index, cells without a forecast, columns that are no levels."""
     if not isinstance(forecast, pd.DataFrame):
         raise InvalidInputError(f"`{name}` must be a DataFrame, got {type(forecast).__name__}")
     try:

@@ -116,9 +116,7 @@ def test_merged_parts_are_the_evaluation_of_the_whole(
         "segments": segments,
     }
     found = merged([partial_evaluation(part, forecast, **options) for part in cut(outcomes, n_parts, seed)])
-    for replicated in (True, False):
-        whole = evaluate(outcomes, forecast, **NAMES, **options, replicated_segments=replicated)
-        assert_same(found.table(**NAMES, replicated_segments=replicated), whole)
+    assert_same(found.table(**NAMES), evaluate(outcomes, forecast, **NAMES, **options))
 
 
 @pytest.mark.parametrize("repeats", REPEATS)

@@ -13,6 +13,7 @@ from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.metrics import (
     compare_systems,
     holm,
+    interquartile_mean,
     pass_at_k,
     pass_hat_k,
     rank_intervals,
@@ -148,3 +149,15 @@ def test_identical_systems_are_rarely_called_better() -> None:
 def test_a_single_system_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="two systems"):
         compare_systems(long("a", np.ones((3, 1))))
+
+
+def test_aggregates_against_scipy_and_by_hand() -> None:
+    rng = np.random.default_rng(7)
+    scores = rng.normal(size=(5, 12))
+    value, lower, upper = interquartile_mean(scores)
+    assert value == pytest.approx(stats.trim_mean(scores.ravel(), 0.25))
+    assert lower < value < upper
+    assert interquartile_mean(scores) == (value, lower, upper)
+    assert np.isnan(interquartile_mean(scores[:1])[1])
+    with pytest.raises(InvalidInputError, match="finite matrix"):
+        interquartile_mean(scores[0])
