@@ -315,9 +315,7 @@ class _Fits:
     def _fit(self, name: str, model: Forecaster, train: pd.DataFrame) -> Forecaster:
         assert isinstance(model, BasePredictor)
         self._progress(f"fitting {name} to {len(train)} examples")
-        return model.unfitted().fit(
-            self._family.inputs(train), train["value"], groups=train["query_id"], is_censored=train["is_censored"]
-        )
+        return self._family.fit(model.unfitted(), train)
 
     def _once(self, made_of: tuple[object, ...], make: Callable[[], T]) -> T:
         # The objects are kept beside what is made of them, so that no other one takes their identity.

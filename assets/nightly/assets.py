@@ -30,12 +30,11 @@ from foretell.assets.nightly.drift import (
     training_rows,
     with_night,
 )
-from foretell.assets.nightly.own_rows import choose_rows, chosen_rows
 from foretell.assets.nightly.promotion import Judged, begin_with_shipped, judge
 from foretell.assets.nightly.record import family_lock
 from foretell.assets.nightly.reference import register_reference
+from foretell.assets.nightly.rows import choose_rows, choose_window, chosen_rows, within_window
 from foretell.assets.nightly.shown import drawn, headline_of, links, numbers_of
-from foretell.assets.nightly.window import choose_window, within_window
 from foretell.assets.registry.resource import Tracking
 from foretell.assets.registry.tracking import Fit
 from foretell.assets.resources import Workspace

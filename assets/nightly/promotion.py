@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.pipeline import FittedFamily, forecasts_by_cell
+from foretell.assets.judging.pipeline import FittedFamily, forecasts_by_cell, loss_differences
 from foretell.assets.judging.vault import sealed
 from foretell.assets.nightly.record import DECISION_TAG, Record, commit, settle, with_former, without_shadow
 from foretell.assets.nightly.scope import judge_scope
@@ -314,27 +313,15 @@ def _losses(
         except DatasetError:
             # Gone or written by code that this one cannot read: it can gain no more evidence and will be dropped.
             return NightlyLosses(night, floor=floor)
-        differences = _differences(judged, shadow, champion, rows[is_new])
+        differences = loss_differences(judged.family, rows[is_new], champion, {0: shadow}, judged.policy.metric)[0]
         return NightlyLosses(night, shadow_differences=differences, floor=floor)
     since = pd.Timestamp(date.fromordinal(night), tz="UTC") - pd.Timedelta(
         days=judged.policy.promotion_rule.screen_nights
     )
     screen = rows[(rows["split"] == "test") & (days > since)]
-    differences = _differences(judged, judged.fitted.predictor, champion, screen)
+    newcomer = {0: judged.fitted.predictor}
+    differences = loss_differences(judged.family, screen, champion, newcomer, judged.policy.metric)[0]
     return NightlyLosses(night, challenger=str(judged.version.version), screen_differences=differences, floor=floor)
-
-
-def _differences(
-    judged: Judged, candidate: BasePredictor, champion: BasePredictor, rows: pd.DataFrame
-) -> NDArray[np.float64]:
-    from foretell.predictors.metrics import query_differences
-
-    if rows.empty:
-        return np.empty(0)
-    forecasts = forecasts_by_cell(judged.family, {"candidate": candidate, "champion": champion}, rows)
-    return query_differences(
-        rows, forecasts["candidate"], forecasts["champion"], metric=judged.policy.metric, scale=judged.family.scale
-    )
 
 
 def _paragraph(night: int, number: str, record: Record, old: PromotionState, decision: PromotionDecision) -> str:
