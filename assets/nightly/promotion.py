@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.pipeline import FittedFamily, forecasts_by_cell, loss_differences
-from foretell.assets.judging.vault import sealed
+from foretell.assets.judging.vault import usable
 from foretell.assets.nightly.record import DECISION_TAG, Record, commit, settle, with_former, without_shadow
 from foretell.assets.nightly.scope import judge_scope
 from foretell.assets.nightly.serving import Serving, load_serving
@@ -84,7 +84,7 @@ class Judged:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """The runs that may decide something: neither cut off nor in the vault."""
-        return self.examples[~self.examples["is_capped"] & ~sealed(self.examples)]
+        return self.examples[usable(self.examples)]
 
     def losses_over(self, champion: BasePredictor, rival: BasePredictor, rows: pd.DataFrame) -> NDArray[np.float64]:
         """Loss of a rival minus that of the champion, shape (n_queries,)."""

@@ -39,22 +39,9 @@ LOCK_WAIT_S = 3600.0
 class Record:
     """What the registry remembers of a family between nights.
 
-    Attributes
-    ----------
-    state : dict
-        `PromotionState.to_dict()`.
-    champion : str or None
-        Version that consumers load.
-    former : tuple of str
-        Champions before it, oldest first.
-    action : str
-        What the last decision did.
-    reason : str
-        Why, in a paragraph.
-    pending : bool
-        Whether the aliases may still have to follow.
-    frozen : int or None
-        Night on which the shadow was frozen.
+    `state` is `PromotionState.to_dict()`, `champion` the version that consumers load, `former` the champions before it,
+    oldest first. `action` is what the last decision did, `reason` why, in a paragraph. `pending` is whether the aliases
+    may still have to follow, `frozen` the night on which the shadow was frozen.
     """
 
     state: dict[str, Any]
