@@ -4,7 +4,7 @@ Pure simulation: a linear forecaster of log tokens on eight features, ridge regr
 two runs a night. Every policy has the *same window-reset rule* (`nightly.drift`: a CUSUM on the standardised excess of
 the forecaster in use starts the window anew where the change began), so that what is compared is when to fit and not
 what to fit on; "no reset" shows what the rule itself is worth, "window by backtest" what choosing the window before
-every fit is worth (`foretell.assets.nightly.window`: 7, 14, 30 nights or all). 400 nights, paired worlds, 40 seeds.
+every fit is worth (`foretell.assets.nightly.rows`: 7, 14, 30 nights or all). 400 nights, paired worlds, 40 seeds.
 
     python bench/drift_study.py            # 40 seeds, about 4 minutes, writes docs/studies/drift.md
     python bench/drift_study.py --seeds 5  # a look
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from foretell.assets.nightly.window import pick_best
+from foretell.assets.nightly.rows import pick_best
 from foretell.predictors.metrics.deciding.drift import CusumMonitor, Night, night_statistics
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ RIDGE = 3.0
 LEAST = 5
 """Nights that a window started anew must hold before it is read alone."""
 WINDOWS, BACKTEST = (7, 14, 30), 7
-"""Candidates of `foretell.assets.nightly.window`, and the nights that its backtest forecasts."""
+"""Candidates of `foretell.assets.nightly.rows`, and the nights that its backtest forecasts."""
 SEED = 20_261_122
 SHIPPED = (8.0, 20)
 
@@ -112,7 +112,7 @@ def fit(world: World, first: int, last: int) -> Floats:
 
 
 def choose(world: World, first: int, last: int, windows: tuple[int, ...]) -> tuple[int, int]:
-    """The night from which on to fit, by the rule of `nightly.window`, and the rows that its backtest read."""
+    """The night from which on to fit, by the rule of `nightly.rows`, and the rows that its backtest read."""
     cut = last - BACKTEST
     starts = {days: cut - days for days in windows if cut - days > first}
     if not starts:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from foretell.assets.judging.splits import Split
 
+P = TypeVar("P", bound=BasePredictor)
 LAKE = "lake"
 """The data set of what this installation has ingested."""
 PUBLIC_SOURCE = "public/"
@@ -122,6 +123,12 @@ class Family:
         """`inputs` of the first run of every cell, index `cell_id`."""
         return self.inputs(examples.drop_duplicates("cell_id").set_index("cell_id"))
 
+    def fit(self, model: P, examples: pd.DataFrame) -> P:
+        """Fit a model of this family to examples, whose queries and cut-off runs it is told."""
+        return model.fit(
+            self.inputs(examples), examples["value"], groups=examples["query_id"], is_censored=examples["is_censored"]
+        )
+
     def examples(self, dataset: str, sources: Sources) -> pd.DataFrame:
         """The examples of a named data set, valid under `foretell.predictors.schemas.examples.Examples`.
 
@@ -165,25 +172,8 @@ def late(path: str) -> Callable[..., Any]:
     return lambda *arguments: getattr(import_module(f"foretell.assets.families.{module}"), name)(*arguments)
 
 
-class Predictors(TypedDict):
-    """The half of a `Family` that the library knows."""
-
-    name: str
-    predictor: Callable[..., BasePredictor]
-    baselines: Callable[[], Mapping[str, BasePredictor]]
-    reference: str
-    unit: str
-    held_out: str
-
-
-def predictors_of(name: str) -> Predictors:
+def predictors_of(name: str) -> dict[str, Any]:
     """Name, predictor, baselines, reference, unit and held-out split of a family in `foretell.predictors.families`."""
     library = FAMILIES[name]
-    return {
-        "name": library.name,
-        "predictor": library.new_predictor,
-        "baselines": library.new_baselines,
-        "reference": library.reference,
-        "unit": library.unit,
-        "held_out": library.held_out,
-    }
+    same = {member: getattr(library, member) for member in ("name", "reference", "unit", "held_out")}
+    return {**same, "predictor": library.new_predictor, "baselines": library.new_baselines}

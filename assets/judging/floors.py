@@ -26,23 +26,8 @@ def floor_table(
 
     Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known. Outcomes that
     bring a standard error of their own (`standard_error`) need no repeats. Of the examples only the columns that
-    floors need move between parts.
-
-    Parameters
-    ----------
-    family : Family
-        Names the family, the scale and the segments; those by a column that the examples lack, or that takes one value
-        everywhere, are left out. A null value is the segment ``null``, as in an evaluation.
-    examples : DataFrame of shape (n_runs, n_columns), or Table of such parts
-    dataset : str
-        Name for the table.
-    engine : Engine, optional
-        Where the parts are worked on; by default the current one.
-
-    Returns
-    -------
-    DataFrame
-        Valid under `foretell.predictors.schemas.Evaluation`; floors in the unit of the metric.
+    floors need move between parts. Segments by a column that the examples lack, or that takes one value everywhere, are
+    left out; a null value is the segment ``null``, as in an evaluation. Floors are in the unit of the metric.
 
     Raises
     ------

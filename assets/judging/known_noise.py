@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-REPLICATED = ",replicated"
-
 
 def add_noise_floors(table: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """Fill the floor of the mean absolute error in every segment of which all outcomes bring a standard error.
@@ -14,29 +12,19 @@ def add_noise_floors(table: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFram
     A score with normal noise of standard error s has an absolute error of ``s sqrt(2 / pi)`` even to a perfect
     forecast. The interval of the excess joins the unfavourable ends of both intervals, and is wider than 95 %.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Evaluation rows of one predictor and split.
-    outcomes : DataFrame
-        What they were made from: `query_id`, `standard_error` in the unit of the error, and the columns that the
-        segments are made by.
-
-    Returns
-    -------
-    DataFrame
-        A copy of the table, floors in the unit of the outcomes.
+    `table` are Evaluation rows of one predictor and split, `outcomes` what they were made from: `query_id`,
+    `standard_error` in the unit of the error, and the columns of the segments. Floors are in the unit of the outcomes.
     """
     from foretell.predictors.metrics import mean_estimate
 
     out = table.copy()
     for at in out.index[out["metric"] == "mae"]:
         segment = str(out.loc[at, "segment"])
-        if segment.endswith(REPLICATED):
+        if segment.endswith(",replicated"):
             continue  # repeats tell the floor there
         rows = _rows_of(outcomes, segment)
         errors = rows["standard_error"].to_numpy(dtype="float64")
-        if rows.empty or np.isnan(errors).any():
+        if np.isnan(errors).any():
             continue
         codes, names = pd.factorize(rows["query_id"])
         floor = mean_estimate(errors * np.sqrt(2 / np.pi), codes, len(names))

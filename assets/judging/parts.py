@@ -47,13 +47,7 @@ def evaluations(
 ) -> Evaluations:
     """What the Evaluation table of each model in `terms` is made of; the reference has no baseline.
 
-    Parameters
-    ----------
-    runs : DataFrame of shape (n_runs, n_columns)
-    forecasts : mapping of str to DataFrame of shape (n_cells, n_levels)
-        Of each model and the reference, index `cell_id`.
-    reference : str
-    terms : mapping of str to dict
+    `forecasts` of each model and the reference have shape (n_cells, n_levels), index `cell_id`.
     """
     from foretell.predictors.metrics import partial_evaluation
 
@@ -71,17 +65,9 @@ def evaluations_in_parts(
     reference: str,
     terms: Mapping[str, Terms],
 ) -> Evaluations:
-    """`evaluations` of fitted models, made in parts of whole queries: only sums come back.
+    """`evaluations` of fitted models (those of `terms` and the reference), made in parts of whole queries.
 
-    Parameters
-    ----------
-    runs : DataFrame of shape (n_runs, n_columns)
-    inputs : DataFrame of shape (n_cells, n_columns)
-        Index `cell_id`.
-    models : mapping of str to Forecaster
-        Those of `terms` and the reference.
-    reference : str
-    terms : mapping of str to dict
+    Only sums come back. `inputs` have a row for each cell, index `cell_id`.
     """
     n_cells = runs["cell_id"].nunique()
     engine = current_engine() if n_cells >= CELLS_IN_PARTS else LocalEngine()

@@ -9,12 +9,15 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from foretell.assets.engine import LocalEngine, current_engine, split_frame
 from foretell.assets.judging.family import Family
@@ -22,6 +25,7 @@ from foretell.assets.store.digests import code_digest, fit_digest, frame_digest
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from foretell.predictors.errors import DatasetError
 
+K = TypeVar("K", bound=Hashable)
 log = logging.getLogger(__name__)
 
 CELLS_IN_PARTS = 20_000
@@ -50,10 +54,9 @@ def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = N
     if stored is not None:
         return stored
     learn = examples[examples["split"] != "test"]
-    X, y = family.inputs(learn), learn["value"]
     models = {"predictor": family.predictor(), **family.baselines()}
     for model in models.values():
-        model.fit(X, y, groups=learn["query_id"], is_censored=learn["is_censored"])
+        family.fit(model, learn)
     fitted = FittedFamily(digest, data_digest, models.pop("predictor"), models)
     if folder is not None:
         save_fit(fitted, folder)
@@ -145,9 +148,7 @@ def main_segments(evaluation: pd.DataFrame) -> pd.Series:
     return ~evaluation["segment"].str.contains(",")
 
 
-def forecasts_by_cell(
-    family: Family, models: Mapping[str, BasePredictor], rows: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
+def forecasts_by_cell(family: Family, models: Mapping[K, BasePredictor], rows: pd.DataFrame) -> dict[K, pd.DataFrame]:
     """The forecast of each model for each cell of `rows`, one column per level, index ``cell_id``.
 
     Many cells are forecast in parts, wherever the engine is.
@@ -158,5 +159,18 @@ def forecasts_by_cell(
     return {name: pd.concat([part[name] for part in parts]) for name in models}
 
 
-def _forecasts(X: pd.DataFrame, models: Mapping[str, BasePredictor]) -> dict[str, pd.DataFrame]:
+def _forecasts(X: pd.DataFrame, models: Mapping[K, BasePredictor]) -> dict[K, pd.DataFrame]:
     return {name: model.predict_quantiles(X, EVALUATION_LEVELS) for name, model in models.items()}
+
+
+def loss_differences(
+    family: Family, rows: pd.DataFrame, base: BasePredictor, rivals: Mapping[K, BasePredictor], metric: str
+) -> dict[K, NDArray[np.float64]]:
+    """Loss of each rival minus that of `base`, shape (n_queries,): below 0 is better. Empty for no rows."""
+    from foretell.predictors.metrics import query_differences
+
+    if rows.empty:
+        return {name: np.empty(0) for name in rivals}
+    forecasts = forecasts_by_cell(family, {None: base, **rivals}, rows)
+    whole = forecasts.pop(None)
+    return {name: query_differences(rows, forecasts[name], whole, metric=metric, scale=family.scale) for name in rivals}

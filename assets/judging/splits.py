@@ -112,18 +112,9 @@ class Split:
 def evaluate_dataset(
     family: Family, dataset: str, sources: Sources, *, leave_out_vault: bool, progress: Progress = lambda _: None
 ) -> pd.DataFrame:
-    """The Evaluation table of a family on a named data set.
+    """The Evaluation table of a family on one of its data sets; `progress` is told what has been done.
 
-    Parameters
-    ----------
-    family : Family
-    dataset : str
-        One of `family.datasets`.
-    sources : Sources
-    leave_out_vault : bool
-        Whether the sealed test queries (`foretell.assets.judging.vault`) are not judged.
-    progress : callable, optional
-        Told what has been done.
+    With `leave_out_vault` the sealed test queries (`foretell.assets.judging.vault`) are not judged.
 
     Raises
     ------
@@ -174,11 +165,8 @@ def held_out_splits(family: Family, examples: pd.DataFrame, fitted: FittedFamily
 
 def varying_segments(segments: Segments, rows: pd.DataFrame) -> Segments:
     """Segments by columns that have more than one value here; the others repeat what stands there already."""
-    return tuple(keys for keys in segments if all(_varies(rows, name) for name in columns_of(keys)))
-
-
-def _varies(rows: pd.DataFrame, column: str) -> bool:
-    return column in rows and len(rows[column].unique()) > 1
+    varies = {name for keys in segments for name in columns_of(keys) if name in rows and len(rows[name].unique()) > 1}
+    return tuple(keys for keys in segments if varies.issuperset(columns_of(keys)))
 
 
 def judge_splits(
@@ -189,24 +177,9 @@ def judge_splits(
     leave_out: Collection[str] = (),
     progress: Progress = lambda _: None,
 ) -> pd.DataFrame:
-    """Fit, forecast and evaluate split by split.
+    """Fit, forecast and evaluate split by split: one Evaluation table, in which a split without runs has no rows.
 
-    Parameters
-    ----------
-    family : Family
-    splits : iterable of Split
-        One without a run to judge has no rows.
-    dataset : str
-        Name in the table.
-    leave_out : collection of str
-        Queries whose outcomes are not judged.
-    progress : callable, optional
-        Told what has been done.
-
-    Returns
-    -------
-    DataFrame
-        Valid under `foretell.predictors.schemas.Evaluation`.
+    `leave_out` are queries whose outcomes are not judged, `dataset` a name for the table.
 
     Raises
     ------
@@ -315,9 +288,7 @@ class _Fits:
     def _fit(self, name: str, model: Forecaster, train: pd.DataFrame) -> Forecaster:
         assert isinstance(model, BasePredictor)
         self._progress(f"fitting {name} to {len(train)} examples")
-        return model.unfitted().fit(
-            self._family.inputs(train), train["value"], groups=train["query_id"], is_censored=train["is_censored"]
-        )
+        return self._family.fit(model.unfitted(), train)
 
     def _once(self, made_of: tuple[object, ...], make: Callable[[], T]) -> T:
         # The objects are kept beside what is made of them, so that no other one takes their identity.

@@ -16,6 +16,11 @@ MIN_QUERIES = 400
 OPENINGS_PER_YEAR = 4
 
 
+def usable(examples: pd.DataFrame) -> pd.Series:
+    """True where a row may decide something, shape (n_runs,): not of a group that was mostly cut off, nor sealed."""
+    return ~examples["is_capped"] & ~sealed(examples)
+
+
 def sealed(examples: pd.DataFrame) -> pd.Series:
     """True where a row lies in the vault.
 

@@ -2,63 +2,47 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
 
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.floors import floor_table
-from foretell.assets.judging.pipeline import (
-    FittedFamily,
-    fit_family,
-    main_segments,
-    prune_fits,
-    stored_fit,
-)
+from foretell.assets.judging.pipeline import FittedFamily, fit_family, main_segments, prune_fits, stored_fit
 from foretell.assets.judging.splits import evaluate_family
-from foretell.assets.nightly.drift import (
-    HISTORY,
-    LARGE_PSI,
-    PSI_P_VALUE,
-    RESETTING,
-    drift_start,
-    night_row,
-    training_rows,
-    with_night,
-)
-from foretell.assets.nightly.own_rows import choose_rows, chosen_rows
+from foretell.assets.nightly.drift import HISTORY, drift_start, night_row, training_rows, with_night
 from foretell.assets.nightly.promotion import Judged, begin_with_shipped, judge
 from foretell.assets.nightly.record import family_lock
-from foretell.assets.nightly.reference import register_reference
-from foretell.assets.nightly.shown import drawn, headline_of, links, numbers_of
-from foretell.assets.nightly.window import choose_window, within_window
+from foretell.assets.nightly.rows import choose_rows, choose_window, chosen_rows, within_window
+from foretell.assets.nightly.shown import (
+    DRIFT_CHECKS,
+    drawn,
+    drift_checks,
+    drift_metadata,
+    headline_of,
+    links,
+    numbers_of,
+)
 from foretell.assets.registry.resource import Tracking
-from foretell.assets.registry.tracking import Fit
+from foretell.assets.registry.tracking import BASELINE, BASIS_TAG, Fit
 from foretell.assets.resources import Workspace
 from foretell.assets.store.digests import dvc_md5, lists_as_text
 from foretell.assets.store.io import read_table
 
+if TYPE_CHECKING:
+    from foretell.assets.registry.versions import Version
+
 EXAMPLE_ROWS = 5
 KEEP_FITS = 5
-DRAWN_NIGHTS = 120
 OWNERS = ["team:forecasts"]
 RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For what talks to a store that may be away for a moment; a fault of the data does not pass with time."""
-
-
 FRESH = {"nightly": timedelta(hours=36), "weekly": timedelta(days=8)}
 """How old the registered model of a family may become, by its cadence."""
-DRIFT_CHECKS = {
-    "forecast_holds": "The champion's excess error is what it was: no refit is asked for.",
-    "noise_holds": "The noise floor is what it was: intervals need no new calibration.",
-    "inputs_hold": "Requests look like those before: no column moved far beyond what sampling explains.",
-}
-
-
 ROWS_DIGEST = "rows_digest"
 """Metadata of the examples: what had landed in the tables that they are made of."""
 
@@ -100,33 +84,30 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
     They read the asset ``<family>_examples``, see `foretell.predictors.schemas.examples`.
     """
     name = family.name
-    freshness = dg.FreshnessPolicy.time_window(fail_window=FRESH[family.cadence])
+    asset = partial(dg.asset, group_name=name, owners=OWNERS)
     examples_in = {"examples": dg.AssetIn(f"{name}_examples")}
+    fit_in = {**examples_in, "fit": dg.AssetIn(f"{name}_model")}
 
-    @dg.asset(
+    @asset(
         name=f"{name}_noise_floor",
         ins=examples_in,
-        group_name=name,
-        owners=OWNERS,
         kinds={"parquet"},
         description="One row per segment and metric: the error that repeated runs make unavoidable.",
     )
     def noise_floor(examples: pd.DataFrame, workspace: Workspace) -> dg.MaterializeResult:
-
         from foretell.predictors.plots.evaluations import plot_floor_by_segment
 
         floors = floor_table(family, examples, dataset=family.dataset)
         file = workspace.reports_path / f"{name}_noise_floor.png"
         plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], file)
-        whole = floors[floors["segment"] == "all"].set_index("metric")
-        numbers = {f"{m}_floor": float(whole.loc[m, "noise_floor"]) for m in whole.index}
-        return dg.MaterializeResult(value=floors, metadata={**numbers_of(numbers), "plot": plot})
+        whole = floors[floors["segment"] == "all"].set_index("metric")["noise_floor"]
+        return dg.MaterializeResult(
+            value=floors, metadata={**numbers_of(whole.add_suffix("_floor").to_dict()), "plot": plot}
+        )
 
-    @dg.asset(
+    @asset(
         name=f"{name}_model",
         ins=examples_in,
-        group_name=name,
-        owners=OWNERS,
         kinds={"lightgbm"},
         description="One row: the fit of these data, parameters and code, and where it lies.",
     )
@@ -155,37 +136,30 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
             data_version=dg.DataVersion(fitted.digest),
         )
 
-    @dg.asset(
+    @asset(
         name=f"{name}_evaluation",
-        ins={**examples_in, "fit": dg.AssetIn(f"{name}_model")},
-        group_name=name,
-        owners=OWNERS,
+        ins=fit_in,
         kinds={"parquet"},
         description="One row per predictor, split, segment and metric: error, noise floor, excess, skill.",
     )
     def evaluation(
         examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
     ) -> dg.MaterializeResult:
-
         from foretell.predictors.plots.evaluations import plot_error_by_segment
 
-        examples = _window(family, examples, fit, workspace, tracking)
-        fitted = _fit(family, examples, workspace, digest=str(fit["digest"].iloc[0]))
+        fitted, examples = _fit_of_tonight(family, examples, fit, workspace, tracking)
         # What lies in the vault is never looked at by night.
         table = evaluate_family(family, fitted, examples, dataset=family.dataset, leave_out_vault=True)
         file = workspace.reports_path / f"{name}_evaluation.png"
         plot = drawn(plot_error_by_segment, table[main_segments(table)], file)
-        headline = headline_of(table, family.held_out)
-        return dg.MaterializeResult(value=table, metadata={**headline, "plot": plot})
+        return dg.MaterializeResult(value=table, metadata={**headline_of(table, family.held_out), "plot": plot})
 
-    @dg.asset(
+    @asset(
         name=f"{name}_registered_model",
-        ins={**examples_in, "fit": dg.AssetIn(f"{name}_model"), "evaluation": dg.AssetIn(f"{name}_evaluation")},
-        group_name=name,
-        owners=OWNERS,
+        ins={**fit_in, "evaluation": dg.AssetIn(f"{name}_evaluation")},
         kinds={"mlflow"},
         retry_policy=RETRY,
-        freshness_policy=freshness,
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=FRESH[family.cadence]),
         description="One row: the registered version of the newest fit, and whether it is champion.",
     )
     def registered_model(
@@ -197,19 +171,15 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         tracking: Tracking,
     ) -> dg.MaterializeResult:
         drifted_on = drift_start(examples, _history(family, workspace))
-        examples = _window(family, examples, fit, workspace, tracking)
+        judged = (*_fit_of_tonight(family, examples, fit, workspace, tracking), evaluation)
         back = {"dagster.run_id": context.run_id, "dagster.asset": context.asset_key.to_user_string()}
-        fitted = _fit(family, examples, workspace, digest=str(fit["digest"].iloc[0]))
-        judged = (fitted, examples, evaluation)
-        row = register_fit(family, *judged, workspace, tracking, drifted_on=drifted_on, dagster=back)
+        row = _register(family, *judged, workspace, tracking, drifted_on=drifted_on, dagster=back)
         values = {key: value for key, value in row.items() if value is not None}
         return dg.MaterializeResult(value=pd.DataFrame([row]), metadata={**values, **links(tracking, row)})
 
-    @dg.asset(
+    @asset(
         name=f"{name}_drift",
         ins={**examples_in, "registered": dg.AssetIn(f"{name}_registered_model")},
-        group_name=name,
-        owners=OWNERS,
         kinds={"parquet"},
         dagster_type=dg.Any,  # with checks, the annotation alone is taken for "returns nothing"
         check_specs=[
@@ -220,35 +190,26 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
     def drift(
         examples: pd.DataFrame, registered: pd.DataFrame, workspace: Workspace, tracking: Tracking
     ) -> dg.MaterializeResult:
-        policy = tracking.policy(name)
-        history = _history(family, workspace)
-        number = registered["champion"].iloc[0]
-        if pd.notna(number):
-            registry = tracking.registry()
-            version = registry.version(name, str(int(number)))
-            champion = registry.load(version)
+        policy, history = tracking.policy(name), _history(family, workspace)
+        if pd.notna(registered["champion"].iloc[0]):
+            registry, number = tracking.registry(), str(int(registered["champion"].iloc[0]))
+            version = registry.version(name, number)
             # A baseline that is champion was fitted beside tonight's version: its digest begins with the other's.
             fresh = str(version.tags.get("fit_digest", "")).startswith(str(registered["fit_digest"].iloc[0]))
+            nights = policy.drift_base_nights
             row = night_row(
-                family,
-                champion,
-                str(int(number)),
-                examples,
-                history,
-                learnt_tonight=fresh,
-                base_nights=policy.drift_base_nights,
+                family, registry.load(version), number, examples, history, learnt_tonight=fresh, base_nights=nights
             )
-            if row is not None:
-                history = with_night(history, row, policy)
+            history = history if row is None else with_night(history, row, policy)
         return dg.MaterializeResult(
-            value=history, metadata=_drift_metadata(history), check_results=_drift_checks(family, history, workspace)
+            value=history, metadata=drift_metadata(history), check_results=drift_checks(family, history, workspace)
         )
 
     common = [noise_floor, model, evaluation, registered_model, drift]
     return [build_examples_asset(family), *common] if family.adds_own else common
 
 
-def register_fit(
+def _register(
     family: Family,
     fitted: FittedFamily,
     examples: pd.DataFrame,
@@ -256,8 +217,8 @@ def register_fit(
     workspace: Workspace,
     tracking: Tracking,
     *,
-    drifted_on: pd.Timestamp | None = None,
-    dagster: Mapping[str, str] | None = None,
+    drifted_on: pd.Timestamp | None,
+    dagster: Mapping[str, str],
 ) -> dict[str, str | int | None]:
     """Register the newest fit, decide on it once, and say which versions are champion and shadow.
 
@@ -266,10 +227,9 @@ def register_fit(
     """
     from foretell.assets.registry.model_card import model_card
 
-    registry = tracking.registry()
-    policy = tracking.policy(family.name)
+    registry, policy = tracking.registry(), tracking.policy(family.name)
     learn = examples[examples["split"] != "test"]
-    plots = {p.stem: p for p in workspace.reports_path.glob(f"{family.name}_[!d]*.png")}
+    facts = {"dataset": family.dataset, "dvc_md5": dvc_md5(examples), "reference_baseline": family.reference}
     fit = Fit(
         family=family.name,
         digest=fitted.digest,
@@ -279,15 +239,30 @@ def register_fit(
         training=learn,
         input_example=_input_example(family, learn),
         model_card=model_card(family, fitted, examples, evaluation),
-        tags={
-            "dataset": family.dataset,
-            "dvc_md5": dvc_md5(examples),
-            "reference_baseline": family.reference,
-            **dict(dagster or {}),
-        },
-        plots=plots,
+        tags={**facts, **dagster},
+        plots={p.stem: p for p in workspace.reports_path.glob(f"{family.name}_[!d]*.png")},
     )
-    register_baseline = partial(register_reference, registry, family, fitted, examples, fit)
+
+    def register_baseline() -> "Version":
+        """The reference baseline as a version of its own, labelled so, for as long as no fit beats it."""
+        digest = f"{fitted.digest}-{family.reference}"
+        registered = registry.find(family.name, digest)
+        if registered is not None:
+            return registered
+        alone = replace(fitted, digest=digest, predictor=fitted.baselines[family.reference])
+        table = evaluate_family(family, alone, examples, dataset=family.dataset, leave_out_vault=True)
+        return registry.register(
+            replace(
+                fit,
+                digest=digest,
+                predictor=alone.predictor,
+                evaluation=table,
+                model_card=model_card(family, alone, examples, table),
+                tags={**fit.tags, BASIS_TAG: BASELINE},
+                plots={},
+            )
+        )
+
     with family_lock(workspace.locks_path, family.name):
         begin_with_shipped(registry, family.name, workspace.sources.public)
         version = registry.register(fit)
@@ -295,7 +270,6 @@ def register_fit(
         record = judge(registry, judged)
         registry.prune(family.name, keep=policy.keep_versions, always=record.former)
         prune_fits(workspace.models_path / family.name, keep=KEEP_FITS)
-    experiment = registry.client().get_run(str(version.run_id)).info.experiment_id
     return {
         "version": int(version.version),
         "champion": None if record.champion is None else int(record.champion),
@@ -305,7 +279,7 @@ def register_fit(
         "fit_digest": fitted.digest,
         "run_id": str(version.run_id),
         "uri": f"models:/{family.name}@champion",
-        "experiment_id": experiment,
+        "experiment_id": registry.client().get_run(str(version.run_id)).info.experiment_id,
     }
 
 
@@ -319,62 +293,22 @@ def _fit(family: Family, examples: pd.DataFrame, workspace: Workspace, *, digest
         return fit_family(family, examples, store=workspace.models_path) if stored is None else stored
 
 
-def _window(
+def _fit_of_tonight(
     family: Family, examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
-) -> pd.DataFrame:
-    """The rows of the newest fit, which chose its window."""
+) -> tuple[FittedFamily, pd.DataFrame]:
+    """The newest fit, and the rows of the window and the choice that it made."""
+    (made,) = fit.to_dict("records")
     rows = training_rows(examples, _history(family, workspace), tracking.policy(family.name))
-    days = fit["window_days"].iloc[0] if "window_days" in fit else None
-    choice = str(fit["learns_from"].iloc[0]) if "learns_from" in fit else "all"
-    return chosen_rows(within_window(rows, None if pd.isna(days) else int(days)), choice)
+    days = made["window_days"]
+    rows = chosen_rows(within_window(rows, None if pd.isna(days) else int(days)), made["learns_from"])
+    return _fit(family, rows, workspace, digest=made["digest"]), rows
 
 
 def _history(family: Family, workspace: Workspace) -> pd.DataFrame:
     try:
-        return read_table(Path(workspace.home) / "lake", f"{family.name}_drift")
+        return read_table(workspace.lake_path, f"{family.name}_drift")
     except FileNotFoundError:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
-
-
-def _drift_metadata(history: pd.DataFrame) -> dict[str, Any]:
-    if history.empty:
-        return {"verdict": "no night yet"}
-    last = history.iloc[-1]
-    numbers = {name: float(last[name]) for name in ("excess", "floor", "psi")}
-    facts = {"verdict": str(last["verdict"]), "night": str(last["night"]), "champion": str(last["champion"])}
-    return {**facts, **numbers_of(numbers), "training_since": str(last["since"]) or "the whole window"}
-
-
-def _drift_checks(family: Family, history: pd.DataFrame, workspace: Workspace) -> list[dg.AssetCheckResult]:
-    """Three warnings, each with the nights drawn."""
-    from foretell.predictors.plots.evaluations import plot_drift
-
-    last = None if history.empty else history.iloc[-1]
-    verdict = "ok" if last is None else str(last["verdict"])
-    shifted = last is not None and last["psi"] > LARGE_PSI and last["psi_p_value"] < PSI_P_VALUE
-    passed = {
-        "forecast_holds": verdict not in RESETTING,
-        "noise_holds": verdict not in ("noise moved", "ambiguous"),
-        "inputs_hold": not shifted,
-    }
-    columns = {"forecast_holds": "excess", "noise_holds": "floor", "inputs_hold": "psi"}
-    results = []
-    for name, column in columns.items():
-        metadata: dict[str, Any] = {"nights": len(history), "verdict": verdict}
-        if last is not None:
-            metadata["column"] = str(last["psi_column"])
-            file = workspace.reports_path / f"{family.name}_drift_{column}.png"
-            metadata["plot"] = drawn(partial(plot_drift, column=column), history.tail(DRAWN_NIGHTS), file)
-        results.append(
-            dg.AssetCheckResult(
-                check_name=name,
-                asset_key=f"{family.name}_drift",
-                passed=bool(passed[name]),
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata=metadata,
-            )
-        )
-    return results
 
 
 def _input_example(family: Family, learn: pd.DataFrame) -> pd.DataFrame:

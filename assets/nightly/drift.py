@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,13 @@ from scipy import stats
 
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.pipeline import forecasts_by_cell
-from foretell.assets.judging.vault import sealed
+from foretell.assets.judging.vault import usable
 from foretell.assets.registry.policy import Policy
 from foretell.predictors.base import BasePredictor
 from foretell.predictors.schemas.examples import has_days
+
+if TYPE_CHECKING:
+    from foretell.predictors.metrics import Night
 
 HISTORY = {
     "night": "str",
@@ -58,14 +62,9 @@ PSI_P_VALUE = 0.001
 class InputShift:
     """The column whose distribution moved most.
 
-    Attributes
-    ----------
-    psi : float
-        Population stability index, 0 is no move; above .25 is called large by custom (Siddiqi 2006).
-    column : str
-    p_value : float
-        That sampling alone moves it so far: psi n m / (n + m) is chi-squared (Yurdakul 2018), corrected
-        for the number of columns.
+    `psi` is its population stability index, 0 is no move; above .25 is called large by custom (Siddiqi 2006). `p_value`
+    is that sampling alone moves it so far: psi n m / (n + m) is chi-squared (Yurdakul 2018), corrected for the number
+    of columns.
     """
 
     psi: float
@@ -103,10 +102,8 @@ def night_row(
     days = examples["started_at"].dt.floor("D")
     night = days.max()
     first_seen = days.groupby(examples[family.fresh_by]).transform("min")
-    is_tonight = (first_seen == night) & ~examples["is_capped"] & ~sealed(examples)
-    if learnt_tonight:
-        is_tonight &= examples["split"] == "test"
-    rows = examples[is_tonight]
+    may_count, is_test = usable(examples), examples["split"] == "test"
+    rows = examples[(first_seen == night) & may_count & (is_test if learnt_tonight else True)]
     if rows["query_id"].nunique() < MIN_QUERIES:
         return None
     statistics = _statistics(family, champion, rows)
@@ -114,15 +111,14 @@ def night_row(
     if not earlier.empty and earlier["champion"].iloc[-1] == version:
         base = {name: float(earlier[name].iloc[-1]) for name in ("base_excess", "base_error")}
     else:
-        since = drift_start(examples, history) or night - pd.Timedelta(days=base_nights)
-        held_out = (examples["split"] == "test") & ~examples["is_capped"] & ~sealed(examples)
-        before = (days < night) & (days >= max(since, night - pd.Timedelta(days=base_nights)))
-        base = _base(family, champion, examples[held_out & before])
+        first = night - pd.Timedelta(days=base_nights)
+        before = (days < night) & (days >= max(drift_start(examples, history) or first, first))
+        base = _base(family, champion, examples[is_test & may_count & before])
     shift = input_shift(family.inputs(examples[days == night]), family.inputs(examples[days < night]))
     return {
         "night": night.date().isoformat(),
         "champion": version,
-        **statistics,
+        **asdict(statistics),
         **base,
         "psi": shift.psi,
         "psi_column": shift.column,
@@ -133,28 +129,20 @@ def night_row(
 def input_shift(tonight: pd.DataFrame, before: pd.DataFrame) -> InputShift:
     """Compare the inputs of a night with those before it, column by column.
 
-    Parameters
-    ----------
-    tonight, before : DataFrame of shape (n_rows, n_columns)
-        Inputs. Text of many values and list columns are left out; numbers are cut at the deciles of `before`.
-
-    Returns
-    -------
-    InputShift
-        NaN where there is nothing to compare.
+    Text of many values and list columns are left out; numbers are cut at the deciles of `before`. NaN where there is
+    nothing to compare.
     """
-    worst, n_columns = InputShift(float("nan"), "", 1.0), 0
-    if tonight.empty or before.empty:
-        return worst
-    for name, (a, b) in _counts(tonight, before.tail(MAX_REFERENCE)):
+    shifts = []
+    is_told = not (tonight.empty or before.empty)
+    for name, (a, b) in _counts(tonight, before.tail(MAX_REFERENCE)) if is_told else ():
         n, m = a.sum(), b.sum()
         p, q = (a + 0.5) / (n + 0.5 * a.size), (b + 0.5) / (m + 0.5 * b.size)
         psi = float(((p - q) * np.log(p / q)).sum())
-        p_value = float(stats.chi2.sf(psi * n * m / (n + m), max(a.size - 1, 1)))
-        n_columns += 1
-        if not worst.column or p_value < worst.p_value:
-            worst = InputShift(psi, name, p_value)
-    return InputShift(worst.psi, worst.column, min(1.0, worst.p_value * max(n_columns, 1)))
+        shifts.append(InputShift(psi, name, float(stats.chi2.sf(psi * n * m / (n + m), a.size - 1))))
+    if not shifts:
+        return InputShift(float("nan"), "", 1.0)
+    worst = min(shifts, key=lambda shift: shift.p_value)
+    return replace(worst, p_value=min(1.0, worst.p_value * len(shifts)))
 
 
 def with_night(history: pd.DataFrame, row: dict[str, object], policy: Policy) -> pd.DataFrame:
@@ -234,10 +222,10 @@ def _base(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> dict[s
     if rows["query_id"].nunique() < MIN_BASE_QUERIES:
         return {"base_excess": math.nan, "base_error": math.nan}
     statistics = _statistics(family, champion, rows)
-    return {"base_excess": float(str(statistics["excess"])), "base_error": float(str(statistics["excess_error"]))}
+    return {"base_excess": statistics.excess, "base_error": statistics.excess_error}
 
 
-def _statistics(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> dict[str, object]:
+def _statistics(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> Night:
     """Excess and floor over cells with two runs where there are enough of them, else of single runs."""
     from foretell.predictors.metrics import night_statistics
 
@@ -251,15 +239,7 @@ def _statistics(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> 
     chosen = pairs if len(pairs) >= MIN_QUERIES else wide[[0]]
     quantiles = forecasts_by_cell(family, {"champion": champion}, rows)["champion"].loc[chosen.index]
     forecast = (np.log(quantiles) if family.scale == "log" else quantiles).mean(axis=1)
-    night = night_statistics(chosen.to_numpy(), forecast.to_numpy())
-    return {
-        "n_queries": night.n_queries,
-        "has_repeats": night.has_repeats,
-        "excess": night.excess,
-        "excess_error": night.excess_error,
-        "floor": night.floor,
-        "floor_error": night.floor_error,
-    }
+    return night_statistics(chosen.to_numpy(), forecast.to_numpy())
 
 
 def _counts(tonight: pd.DataFrame, before: pd.DataFrame) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:

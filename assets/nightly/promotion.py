@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.pipeline import FittedFamily, forecasts_by_cell
-from foretell.assets.judging.vault import sealed
+from foretell.assets.judging.pipeline import FittedFamily, forecasts_by_cell, loss_differences
+from foretell.assets.judging.vault import usable
 from foretell.assets.nightly.record import DECISION_TAG, Record, commit, settle, with_former, without_shadow
 from foretell.assets.nightly.scope import judge_scope
 from foretell.assets.nightly.serving import Serving, load_serving
@@ -55,13 +56,39 @@ class Judged:
     policy: Policy = field(default_factory=Policy)
     drifted_on: pd.Timestamp | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the family."""
+        return self.family.name
 
-def newest_night(examples: pd.DataFrame) -> int | None:
-    """Ordinal of the newest day with a row; None where no row tells its day."""
-    if not has_days(examples):
-        return None
-    newest: date = examples["started_at"].max().date()
-    return newest.toordinal()
+    @property
+    def number(self) -> str:
+        """Of the version."""
+        return str(self.version.version)
+
+    @cached_property
+    def night(self) -> int | None:
+        """Ordinal of the newest day with a row; None where no row tells its day."""
+        if not has_days(self.examples):
+            return None
+        newest: date = self.examples["started_at"].max().date()
+        return newest.toordinal()
+
+    @property
+    def head(self) -> pd.Series:
+        """The row of the evaluation that decides."""
+        table = self.evaluation
+        row: pd.Series = table[(table["segment"] == "all") & (table["metric"] == self.policy.metric)].iloc[0]
+        return row
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The runs that may decide something: neither cut off nor in the vault."""
+        return self.examples[usable(self.examples)]
+
+    def losses_over(self, champion: BasePredictor, rival: BasePredictor, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """Loss of a rival minus that of the champion, shape (n_queries,)."""
+        return loss_differences(self.family, rows, champion, {0: rival}, self.policy.metric)[0]
 
 
 def judge(registry: Registry, judged: Judged) -> Record:
@@ -74,26 +101,23 @@ def judge(registry: Registry, judged: Judged) -> Record:
     Record
         What holds now; `reason` tells about this version.
     """
-    family, number = judged.family.name, str(judged.version.version)
-    record = settle(registry, family)
-    night = newest_night(judged.examples)
-    champion, record, loss = _standing(registry, judged, record)
+    champion, record, loss = _standing(registry, judged, settle(registry, judged.name))
     if champion is None:
-        return _first(registry, judged, record, night, loss)
+        return _first(registry, judged, record, loss)
     assert record is not None
     assert record.champion is not None
-    if number in (record.champion, record.shadow):
+    if judged.number in (record.champion, record.shadow):
         return replace(record, reason=loss + record.reason)
-    is_later = night is not None and night > record.state["night"]
-    basis = registry.version(family, record.champion).tags.get(BASIS_TAG)
+    night = judged.night
+    basis = registry.version(judged.name, record.champion).tags.get(BASIS_TAG)
     if basis in (BASELINE, SHIPPED) and (night is None or night >= record.state["night"]):
-        return _first(registry, judged, record, night, loss, champion if basis == SHIPPED else None)
+        return _first(registry, judged, record, loss, champion if basis == SHIPPED else None)
     by_scope = judge_scope(judged.family, judged.fitted.predictor, champion, judged.examples, judged.policy)
     if by_scope is not None and by_scope.promotes:
-        return _covers(registry, judged, record, night, loss + by_scope.reason)
+        return _covers(registry, judged, record, loss + by_scope.reason)
     why_not = "" if by_scope is None else f" By what it covers: {by_scope.reason}."
-    if night is None or not is_later:
-        return _not_judged(registry, judged, record, night, (loss, why_not))
+    if night is None or night <= record.state["night"]:
+        return _not_judged(registry, judged, record, loss, why_not)
     return _later(registry, judged, record, night, champion, (loss, why_not))
 
 
@@ -106,35 +130,31 @@ def _standing(
     A champion that cannot be read is replaced at once: by tonight's version where that is the very same fit, else by
     the newest former champion that can be read. Where there is none, the newcomer is judged as a first.
     """
-    family, number = judged.family.name, str(judged.version.version)
+    family, number = judged.name, judged.number
     if record is None or record.champion is None:
         return None, record, ""
     serving: Serving | None = None
     try:
         serving = load_serving(registry, family)
+        fault = serving.fault
     except DatasetError as error:
         fault = str(error)
-    else:
-        fault = serving.fault
-        if not fault:
-            return serving.predictor, record, ""
+    if serving is not None and not fault:
+        return serving.predictor, record, ""
     log.warning(fault)
     digest = registry.version(family, record.champion).tags.get("fit_digest")
-    state = without_shadow(record.promotion_state)
+    lost = f"The champion, version {record.champion}, cannot be read"
     if number != record.champion and digest is not None and digest == judged.version.tags.get("fit_digest"):
-        reason = (
-            f"The champion, version {record.champion}, cannot be read. Version {number} is the same fit, made anew."
-        )
-        record = commit(registry, family, Record(state, number, record.former, "mend", reason), {number: reason})
-        return judged.fitted.predictor, record, f"{reason} "
+        reason = f"{lost}. Version {number} is the same fit, made anew."
+        mended = Record(without_shadow(record), number, record.former, "mend", reason)
+        return judged.fitted.predictor, commit(registry, family, mended, {number: reason}), f"{reason} "
     if serving is None:
         return None, record, f"{fault}. "
     former = str(serving.version.version)
-    reason = f"The champion, version {record.champion}, cannot be read ({fault}). Version {former} is champion again."
+    reason = f"{lost} ({fault}). Version {former} is champion again."
     kept = record.former[: record.former.index(former)]
-    reasons = {str(record.champion): reason}
-    record = commit(registry, family, Record(state, former, kept, "fall_back", reason), reasons)
-    return serving.predictor, record, f"{reason} "
+    back = Record(without_shadow(record), former, kept, "fall_back", reason)
+    return serving.predictor, commit(registry, family, back, {record.champion: reason}), f"{reason} "
 
 
 def begin_with_shipped(registry: Registry, family: str, public: Path) -> None:
@@ -153,7 +173,6 @@ def _first(
     registry: Registry,
     judged: Judged,
     record: Record | None,
-    night: int | None,
     loss: str,
     shipped: BasePredictor | None = None,
 ) -> Record:
@@ -162,22 +181,18 @@ def _first(
     Where a predictor came with the package, that one stays until a fit is better than it by more than luck, or better
     than the baseline and not worse than it.
     """
-    family, number, metric = judged.family.name, str(judged.version.version), judged.policy.metric
-    name = judged.policy.first_baseline or judged.family.reference
-    table = judged.evaluation
-    head = table[(table["segment"] == "all") & (table["metric"] == metric)].iloc[0]
+    number, head, reference = judged.number, judged.head, judged.family.reference
+    name = judged.policy.first_baseline or reference
     gain, lower, upper = (
         (head["gain"], head["gain_ci_lower"], head["gain_ci_upper"])
-        if name == judged.family.reference
+        if name == reference
         else _gain_over(judged, name, judged.fitted.baselines.get(name))
     )
     better = bool(lower > 0)
     reason = (
-        f"{loss}First fit: {metric} {head['value']:.4f} against {head['value'] + gain:.4f} of {name}, "
+        f"{loss}First fit: {judged.policy.metric} {head['value']:.4f} against {head['value'] + gain:.4f} of {name}, "
         f"gain {gain:+.4f} [{lower:+.4f}, {upper:+.4f}]"
     )
-    former = () if record is None else record.former
-    before = None if record is None else record.champion
     if shipped is not None:
         over, least, most = _gain_over(judged, SHIPPED, shipped)
         better = bool(least > 0 or (better and most >= 0))
@@ -185,40 +200,33 @@ def _first(
     if better:
         champion, reason = number, f"{reason}: version {number} is champion."
     elif shipped is not None and record is not None:
-        champion, reason = str(before), f"{reason}: better than neither by more than luck. Version {before} stays."
+        champion = str(record.champion)
+        reason = f"{reason}: better than neither by more than luck. Version {champion} stays."
     else:
         champion = str(judged.register_baseline().version)
         reason = (
-            f"{reason}: the interval includes zero, so the baseline {judged.family.reference} is champion as version "
+            f"{reason}: the interval includes zero, so the baseline {reference} is champion as version "
             f"{champion} until a version beats {name} by more than luck."
         )
-    if record is not None and better and not loss:
-        former = with_former(record, before)
-    state = without_shadow(None if record is None else record.promotion_state)
-    state["night"] = max(state["night"], -1 if night is None else night)
+    former = () if record is None else with_former(record) if better and not loss else record.former
     action = "first" if better else SHIPPED if shipped is not None else "baseline"
-    new = Record(state, champion, former, action, reason)
-    return commit(registry, family, new, {number: reason, champion: reason})
+    new = Record(without_shadow(record, judged.night), champion, former, action, reason)
+    return commit(registry, judged.name, new, {number: reason, champion: reason})
 
 
-def _covers(registry: Registry, judged: Judged, record: Record, night: int | None, why: str) -> Record:
+def _covers(registry: Registry, judged: Judged, record: Record, why: str) -> Record:
     """The version answers for what the champion has never seen: it is champion at once, and judging starts anew."""
-    family, number = judged.family.name, str(judged.version.version)
-    when = "Rows without a day" if night is None else f"Night of {_day(night)}"
-    reason = f"{when}: version {number} is champion in place of version {record.champion} by what it covers: {why}."
-    reasons = {number: reason}
-    if record.shadow is not None:
-        reasons[record.shadow] = reason
-    state = without_shadow(record.promotion_state)
-    state["night"] = max(state["night"], -1 if night is None else night)
-    new = Record(state, number, with_former(record, record.champion), "cover", reason)
-    return commit(registry, family, new, reasons)
+    when = "Rows without a day" if judged.night is None else f"Night of {_day(judged.night)}"
+    reason = (
+        f"{when}: version {judged.number} is champion in place of version {record.champion} by what it covers: {why}."
+    )
+    new = Record(without_shadow(record, judged.night), judged.number, with_former(record), "cover", reason)
+    about = (judged.number, record.shadow)
+    return commit(registry, judged.name, new, {number: reason for number in about if number is not None})
 
 
-def _not_judged(
-    registry: Registry, judged: Judged, record: Record, night: int | None, around: tuple[str, str]
-) -> Record:
-    family, number = judged.family.name, str(judged.version.version)
+def _not_judged(registry: Registry, judged: Judged, record: Record, before: str, after: str) -> Record:
+    family, number, night = judged.name, judged.number, judged.night
     when = "no row tells its day" if night is None else _day(night)
     why = (
         "no row of the examples tells its day (`started_at`), so none is known to be labelled after a freeze; "
@@ -226,7 +234,6 @@ def _not_judged(
         if night is None
         else f"nothing newer than {_day(record.state['night'])} was labelled since the last decision"
     )
-    before, after = around
     reason = f"{before}Not judged ({when}): {why}. Champion stays version {record.champion}.{after}"
     if DECISION_TAG not in judged.version.tags:
         registry.tag_version(family, number, DECISION_TAG, reason)
@@ -239,11 +246,10 @@ def _gain_over(judged: Judged, name: str, other: BasePredictor | None) -> tuple[
 
     if other is None:
         raise InvalidInputError(
-            f"mlflow/registry.yaml: {judged.family.name} has no baseline {name!r}; `first_baseline` must be one of "
+            f"mlflow/registry.yaml: {judged.name} has no baseline {name!r}; `first_baseline` must be one of "
             f"{sorted(judged.fitted.baselines)}"
         )
-    held_out = (judged.examples["split"] == "test") & ~judged.examples["is_capped"] & ~sealed(judged.examples)
-    rows = judged.examples[held_out]
+    rows = judged.rows[judged.rows["split"] == "test"]
     models = {"new": judged.fitted.predictor, name: other}
     forecasts = forecasts_by_cell(judged.family, models, rows)
     comparison = compare(
@@ -258,7 +264,7 @@ def _later(
 ) -> Record:
     from foretell.predictors.metrics import PromotionState, decide
 
-    family, number = judged.family.name, str(judged.version.version)
+    family, number = judged.name, judged.number
     old = record.promotion_state
     reasons: dict[str, str] = {}
     drift = None if judged.drifted_on is None else judged.drifted_on.date().toordinal()
@@ -268,7 +274,7 @@ def _later(
             f"Night of {_day(night)}: version {old.shadow} is dropped as the shadow: it was frozen before the "
             f"forecasts drifted on {_day(drift)}."
         )
-        old = PromotionState.from_dict(without_shadow(old))
+        old = PromotionState.from_dict(without_shadow(record))
     losses = _losses(registry, judged, old, night, champion)
     state, decision = decide(old, losses, judged.policy.promotion_rule)
     promoted = decision.action == "promote"
@@ -276,7 +282,7 @@ def _later(
     new = Record(
         state.to_dict(),
         decision.candidate if promoted else record.champion,
-        with_former(record, record.champion) if promoted else record.former,
+        with_former(record) if promoted else record.former,
         decision.action,
         f"{before}{_paragraph(night, number, record, old, decision)}{after}",
         frozen=night if decision.action == "start_shadow" else record.frozen if state.shadow is not None else None,
@@ -301,40 +307,22 @@ def _losses(
     """
     from foretell.predictors.metrics import NightlyLosses
 
-    rows = judged.examples[~judged.examples["is_capped"] & ~sealed(judged.examples)]
-    days = rows["started_at"].dt.floor("D")
-    after = pd.Timestamp(date.fromordinal(max(state.night, 1)), tz="UTC")
-    table = judged.evaluation
-    head = table[(table["segment"] == "all") & (table["metric"] == judged.policy.metric)].iloc[0]
-    floor = None if pd.isna(head["noise_floor"]) else float(head["noise_floor"])
+    rows, days = judged.rows, judged.rows["started_at"].dt.floor("D")
+    floor = None if pd.isna(judged.head["noise_floor"]) else float(judged.head["noise_floor"])
     if state.shadow is not None:
+        after = pd.Timestamp(date.fromordinal(max(state.night, 1)), tz="UTC")
         is_new = days.groupby(rows[judged.family.fresh_by]).transform("min") > after
         try:
-            shadow = registry.load(registry.version(judged.family.name, state.shadow))
+            shadow = registry.load(registry.version(judged.name, state.shadow))
         except DatasetError:
             # Gone or written by code that this one cannot read: it can gain no more evidence and will be dropped.
             return NightlyLosses(night, floor=floor)
-        differences = _differences(judged, shadow, champion, rows[is_new])
+        differences = judged.losses_over(champion, shadow, rows[is_new])
         return NightlyLosses(night, shadow_differences=differences, floor=floor)
-    since = pd.Timestamp(date.fromordinal(night), tz="UTC") - pd.Timedelta(
-        days=judged.policy.promotion_rule.screen_nights
-    )
-    screen = rows[(rows["split"] == "test") & (days > since)]
-    differences = _differences(judged, judged.fitted.predictor, champion, screen)
-    return NightlyLosses(night, challenger=str(judged.version.version), screen_differences=differences, floor=floor)
-
-
-def _differences(
-    judged: Judged, candidate: BasePredictor, champion: BasePredictor, rows: pd.DataFrame
-) -> NDArray[np.float64]:
-    from foretell.predictors.metrics import query_differences
-
-    if rows.empty:
-        return np.empty(0)
-    forecasts = forecasts_by_cell(judged.family, {"candidate": candidate, "champion": champion}, rows)
-    return query_differences(
-        rows, forecasts["candidate"], forecasts["champion"], metric=judged.policy.metric, scale=judged.family.scale
-    )
+    screened = pd.Timedelta(days=judged.policy.promotion_rule.screen_nights)
+    screen = rows[(rows["split"] == "test") & (days > pd.Timestamp(date.fromordinal(night), tz="UTC") - screened)]
+    differences = judged.losses_over(champion, judged.fitted.predictor, screen)
+    return NightlyLosses(night, challenger=judged.number, screen_differences=differences, floor=floor)
 
 
 def _paragraph(night: int, number: str, record: Record, old: PromotionState, decision: PromotionDecision) -> str:

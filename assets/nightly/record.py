@@ -39,22 +39,9 @@ LOCK_WAIT_S = 3600.0
 class Record:
     """What the registry remembers of a family between nights.
 
-    Attributes
-    ----------
-    state : dict
-        `PromotionState.to_dict()`.
-    champion : str or None
-        Version that consumers load.
-    former : tuple of str
-        Champions before it, oldest first.
-    action : str
-        What the last decision did.
-    reason : str
-        Why, in a paragraph.
-    pending : bool
-        Whether the aliases may still have to follow.
-    frozen : int or None
-        Night on which the shadow was frozen.
+    `state` is `PromotionState.to_dict()`, `champion` the version that consumers load, `former` the champions before it,
+    oldest first. `action` is what the last decision did, `reason` why, in a paragraph. `pending` is whether the aliases
+    may still have to follow, `frozen` the night on which the shadow was frozen.
     """
 
     state: dict[str, Any]
@@ -130,9 +117,7 @@ def settle(registry: Registry, family: str) -> Record | None:
     if serving == (None if record is None else record.champion):
         return record
     reason = f"The alias `{CHAMPION}` was moved to version {serving} from outside; judging starts anew against it."
-    state = without_shadow(None if record is None else record.promotion_state)
-    former = () if record is None else with_former(record, record.champion)
-    return commit(registry, family, Record(state, serving, former, "adopt", reason))
+    return commit(registry, family, Record(without_shadow(record), serving, with_former(record), "adopt", reason))
 
 
 def force_champion(registry: Registry, family: str, number: str, why: str) -> Record:
@@ -203,25 +188,27 @@ def _write(registry: Registry, family: str, record: Record) -> Record:
 def _by_hand(registry: Registry, family: str, record: Record | None, number: str, action: str, why: str) -> Record:
     before = None if record is None else record.champion
     reason = f"By hand ({action}): version {number} is champion in place of version {before}: {why}"
-    former = () if record is None else with_former(record, before)
+    former = with_former(record)
     if action == "rollback":
         former = former[:-2]  # neither the one that is back nor the one that was wrong
     audit(registry, family, f"{action}: {before} -> {number}: {why}")
-    state = without_shadow(None if record is None else record.promotion_state)
-    return commit(registry, family, Record(state, number, former, action, reason), {number: reason})
+    return commit(registry, family, Record(without_shadow(record), number, former, action, reason), {number: reason})
 
 
-def without_shadow(state: PromotionState | None) -> dict[str, Any]:
-    """A state whose shadow, if it has one, was let go."""
+def without_shadow(record: Record | None, night: int | None = None) -> dict[str, Any]:
+    """The state of a record whose shadow, if it has one, was let go; what is up to `night` is judged."""
     from foretell.predictors.metrics import PromotionState
 
-    free = replace(state or PromotionState(), shadow=None, shadow_nights=0, n_units=0, total=0.0, total_squares=0.0)
-    return free.to_dict()
+    state = PromotionState() if record is None else record.promotion_state
+    free = replace(state, shadow=None, shadow_nights=0, n_units=0, total=0.0, total_squares=0.0)
+    return replace(free, night=max(state.night, -1 if night is None else night)).to_dict()
 
 
-def with_former(record: Record, number: str | None) -> tuple[str, ...]:
-    """The former champions with one more, the newest last."""
-    return record.former if number is None else (*record.former, number)[-MAX_FORMER:]
+def with_former(record: Record | None) -> tuple[str, ...]:
+    """The former champions with the champion of a record, the newest last."""
+    if record is None or record.champion is None:
+        return () if record is None else record.former
+    return (*record.former, record.champion)[-MAX_FORMER:]
 
 
 def _user() -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.pipeline import forecasts_by_cell
-from foretell.assets.judging.vault import sealed
+from foretell.assets.judging.vault import usable
 from foretell.assets.registry.policy import Policy
 from foretell.predictors.base import BasePredictor, Cell
 
@@ -40,8 +40,7 @@ def judge_scope(
     all_cells = set(version.cells(family.inputs(examples)))
     if (familiar & all_cells) - fresh:
         return None
-    held_out = (examples["split"] == "test") & ~examples["is_capped"] & ~sealed(examples)
-    rows = examples[held_out]
+    rows = examples[(examples["split"] == "test") & usable(examples)]
     cells = version.cells(family.inputs(rows))
     is_new = cells.isin(fresh - familiar)
     if not is_new.any():

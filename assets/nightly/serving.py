@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Serving:
-    """A version that can be asked.
-
-    Attributes
-    ----------
-    predictor : BasePredictor
-    version : Version
-    fault : str
-        Why it is not the champion; empty where it is.
-    """
+    """A version that can be asked; `fault` says why it is not the champion, and is empty where it is."""
 
     predictor: BasePredictor
     version: Version
@@ -75,13 +67,8 @@ def baseline_note(registry: Registry, family: str) -> str | None:
 def waiting_version(registry: Registry, family: str, asked: Collection[str] = ()) -> str | None:
     """A line for people where a better version waits behind the champion; None where none does.
 
-    Parameters
-    ----------
-    registry : Registry
-    family : str
-    asked : collection of str, optional
-        What is asked about, as in the first of the predictor's `scope_columns`, such as models. A version that has
-        learnt from one of them, which the champion has not, is told of before a shadow that is ahead.
+    `asked` is what is asked about, as in the first of the predictor's `scope_columns`, such as models. A version that
+    has learnt from one of them, which the champion has not, is told of before a shadow that is ahead.
     """
     champion = registry.aliases(family).get(CHAMPION)
     if champion is None:

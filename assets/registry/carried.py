@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -47,25 +48,22 @@ class CarriedPredictor(BasePredictor):
         return cells
 
     def known_of(self, X: pd.DataFrame) -> pd.Series:
-        return self._ask("known_of", X) if hasattr(self.inner, "known_of") else super().known_of(X)
+        return self._ask("known_of", X)
 
     def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        return self._ask("basis_of", X) if hasattr(self.inner, "basis_of") else super().basis_of(X)
+        return self._ask("basis_of", X)
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(self._ask("extra_columns", X, forecast))
 
     def check_request(self, X: pd.DataFrame) -> None:
-        if hasattr(self.inner, "check_request"):
-            self._ask("check_request", X)
+        self._ask("check_request", X)
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[Any]) -> NDArray[Any]:
-        quantiles: NDArray[Any] = self._ask("predict_quantiles", X, list(levels)).to_numpy()
-        return quantiles
+        return np.asarray(self._ask("predict_quantiles", X, list(levels)))
 
     def _predict_mean(self, X: pd.DataFrame) -> NDArray[Any]:
-        mean: NDArray[Any] = self._ask("predict_mean", X).to_numpy()
-        return mean
+        return np.asarray(self._ask("predict_mean", X))
 
     def _distribution(self, X: pd.DataFrame) -> Any:
         forecast = self._ask("distribution", X)
@@ -74,8 +72,10 @@ class CarriedPredictor(BasePredictor):
         return forecast
 
     def _ask(self, method: str, *arguments: Any) -> Any:
+        """The answer of the other code; of today's for a method that it has not yet."""
         with _errors_of_today():
-            return getattr(self.inner, method)(*arguments)
+            ask = getattr(self.inner, method, None) or getattr(super(), method)
+            return ask(*arguments)
 
 
 def load_carried(folder: Path) -> BasePredictor:

@@ -40,7 +40,7 @@ class Policy(BaseModel):
     min_window_queries : int
         Queries that a window started anew must hold before training reads it alone.
     window : {"all", "backtest"}
-        ``"backtest"`` lets every fit choose how many days it reads by forecasting the last ones (`nightly.window`), at
+        ``"backtest"`` lets every fit choose how many days it reads by forecasting the last ones (`nightly.rows`), at
         the cost of a fit more for each of `window_candidates`; docs/studies/drift.md shows what that is worth.
     window_candidates : tuple of int
         Days that are tried besides all of them.

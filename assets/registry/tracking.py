@@ -79,18 +79,12 @@ class Registry:
         record = None if self._database is None else read_family(self._database, family)
         if record is not None:
             return record
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with _unless(*ABSENT):  # only an answer that there is none: a store that cannot be reached is no empty one
             model = self.client().get_registered_model(family)
-        except MlflowException as error:
-            # Only an answer that there is none: a store that cannot be reached is no empty one.
-            if error.error_code not in ABSENT:
-                raise
-            return FamilyRecord({}, {}, ())
-        versions = map(Version.of, self.client().search_model_versions(f"name = '{family}'"))
-        aliases = {str(name): str(number) for name, number in model.aliases.items()}
-        return FamilyRecord(aliases, dict(model.tags), tuple(sorted(versions, key=lambda v: int(v.version))))
+            versions = map(Version.of, self.client().search_model_versions(f"name = '{family}'"))
+            aliases = {str(name): str(number) for name, number in model.aliases.items()}
+            return FamilyRecord(aliases, dict(model.tags), tuple(sorted(versions, key=lambda v: int(v.version))))
+        return FamilyRecord({}, {}, ())
 
     def find(self, family: str, digest: str) -> Version | None:
         """The newest version whose fit has this digest and whose files are whole, if there is one."""
@@ -134,14 +128,9 @@ class Registry:
         metrics = None if self._database is None else read_metrics(self._database, model_version.run_id)
         if metrics is not None:
             return metrics
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with _unless(*ABSENT):
             return dict(self.client().get_run(model_version.run_id).data.metrics)
-        except MlflowException as error:
-            if error.error_code not in ABSENT:
-                raise
-            return {}
+        return {}
 
     def tags(self, family: str) -> Mapping[str, str]:
         """Tags of the registered model."""
@@ -188,18 +177,12 @@ class Registry:
             return registered
         client = self.client()
         self._close_abandoned_runs(client, fit.family)
+        # With the tag in the call that makes it, a kill cannot leave a version that `find` does not know.
+        tags = {"fit_digest": fit.digest, "data_digest": fit.data_digest, **fit.tags}
         with mlflow.start_run(
             experiment_id=self._experiment(client, fit.family), run_name=f"{fit.family}-{fit.digest[:8]}"
         ) as run:
-            mlflow.set_tags(
-                {
-                    "fit_digest": fit.digest,
-                    "data_digest": fit.data_digest,
-                    "git_commit": _git_commit(),
-                    PID_TAG: str(os.getpid()),
-                    **fit.tags,
-                }
-            )
+            mlflow.set_tags({"git_commit": _git_commit(), PID_TAG: str(os.getpid()), **tags})
             mlflow.log_params({k: str(v)[:500] for k, v in fit.predictor.get_params().items()})
             model = self._log_model(fit)
             mlflow.log_metrics(_metrics(fit), model_id=model.model_id)
@@ -208,15 +191,15 @@ class Registry:
             mlflow.log_text(fit.model_card, "model_card.md")
             for path in fit.plots.values():
                 mlflow.log_artifact(str(path), "plots")
-        _ensure_registered_model(client, fit.family)
+        with _unless("RESOURCE_ALREADY_EXISTS"):
+            client.create_registered_model(fit.family)
         version = client.create_model_version(
             fit.family,
             source=model.model_uri,
             run_id=run.info.run_id,
             model_id=model.model_id,
             description=fit.model_card,
-            # With the tag in the same call, a kill cannot leave a version that `find` does not know.
-            tags={"fit_digest": fit.digest, "data_digest": fit.data_digest, **fit.tags},
+            tags=tags,
         )
         return self.version(fit.family, str(version.version))
 
@@ -279,16 +262,16 @@ class Registry:
     def _delete(self, model_version: Version) -> None:
         """The version goes last: where this is cut short, the next night finds it and goes on."""
         client, run_id = self.client(), str(model_version.run_id)
-        with _unless_absent():
+        with _unless(*ABSENT):
             _remove(client.get_run(run_id).info.artifact_uri)
             client.delete_run(run_id)
         # The registry does not tell the logged model of a version but in its source.
         scheme, _, model_id = str(model_version.source).rpartition("/")
         if scheme == "models:":
-            with _unless_absent():
+            with _unless(*ABSENT):
                 _remove(client.get_logged_model(model_id).artifact_location)
                 client.delete_logged_model(model_id)
-        with _unless_absent():
+        with _unless(*ABSENT):
             client.delete_model_version(model_version.name, str(model_version.version))
 
     def _experiment(self, client: MlflowClient, family: str) -> str:
@@ -318,13 +301,14 @@ class Registry:
 
 
 @contextmanager
-def _unless_absent() -> Iterator[None]:
+def _unless(*codes: str) -> Iterator[None]:
+    """End the block where MLflow answers with one of these codes; every other error goes on."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        if error.error_code not in ABSENT:
+        if error.error_code not in codes:
             raise
 
 
@@ -351,16 +335,6 @@ def _dataset(fit: Fit) -> Any:
     return from_pandas(
         public.astype(dict.fromkeys(integers, "float64")), name=f"{fit.family}-training", digest=fit.data_digest[:8]
     )
-
-
-def _ensure_registered_model(client: MlflowClient, family: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(family)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def _git_commit() -> str:

@@ -24,22 +24,9 @@ DELETED = "Deleted_Internal"
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version.
+    """A registered version: number `version` of the family `name`, made at `creation_timestamp` (ms since 1970).
 
-    Attributes
-    ----------
-    name : str
-        Its family.
-    version : str
-        Its number.
-    source : str
-        Address of its artefacts, as MLflow has it.
-    run_id : str
-    creation_timestamp : int
-        Milliseconds since 1970.
-    tags : mapping of str to str
-    folder : Path, optional
-        Its artefacts, where they are known to lie on this machine.
+    `source` is the address of its artefacts, as MLflow has it, `folder` where they are known to lie on this machine.
     """
 
     name: str

@@ -11,7 +11,7 @@ import pytest
 from pandera.typing import Series
 
 from foretell.assets.judging.family import Family
-from foretell.assets.nightly.own_rows import MIN_OWN_QUERIES, choose_rows, chosen_rows
+from foretell.assets.nightly.rows import MIN_OWN_QUERIES, choose_rows, chosen_rows
 from foretell.assets.registry.policy import Policy
 from foretell.predictors.base import BasePredictor
 

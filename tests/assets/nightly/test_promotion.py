@@ -299,13 +299,13 @@ def test_vault_is_a_stable_fifth_of_the_test_queries_once_there_are_enough() -> 
 
 def test_queries_of_the_vault_decide_nothing(registry, models, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[str]] = []
-    real = promotion._differences
+    real = promotion.loss_differences
 
-    def watched(judged, candidate, champion, rows):
+    def watched(family, rows, *judged):
         seen.append(set(rows["query_id"]))
-        return real(judged, candidate, champion, rows)
+        return real(family, rows, *judged)
 
-    monkeypatch.setattr(promotion, "_differences", watched)
+    monkeypatch.setattr(promotion, "loss_differences", watched)
     monkeypatch.setattr("foretell.assets.judging.vault.MIN_QUERIES", 10)
     examples = world(20)
     three_nights(registry, examples, models)

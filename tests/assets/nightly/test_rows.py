@@ -13,7 +13,7 @@ import pytest
 from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.judging import pipeline
 from foretell.assets.nightly.assets import build_family_assets
-from foretell.assets.nightly.window import choose_window, pick_best, within_window
+from foretell.assets.nightly.rows import choose_window, pick_best, within_window
 from foretell.assets.registry.policy import Policy, load_policies
 from foretell.assets.registry.resource import Tracking
 from foretell.assets.resources import Workspace
