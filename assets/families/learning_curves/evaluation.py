@@ -13,7 +13,7 @@ from foretell.assets.families.learning_curves.examples import (
     load_lcdb,
     usable_curves,
 )
-from foretell.assets.families.learning_curves.rounds import Models, by_cut, left_out, outcomes_of
+from foretell.assets.families.learning_curves.rounds import by_cut, left_out, outcomes_of
 from foretell.assets.families.learning_curves.training_runs import run_splits
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.splits import Round, Split
@@ -38,8 +38,6 @@ def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: 
       training curves.
     - ``new_benchmark_same_budget``: the other learners' curves on the data set, up to the budget of the curve itself.
     - ``new_benchmark_warm``: the other learners' whole curves on the data set.
-    - ``new_benchmark_train_values``: the learner's scores on its own training data;
-      ``new_benchmark_same_budget_train_values``: these and the other learners' curves up to the same budget.
 
     In ``ladder`` every skill is forecast by a fit to the other skills; of ``training-runs`` see
     `training_runs.run_splits`.
@@ -64,20 +62,15 @@ def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> It
         segments=("cut",), metrics=("mae",),
     )  # fmt: skip
 
-    def knowing(name: str, rows: pd.DataFrame, models: Models = first) -> Split:
+    def knowing(name: str, rows: pd.DataFrame) -> Split:
         asked = Round(train, family.inputs(rows), outcomes, reference_inputs=inputs)
-        return by_cut(name, [asked], models, reference)
+        return by_cut(name, [asked], first, reference)
 
     curves = usable_curves(load_lcdb(sources))
-    same_budget = attach_siblings(test, curves, extent="same_budget")
     yield knowing("new_benchmark_no_learner", test.drop(columns="learner"))
-    yield knowing("new_benchmark_same_budget", same_budget)
-    yield knowing("new_benchmark_warm", attach_siblings(test, curves, extent="complete"))
-    richer = {family.name: family.predictor(use_train_values=True)}
-    yield knowing("new_benchmark_train_values", test, richer)
-    yield knowing("new_benchmark_same_budget_train_values", same_budget, richer)
-    unseen = {family.name: family.predictor(use_siblings=False)}
-    yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), unseen, reference)
+    for name, extent in (("same_budget", "same_budget"), ("warm", "complete")):
+        yield knowing(f"new_benchmark_{name}", attach_siblings(test, curves, extent=extent))
+    yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), first, reference)
 
 
 def _learner_rounds(family: Family, train: pd.DataFrame, test: pd.DataFrame, inputs: pd.DataFrame) -> list[Round]:

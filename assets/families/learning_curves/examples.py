@@ -40,7 +40,7 @@ LEAST_RUNS = 5
 LEAST_POINTS = 5
 MOST_ANCHORS = 50
 TRAIN_SHARE = 0.6
-LISTS = ("steps", "values", "standard_errors", "train_values", "sibling_learners", "sibling_steps", "sibling_values")
+LISTS = ("steps", "values", "standard_errors", "sibling_learners", "sibling_steps", "sibling_values")
 """Columns that hold a list in every row."""
 _FIXED: dict[str, Any] = {
     "replicate": 0, "started_at": pd.NaT, "is_censored": False, "is_capped": False, "repeat_prob": 1.0,
@@ -127,7 +127,7 @@ def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (dataset, learner), part in usable_curves(table).groupby(["dataset", "learner"]):
-        columns = {name: part[name].to_numpy(dtype=np.float64) for name in ("step", "value", "train_value", "sd", "n")}
+        columns = {name: part[name].to_numpy(dtype=np.float64) for name in ("step", "value", "sd", "n")}
         error = columns["sd"] / np.sqrt(columns["n"])
         last = part.iloc[-1]
         split_error = last["split_sd"] / np.sqrt(last["n_splits"])
@@ -138,7 +138,7 @@ def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
                 "standard_error": error[-1] if np.isnan(split_error) else split_error, "cut": f"{cut:.0%}",
                 "dataset": str(dataset), "learner": str(learner), "steps": columns["step"][:k].tolist(),
                 "values": columns["value"][:k].tolist(), "standard_errors": error[:k].tolist(),
-                "train_values": columns["train_value"][:k].tolist(), "target_step": float(last["step"]),
+                "target_step": float(last["step"]),
             })  # fmt: skip
     out = pd.DataFrame(rows)
     return out.assign(split=lcdb_split(out["dataset"]), resource_unit="items", source="lcdb", **_FIXED)

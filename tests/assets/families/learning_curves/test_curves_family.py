@@ -58,7 +58,7 @@ def test_errors_of_the_last_value_are_those_of_the_reference(examples: pd.DataFr
 
 def test_nothing_of_the_future_is_among_the_inputs(examples: pd.DataFrame) -> None:
     some = examples.sample(300, random_state=0)
-    for name in ("values", "standard_errors", "train_values"):
+    for name in ("values", "standard_errors"):
         assert (some[name].map(len) == some["steps"].map(len)).all()
     assert (some["steps"].map(lambda steps: steps[-1]) < some["target_step"]).all()
 
@@ -168,7 +168,7 @@ def test_the_evaluation_of_lcdb_has_every_split_and_floors(examples: pd.DataFram
 
     small = replace(FAMILY, predictor=partial(FAMILY.predictor, location_rounds=40, scale_rounds=20, n_prefixes=4))
     table = judge_splits(small, curve_splits(small, few, "lcdb", sources), dataset="lcdb")
-    knows = ("", "_no_learner", "_same_budget", "_warm", "_train_values", "_same_budget_train_values")
+    knows = ("", "_no_learner", "_same_budget", "_warm")
     splits = {f"new_benchmark{known}" for known in (*knows, "_new_model", "_single_run")}
     assert set(table["split"]) == splits
     errors = table[table["metric"] == "mae"]
