@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 from ...errors import InvalidInputError
 from ...fitting.least_squares import Floats
 from ..ladder import Ladder
-from ..laws.curves import CURVES
+from ..laws.curves import EXPONENTIAL_FREE_FLOOR
 from .difficulty import LEAST_ITEMS, cluster_difficulty
 
 UNIT_FLOPS = 1e18
@@ -132,7 +132,7 @@ def _fit_laws(
     pass_rates: Floats, flops: Floats, target_flops: float, groups: Sequence[NDArray[np.intp]], unit_flops: float
 ) -> tuple[Floats, list[str]]:
     """Laws of all clusters, fitted in one batch: pass rate at the target's compute, and why a law does not count."""
-    law = CURVES["exponential_free_floor"]
+    law = EXPONENTIAL_FREE_FLOOR
     y = np.stack([pass_rates[:, rows].mean(axis=1) for rows in groups], axis=1)
     x = np.repeat(np.log(flops / flops[-1])[:, None], len(groups), axis=1)
     theta = law.fit(x, y, np.full_like(y, FIT_SCALE))

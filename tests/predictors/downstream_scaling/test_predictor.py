@@ -18,7 +18,6 @@ from foretell.predictors.downstream_scaling.baselines import (
     CodBaseline,
     DirectExponentialBaseline,
     LastValueBaseline,
-    LogitLinearBaseline,
 )
 from foretell.predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 from foretell.predictors.errors import InvalidInputError
@@ -46,7 +45,7 @@ def one(**changes: Any) -> pd.DataFrame:
     return pd.DataFrame([{**row, **changes}])
 
 
-@pytest.mark.parametrize("cls", [DirectExponentialBaseline, LastValueBaseline, LogitLinearBaseline, CodBaseline])
+@pytest.mark.parametrize("cls", [DirectExponentialBaseline, LastValueBaseline, CodBaseline])
 def test_baselines_hold_the_contract(cls: type[BasePredictor], tmp_path: Path) -> None:
     baseline = fitted(cls())
     quantiles = baseline.predict_quantiles(X, (0.001, 0.1, 0.5, 0.9, 0.999))
