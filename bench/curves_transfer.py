@@ -223,9 +223,9 @@ def show_target(runs: pd.DataFrame) -> None:
 
 def lcdb(settings: Settings) -> None:
     """Part ``lcdb``: the stack and the network, from thinned anchors."""
-    examples = FAMILY.examples("lcdb", settings.sources).drop(columns="train_values")
+    examples = FAMILY.examples("lcdb", settings.sources)
     train, test = (examples[examples["split"] == name] for name in ("train", "test"))
-    for name, model in (("network", FAMILY.models()["network"]), ("stack", FAMILY.predictor(use_siblings=False))):
+    for name, model in (("network", FAMILY.models()["network"]), ("stack", FAMILY.predictor())):
         model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
         assert isinstance(model, CurveForecaster)
         whole = forecast(model, test)

@@ -1,11 +1,11 @@
 """What earns its place in forecasts from ladders: every family of models left out in turn, its largest model asked.
 
-    python bench/ladders_transfer.py laws        # laws alone and together; defaults against fitted, over families
+    python bench/ladders_transfer.py laws        # laws alone and together, over families left out
     python bench/ladders_transfer.py champion    # OLMo 13B and 7B by task, from the predictor that comes with foretell
     python bench/ladders_transfer.py cod         # clustering on difficulty in the stack, at several weights
 
 Families: those of the public figures and the own ladder. A family counts once, whatever the number of its models and
-tasks; intervals are over families. Laws and pulls are chosen inside of what is learnt from.
+tasks; intervals are over families.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from foretell.assets.families.downstream_scaling.family import FAMILY
 from foretell.assets.families.downstream_scaling.measurements import MEASUREMENTS, PUBLIC, load_measurements
 from foretell.pipelines.settings import Settings
 from foretell.predictors.base import load_predictor
-from foretell.predictors.downstream_scaling.combination import Evidence, backtest_scores, gather
+from foretell.predictors.downstream_scaling.combination import Evidence, gather
 from foretell.predictors.downstream_scaling.ladder import read_ladders
 from foretell.predictors.downstream_scaling.laws.methods import CANDIDATES, COD, METHODS
 from foretell.predictors.downstream_scaling.predictor import ERROR_LEVELS, DownstreamScalingPredictor
@@ -52,25 +52,20 @@ def asked() -> tuple[pd.DataFrame, Evidence, tuple[str, ...]]:
 def of_laws(evidence: Evidence, names: Sequence[str], kept: Sequence[str]) -> Evidence:
     """The evidence of some laws."""
     at = [list(names).index(name) for name in kept]
-    own = evidence.own_errors[:, :, at]
-    return replace(evidence, z=evidence.z[:, at], own_errors=own, backtest_errors=backtest_scores(own))
+    return replace(evidence, z=evidence.z[:, at], own_errors=evidence.own_errors[:, :, at])
 
 
-def left_out(
-    rows: pd.DataFrame, evidence: Evidence, laws: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """Quantiles of defaults and of fits without the family, columns `ASKED` and `ERROR_LEVELS`, and the pulls."""
+def left_out(rows: pd.DataFrame, evidence: Evidence, laws: tuple[str, ...]) -> np.ndarray:
+    """Quantiles of fits without the family, columns `ASKED` and `ERROR_LEVELS`."""
     family = pd.factorize(rows["family"])[0]
     score, levels = rows["value"].to_numpy(), np.r_[ASKED, ERROR_LEVELS]
-    defaults = DownstreamScalingPredictor.with_defaults(candidates=laws)._quantiles(evidence, levels)
-    fitted, pulls = np.empty_like(defaults), []
+    fitted = np.empty((len(score), len(levels)))
     for fold in range(FOLDS):
         out = family % FOLDS == fold
         predictor = DownstreamScalingPredictor(candidates=laws)
         predictor._learn(evidence.take(~out), score[~out], pd.factorize(family[~out])[0])
         fitted[out] = predictor._quantiles(evidence.take(out), levels)
-        pulls.append(predictor.pull_)
-    return defaults, fitted, pulls
+    return fitted
 
 
 def judged(rows: pd.DataFrame, quantiles: np.ndarray) -> pd.DataFrame:
@@ -94,7 +89,7 @@ def over_families(table: pd.DataFrame, column: str) -> str:
 
 
 def laws() -> None:
-    """The table of laws, alone and together, and defaults against fits."""
+    """The table of laws, alone and together."""
     rows, evidence, names = asked()
     largest = rows[rows["is_largest"]]
     print(f"{len(rows)} forecasts, {len(largest)} of largest models, {rows['family'].nunique()} families")
@@ -106,20 +101,15 @@ def laws() -> None:
         table = rows.assign(error=error)[rows["is_largest"]]
         print(f"| {name} | {over_families(table, 'error')} | {np.isfinite(points[rows['is_largest'], k]).mean():.2f} |")
     stack = tuple(name for name in CANDIDATES if name != COD)
-    print("\n| laws together | defaults | fitted without the family | gain of fitting | 50 % | 90 % | pulls |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n| laws together | fitted without the family | 50 % | 90 % |\n|---|---|---|---|")
     kept = {}
     for called, some in {
         "all of the stack": stack, **{f"without {name}": tuple(n for n in stack if n != name) for name in stack},
     }.items():  # fmt: skip
-        defaults, fitted, pulls = left_out(rows, of_laws(evidence, names, some), some)
-        before, after = judged(rows, defaults), judged(rows, fitted)
+        after = judged(rows, left_out(rows, of_laws(evidence, names, some), some))
         kept.setdefault("stack", after)
-        gain = over_families(before.assign(gain=before["error"] - after["error"]), "gain")
-        print(
-            f"| {called} | {over_families(before, 'error')} | {over_families(after, 'error')} | {gain} | "
-            f"{over_families(after, 'in_50')} | {over_families(after, 'in_90')} | {sorted(pulls)[0]:g}-{max(pulls):g} |"
-        )
+        print(f"| {called} | {over_families(after, 'error')} | {over_families(after, 'in_50')} | "
+              f"{over_families(after, 'in_90')} |")  # fmt: skip
     table = kept["stack"]
     print(f"\nfloor {over_families(table, 'floor')}; width of 50 % {over_families(table, 'width_50')}, of 90 % "
           f"{over_families(table, 'width_90')}")  # fmt: skip
@@ -161,9 +151,9 @@ def cod() -> None:
         answers = np.isfinite(evidence.z[:, -1])
         print(f"{dataset}: COD answers {answers.sum()} of {len(rows)}")
         for prior in (-np.inf, -2.0, -1.0, 0.0, 2.0, np.inf):
-            stack = DownstreamScalingPredictor.with_defaults().stack_
-            weights = np.r_[stack.prior[:-1], np.clip(prior, -60, 60)]
-            location = replace(stack, prior=weights).location(evidence)[0]
+            weights = evidence.weights
+            weights[:, -1] *= np.exp(np.clip(prior, -60, 60))
+            location = (weights * np.nan_to_num(evidence.z)).sum(axis=1) / weights.sum(axis=1)
             error = np.abs(evidence.to_points(location) - rows["value"].to_numpy())
             print(f"  weight exp({prior:g}): {error.mean():.2f} on all, {error[answers].mean():.2f} where it answers")
 

@@ -29,8 +29,7 @@ from scipy.special import expit
 from foretell.assets.families.learning_curves.examples import examples_from_lcdb
 from foretell.assets.readers.curves.lcdb import load_mean_curves
 from foretell.predictors.learning_curves.curves import CurveBatch, read_curves
-from foretell.predictors.learning_curves.fits.ensemble import MISFIT
-from foretell.predictors.learning_curves.fits.parametric import FAMILIES, _starts, fit_family
+from foretell.predictors.learning_curves.fits.parametric import FAMILIES, MISFIT, _starts, fit_family
 
 Floats = NDArray[np.float64]
 STARTER = Path(__file__).resolve().parents[1] / "data" / "starter"

@@ -100,7 +100,6 @@ FAMILIES: Mapping[str, Family] = {
         predictor=".downstream_scaling.predictor:DownstreamScalingPredictor",
         baselines={
             "exponential": ".downstream_scaling.baselines:DirectExponentialBaseline",
-            "logit_linear_last3": ".downstream_scaling.baselines:LogitLinearBaseline",
             "last": ".downstream_scaling.baselines:LastValueBaseline",
             "cod": ".downstream_scaling.baselines:CodBaseline",
         },

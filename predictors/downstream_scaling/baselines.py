@@ -80,9 +80,3 @@ class DirectExponentialBaseline(_OneLawBaseline):
     """The bounded exponential law in compute, fitted to the whole ladder."""
 
     law = "exponential"
-
-
-class LogitLinearBaseline(_OneLawBaseline):
-    """A straight line of logit score over log compute through the last three models."""
-
-    law = "logit_linear_last3"

@@ -1,8 +1,8 @@
-"""What is learnt from past forecasts: which laws to trust, and how far off they are.
+"""How laws become one forecast, and what is learnt from past forecasts: how far off they are.
 
-A forecast is the weighted mean of the laws on a logit scale. A law's weight rests on how it did on other ladders and
-on how it did on this one when its own largest models were held out. The spread joins what is known to make forecasts
-wrong, each part with a learnt coefficient, and the quantiles of the standardised errors.
+A forecast is the weighted mean of the laws on a logit scale. A law's weight rests on how it did on this ladder when its
+own largest models were held out. The spread joins what is known to make forecasts wrong, each part with a learnt
+coefficient, and the quantiles of the standardised errors.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ from .laws.methods import forecast_shares, match_reach
 MARGIN_POINTS = 3.0
 EDGE = 0.004
 N_CUTS = 3
-TYPICAL_ERROR = 10.0
-"""Points that a unit of the pull is worth."""
-SMOOTH = 0.2
-"""Points below which an absolute error counts as its square."""
+N_FOLDS = 10
 LEAST_BACKTEST_ERROR = 0.04
 LOW = 0.1
 """Share of the largest model under which a ladder has hardly left chance."""
@@ -44,27 +41,21 @@ class Evidence:
     ----------
     z : ndarray of shape (n, n_methods)
         Forecasts on the logit scale between `lower` and `upper`; NaN where a law does not apply.
-    backtest_errors : ndarray of shape (n, n_methods)
-        Log of the law's mean absolute error on the ladder's own backtests, about its mean over laws; 0 where there is
-        none.
+    own_errors : ndarray of shape (n, n_cuts, n_methods)
+        Signed errors on the ladder's own backtests, logit scale, NaN where there is none.
     lower, upper : ndarray of shape (n,)
         Bounds of the forecast in points: a little below chance, where noise can carry a score, and the upper bound.
-    parts : ndarray of shape (n, len(PARTS))
-        What makes a forecast uncertain: a constant; sampling of the target's items; disagreement of the laws (filled
-        in by `MethodWeights.location`); error of their mean on own backtests (filled in likewise); log compute beyond
-        the ladder; the deepest fall at no less size and data; log compute beyond the ladder over its compute levels.
-    own_errors : ndarray of shape (n, n_cuts, n_methods)
-        Signed errors on own backtests, logit scale, NaN where there is none.
+    ladder_parts : ndarray of shape (n, len(PARTS))
+        `parts` as far as the ladder alone says them, 0 elsewhere.
     is_low : ndarray of bool of shape (n,)
         Whether the largest model has hardly left chance: a few forecasts of such ladders miss a sudden rise.
     """
 
     z: Floats
-    backtest_errors: Floats
+    own_errors: Floats
     lower: Floats
     upper: Floats
-    parts: Floats
-    own_errors: Floats
+    ladder_parts: Floats
     is_low: NDArray[np.bool_]
 
     def take(self, rows: NDArray[Any]) -> Evidence:
@@ -72,13 +63,50 @@ class Evidence:
         return Evidence(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     def to_scale(self, points: Floats) -> Floats:
-        """Points of shape (n,) on the logit scale of each forecast."""
+        """Points (n,) on the logit scale of the forecasts."""
         return _z(points, self.lower, self.upper)
 
     def to_points(self, z: Floats) -> Floats:
-        """The opposite of `to_scale`; `z` of shape (n,) or (n, k)."""
-        lower, upper = (a if z.ndim == 1 else a[:, None] for a in (self.lower, self.upper))
+        """Logit-scale values of shape (n,) or (n, k) in points."""
+        lower, upper = (a[:, None] if z.ndim == 2 else a for a in (self.lower, self.upper))
         return np.asarray(lower + (upper - lower) * expit(z))
+
+    @property
+    def weights(self) -> Floats:
+        """Weights of the laws, shape (n, n_methods), 0 where one does not apply; a row sums to 1, or to 0.
+
+        Equal ones, changed by the log of each law's mean absolute error on the ladder's own backtests.
+        """
+        applies, is_measured = np.isfinite(self.z), np.isfinite(self.own_errors)
+        count = is_measured.sum(axis=1)
+        mean = np.where(is_measured, np.abs(self.own_errors), 0.0).sum(axis=1) / np.maximum(count, 1)
+        score = np.log(LEAST_BACKTEST_ERROR + mean)
+        has = count > 0
+        centre = np.where(has, score, 0.0).sum(axis=1) / np.maximum(has.sum(axis=1), 1)
+        about_mean = np.where(has, score - centre[:, None], 0.0)
+        return np.asarray(softmax(np.where(applies, -about_mean, -60.0), axis=1) * applies)
+
+    @property
+    def location(self) -> Floats:
+        """Weighted mean of the laws, logit scale, shape (n,)."""
+        return np.asarray((self.weights * np.nan_to_num(self.z)).sum(axis=1))
+
+    @property
+    def parts(self) -> Floats:
+        """What makes a forecast uncertain, shape (n, len(PARTS)).
+
+        A constant; sampling of the target's items; disagreement of the laws; error of their weighted mean on own
+        backtests; log compute beyond the ladder; the deepest fall at no less size and data; log compute beyond the
+        ladder over its compute levels.
+        """
+        weights, parts = self.weights, self.ladder_parts.copy()
+        away = np.nan_to_num(self.z) - self.location[:, None]
+        parts[:, PARTS.index("disagreement")] = np.sqrt((weights * away**2).sum(axis=1))
+        combined = (weights[:, None, :] * np.nan_to_num(self.own_errors)).sum(axis=2)
+        counted = np.isfinite(self.own_errors).any(axis=2)
+        squares = (combined**2 * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+        parts[:, PARTS.index("backtest")] = np.sqrt(squares)
+        return parts
 
 
 def gather(ladders: Sequence[Ladder], names: Sequence[str]) -> Evidence:
@@ -98,7 +126,7 @@ def gather(ladders: Sequence[Ladder], names: Sequence[str]) -> Evidence:
     chance, top = (np.array([getattr(ladder, name) for ladder in ladders])[:, None] for name in ("chance", "upper"))
     z = _z(chance + (top - chance) * shares[:n], lower[:, None], upper[:, None])
     is_low = np.array([not len(ladder) or ladder.shares[-1] < LOW for ladder in ladders])
-    return Evidence(z, backtest_scores(own_errors), lower, upper, _parts(ladders, lower, upper), own_errors, is_low)
+    return Evidence(z, own_errors, lower, upper, _ladder_parts(ladders, lower, upper), is_low)
 
 
 def _z(points: Floats, lower: Any, upper: Any) -> Floats:
@@ -114,18 +142,7 @@ def bounds(ladders: Sequence[Ladder]) -> tuple[Floats, Floats]:
     return np.maximum(0.0, chance - MARGIN_POINTS - 2 * error), np.array([ladder.upper for ladder in ladders])
 
 
-def backtest_scores(own_errors: Floats) -> Floats:
-    """Log of each law's mean absolute error (n, n_cuts, n_methods) -> (n, n_methods), about its mean over laws."""
-    is_measured = np.isfinite(own_errors)
-    count = is_measured.sum(axis=1)
-    mean = np.where(is_measured, np.abs(own_errors), 0.0).sum(axis=1) / np.maximum(count, 1)
-    score = np.log(LEAST_BACKTEST_ERROR + mean)
-    has = count > 0
-    centre = np.where(has, score, 0.0).sum(axis=1) / np.maximum(has.sum(axis=1), 1)
-    return np.where(has, score - centre[:, None], 0.0)
-
-
-def _parts(ladders: Sequence[Ladder], lower: Floats, upper: Floats) -> Floats:
+def _ladder_parts(ladders: Sequence[Ladder], lower: Floats, upper: Floats) -> Floats:
     out = np.zeros((len(ladders), len(PARTS)))
     for i, ladder in enumerate(ladders):
         last = ladder.scores[-1] / 100
@@ -147,64 +164,6 @@ def group_weights(codes: NDArray[np.intp]) -> Floats:
     counts = np.bincount(codes)
     weights = 1.0 / counts[codes]
     return np.asarray(weights / weights.mean())
-
-
-@dataclass(frozen=True)
-class MethodWeights:
-    """Weights of laws: softmax of ``prior - trust * backtest_errors``.
-
-    Attributes
-    ----------
-    prior : ndarray of shape (n_methods,)
-    trust : float
-        How far the ladder's own backtests count; 0 ignores them.
-    """
-
-    prior: Floats
-    trust: float
-
-    def weights(self, evidence: Evidence) -> Floats:
-        """Weights of shape (n, n_methods), 0 where a law does not apply; a row sums to 1, or to 0."""
-        applies = np.isfinite(evidence.z)
-        score = np.where(applies, self.prior - self.trust * evidence.backtest_errors, -60.0)
-        return np.asarray(softmax(score, axis=1) * applies)
-
-    def location(self, evidence: Evidence) -> tuple[Floats, Floats]:
-        """Weighted mean of the laws (n,) and `Evidence.parts` with disagreement and backtest error filled in."""
-        weights = self.weights(evidence)
-        z = np.where(np.isfinite(evidence.z), evidence.z, 0.0)
-        mean = (weights * z).sum(axis=1)
-        parts = evidence.parts.copy()
-        parts[:, 2] = np.sqrt((weights * (z - mean[:, None]) ** 2).sum(axis=1))
-        backtest_errors = np.where(np.isfinite(evidence.own_errors), evidence.own_errors, 0.0)
-        combined = (weights[:, None, :] * backtest_errors).sum(axis=2)
-        counted = np.isfinite(evidence.own_errors).any(axis=2)
-        parts[:, 3] = np.sqrt((combined**2 * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1))
-        return mean, parts
-
-    @classmethod
-    def fit(cls, evidence: Evidence, y: Floats, weight: Floats, start: MethodWeights, pull: float) -> MethodWeights:
-        """Least mean absolute error in points, pulled to `start`; an infinite pull leaves it there."""
-        if not np.isfinite(pull):
-            return start
-        z = np.where(np.isfinite(evidence.z), evidence.z, 0.0)
-        ratio = weight / weight.sum() / TYPICAL_ERROR
-        origin = np.r_[start.prior, np.log(start.trust)]
-
-        def objective(theta: Floats) -> tuple[float, Floats]:
-            stack = cls(theta[:-1], float(np.exp(theta[-1])))
-            weights = stack.weights(evidence)
-            mean = (weights * z).sum(axis=1)
-            points = evidence.to_points(mean)
-            root = np.sqrt((points - y) ** 2 + SMOOTH**2)
-            slope = (points - evidence.lower) * (evidence.upper - points) / (evidence.upper - evidence.lower)
-            by_score = (ratio * (points - y) / root * slope)[:, None] * weights * (z - mean[:, None])
-            gradient = np.r_[by_score.sum(axis=0), -stack.trust * (by_score * evidence.backtest_errors).sum()]
-            away = theta - origin
-            return float((ratio * root).sum() + pull * (away**2).sum()), gradient + 2 * pull * away
-
-        theta = minimize(objective, origin, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
-        return cls(theta[:-1], float(np.exp(theta[-1])))
 
 
 @dataclass(frozen=True)
@@ -232,17 +191,16 @@ class Spread:
 
     @classmethod
     def fit(
-        cls, parts: Floats, errors: Floats, groups: NDArray[np.intp], is_low: NDArray[np.bool_], start: Spread,
-        n_folds: int,
-    ) -> Spread:  # fmt: skip
+        cls, parts: Floats, errors: Floats, groups: NDArray[np.intp], is_low: NDArray[np.bool_], start: Spread
+    ) -> Spread:
         """Likelihood of heavy-tailed errors (Student, 4 degrees of freedom), then their quantiles over groups left out.
 
-        Groups are numbered from 0; a fold is every `n_folds`-th.
+        Groups are numbered from 0; a fold is every `N_FOLDS`-th.
         """
         weight = group_weights(groups)
         standard = np.empty(len(errors))
-        for fold in np.unique(groups % n_folds):
-            out = groups % n_folds == fold
+        for fold in np.unique(groups % N_FOLDS):
+            out = groups % N_FOLDS == fold
             inside = _fit_scale(parts[~out], errors[~out], weight[~out], start.coefficients)
             standard[out] = errors[out] / np.sqrt(parts[out] ** 2 @ inside**2)
         coefficients = _fit_scale(parts, errors, weight, start.coefficients)

@@ -18,6 +18,8 @@ from .ladder import Ladder, read_ladders
 FACTORS = (1.5, 2.0, 4.0, 10.0, 30.0, 100.0)
 LARGEST_FACTOR = 1000.0
 MAX_DRAWS = 1000
+POWER = 2.802
+"""Standard errors of a difference that is seen at the 5 % level four times in five: z(.975) + z(.8)."""
 
 
 def points_of_compute(
@@ -25,16 +27,8 @@ def points_of_compute(
 ) -> pd.DataFrame:
     """How many points more compute buys over the largest measured model.
 
-    Parameters
-    ----------
-    predictor : BasePredictor
-        Fitted downstream-scaling predictor.
-    row : DataFrame of one row
-        The ladder; its target is replaced.
-    factors : sequence of float, optional
-        Compute as multiples of the largest measured model's.
-    coverage : float, optional
-        Of the intervals.
+    `row` is one row of `LadderRequests`, whose target is replaced; `factors` are multiples of the largest measured
+    model's compute; `coverage` is that of the intervals.
 
     Returns
     -------
@@ -49,7 +43,7 @@ def points_of_compute(
     items = 1000.0 if np.isnan(ladder.n_items) else ladder.n_items
     share = float(np.clip(ladder.scores[-1] / 100, 0.0, 1.0))
     sampling = score_error(share, int(max(items, 1)), 1)
-    error = max(float(np.median(measured)) if measured.size else 0.0, 0.0 if measured.size else sampling)
+    error = float(np.median(measured)) if measured.size else sampling
     floor = 2.0 * error / np.sqrt(np.pi)
     asked = _at_compute(row, ladder, factors)
     interval = predictor.predict_interval(asked, coverage)
@@ -141,3 +135,78 @@ def plan_measurement(wanted_error: float, mean: float, *, item_cost: float = 1.0
     best = int(cost.argmin())
     error = score_error(mean, int(items[best]), int(draws[best]))
     return MeasurementPlan(int(items[best]), int(draws[best]), error, float(cost[best]))
+
+
+@dataclass(frozen=True)
+class ComputePlan:
+    """What more compute buys on each task, and what it takes to see the wanted points.
+
+    Attributes
+    ----------
+    points : DataFrame
+        One row per task and factor of compute: `task` and the columns of `points_of_compute`.
+    tasks : DataFrame
+        One row per task: `task`, `score` (of the largest measured model), `compute_needed` (factor that buys the wanted
+        points with the wanted certainty; infinite beyond 1,000), `items` and `draws` to measure each of two models
+        with so that the wanted difference is seen four times in five, `items_now`, `seen_now` (the difference that
+        the present items show so often; NaN where their number is not known), and `abstain`.
+    wanted : float
+        Points that are worth having.
+    certainty : float
+        Probability with which compute is to buy them.
+    """
+
+    points: pd.DataFrame
+    tasks: pd.DataFrame
+    wanted: float
+    certainty: float
+
+    def rows(self) -> pd.DataFrame:
+        """One row per task and factor of compute: `points` with what `tasks` says of the task (its score: `score_now`).
+
+        The `abstain` of a row is that of its forecast.
+        """
+        of_task = self.tasks.drop(columns="abstain").rename(columns={"score": "score_now"})
+        return self.points.merge(of_task, on="task", how="left", validate="m:1")
+
+
+def plan_compute(
+    predictor: BasePredictor, rows: pd.DataFrame, wanted: float, *, certainty: float = 0.8, item_cost: float = 0.0
+) -> ComputePlan:
+    """Plan for every ladder of `rows`, valid under `LadderRequests`; targets are not needed and not read.
+
+    `wanted` are the points that are worth having, `certainty` the probability with which compute is to buy them,
+    `item_cost` what an item costs beside its draws, in draws.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number is out of range or a row holds no measured model.
+    """
+    if not wanted > 0:
+        raise InvalidInputError(f"`--wanted` must be more than 0 points, got {wanted:g}")
+    points, tasks = [], []
+    for place, task in enumerate(_task_names(rows)):
+        row = rows.iloc[[place]]
+        bought = points_of_compute(predictor, row)
+        points.append(bought.assign(task=task)[["task", *bought.columns]])
+        ladder = _only(row)
+        mean = float(np.clip(ladder.scores[-1] / 100, 0.01, 0.99))
+        measurement = plan_measurement(wanted / POWER / np.sqrt(2), mean, item_cost=item_cost)
+        has_items = np.isfinite(ladder.n_items)
+        seen = POWER * np.sqrt(2) * score_error(mean, int(ladder.n_items), 1) if has_items else np.nan
+        tasks.append({
+            "task": task, "score": float(ladder.scores[-1]),
+            "compute_needed": smallest_worthwhile_compute(predictor, row, wanted, certainty=certainty),
+            "items": measurement.n_items, "draws": measurement.n_draws, "items_now": ladder.n_items, "seen_now": seen,
+            "abstain": bool(bought["abstain"].any()),
+        })  # fmt: skip
+    return ComputePlan(pd.concat(points, ignore_index=True), pd.DataFrame(tasks), wanted, certainty)
+
+
+def _task_names(rows: pd.DataFrame) -> list[str]:
+    """The benchmark of each row, with its place where that is missing or stands in several rows."""
+    names = rows["benchmark"] if "benchmark" in rows else pd.Series(pd.NA, index=rows.index)
+    places = [f"row {place}" for place in range(1, len(rows) + 1)]
+    listed = zip(names, names.notna(), names.duplicated(keep=False), places, strict=True)
+    return [(f"{name} ({place})" if again else str(name)) if named else place for name, named, again, place in listed]

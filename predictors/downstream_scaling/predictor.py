@@ -15,20 +15,15 @@ from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..fitting.least_squares import Floats
 from .abstention import MOST_ERROR, doubts, is_monotone
-from .combination import PARTS, SCALE_LEVELS, Evidence, MethodWeights, Spread, gather, group_weights
+from .combination import PARTS, SCALE_LEVELS, Evidence, Spread, gather
 from .items.cod import report_cod
 from .ladder import Ladder, LadderRequests, read_ladders, with_something
 from .laws.methods import CANDIDATES, COD, METHODS
 
-DEFAULT_COEFFICIENTS = (0.1, 1.5, 0.7, 0.5, 0.03, 0.3, 0.2)
-DEFAULT_QUANTILES = 0.9 * stdtrit(3, SCALE_LEVELS)
-"""Of Student's distribution with 3 degrees of freedom."""
-PULLS = (0.01, 0.1, np.inf)
-"""How strongly learnt weights are pulled to the defaults: chosen on groups left out; infinite learns none."""
+DEFAULT_SPREAD = Spread(np.array([0.1, 1.5, 0.7, 0.5, 0.03, 0.3, 0.2]), np.tile(0.9 * stdtrit(3, SCALE_LEVELS), (2, 1)))
+"""Its quantiles are those of Student's distribution with 3 degrees of freedom."""
 LEAST_GROUPS = 5
-"""Groups from which on anything is learnt."""
-LUCK = 2.0
-"""Standard errors, over groups, by which learnt weights must be better than those pulled harder."""
+"""Groups from which on the spread is learnt."""
 ERROR_LEVELS = np.linspace(0.025, 0.975, 20)
 
 
@@ -37,39 +32,31 @@ class DownstreamScalingPredictor(BasePredictor):
 
     1. Every law in `candidates` is fitted to the ladder, in one batch for all ladders of equal length.
     2. The same laws are fitted to parts of the ladder, whose held-out larger models say how far each law is off here.
-    3. Laws are averaged on a logit scale by weights that rest on past ladders and on step 2.
+    3. Laws are averaged on a logit scale, by equal weights that step 2 changes.
     4. The spread joins sampling of items, disagreement of laws, their errors in step 2, the reach, falls of the ladder
        and how few sizes it has; its coefficients and quantiles are learnt from past forecasts.
 
-    `fit` learns from past ladders of which the outcome is known. Its `groups` are families of models: each counts once,
-    and how far the learnt weights leave the defaults is chosen on families that were left out, so that no fit is
-    worse than the defaults by more than luck. With fewer than `LEAST_GROUPS` families the defaults stay.
+    `fit` learns the spread from past ladders of which the outcome is known. Its `groups` are families of models: each
+    counts once. With fewer than `LEAST_GROUPS` families the default spread stays.
 
     Parameters
     ----------
     candidates : tuple of str
         Names in `methods.METHODS`, and `methods.COD`.
-    trust : float
-        Default weight of a ladder's own backtests.
-    n_folds : int
-        Folds, by group, of the out-of-fold errors that the pull and the spread are learnt from.
     """
 
     family: ClassVar[str] = "downstream_scaling"
     input_schema = LadderRequests
 
-    def __init__(self, *, candidates: tuple[str, ...] = CANDIDATES, trust: float = 1.0, n_folds: int = 10) -> None:
+    def __init__(self, *, candidates: tuple[str, ...] = CANDIDATES) -> None:
         self.candidates = candidates
-        self.trust = trust
-        self.n_folds = n_folds
 
     @classmethod
     def with_defaults(cls, **params: Any) -> Self:
         """A predictor that is ready without any past forecast."""
         predictor = cls(**params)
         predictor._check_params()
-        predictor.stack_, predictor.spread_ = predictor._start()
-        predictor.pull_ = np.inf
+        predictor.spread_ = DEFAULT_SPREAD
         predictor.n_samples_ = 0
         return predictor
 
@@ -78,12 +65,6 @@ class DownstreamScalingPredictor(BasePredictor):
         unknown = sorted(set(self.candidates) - names)
         if unknown or not set(self.candidates) - {COD}:
             raise InvalidInputError(f"`candidates` must be some of {sorted(names)}, got {list(self.candidates)}")
-        if not self.trust > 0 or self.n_folds < 2:
-            raise InvalidInputError("`trust` must be positive and `n_folds` 2 or more")
-
-    def _start(self) -> tuple[MethodWeights, Spread]:
-        spread = Spread(np.array(DEFAULT_COEFFICIENTS), np.tile(DEFAULT_QUANTILES, (2, 1)))
-        return MethodWeights(np.zeros(len(self.candidates)), self.trust), spread
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -96,27 +77,10 @@ class DownstreamScalingPredictor(BasePredictor):
         self._learn(self._gather(read_ladders(X)), score, pd.factorize(groups)[0])
 
     def _learn(self, evidence: Evidence, score: Floats, codes: NDArray[np.intp]) -> None:
-        """Weights at the pull that did best on families left out, and the spread of its errors there."""
-        self.stack_, self.spread_ = self._start()
-        self.pull_ = np.inf
-        if codes.max() + 1 < LEAST_GROUPS:
-            return
-        start, weight, folds = self.stack_, group_weights(codes), codes % self.n_folds
-        outside = {}
-        for pull in PULLS:
-            location, parts = np.empty(len(score)), np.empty((len(score), len(PARTS)))
-            for fold in np.unique(folds):
-                out = folds == fold
-                stack = MethodWeights.fit(evidence.take(~out), score[~out], weight[~out], start, pull)
-                location[out], parts[out] = stack.location(evidence.take(out))
-            outside[pull] = location, parts
-        self.pull_ = _choose_pull(
-            {pull: np.abs(evidence.to_points(at[0]) - score) for pull, at in outside.items()}, codes
-        )
-        self.stack_ = MethodWeights.fit(evidence, score, weight, start, self.pull_)
-        location, parts = outside[self.pull_]
-        errors = evidence.to_scale(score) - location
-        self.spread_ = Spread.fit(parts, errors, codes, evidence.is_low, self.spread_, self.n_folds)
+        self.spread_ = DEFAULT_SPREAD
+        if codes.max() + 1 >= LEAST_GROUPS:
+            errors = evidence.to_scale(score) - evidence.location
+            self.spread_ = Spread.fit(evidence.parts, errors, codes, evidence.is_low, DEFAULT_SPREAD)
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,9 +90,8 @@ class DownstreamScalingPredictor(BasePredictor):
         return gather([with_something(ladder) for ladder in ladders], self.candidates)
 
     def _quantiles(self, evidence: Evidence, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        location, parts = self.stack_.location(evidence)
-        ahead = self.spread_.scale(parts)[:, None] * self.spread_.at(levels, evidence.is_low)
-        return evidence.to_points(location[:, None] + ahead)
+        ahead = self.spread_.scale(evidence.parts)[:, None] * self.spread_.at(levels, evidence.is_low)
+        return evidence.to_points(evidence.location[:, None] + ahead)
 
     def known_of(self, X: pd.DataFrame) -> pd.Series:
         """``benchmark`` where the ladder has a measured model, else ``neither``: the target itself is never known."""
@@ -160,7 +123,7 @@ class DownstreamScalingPredictor(BasePredictor):
         X = self._validate(X)
         ladders = read_ladders(X)
         evidence = self._gather(ladders)
-        weights, parts = self.stack_.weights(evidence), self.stack_.location(evidence)[1]
+        weights = evidence.weights
         quantiles = self._quantiles(evidence, np.r_[0.5, ERROR_LEVELS])
         error = np.abs(quantiles[:, 1:] - quantiles[:, :1]).mean(axis=1)
         abstain = error >= MOST_ERROR
@@ -177,7 +140,7 @@ class DownstreamScalingPredictor(BasePredictor):
                 ],
                 "is_monotone": [is_monotone(ladder) for ladder in ladders],
                 "reach": [_reach(ladder) for ladder in ladders],
-                "backtest_error": parts[:, PARTS.index("backtest")],
+                "backtest_error": evidence.parts[:, PARTS.index("backtest")],
                 "predictable_ratio": [_predictable_ratio(ladder) for ladder in ladders],
             },
             index=X.index,
@@ -185,31 +148,13 @@ class DownstreamScalingPredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        return {
-            "prior": self.stack_.prior.tolist(), "trust": self.stack_.trust,
-            "pull": float(self.pull_) if np.isfinite(self.pull_) else None,
-            "coefficients": self.spread_.coefficients.tolist(), "quantiles": self.spread_.quantiles.tolist(),
-        }  # fmt: skip
+        return {"coefficients": self.spread_.coefficients.tolist(), "quantiles": self.spread_.quantiles.tolist()}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        self.stack_ = MethodWeights(np.array(state["prior"]), state["trust"])
-        self.pull_ = np.inf if state["pull"] is None else state["pull"]
         self.spread_ = Spread(np.array(state["coefficients"]), np.array(state["quantiles"]))
 
 
 _DISAGREE = "an error of {:.0f} points is to be expected: the laws and the ladder's own backtests disagree"
-
-
-def _choose_pull(errors: dict[float, Floats], codes: NDArray[np.intp]) -> float:
-    """The strongest pull whose error, over groups left out, is not above the least by more than luck."""
-    counts = np.bincount(codes)
-    by_group = {pull: np.bincount(codes, error) / counts for pull, error in errors.items()}
-    best = min(by_group, key=lambda pull: float(by_group[pull].mean()))
-    for pull in sorted(by_group, reverse=True):
-        behind = by_group[pull] - by_group[best]
-        if behind.mean() <= LUCK * behind.std(ddof=1) / np.sqrt(len(behind)):
-            return pull
-    return best
 
 
 def _reach(ladder: Ladder) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .curves import CurveBatch
+from .curves import CurveBatch, read_curves
 from .density import ScaleModel, TruncatedT
-from .fits.ensemble import forecast_ensemble
+from .fits.parametric import forecast_ensemble
 from .forecaster import UnitScaleForecaster
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -26,13 +26,11 @@ class _PointBaseline(UnitScaleForecaster):
         """Point forecast and own spread of each curve, unit scale."""
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        from .curves import read_curves
-
+        self._refuse_censored(is_censored)
         batch = read_curves(X)
-        outcome = self._unit_outcomes(y, batch, is_censored)
+        outcome = np.clip(batch.scale.to_unit(y.to_numpy(dtype=np.float64)), 0.0, 1.0)
         location, spread = self._locate(batch)
-        weight = np.ones(len(outcome))
-        self.scale_ = ScaleModel.fit(_columns(batch, spread), location, outcome, weight)
+        self.scale_ = ScaleModel.fit(_columns(batch, spread), location, outcome, np.ones(len(outcome)))
 
     def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         location, spread = self._locate(batch)

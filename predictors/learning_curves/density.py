@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ MOST_ROWS = 3000
 
 @dataclass(frozen=True)
 class TruncatedT:
-    """Student t distributions within [0, 1]: `location` and `scale` of shape (n,), degrees of freedom (n,) or one.
+    """Student t distributions within [0, 1]: `location`, `scale` and degrees of freedom `df` of shape (n,).
 
     Each side of the location is cut off at its end of the range and holds half of the mass, so that the location is
     the median whatever the scale. Locations are kept half a scale away from the ends.
@@ -30,7 +30,7 @@ class TruncatedT:
 
     location: Floats
     scale: Floats
-    df: float | Floats
+    df: Floats
 
     @property
     def median(self) -> Floats:
@@ -65,7 +65,7 @@ class TruncatedT:
         median, low, high = (a[:, None] for a in self._sides())
         side = 2.0 * (np.asarray(levels, dtype=np.float64) - 0.5)
         p = np.clip(0.5 + np.where(side < 0, side * low, side * high), 1e-12, 1 - 1e-12)
-        z = special.stdtrit(np.reshape(self.df, (-1, 1)), p)
+        z = special.stdtrit(self.df[:, None], p)
         return np.asarray(np.clip(median + self.scale[:, None] * z, 0.0, 1.0))
 
 
@@ -75,17 +75,6 @@ class MetricT:
 
     unit: TruncatedT
     scale: UnitScale
-    n_gain_levels: ClassVar[int] = 200
-
-    @property
-    def lower(self) -> Floats:
-        """Lower end of each metric's range, shape (n,)."""
-        return np.minimum(self.scale.worst, self.scale.best)
-
-    @property
-    def upper(self) -> Floats:
-        """Upper end of each metric's range, shape (n,)."""
-        return np.maximum(self.scale.worst, self.scale.best)
 
     def quantile(self, levels: Sequence[float]) -> Floats:
         """Quantiles at `levels`, shape (n, n_levels), non-decreasing in each row."""
@@ -105,17 +94,8 @@ class MetricT:
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """The distributions of `rows`."""
-        df = np.broadcast_to(self.unit.df, self.unit.location.shape)[rows]
-        unit = TruncatedT(self.unit.location[rows], self.unit.scale[rows], df)
+        unit = TruncatedT(self.unit.location[rows], self.unit.scale[rows], self.unit.df[rows])
         return type(self)(unit, UnitScale(self.scale.worst[rows], self.scale.best[rows]))
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """The distributions of one part after those of the other."""
-        df = np.concatenate([np.broadcast_to(p.unit.df, p.unit.location.shape) for p in parts])
-        location, scale = (np.concatenate([getattr(p.unit, name) for p in parts]) for name in ("location", "scale"))
-        worst, best = (np.concatenate([getattr(p.scale, name) for p in parts]) for name in ("worst", "best"))
-        return cls(TruncatedT(location, scale, df), UnitScale(worst, best))
 
 
 @dataclass
@@ -151,7 +131,7 @@ class ScaleModel:
     def at(self, columns: Floats, location: Floats) -> TruncatedT:
         """Distribution of each row of `columns` (n, p), about `location` (n,)."""
         log_scale = np.clip(columns @ self.coefficients, np.log(LEAST_SCALE), np.log(3.0))
-        return TruncatedT(location, np.exp(log_scale), self.df)
+        return TruncatedT(location, np.exp(log_scale), np.full(len(location), self.df))
 
     def state(self) -> dict[str, Any]:
         """JSON state."""

@@ -65,21 +65,6 @@ def point_forecasts(batch: CurveBatch, median: Floats) -> Floats:
     return np.column_stack([median, *means])
 
 
-def train_columns(X: pd.DataFrame, batch: CurveBatch) -> Floats:
-    """How much better a learner is on its own training data, shape (n, 3); NaN where that is not known."""
-    out = np.full((len(X), 3), np.nan)
-    if "train_values" not in X:
-        return out
-    ends = [(p[0], p[-1]) if (p := as_points(v)).size else (np.nan, np.nan) for v in X["train_values"]]
-    return end_gaps(np.array(ends, dtype=np.float64).reshape(-1, 2), batch)
-
-
-def end_gaps(ends: Floats, batch: CurveBatch) -> Floats:
-    """First and last training score of each curve (n, 2), in the metric's unit, as columns (n, 3)."""
-    first, last = (batch.scale.to_unit(column) for column in ends.T)
-    return np.column_stack([last, last - batch.last, first])
-
-
 def read_siblings(X: pd.DataFrame, batch: CurveBatch) -> list[Siblings]:
     """Siblings of every request; empty where none are given."""
     if "sibling_learners" not in X:

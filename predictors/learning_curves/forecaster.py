@@ -20,28 +20,21 @@ from .density import MetricT, TruncatedT
 Floats: TypeAlias = NDArray[np.float64]
 DIVERGED_SCALE = 0.15
 """Least scale, as a share of the range, of the forecast of a curve with NaN or infinite points."""
+GAIN_LEVELS = 200
+"""Quantiles that an expected gain is the mean over."""
 
 
 class CurveDistribution(Protocol):
-    """Distributions of n outcomes, each in the unit of its metric and within [lower, upper], of shape (n,) each.
+    """Distributions of n outcomes, each in the unit of its metric and within its range.
 
-    `quantile` gives shape (n, n_levels), non-decreasing in each row; `log_density` and `cdf` take outcomes (n,) and
-    give shape (n,); `take` and `concat` choose and join rows.
+    `quantile` gives shape (n, n_levels), non-decreasing in each row; `log_density` and `cdf` take outcomes (n,), of
+    which those beyond the range count as its end, and give shape (n,); `take` chooses rows.
     """
 
-    n_gain_levels: ClassVar[int]
-    """Quantiles that an expected gain is the mean over."""
-
-    @property
-    def lower(self) -> Floats: ...
-    @property
-    def upper(self) -> Floats: ...
     def quantile(self, levels: Sequence[float], /) -> Floats: ...
     def log_density(self, y: Floats, /) -> Floats: ...
     def cdf(self, y: Floats, /) -> Floats: ...
     def take(self, rows: NDArray[np.intp], /) -> Self: ...
-    @classmethod
-    def concat(cls, parts: Sequence[Self], /) -> Self: ...
 
 
 @dataclass(frozen=True)
@@ -72,8 +65,8 @@ class CurveForecast:
 
     def log_density(self, y: pd.Series) -> pd.Series:
         """Log density at the outcomes, nats per unit of the metric; higher is better. Beyond the range: its end."""
-        outcomes = np.clip(y.to_numpy(dtype=np.float64), self.distribution.lower, self.distribution.upper)
-        return pd.Series(self.distribution.log_density(outcomes), index=self.index, name="log_density")
+        density = self.distribution.log_density(y.to_numpy(dtype=np.float64))
+        return pd.Series(density, index=self.index, name="log_density")
 
     def probability_better(self, target: float | pd.Series | Floats) -> pd.Series:
         """Probability of an outcome better than `target`, given in the metric's unit, shape (n,)."""
@@ -82,18 +75,9 @@ class CurveForecast:
 
     def expected_gain(self, target: float | pd.Series | Floats) -> Floats:
         """Mean improvement over `target`, counting none where the run ends worse; metric's unit, >= 0, shape (n,)."""
-        n_levels = self.distribution.n_gain_levels
-        outcomes = self.distribution.quantile(((np.arange(n_levels) + 0.5) / n_levels).tolist())
+        outcomes = self.distribution.quantile(((np.arange(GAIN_LEVELS) + 0.5) / GAIN_LEVELS).tolist())
         gain = np.where(self.rising, 1.0, -1.0)[:, None] * (outcomes - self._goal(target)[:, None])
         return np.asarray(np.maximum(gain, 0.0).mean(axis=1))
-
-    @classmethod
-    def concat(cls, parts: Sequence[CurveForecast]) -> Self:
-        """One table of forecasts, all of the same kind, after the other."""
-        distribution = type(parts[0].distribution).concat([p.distribution for p in parts])
-        index = pd.Index(np.concatenate([p.index.to_numpy() for p in parts]), name=parts[0].index.name)
-        rising, remaining = (np.concatenate([getattr(p, name) for p in parts]) for name in ("rising", "remaining"))
-        return cls(distribution, rising, remaining, index)
 
     def loc(self, index: pd.Index) -> Self:
         """The forecasts of `index`, in its order."""
@@ -151,18 +135,9 @@ class CurveForecaster(BasePredictor):
         return CurveForecast(self._distribution(X, batch), rising, remaining, X.index)
 
     def predict_log_density(self, X: pd.DataFrame, y: pd.Series) -> pd.Series:
-        """Natural log of the forecast density at the outcomes, per unit of the metric; higher is better.
+        """Natural log of the forecast density at the outcomes `y` (index of `X`), nats per unit of the metric.
 
-        Parameters
-        ----------
-        X : DataFrame of shape (n_samples, n_columns)
-        y : Series of shape (n_samples,)
-            Outcomes in the unit of the metric, index of `X`.
-
-        Returns
-        -------
-        Series of shape (n_samples,)
-            In nats. Outcomes beyond the range of the metric count as its end.
+        Higher is better. Outcomes beyond the range of the metric count as its end.
         """
         return self.distribution(X).log_density(self._aligned(y, X, "y"))
 
@@ -191,14 +166,3 @@ class UnitScaleForecaster(CurveForecaster):
         unit = self._unit_distribution(X, batch)
         scale = np.where(batch.diverged, np.maximum(3 * unit.scale, DIVERGED_SCALE), unit.scale)
         return MetricT(TruncatedT(np.clip(unit.location, 0.0, 1.0), scale, unit.df), batch.scale)
-
-    def _unit_outcomes(self, y: pd.Series, batch: CurveBatch, is_censored: pd.Series) -> Floats:
-        """Outcomes on the unit scale of their curves, shape (n,).
-
-        Raises
-        ------
-        InvalidInputError
-            If one is censored: the end of a curve is no lower bound.
-        """
-        self._refuse_censored(is_censored)
-        return np.clip(batch.scale.to_unit(y.to_numpy(dtype=np.float64)), 0.0, 1.0)

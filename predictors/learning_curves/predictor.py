@@ -20,7 +20,6 @@ from .features import (
     prefix_columns,
     read_siblings,
     sibling_columns,
-    train_columns,
 )
 from .forecaster import UnitScaleForecaster, observed_points
 from .pfn.pretrained import PriorFittedNetwork, weights_file
@@ -34,6 +33,10 @@ HEADS: tuple[str, ...] = ("plain", "learner", "siblings")
 
 ``siblings`` reads the learner too, and has been trained with names left out.
 """
+N_FOLDS = 3
+"""Folds, by group, of the out-of-fold forecasts."""
+LEAST_CURVES = 5
+"""Training curves that a learner must have to count as known."""
 NETWORK_FILE = "network.safetensors"
 UNNAMED = 0.25
 """Share of the cases of which ``siblings`` does not get to know the learner."""
@@ -53,18 +56,10 @@ class LearningCurvePredictor(UnitScaleForecaster):
 
     Parameters
     ----------
-    use_siblings : bool
-        Learn to read siblings, where the training data hold several learners of a data set.
-    use_train_values : bool
-        Read `train_values`, the learner's scores on its own training data.
     n_prefixes : int
         Cuts of each training curve at most.
-    n_folds : int
-        Folds, by group, of the out-of-fold forecasts.
     location_rounds, scale_rounds : int
         Trees of each LightGBM.
-    least_curves : int
-        Training curves that a learner must have to count as known.
     num_threads : int
         Threads of LightGBM.
     random_state : int, optional
@@ -74,23 +69,15 @@ class LearningCurvePredictor(UnitScaleForecaster):
     def __init__(
         self,
         *,
-        use_siblings: bool = True,
-        use_train_values: bool = False,
         n_prefixes: int = 10,
-        n_folds: int = 3,
         location_rounds: int = 400,
         scale_rounds: int = 120,
-        least_curves: int = 5,
         num_threads: int = 1,
         random_state: int | None = 0,
     ) -> None:
-        self.use_siblings = use_siblings
-        self.use_train_values = use_train_values
         self.n_prefixes = n_prefixes
-        self.n_folds = n_folds
         self.location_rounds = location_rounds
         self.scale_rounds = scale_rounds
-        self.least_curves = least_curves
         self.num_threads = num_threads
         self.random_state = random_state
 
@@ -130,15 +117,14 @@ class LearningCurvePredictor(UnitScaleForecaster):
     def _known_learners(self, X: pd.DataFrame, names: pd.Series) -> list[str]:
         where = X["dataset"] if "dataset" in X else pd.Series(np.arange(len(X)), index=X.index)
         counts = pd.DataFrame({"name": names, "where": where}).dropna().drop_duplicates()["name"].value_counts()
-        return sorted(str(name) for name in counts.index[counts >= self.least_curves])
+        return sorted(str(name) for name in counts.index[counts >= LEAST_CURVES])
 
     def _fit_heads(self, X: pd.DataFrame, cases: TrainingPrefixes, rng: np.random.Generator) -> dict[str, StackHead]:
-        train = cases.train_columns(X) if self.use_train_values else None
-        base, points = self._base_columns(cases.batch, train)
-        folds = _folds(cases.group, self.n_folds, rng)
+        base, points = self._base_columns(cases.batch)
+        folds = _folds(cases.group, rng)
         codes = self._codes(X)[cases.source]
         near = None
-        if self.use_siblings and cases.has_siblings:
+        if cases.has_siblings:
             near = sibling_columns(cases.batch, cases.siblings(rng), self.learners_)
         named = np.column_stack([codes, base])
         heads = {}
@@ -158,13 +144,12 @@ class LearningCurvePredictor(UnitScaleForecaster):
             )  # fmt: skip
         return heads
 
-    def _base_columns(self, batch: CurveBatch, train: Floats | None) -> tuple[Floats, Floats]:
+    def _base_columns(self, batch: CurveBatch) -> tuple[Floats, Floats]:
         """What every head reads, and the point forecasts among it."""
         quantiles = batch.scale.to_unit(self.network_.forecast(batch).quantile(NETWORK_LEVELS))
         quantiles = np.sort(quantiles, axis=1) - batch.last[:, None]
         points = point_forecasts(batch, quantiles[:, 2])
-        parts = [prefix_columns(batch), quantiles]
-        return np.column_stack(parts if train is None else [*parts, train]), points
+        return np.column_stack([prefix_columns(batch), quantiles]), points
 
     def _codes(self, X: pd.DataFrame) -> Floats:
         """Position of each row's learner among those known, NaN for others."""
@@ -230,7 +215,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         return self.run_.predict_runs(X, batch, self.network_, num_threads=self.num_threads)
 
     def _size_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
-        base, points = self._base_columns(batch, train_columns(X, batch) if self.use_train_values else None)
+        base, points = self._base_columns(batch)
         codes = self._codes(X)
         siblings = read_siblings(X, batch)
         chosen = self._choose(codes, siblings)
@@ -273,7 +258,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         self.run_ = state["run"] and RunHead.load(path, "run", state["run"])
 
 
-def _folds(groups: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _folds(groups: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """A fold for every group, as even as can be."""
     n_groups = int(groups.max()) + 1
-    return np.asarray((rng.permutation(n_groups) % min(n, n_groups))[groups], dtype=np.intp)
+    return np.asarray((rng.permutation(n_groups) % min(N_FOLDS, n_groups))[groups], dtype=np.intp)

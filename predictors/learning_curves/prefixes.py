@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..schemas.learning_curves import as_points
 from .curves import CurveBatch
-from .features import Siblings, end_gaps
+from .features import Siblings
 
 Floats: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.intp]
@@ -56,7 +55,7 @@ class TrainingPrefixes:
     @property
     def has_siblings(self) -> bool:
         """Whether some data set has curves of several learners."""
-        named_datasets = self.dataset[self.dataset >= 0]
+        named_datasets = self.dataset[(self.dataset >= 0) & pd.notna(self.learner)]
         return bool(named_datasets.size) and int(np.bincount(named_datasets).max()) > 1
 
     def siblings(self, rng: np.random.Generator) -> list[Siblings]:
@@ -96,16 +95,6 @@ class TrainingPrefixes:
                 steps.append(x[:n])
                 values.append(full[o][1][:n])
         return Siblings(tuple(names), tuple(steps), tuple(values))
-
-    def train_columns(self, X: pd.DataFrame) -> Floats:
-        """As `features.train_columns`, at the end of each case, shape (n, 3)."""
-        ends = np.full((len(self.batch), 2), np.nan)
-        if "train_values" in X:
-            lists = [as_points(v) for v in X["train_values"]]
-            for i, (row, k) in enumerate(zip(self.source, self.batch.lengths, strict=True)):
-                if lists[row].size >= k:
-                    ends[i] = lists[row][0], lists[row][k - 1]
-        return end_gaps(ends, self.batch)
 
 
 def training_prefixes(

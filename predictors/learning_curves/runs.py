@@ -148,7 +148,7 @@ class RunHead(StackHead):
         })  # fmt: skip
         X, y = pd.concat((X, copies)), pd.concat((y, y.iloc[rows]))
         groups = pd.concat((groups, groups.iloc[rows]))
-        batch = read_curves(X.drop(columns=["standard_errors", "train_values"], errors="ignore"))
+        batch = read_curves(X.drop(columns="standard_errors", errors="ignore"))
         runs = RunColumns.read(X, batch, network)
         moved = np.clip(_sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread, -REACH, REACH)
         # An error counts as a share of what the whole curve moves, as it is judged.

@@ -26,18 +26,6 @@ BOOST_DF = 4.0
 
 
 @dataclass(frozen=True)
-class ScaleTrees:
-    """Boosted log scale: trees around the constant `start`."""
-
-    booster: Any
-    start: float
-
-    def predict(self, columns: Floats, num_threads: int) -> Floats:
-        """Natural log of the scale, unit scale, of each row of `columns` (n, p), shape (n,)."""
-        return np.asarray(self.booster.predict(columns, num_threads=num_threads), dtype=np.float64) + self.start
-
-
-@dataclass(frozen=True)
 class StackHead:
     """Location, relative to the last observed value, and scale of the forecast distribution, unit scale.
 
@@ -47,7 +35,8 @@ class StackHead:
 
     location: Any
     linear: tuple[float, ...]
-    scale: ScaleTrees
+    scale: Any
+    start: float
     calibration: ScaleModel
 
     @classmethod
@@ -59,21 +48,10 @@ class StackHead:
     ) -> Self:  # fmt: skip
         """Learn from rows whose folds keep groups apart.
 
-        Parameters
-        ----------
-        columns : ndarray of shape (n, p)
-            The first `n_categorical` are codes, NaN where unknown.
-        last, outcome : ndarrays of shape (n,)
-            Last observed and final value, unit scale.
-        points : ndarray of shape (n, m)
-            Point forecasts, relative to the last observed value.
-        spans : ndarray of shape (n, 2)
-            Horizon (log of the asked over the last observed budget) and number of points of each case.
-        weight : ndarray of shape (n,)
-        folds : ndarray of int of shape (n,)
-            Residuals of a fold come from fits on the other folds, so that the scale is an honest one.
-        is_linear : bool
-            Whether the trees start from the linear combination however many curves there are.
+        `columns` (n, p): the first `n_categorical` are codes, NaN where unknown. `last`, `outcome` (n,): last observed
+        and final value, unit scale. `points` (n, m): point forecasts, relative to the last observed value. `spans`:
+        as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so that the scale is an honest
+        one. With `is_linear` the trees start from the linear combination however many curves there are.
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
         target = outcome - last
@@ -97,13 +75,13 @@ class StackHead:
         log_scale = np.empty(len(target))
         for fold in np.unique(folds):
             out = folds == fold
-            part = _train_scale(extended[~out], residual[~out], weight[~out], scale_rounds, **common)
-            log_scale[out] = part.predict(extended[out], num_threads)
+            part, start = _train_scale(extended[~out], residual[~out], weight[~out], scale_rounds, **common)
+            log_scale[out] = start + part.predict(extended[out], num_threads=num_threads)
         calibration = ScaleModel.fit(_scale_columns(log_scale, spans), last + expected, outcome, weight)
         line = _fit_linear(terms, target, weight, is_linear)
         location = _train(columns, target - terms @ line, weight, location_rounds, **common)
-        scale = _train_scale(extended, residual, weight, scale_rounds, **common)
-        return cls(location, tuple(float(x) for x in line), scale, calibration)
+        scale, start = _train_scale(extended, residual, weight, scale_rounds, **common)
+        return cls(location, tuple(float(x) for x in line), scale, start, calibration)
 
     def predict(
         self, columns: Floats, last: Floats, points: Floats, spans: Floats, *, num_threads: int = 1
@@ -111,14 +89,14 @@ class StackHead:
         """Distribution of each row, unit scale; arguments of shape (n, ...) as of `fit`."""
         expected = np.asarray(self.location.predict(columns, num_threads=num_threads), dtype=np.float64)
         expected = expected + _linear_terms(points, spans) @ np.asarray(self.linear)
-        log_scale = self.scale.predict(np.column_stack([columns, expected]), num_threads)
+        log_scale = self.scale.predict(np.column_stack([columns, expected]), num_threads=num_threads) + self.start
         return self.calibration.at(_scale_columns(log_scale, spans), np.clip(last + expected, 0.0, 1.0))
 
     def save(self, path: Path, name: str) -> dict[str, Any]:
         """Write the trees as text beside the manifest; return the rest as JSON."""
-        for part, booster in (("location", self.location), ("scale", self.scale.booster)):
+        for part, booster in (("location", self.location), ("scale", self.scale)):
             (path / f"{name}_{part}.txt").write_text(booster.model_to_string(), "utf-8")
-        return {"calibration": self.calibration.state(), "start": self.scale.start, "linear": list(self.linear)}
+        return {"calibration": self.calibration.state(), "start": self.start, "linear": list(self.linear)}
 
     @classmethod
     def load(cls, path: Path, name: str, state: dict[str, Any]) -> Self:
@@ -126,7 +104,7 @@ class StackHead:
         texts = [(path / f"{name}_{part}.txt").read_text("utf-8") for part in ("location", "scale")]
         location, scale = map(SavedBooster, texts)
         calibration = ScaleModel.from_state(state["calibration"])
-        return cls(location, tuple(state["linear"]), ScaleTrees(scale, state["start"]), calibration)
+        return cls(location, tuple(state["linear"]), scale, state["start"], calibration)
 
 
 def _settings(n: int, seed: int | None, num_threads: int, **changes: Any) -> dict[str, Any]:
@@ -148,8 +126,8 @@ def _train(
 def _train_scale(
     columns: Floats, residual: Floats, weight: Floats, rounds: int, *, seed: int | None, num_threads: int,
     n_categorical: int,
-) -> ScaleTrees:  # fmt: skip
-    """Boost the log scale of a Student t of which the residuals are draws (maximum likelihood)."""
+) -> tuple[Any, float]:  # fmt: skip
+    """Boost the log scale of a Student t of which the residuals are draws (maximum likelihood), around a constant."""
     start = float(np.log(np.average(np.abs(residual), weights=weight) + 1e-4))
     squares = residual**2
 
@@ -162,7 +140,7 @@ def _train_scale(
 
     settings = _settings(len(residual), seed, num_threads, objective=objective, num_leaves=15)
     booster = train_booster(settings, columns, residual, n_rounds=rounds, n_categorical=n_categorical)
-    return ScaleTrees(booster, start)
+    return booster, start
 
 
 def _linear_terms(points: Floats, spans: Floats) -> Floats:

@@ -47,7 +47,6 @@ class CurveRequests(pa.DataFrameModel):
     `steps` and `values` are lists of equal length in the order of the budget; `standard_errors`, where known, are
     those of the values. Bounds are those of the metric (0 and 1 where absent and all values lie there; -inf and inf
     mean unbounded). `dataset` and `learner` are names; a learner that training did not see counts as unknown.
-    `train_values` are the same learner's scores on its own training data at the same steps.
 
     Siblings, other learners on the same data set, stand in list columns with one element per sibling, empty or null
     where there are none: `sibling_learners`, and lists of `sibling_steps` and `sibling_values` as far as known.
@@ -57,7 +56,6 @@ class CurveRequests(pa.DataFrameModel):
     values: Series[object] = pa.Field(nullable=False)
     target_step: Series[float] = pa.Field(gt=0)
     standard_errors: Series[object] | None = pa.Field(nullable=True)
-    train_values: Series[object] | None = pa.Field(nullable=True)
     dataset: Series[str] | None = pa.Field(nullable=True)
     learner: Series[str] | None = pa.Field(nullable=True)
     metric: Series[str] | None = pa.Field(nullable=True)
@@ -99,17 +97,13 @@ class CurveRequests(pa.DataFrameModel):
         good = [_inside(v, a, b) for v, a, b in zip(df["values"], lower, upper, strict=True)]
         return pd.Series(good, index=df.index, dtype=bool)
 
-    @pa.dataframe_check(error="standard_errors and train_values must be as many as steps; standard errors not negative")
-    def companions_agree(cls, df: pd.DataFrame) -> pd.Series:
-        good = pd.Series(True, index=df.index)
-        for name in ("standard_errors", "train_values"):
-            if name in df:
-                pairs = zip(df["steps"], df[name], strict=True)
-                good &= pd.Series([_size(v) in (0, _size(s)) for s, v in pairs], index=df.index, dtype=bool)
-        if "standard_errors" in df:
-            signs = [bool((as_points(v)[np.isfinite(as_points(v))] >= 0).all()) for v in df["standard_errors"]]
-            good &= pd.Series(signs, index=df.index, dtype=bool)
-        return good
+    @pa.dataframe_check(error="standard_errors must be as many as steps and not negative")
+    def errors_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
+        if "standard_errors" not in df:
+            return True
+        pairs = zip(df["steps"], df["standard_errors"], strict=True)
+        good = [_size(e) in (0, _size(s)) and not bool((as_points(e) < 0).any()) for s, e in pairs]
+        return pd.Series(good, index=df.index, dtype=bool)
 
     @pa.dataframe_check(error="sibling columns must come together, as lists of equal length")
     def siblings_agree(cls, df: pd.DataFrame) -> bool | pd.Series:

@@ -9,13 +9,11 @@ import pandas as pd
 
 from foretell.assets.families.learning_curves.examples import (
     LEAST_RUNS,
-    PYTHIA_FIRST,
     TRAINING_RUNS,
     load_lcdb,
-    load_pythia,
     usable_curves,
 )
-from foretell.assets.families.learning_curves.rounds import Models, by_cut, left_out, outcomes_of
+from foretell.assets.families.learning_curves.rounds import by_cut, left_out, outcomes_of
 from foretell.assets.families.learning_curves.training_runs import run_splits
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.splits import Round, Split
@@ -29,7 +27,7 @@ LAST_VALUE = "last_value"
 def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: Sources) -> Iterator[Split]:
     """The splits of a named set, all cuts together and one by one.
 
-    Intervals are over data sets (Pythia: tasks). Beside the losses stands ``log_likelihood``, the mean log density of
+    Intervals are over data sets. Beside the losses stands ``log_likelihood``, the mean log density of
     the outcome in nats per unit of the metric: higher is better, and so is its gain.
 
     Splits of ``lcdb`` differ in what is known of a test curve beside its own beginning:
@@ -40,19 +38,14 @@ def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: 
       training curves.
     - ``new_benchmark_same_budget``: the other learners' curves on the data set, up to the budget of the curve itself.
     - ``new_benchmark_warm``: the other learners' whole curves on the data set.
-    - ``new_benchmark_train_values``: the learner's scores on its own training data;
-      ``new_benchmark_same_budget_train_values``: these and the other learners' curves up to the same budget.
 
-    In ``pythia`` every task is forecast by a fit to the other tasks; ``new_benchmark_warm`` knows whole curves of the
-    other models on the task as well. In ``ladder`` every skill is forecast by a fit to the other skills; of
-    ``training-runs`` see `training_runs.run_splits`.
+    In ``ladder`` every skill is forecast by a fit to the other skills; of ``training-runs`` see
+    `training_runs.run_splits`.
     """
     if dataset == "lcdb":
         return _lcdb_splits(family, examples, sources)
     if dataset == TRAINING_RUNS:
         return run_splits(family, examples)
-    if dataset == "pythia":
-        return _pythia_splits(family, examples, sources)
     return _ladder_splits(family, examples)
 
 
@@ -69,20 +62,15 @@ def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> It
         segments=("cut",), metrics=("mae",),
     )  # fmt: skip
 
-    def knowing(name: str, rows: pd.DataFrame, models: Models = first) -> Split:
+    def knowing(name: str, rows: pd.DataFrame) -> Split:
         asked = Round(train, family.inputs(rows), outcomes, reference_inputs=inputs)
-        return by_cut(name, [asked], models, reference)
+        return by_cut(name, [asked], first, reference)
 
     curves = usable_curves(load_lcdb(sources))
-    same_budget = attach_siblings(test, curves, extent="same_budget")
     yield knowing("new_benchmark_no_learner", test.drop(columns="learner"))
-    yield knowing("new_benchmark_same_budget", same_budget)
-    yield knowing("new_benchmark_warm", attach_siblings(test, curves, extent="complete"))
-    richer = {family.name: family.predictor(use_train_values=True)}
-    yield knowing("new_benchmark_train_values", test, richer)
-    yield knowing("new_benchmark_same_budget_train_values", same_budget, richer)
-    unseen = {family.name: family.predictor(use_siblings=False)}
-    yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), unseen, reference)
+    for name, extent in (("same_budget", "same_budget"), ("warm", "complete")):
+        yield knowing(f"new_benchmark_{name}", attach_siblings(test, curves, extent=extent))
+    yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), first, reference)
 
 
 def _learner_rounds(family: Family, train: pd.DataFrame, test: pd.DataFrame, inputs: pd.DataFrame) -> list[Round]:
@@ -108,23 +96,6 @@ def _single_runs(test: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     n_runs = outcomes.groupby("cell_id")["value"].transform("size")
     outcomes = outcomes[n_runs >= LEAST_RUNS].reset_index(drop=True)
     return outcomes.assign(replicate=outcomes["outer_seed"] * 100 + outcomes["inner_seed"])
-
-
-def _pythia_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> Iterator[Split]:
-    from foretell.predictors.learning_curves.context import attach_siblings
-
-    curves = load_pythia(sources)
-    rows = examples.set_index("cell_id", drop=False)
-    siblings = attach_siblings(rows, curves[curves["step"] >= PYTHIA_FIRST], extent="complete")
-    models, rounds = family.models(), left_out(family, rows)
-    reference = (LAST_VALUE, models[LAST_VALUE])
-    first = {family.name: models[family.name]}
-    yield by_cut("new_benchmark", rounds, models, reference)
-    informed = [
-        Round(each.train, family.inputs(siblings.loc[each.inputs.index]), each.outcomes, reference_inputs=each.inputs)
-        for each in rounds
-    ]
-    yield by_cut("new_benchmark_warm", informed, first, reference)
 
 
 def _ladder_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:

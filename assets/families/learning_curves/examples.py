@@ -1,7 +1,5 @@
-"""Examples of the learning-curve family: beginnings of curves and where they ended, from LCDB and Pythia."""
+"""Examples of the learning-curve family: beginnings of curves and where they ended."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,30 +17,22 @@ __all__ = [
     "LEAST_RUNS",
     "LISTS",
     "PUBLIC",
-    "PYTHIA_CUTS",
-    "PYTHIA_FIRST",
     "TRAINING_RUNS",
     "examples_from_dataset",
     "examples_from_ladder",
     "examples_from_lcdb",
-    "examples_from_pythia",
     "lcdb_split",
     "load_ladder_curves",
     "load_lcdb",
-    "load_pythia",
     "usable_curves",
 ]
 
 TRAINING_RUNS = "training-runs"
 PUBLIC = "lcdb+training-runs"
 """What a registered fit learns from: curves over training set sizes, and runs that go on."""
-DATASETS = ("lcdb", "ladder", "pythia", TRAINING_RUNS, PUBLIC, LAKE)
+DATASETS = ("lcdb", "ladder", TRAINING_RUNS, PUBLIC, LAKE)
 LCDB_CUTS = (0.1, 0.2, 0.4, 0.8)
 """Shares of the anchors that are observed."""
-PYTHIA_CUTS = (33_000, 63_000, 113_000)
-"""Checkpoints up to which a curve is observed."""
-PYTHIA_FIRST, PYTHIA_LAST = 1_000, 143_000
-"""Checkpoints before the first are the warm-up, at which scores are those of guessing."""
 LADDER_CUTS = (3, 4, 5)
 """Of the seven checkpoints of a run of the model ladder, how many are observed."""
 LEAST_ANCHORS = 8
@@ -50,7 +40,7 @@ LEAST_RUNS = 5
 LEAST_POINTS = 5
 MOST_ANCHORS = 50
 TRAIN_SHARE = 0.6
-LISTS = ("steps", "values", "standard_errors", "train_values", "sibling_learners", "sibling_steps", "sibling_values")
+LISTS = ("steps", "values", "standard_errors", "sibling_learners", "sibling_steps", "sibling_values")
 """Columns that hold a list in every row."""
 _FIXED: dict[str, Any] = {
     "replicate": 0, "started_at": pd.NaT, "is_censored": False, "is_capped": False, "repeat_prob": 1.0,
@@ -71,7 +61,6 @@ def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     makers = {
         "lcdb": lambda: examples_from_lcdb(load_lcdb(sources)),
         "ladder": lambda: examples_from_ladder(load_ladder_curves(sources)),
-        "pythia": lambda: examples_from_pythia(load_pythia(sources)),
         LAKE: lambda: examples_from_lake(TABLES["training_curves"].read(sources.home / "lake")),
         TRAINING_RUNS: lambda: _training_runs(sources),
         PUBLIC: lambda: pd.concat([examples_from_dataset("lcdb", sources), _training_runs(sources)], ignore_index=True),
@@ -92,15 +81,6 @@ def load_lcdb(sources: Sources) -> pd.DataFrame:
     from foretell.assets.readers.curves.lcdb import load_mean_curves
 
     return load_mean_curves(sources.starter / "lcdb")
-
-
-def load_pythia(sources: Sources) -> pd.DataFrame:
-    """Pythia's checkpoints as `LearningCurves`, fetched or from the mirror."""
-    from foretell.assets.catalog import fetch
-    from foretell.assets.readers.curves.pythia_evals import load_pythia_curves
-
-    files: Sequence[Path] = fetch("pythia-evals", cache=sources.cache, mirror=sources.mirror)
-    return load_pythia_curves(files)
 
 
 def load_ladder_curves(sources: Sources) -> pd.DataFrame:
@@ -147,7 +127,7 @@ def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (dataset, learner), part in usable_curves(table).groupby(["dataset", "learner"]):
-        columns = {name: part[name].to_numpy(dtype=np.float64) for name in ("step", "value", "train_value", "sd", "n")}
+        columns = {name: part[name].to_numpy(dtype=np.float64) for name in ("step", "value", "sd", "n")}
         error = columns["sd"] / np.sqrt(columns["n"])
         last = part.iloc[-1]
         split_error = last["split_sd"] / np.sqrt(last["n_splits"])
@@ -158,32 +138,10 @@ def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
                 "standard_error": error[-1] if np.isnan(split_error) else split_error, "cut": f"{cut:.0%}",
                 "dataset": str(dataset), "learner": str(learner), "steps": columns["step"][:k].tolist(),
                 "values": columns["value"][:k].tolist(), "standard_errors": error[:k].tolist(),
-                "train_values": columns["train_value"][:k].tolist(), "target_step": float(last["step"]),
+                "target_step": float(last["step"]),
             })  # fmt: skip
     out = pd.DataFrame(rows)
     return out.assign(split=lcdb_split(out["dataset"]), resource_unit="items", source="lcdb", **_FIXED)
-
-
-def examples_from_pythia(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per task, model and cut: checkpoints from 1,000 on as inputs, the score at 143,000 as `value`.
-
-    `query_id` is the task; every row is in the split ``test``, since forecasts are made with each task left out.
-    """
-    rows = []
-    for (task, model), part in table.groupby(["dataset", "learner"]):
-        ordered = part[part["step"] >= PYTHIA_FIRST].sort_values("step")
-        end = ordered[ordered["step"] == PYTHIA_LAST]
-        if end.empty:
-            continue
-        for cut in PYTHIA_CUTS:
-            seen = ordered[ordered["step"] <= cut]
-            rows.append({
-                "cell_id": f"{task}/{model}/{cut}", "query_id": str(task), "value": float(end["value"].iloc[0]),
-                "standard_error": float(end["standard_error"].iloc[0]), "cut": str(cut), "dataset": str(task),
-                "learner": str(model), "steps": seen["step"].tolist(), "values": seen["value"].tolist(),
-                "standard_errors": seen["standard_error"].tolist(), "target_step": float(PYTHIA_LAST),
-            })  # fmt: skip
-    return pd.DataFrame(rows).assign(split="test", resource_unit="steps", source="pythia", **_FIXED)
 
 
 def examples_from_ladder(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from foretell.pipelines.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from foretell.predictors.downstream_scaling.compute_plan import ComputePlan
+    from foretell.predictors.downstream_scaling.decisions import ComputePlan
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def compute(
     """What more compute buys on each task, and how many items and draws it takes to see it."""
     from foretell.assets.families.downstream_scaling.family import read_inputs
     from foretell.pipelines.cli.forecast.champion import load_champion
-    from foretell.predictors.downstream_scaling.compute_plan import plan_compute
+    from foretell.predictors.downstream_scaling.decisions import plan_compute
 
     output.check(".html")
     rows = read_inputs(file)

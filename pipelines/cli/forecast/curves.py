@@ -169,7 +169,8 @@ def forecast_curves(
         and ``advice``; where `target_value` is given, the columns of `steps_to_target`.
     """
     from foretell.predictors.learning_curves.decisions import advise, jitter_floor, steps_to_target
-    from foretell.predictors.schemas.learning_curves import as_points
+    from foretell.predictors.learning_curves.fits.functional import learning_trace
+    from foretell.predictors.schemas.learning_curves import CurveRequests, as_points
 
     quantiles = predictor.predict_quantiles(rows, tuple(LEVELS.values()))
     observed = [(as_points(s), as_points(v)) for s, v in zip(rows["steps"], rows["values"], strict=True)]
@@ -189,7 +190,9 @@ def forecast_curves(
     table = pd.DataFrame(columns, index=rows.index)
     if target_value is not None:
         table = table.join(steps_to_target(predictor, rows, goal))
-    table["stop_step"] = pd.Series([_stop_step(row) for _, row in rows.iterrows()], index=rows.index, dtype="float64")
+    valid = CurveRequests.validate(rows)
+    traces = [learning_trace(valid.iloc[[i]]) for i in range(len(valid))]
+    table["stop_step"] = pd.Series([trace.stop_step for trace in traces], index=rows.index, dtype="float64")
     table["advice"] = [
         _advice(bool(stop), gain, floor, step)
         for stop, gain, floor, step in zip(
@@ -237,26 +240,6 @@ def curve_figure(
     figure = plot_extrapolation(curve[np.isfinite(curve["value"])], ahead).get_figure(root=True)
     assert figure is not None
     return figure
-
-
-def _stop_step(row: pd.Series) -> float | None:
-    from foretell.predictors.learning_curves.curves import lower_is_better
-    from foretell.predictors.learning_curves.fits.functional import learning_trace
-    from foretell.predictors.schemas.learning_curves import as_points
-
-    values = as_points(row["values"])
-    if np.isfinite(values).sum() < 3:
-        return None
-    direction = row.get("higher_is_better")
-    return learning_trace(
-        as_points(row["steps"]), values, target_step=float(row["target_step"]),
-        lower_bound=_number(row.get("lower_bound")), upper_bound=_number(row.get("upper_bound")),
-        higher_is_better=bool(direction) if pd.notna(direction) else not lower_is_better(row.get("metric")),
-    ).stop_step  # fmt: skip
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
 
 
 def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:

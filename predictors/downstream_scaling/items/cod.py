@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 from scipy.optimize import nnls
-from scipy.special import expit
 
 from ...errors import InvalidInputError
 from ...fitting.least_squares import Floats
 from ..ladder import Ladder
-from ..laws.curves import CURVES
+from ..laws.curves import EXPONENTIAL_FREE_FLOOR
 from .difficulty import LEAST_ITEMS, cluster_difficulty
 
 UNIT_FLOPS = 1e18
@@ -36,40 +35,8 @@ FIT_SCALE = 0.02
 
 
 @dataclass(frozen=True)
-class ClusterLaw:
-    """Law of one cluster.
-
-    Attributes
-    ----------
-    n_items : int
-    floor, a, b, c : float
-        Of ``floor + (1 - floor) exp(-a C^-b - c)`` with C in units of `CodReport.unit_flops`.
-    rmse : float
-        Over the small models, share.
-    target : float
-        Extrapolated pass rate at the target's compute.
-    reason : str
-        Why it does not count; empty where it does.
-    """
-
-    n_items: int
-    floor: float
-    a: float
-    b: float
-    c: float
-    rmse: float
-    target: float
-    reason: str
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the cluster counts as predictable."""
-        return not self.reason
-
-
-@dataclass(frozen=True)
 class CodReport:
-    """Everything a COD forecast rests on.
+    """A COD forecast and what it rests on.
 
     Attributes
     ----------
@@ -77,15 +44,12 @@ class CodReport:
         Forecast of the pass rate on all items (0-1); NaN where COD abstains.
     predictable_ratio : float
         Share of all items in clusters that count.
-    clusters : tuple of ClusterLaw
-        The most populous first.
     reason : str
         Why COD abstains; empty where it answers.
     """
 
     score: float
     predictable_ratio: float
-    clusters: tuple[ClusterLaw, ...]
     reason: str
 
     @property
@@ -112,11 +76,7 @@ def report_cod(ladder: Ladder) -> CodReport | None:
 
 
 def forecast_cod(
-    pass_rates: Floats,
-    flops: Floats,
-    target_flops: float,
-    *,
-    unit_flops: float = UNIT_FLOPS,
+    pass_rates: Floats, flops: Floats, target_flops: float, *, unit_flops: float = UNIT_FLOPS
 ) -> CodReport:
     """Forecast the mean pass rate of a larger model.
 
@@ -138,29 +98,23 @@ def forecast_cod(
     pass_rates, flops = np.asarray(pass_rates, dtype=np.float64), np.asarray(flops, dtype=np.float64)
     _check(pass_rates, flops, target_flops)
     if len(flops) < LEAST_MODELS:
-        reason = f"{len(flops)} models: a cluster's law has 4 parameters and needs 4"
-        return CodReport(float("nan"), 0.0, (), reason)
-    clusters = cluster_difficulty(pass_rates)
-    groups = [np.flatnonzero(clusters.labels == k) for k in range(clusters.n_clusters)]
-    laws = _fit_laws(pass_rates, flops, target_flops, groups, unit_flops)
-    kept = [rows for rows, law in zip(groups, laws, strict=True) if law.is_kept]
-    n = pass_rates.shape[1]
-    ratio = sum(map(len, kept)) / n
-    reason = ""
+        return CodReport(float("nan"), 0.0, f"{len(flops)} models: a cluster's law has 4 parameters and needs 4")
+    labels, _ = cluster_difficulty(pass_rates)
+    groups = [np.flatnonzero(labels == k) for k in range(labels.max(initial=-1) + 1)]
     if not groups:
-        reason = f"no {LEAST_ITEMS} items are alike: nothing to extrapolate"
-    elif not kept:
-        reason = "no cluster's law scales: " + "; ".join(sorted({law.reason for law in laws}))
-    elif ratio < LEAST_RATIO:
-        reason = f"only {ratio:.0%} of the items are predictable"
-    score = float("nan")
-    if not reason:
-        members = np.concatenate(kept)
-        weights = np.array([law.n_items for law in laws if law.is_kept], dtype=np.float64)
-        subset = float(np.average([law.target for law in laws if law.is_kept], weights=weights))
-        x, y = pass_rates[:, members].mean(axis=1), pass_rates.mean(axis=1)
-        score = float(MonotoneMap.fit(x, y)(np.array([subset]))[0])
-    return CodReport(score, ratio, tuple(laws), reason)
+        return CodReport(float("nan"), 0.0, f"no {LEAST_ITEMS} items are alike: nothing to extrapolate")
+    targets, faults = _fit_laws(pass_rates, flops, target_flops, groups, unit_flops)
+    kept = [k for k, fault in enumerate(faults) if not fault]
+    sizes = [len(groups[k]) for k in kept]
+    ratio = sum(sizes) / pass_rates.shape[1]
+    if not kept:
+        return CodReport(float("nan"), ratio, "no cluster's law scales: " + "; ".join(sorted(set(faults))))
+    if ratio < LEAST_RATIO:
+        return CodReport(float("nan"), ratio, f"only {ratio:.0%} of the items are predictable")
+    subset = np.average(targets[kept], weights=sizes)
+    members = np.concatenate([groups[k] for k in kept])
+    x, y = pass_rates[:, members].mean(axis=1), pass_rates.mean(axis=1)
+    return CodReport(float(monotone_map(x, y, np.array([subset]))[0]), ratio, "")
 
 
 def _check(pass_rates: Floats, flops: Floats, target_flops: float) -> None:
@@ -168,84 +122,52 @@ def _check(pass_rates: Floats, flops: Floats, target_flops: float) -> None:
         raise InvalidInputError(
             f"`pass_rates` must have shape (n_models, n_items) with {len(flops)} models, got {pass_rates.shape}"
         )
+    if not ((pass_rates >= 0) & (pass_rates <= 1)).all():
+        raise InvalidInputError("`pass_rates` must be in 0-1 without gaps: leave out models without items")
     if not (flops > 0).all() or not target_flops > 0 or (np.diff(flops) < 0).any():
         raise InvalidInputError("`flops` must be positive and ascending; a negative value is an int64 that overflowed")
 
 
 def _fit_laws(
     pass_rates: Floats, flops: Floats, target_flops: float, groups: Sequence[NDArray[np.intp]], unit_flops: float
-) -> list[ClusterLaw]:
-    """Laws of all clusters, fitted in one batch."""
-    if not groups:
-        return []
-    law = CURVES["exponential_free_floor"]
+) -> tuple[Floats, list[str]]:
+    """Laws of all clusters, fitted in one batch: pass rate at the target's compute, and why a law does not count."""
+    law = EXPONENTIAL_FREE_FLOOR
     y = np.stack([pass_rates[:, rows].mean(axis=1) for rows in groups], axis=1)
     x = np.repeat(np.log(flops / flops[-1])[:, None], len(groups), axis=1)
     theta = law.fit(x, y, np.full_like(y, FIT_SCALE))
     rmse = np.sqrt(((law.curve(theta, x) - y) ** 2).mean(axis=0))
     target = law.curve(theta, np.full(len(groups), np.log(target_flops / flops[-1])))
-    laws = []
-    for k, rows in enumerate(groups):
-        b, c, floor = float(np.exp(theta[1, k])), float(np.exp(theta[2, k])), float(expit(theta[3, k]))
-        a = float(np.exp(theta[0, k] + b * np.log(flops[-1] / unit_flops)))
-        laws.append(
-            ClusterLaw(len(rows), floor, a, b, c, float(rmse[k]), float(target[k]), _fault(a, b, c, float(rmse[k])))
-        )
-    return laws
+    b, c = np.exp(theta[1:3])
+    a = np.exp(theta[0] + b * np.log(flops[-1] / unit_flops))
+    checks = (
+        (a > A_MIN, f"a <= {A_MIN:g} (hardly depends on compute)"),
+        (b > B_MIN, f"b <= {B_MIN:g} (too flat)"),
+        (c < C_MAX, f"c >= {C_MAX:g} (its ceiling is too low)"),
+        (rmse <= RMSE_MAX, f"rmse > {RMSE_MAX:g} (does not follow the law)"),
+    )
+    return target, [", ".join(text for holds, text in checks if not holds[k]) for k in range(len(groups))]
 
 
-def _fault(a: float, b: float, c: float, rmse: float) -> str:
-    faults = [
-        text
-        for wrong, text in (
-            (not a > A_MIN, f"a <= {A_MIN:g} (hardly depends on compute)"),
-            (not b > B_MIN, f"b <= {B_MIN:g} (too flat)"),
-            (not 0 <= c < C_MAX, f"c >= {C_MAX:g} (its ceiling is too low)"),
-            (rmse > RMSE_MAX, f"rmse > {RMSE_MAX:g} (does not follow the law)"),
-        )
-        if wrong
-    ]
-    return ", ".join(faults)
+def monotone_map(x: Floats, y: Floats, at: Floats) -> Floats:
+    """A monotone cubic spline through (0, 0) and (1, 1), fitted to `x`, `y` (n,) and read at `at` (m,), cut to [0, 1].
 
-
-@dataclass(frozen=True)
-class MonotoneMap:
-    """A monotone cubic spline from [0, 1] to [0, 1] through (0, 0) and (1, 1).
-
-    Attributes
-    ----------
-    knots : ndarray
-        Of the cubic B-splines, the ends repeated.
-    steps : ndarray
-        Non-negative increments of the coefficients, which sum to 1: what makes it monotone.
+    Least squares, pulled a little to a line; knots are added until the root mean squared error is below `MAP_RMSE`.
     """
-
-    knots: Floats
-    steps: Floats
-
-    def __call__(self, x: Floats) -> Floats:
-        """Mapped values; `x` is cut to [0, 1]."""
-        basis = _increments(np.clip(x, 0.0, 1.0), self.knots)
-        return np.asarray(np.clip(basis @ self.steps, 0.0, 1.0))
-
-    @classmethod
-    def fit(cls, x: Floats, y: Floats) -> MonotoneMap:
-        """Least squares on `x`, `y` (n,), pulled a little to a line; knots are added until the RMSE is below 0.005."""
-        order = np.argsort(x, kind="stable")
-        x, y = np.clip(x[order], 0, 1), np.clip(y[order], 0, 1)
-        best: tuple[float, MonotoneMap] | None = None
-        for n_knots in range(len(x)):
-            inner = np.unique(np.quantile(x, np.linspace(0, 1, n_knots + 2)[1:-1])) if n_knots else np.empty(0)
-            inner = inner[(inner > 1e-3) & (inner < 1 - 1e-3)]
-            knots = np.r_[np.zeros(4), inner, np.ones(4)]
-            spline = cls(knots, _fit_steps(x, y, knots))
-            rmse = float(np.sqrt(((spline(x) - y) ** 2).mean()))
-            if best is None or rmse < best[0]:
-                best = rmse, spline
-            if rmse < MAP_RMSE:
-                break
-        assert best is not None
-        return best[1]
+    order = np.argsort(x, kind="stable")
+    x, y = np.clip(x[order], 0, 1), np.clip(y[order], 0, 1)
+    least, best = np.inf, np.empty(0)
+    for n_knots in range(len(x)):
+        inner = np.unique(np.quantile(x, np.linspace(0, 1, n_knots + 2)[1:-1])) if n_knots else np.empty(0)
+        inner = inner[(inner > 1e-3) & (inner < 1 - 1e-3)]
+        knots = np.r_[np.zeros(4), inner, np.ones(4)]
+        steps = _fit_steps(x, y, knots)
+        rmse = float(np.sqrt(((np.clip(_increments(x, knots) @ steps, 0, 1) - y) ** 2).mean()))
+        if rmse < least:
+            least, best = rmse, np.clip(_increments(np.clip(at, 0, 1), knots) @ steps, 0, 1)
+        if rmse < MAP_RMSE:
+            break
+    return best
 
 
 def _increments(x: Floats, knots: Floats) -> Floats:

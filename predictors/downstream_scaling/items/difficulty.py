@@ -6,12 +6,9 @@ pass rates per item, and a mean shift that keeps only tight clusters of enough i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InvalidInputError
 from ...fitting.least_squares import Floats
 
 LEAST_ITEMS = 10
@@ -19,27 +16,6 @@ QUANTILE = 0.1
 RADIUS_SHARE = 0.1
 MAX_ROUNDS = 30
 MAX_SHIFTS = 100
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Result of `cluster_difficulty`.
-
-    Attributes
-    ----------
-    labels : ndarray of int of shape (n_items,)
-        Cluster of each item; -1 for outliers, -2 for items that no small model ever solves.
-    radius : float
-        Bandwidth of the mean shift and largest distance from a centre, in the units of the features.
-    """
-
-    labels: NDArray[np.intp]
-    radius: float
-
-    @property
-    def n_clusters(self) -> int:
-        """Number of clusters."""
-        return int(self.labels.max()) + 1 if self.labels.size else 0
 
 
 def _distances(a: Floats, b: Floats) -> Floats:
@@ -83,7 +59,7 @@ def mean_shift(points: Floats, radius: float) -> NDArray[np.intp]:
     return np.asarray(_distances(points, centres[kept]).argmin(axis=1))
 
 
-def cluster_difficulty(pass_rates: Floats) -> Clusters:
+def cluster_difficulty(pass_rates: Floats) -> tuple[NDArray[np.intp], float]:
     """Improved mean shift on difficulty vectors.
 
     Mean shift runs on the items without a cluster; those farther than the radius from their cluster's mean, and
@@ -94,17 +70,22 @@ def cluster_difficulty(pass_rates: Floats) -> Clusters:
     ----------
     pass_rates : ndarray of shape (n_models, n_items)
         Pass rates (0-1) of the small models, by compute. Items that none ever solves are left out.
+
+    Returns
+    -------
+    labels : ndarray of int of shape (n_items,)
+        Cluster of each item; -1 for outliers, -2 for items that no small model ever solves.
+    radius : float
+        Bandwidth of the mean shift and largest distance from a centre; NaN where too few items are solved.
     """
-    _check(pass_rates)
     n_models, n_items = pass_rates.shape
     labels = np.full(n_items, -1, dtype=np.intp)
     labels[(pass_rates == 0).all(axis=0)] = -2
     points = pass_rates.T
     solved = labels != -2
     if solved.sum() < LEAST_ITEMS:
-        return Clusters(labels, float("nan"))
-    radius = min(estimate_bandwidth(points[solved]), RADIUS_SHARE * np.sqrt(n_models))
-    radius = max(radius, 1e-6)
+        return labels, float("nan")
+    radius = max(min(estimate_bandwidth(points[solved]), RADIUS_SHARE * np.sqrt(n_models)), 1e-6)
     for _ in range(MAX_ROUNDS):
         before = labels.copy()
         free = np.flatnonzero(labels == -1)
@@ -113,7 +94,7 @@ def cluster_difficulty(pass_rates: Floats) -> Clusters:
         labels = _tightened(points, labels, radius)
         if np.array_equal(before, labels):
             break
-    return Clusters(labels, radius)
+    return labels, radius
 
 
 def _tightened(points: Floats, labels: NDArray[np.intp], radius: float) -> NDArray[np.intp]:
@@ -133,10 +114,3 @@ def _tightened(points: Floats, labels: NDArray[np.intp], radius: float) -> NDArr
     for new, (_, label) in enumerate(sorted(sizes)):
         renumbered[out == label] = new
     return renumbered
-
-
-def _check(pass_rates: Floats) -> None:
-    if pass_rates.ndim != 2 or not pass_rates.size:
-        raise InvalidInputError(f"`pass_rates` must have shape (n_models, n_items), got {pass_rates.shape}")
-    if not np.isfinite(pass_rates).all() or pass_rates.min() < 0 or pass_rates.max() > 1:
-        raise InvalidInputError("`pass_rates` must be in 0-1 without gaps: leave out models without items")

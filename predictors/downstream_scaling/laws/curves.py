@@ -1,8 +1,8 @@
-"""Bounded curves of score over compute, as parameters without bounds.
+"""Bounded curves of score over compute, or over size and data, as parameters without bounds.
 
-`x` is ``log(train_flops / reference)``, where the reference is the largest compute of the ladder; scores are
-shares of the way from chance to the upper bound (0-1). Each curve rises with compute by construction, and maps
-parameters of shape (p, B) and x of shape (n, B) to scores of shape (n, B).
+`x` is ``log(train_flops / reference)``, where the reference is the largest compute of the ladder (or the same of
+parameters and of tokens); scores are shares of the way from chance to the upper bound (0-1). Each curve rises with
+compute by construction, and maps parameters of shape (p, B) and x of shape (n, B) to scores of shape (n, B).
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ class Law:
 
     Attributes
     ----------
-    name : str
     curve : callable
         Parameters of shape (p, ...) and x of shape (...), or (q, ...) for q variables -> values of shape (...).
     starts : ndarray of shape (n_starts, p)
@@ -35,7 +34,6 @@ class Law:
         So wide that it matters only where the data say nothing: a flat or a one-point ladder.
     """
 
-    name: str
     curve: Callable[[Floats, Floats], Floats]
     starts: Floats
     prior: NormalPrior
@@ -73,22 +71,31 @@ def exponential_free_floor(theta: Floats, x: Floats) -> Floats:
     return np.asarray(floor + (1 - floor) * exponential(theta[:3], x))
 
 
-def law(name: str, curve: Callable[[Floats, Floats], Floats], *parameters: tuple[list[float], float, float]) -> Law:
+def size_and_data(theta: Floats, x: Floats) -> Floats:
+    """Share ``exp(-(A N^-alpha + B D^-beta + c))``; `x` holds log parameters and log tokens, shape (2, ...)."""
+    c, a, b, log_alpha, log_beta = theta
+    size = np.exp(np.clip(a - np.exp(log_alpha) * x[0], -60, 6))
+    data = np.exp(np.clip(b - np.exp(log_beta) * x[1], -60, 6))
+    return np.asarray(np.exp(-(np.exp(c) + size + data)))
+
+
+def _law(curve: Callable[[Floats, Floats], Floats], *parameters: tuple[list[float], float, float]) -> Law:
     """A law whose starts are all combinations; each parameter has its starts, prior mean and standard deviation."""
     starts = np.array(list(product(*(values for values, _, _ in parameters))), dtype=np.float64)
-    return Law(name, curve, starts, NormalPrior.independent([m for _, m, _ in parameters], [s for *_, s in parameters]))
+    return Law(curve, starts, NormalPrior.independent([m for _, m, _ in parameters], [s for *_, s in parameters]))
 
 
-CURVES: dict[str, Law] = {
-    curve_law.name: curve_law
-    for curve_law in (
-        law("exponential", exponential,
-            ([-3.0, -1.5, 0.0, 1.0, 2.0], 0.0, 3.0), ([-2.5, -1.5, -0.7, 0.0], -1.2, 1.0), ([-5.0, -2.0], -3.5, 2.0),
-        ),
-        law("exponential_free_floor", exponential_free_floor,
-            ([-3.0, -1.5, 0.0, 1.5], 0.0, 3.0), ([-2.5, -1.5, -0.5], -1.2, 1.0), ([-5.0, -2.0], -3.5, 2.0),
-            ([-6.0, -2.0], -5.0, 2.0),
-        ),
-    )
-}  # fmt: skip
-"""Curves by name."""
+EXPONENTIAL = _law(
+    exponential,
+    ([-3.0, -1.5, 0.0, 1.0, 2.0], 0.0, 3.0), ([-2.5, -1.5, -0.7, 0.0], -1.2, 1.0), ([-5.0, -2.0], -3.5, 2.0),
+)  # fmt: skip
+EXPONENTIAL_FREE_FLOOR = _law(
+    exponential_free_floor,
+    ([-3.0, -1.5, 0.0, 1.5], 0.0, 3.0), ([-2.5, -1.5, -0.5], -1.2, 1.0), ([-5.0, -2.0], -3.5, 2.0),
+    ([-6.0, -2.0], -5.0, 2.0),
+)  # fmt: skip
+SIZE_AND_DATA = _law(
+    size_and_data,
+    ([-4.0, -1.5], -3.0, 2.0), ([-2.0, 0.0, 1.5], -0.5, 2.0), ([-2.0, 0.0, 1.5], -0.5, 2.0),
+    ([-1.5, -0.5], -1.0, 0.7), ([-1.5, -0.5], -1.0, 0.7),
+)  # fmt: skip

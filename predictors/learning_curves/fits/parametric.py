@@ -31,11 +31,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...fitting.least_squares import LeastSquaresFit, NormalPrior, Points, fit_least_squares
+from ...fitting.least_squares import NormalPrior, Points, fit_least_squares
+from ..curves import CurveBatch
 
 Floats: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = Callable[[Floats, Floats], tuple[Floats, list[Floats]]]
 """(shape parameters (q, n, 1), log x (n, k)) -> g (n, k) and its q derivatives."""
+MISFIT = 0.01
+"""Standard deviation, unit scale, by which a family may miss a curve even without noise."""
+CHUNK = 4096
+LEAST_MSE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,6 @@ class FamilyFit:
     ----------
     family : CurveFamily
     params : ndarray of shape (n, p)
-    cost : ndarray of shape (n,)
-        Half the penalised sum of squares; lower is better.
     hessian : ndarray of shape (n, p, p)
         Posterior precision of `params`.
     log_evidence : ndarray of shape (n,)
@@ -94,67 +97,40 @@ class FamilyFit:
 
     family: CurveFamily
     params: Floats
-    cost: Floats
     hessian: Floats
     log_evidence: Floats
     mean_squared_error: Floats
 
     def predict(self, log_x: Floats) -> tuple[Floats, Floats]:
-        """Value and standard deviation (delta method) at ``log_x`` of shape (n,) or (n, k), unit scale."""
-        x = log_x if log_x.ndim == 2 else log_x[:, None]
+        """Value and standard deviation (delta method) at ``log_x`` of shape (n,), unit scale."""
         with np.errstate(all="ignore"):
-            value, slopes = self.family(self.params, x)
+            value, slopes = self.family(self.params, log_x[:, None])
             by_row = np.moveaxis(slopes, 0, 1)
-            variance = np.einsum("npk,npk->nk", by_row, np.linalg.solve(self.hessian, by_row))
-        value = np.clip(np.nan_to_num(value, nan=0.5), 0.0, 1.0)
+            variance = np.einsum("npk,npk->nk", by_row, np.linalg.solve(self.hessian, by_row))[:, 0]
         deviation = np.sqrt(np.clip(np.nan_to_num(variance, nan=1.0), 0.0, 1.0))
-        return (value, deviation) if log_x.ndim == 2 else (value[:, 0], deviation[:, 0])
+        return np.clip(np.nan_to_num(value[:, 0], nan=0.5), 0.0, 1.0), deviation
 
 
 def fit_family(
-    family: CurveFamily,
-    log_x: Floats,
-    values: Floats,
-    weights: Floats,
-    *,
-    prior: NormalPrior | None = None,
+    family: CurveFamily, log_x: Floats, values: Floats, weights: Floats, *, prior: NormalPrior | None = None,
     n_iterations: int = 30,
-) -> FamilyFit:
+) -> FamilyFit:  # fmt: skip
     """Maximum a posteriori fits of one family to n curves, the best of several starts.
 
-    Parameters
-    ----------
-    family : CurveFamily
-    log_x, values, weights : ndarrays of shape (n, k)
-        Natural logarithm of the budget, unit-scale values, and inverse standard deviations (0 = no such point).
-    prior : NormalPrior, optional
-        By default the weak one of the family.
-    n_iterations : int, optional
-
-    Returns
-    -------
-    FamilyFit
+    `log_x` (natural logarithm of the budget), `values` (unit scale) and `weights` (inverse standard deviations, 0 = no
+    such point) have shape (n, k); `prior` is by default the weak one of the family.
     """
     prior = prior or family.prior
-    n, p = len(values), family.n_params
-    starts = _starts(family, np.broadcast_to(prior.mean, (n, p)), values, weights)
+    starts = _starts(family, np.broadcast_to(prior.mean, (len(values), family.n_params)), values, weights)
     fit = fit_least_squares(family, Points(log_x, values, weights), np.stack(starts), prior, n_iterations=n_iterations)
-    precision = np.broadcast_to(prior.precision, (n, p, p))
-    return _summarise(family, fit, log_x, values, weights, precision)
-
-
-def _summarise(
-    family: CurveFamily, fit: LeastSquaresFit, log_x: Floats, values: Floats, weights: Floats, precision: Floats
-) -> FamilyFit:
     with np.errstate(all="ignore"):
         curvature = np.linalg.slogdet(fit.hessian)[1]
-        evidence = -fit.cost + 0.5 * np.linalg.slogdet(precision)[1] - 0.5 * curvature
+        evidence = -fit.cost + 0.5 * np.linalg.slogdet(prior.precision)[1] - 0.5 * curvature
         fitted = family(fit.params, log_x)[0]
         seen = weights > 0
         squares = np.where(seen, (fitted - values) ** 2, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
     evidence = np.where(np.isfinite(evidence), evidence, -1e6)
-    squares = np.where(np.isfinite(squares), squares, 1.0)
-    return FamilyFit(family, fit.params, fit.cost, fit.hessian, evidence, squares)
+    return FamilyFit(family, fit.params, fit.hessian, evidence, np.where(np.isfinite(squares), squares, 1.0))
 
 
 def _starts(family: CurveFamily, centre: Floats, values: Floats, weights: Floats) -> list[Floats]:
@@ -247,3 +223,26 @@ FAMILIES: dict[str, CurveFamily] = {
     )
 }
 """All families by name; priors are weak and were set before any score was seen, for curves on the unit scale."""
+
+
+def forecast_ensemble(batch: CurveBatch) -> tuple[Floats, Floats]:
+    """Mean and standard deviation, unit scale, of a mixture of all families at the targets of n curves; (n,) each.
+
+    A family weighs by the geometric mean of its Laplace evidence and of one over the mean squared error of its fit.
+    Curves are fitted in chunks of similar length, which keeps padding and memory small.
+    """
+    n = len(batch)
+    value, deviation, log_weight = np.zeros((3, n, len(FAMILIES)))
+    order = np.argsort(batch.lengths, kind="stable")
+    for start in range(0, n, CHUNK):
+        rows = order[start : start + CHUNK]
+        part = batch.take(rows)
+        for j, family in enumerate(FAMILIES.values()):
+            fit = fit_family(family, part.log_x, part.values, part.weights(MISFIT))
+            value[rows, j], deviation[rows, j] = fit.predict(part.target)
+            log_weight[rows, j] = 0.5 * (fit.log_evidence - np.log(fit.mean_squared_error + LEAST_MSE))
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    mean = (weight * value).sum(axis=1)
+    variance = (weight * (deviation**2 + (value - mean[:, None]) ** 2)).sum(axis=1)
+    return mean, np.sqrt(variance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,18 +35,16 @@ class Mixture:
     sds: Floats
     lower: Floats
     upper: Floats
-    n_gain_levels: ClassVar[int] = 100
 
     def __len__(self) -> int:
         return len(self.weights)
 
     def log_density(self, y: ArrayLike) -> Floats:
-        """Log density of `y` (n,) in the unit of the metric; minus infinity outside the bounds. Higher is better."""
-        y = np.asarray(y, dtype=np.float64)
+        """Log density of `y` (n,) in the unit of the metric; beyond the bounds that of the bound. Higher is better."""
+        y = np.clip(np.asarray(y, dtype=np.float64), self.lower, self.upper)
         z = (y[:, None] - self.means) / self.sds
         terms = -0.5 * z * z - np.log(self.sds) - 0.5 * np.log(2 * np.pi)
-        density = np.asarray(logsumexp(terms, b=self.weights, axis=1)) - np.log(self._inside())
-        return np.where((y >= self.lower) & (y <= self.upper), density, -np.inf)
+        return np.asarray(logsumexp(terms, b=self.weights, axis=1)) - np.log(self._inside())
 
     def cdf(self, y: ArrayLike) -> Floats:
         """Probability of at most `y`, shape (n,) or (n, m) like `y`."""
@@ -87,11 +85,6 @@ class Mixture:
     def take(self, rows: NDArray[np.intp]) -> Self:
         """The mixtures of `rows`."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """The mixtures of one part after those of the other."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def _raw_cdf(self, y: Floats) -> Floats:
         out = np.zeros(y.shape)

@@ -18,7 +18,6 @@ from foretell.predictors.downstream_scaling.baselines import (
     CodBaseline,
     DirectExponentialBaseline,
     LastValueBaseline,
-    LogitLinearBaseline,
 )
 from foretell.predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 from foretell.predictors.errors import InvalidInputError
@@ -46,7 +45,7 @@ def one(**changes: Any) -> pd.DataFrame:
     return pd.DataFrame([{**row, **changes}])
 
 
-@pytest.mark.parametrize("cls", [DirectExponentialBaseline, LastValueBaseline, LogitLinearBaseline, CodBaseline])
+@pytest.mark.parametrize("cls", [DirectExponentialBaseline, LastValueBaseline, CodBaseline])
 def test_baselines_hold_the_contract(cls: type[BasePredictor], tmp_path: Path) -> None:
     baseline = fitted(cls())
     quantiles = baseline.predict_quantiles(X, (0.001, 0.1, 0.5, 0.9, 0.999))
@@ -146,24 +145,17 @@ def test_a_longer_training_of_a_smaller_model_is_no_fall() -> None:
     assert "not monotone: the score falls by 20.0 points" in extra["reason"]
 
 
-def test_few_families_leave_the_defaults_and_more_never_make_them_worse() -> None:
+def test_few_families_leave_the_defaults_and_more_learn_the_spread_alone() -> None:
     defaults = DownstreamScalingPredictor.with_defaults()
     few = DownstreamScalingPredictor().fit(X, LADDERS["value"], groups=LADDERS["query_id"].isin(["task 1"]).astype(str))
     pd.testing.assert_frame_equal(few.predict_quantiles(X), defaults.predict_quantiles(X), check_exact=True)
-    # Outcomes that no law knows: what looks better here is luck, and weights stay where they were.
+    # Outcomes that no law knows: the medians stay where they were, the intervals say how far off they are.
     rng = np.random.default_rng(0)
     luck = pd.Series(rng.uniform(0, 100, len(X)), index=X.index)
     fit = DownstreamScalingPredictor().fit(X, luck, groups=LADDERS["query_id"])
     np.testing.assert_allclose(fit.predict(X), defaults.predict(X), atol=1e-9)
-
-
-def test_weights_are_learnt_where_families_agree() -> None:
-    many = make_ladders(60, seed=3, n_models=4)
-    last = pd.Series([scores[-1] for scores in many["ladder_scores"]], index=many.index)
-    fit = DownstreamScalingPredictor().fit(many[INPUTS], last, groups=many.index.to_series() % 20)
-    before = (DownstreamScalingPredictor.with_defaults().predict(many[INPUTS]) - last).abs().mean()
-    assert (fit.predict(many[INPUTS]) - last).abs().mean() < 0.5 * before
-    assert fit.extra_columns(many[INPUTS], pd.DataFrame())["method"].mode()[0] == "isotonic_last"
+    learnt, untrained = (np.ptp(p.predict_interval(X, 0.9), axis=1).mean() for p in (fit, defaults))
+    assert learnt > 1.5 * untrained
 
 
 @pytest.mark.parametrize(

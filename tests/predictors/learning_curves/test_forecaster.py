@@ -145,7 +145,7 @@ def test_baselines_refuse_censored_ends() -> None:
 def test_the_density_integrates_to_one_and_its_quantiles_to_its_probabilities(
     location: float, scale: float, df: float
 ) -> None:
-    t = TruncatedT(np.array([location]), np.array([scale]), df)
+    t = TruncatedT(np.array([location]), np.array([scale]), np.array([df]))
     levels = np.array([0.02, 0.3, 0.5, 0.8, 0.99])
     quantiles = t.quantiles(levels)[0]
     assert ((quantiles >= 0) & (quantiles <= 1)).all()

@@ -1,14 +1,12 @@
-"""Readers of curves, the examples of LCDB and Pythia, what MLflow runs hold, and the Evaluation table."""
+"""Readers of curves, the examples of LCDB, what MLflow runs hold, and the Evaluation table."""
 
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +18,6 @@ from foretell.assets.families.learning_curves.evaluation import curve_splits
 from foretell.assets.families.learning_curves.family import FAMILY
 from foretell.assets.judging.splits import judge_splits
 from foretell.assets.readers.curves import lcdb
-from foretell.assets.readers.curves.pythia_evals import PYTHIA_CURVE_TASKS, load_pythia_curves
 from foretell.assets.store.sources import Sources
 from foretell.collect import lcdb as collect_lcdb
 from foretell.predictors.errors import DatasetError, InvalidInputError
@@ -61,7 +58,7 @@ def test_errors_of_the_last_value_are_those_of_the_reference(examples: pd.DataFr
 
 def test_nothing_of_the_future_is_among_the_inputs(examples: pd.DataFrame) -> None:
     some = examples.sample(300, random_state=0)
-    for name in ("values", "standard_errors", "train_values"):
+    for name in ("values", "standard_errors"):
         assert (some[name].map(len) == some["steps"].map(len)).all()
     assert (some["steps"].map(lambda steps: steps[-1]) < some["target_step"]).all()
 
@@ -97,44 +94,8 @@ def test_what_is_no_archive_or_table_is_named(tmp_path: Path) -> None:
         lcdb.load_mean_curves(tmp_path)
 
 
-def write_checkpoint(root: Path, step: int, results: dict[str, Any]) -> Path:
-    path = root / "pythia-v1" / "pythia-70m" / "zero-shot" / f"70m_step{step}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"results": results}), "utf-8")
-    return path
-
-
-def test_pythia_checkpoints_become_curves(tmp_path: Path) -> None:
-    steps = [0, 1_000, 33_000, 63_000, 83_000, 103_000, 113_000, 143_000]
-    files = [
-        write_checkpoint(tmp_path, s, {t: {"acc": 0.2 + s / 1e6, "acc_stderr": 0.01} for t in PYTHIA_CURVE_TASKS})
-        for s in steps
-    ]
-    curves = load_pythia_curves([*files, tmp_path / "README.md"])
-    assert curves.groupby("curve_id").size().tolist() == [len(steps)] * 8
-    table = curve_examples.examples_from_pythia(curves)
-    assert len(table) == 8 * 3
-    first = table[table["cut"] == "33000"].iloc[0]
-    assert first["steps"] == [1_000.0, 33_000.0], "the warm-up is left out"
-    assert first["value"] == pytest.approx(0.343)
-    files.append(write_checkpoint(tmp_path, 5, {}))
-    with pytest.raises(DatasetError, match="step5"):
-        load_pythia_curves(files)
-    with pytest.raises(DatasetError, match="fetch"):
-        load_pythia_curves([])
-
-
-@pytest.mark.mirror
-def test_pythia_last_values_are_those_of_the_reference(mirror: Path, tmp_path: Path) -> None:
-    """Printed there: .0375 / .0276 / .0120 at 33k, 63k and 113k steps, over 16 models and 8 tasks."""
-    sources = Sources(starter=STARTER, cache=tmp_path, mirror=str(mirror), home=tmp_path)
-    table = FAMILY.examples("pythia", sources)
-    error = (table["values"].map(lambda v: v[-1]) - table["value"]).abs().groupby(table["cut"]).mean()
-    np.testing.assert_allclose(error[["33000", "63000", "113000"]], [0.0375, 0.0276, 0.0120], atol=5e-5)
-
-
 def test_unknown_sets_are_named(sources: Sources) -> None:
-    with pytest.raises(InvalidInputError, match="lcdb, ladder, pythia"):
+    with pytest.raises(InvalidInputError, match="lcdb, ladder, training-runs"):
         FAMILY.examples("imagenet", sources)
 
 
@@ -207,7 +168,7 @@ def test_the_evaluation_of_lcdb_has_every_split_and_floors(examples: pd.DataFram
 
     small = replace(FAMILY, predictor=partial(FAMILY.predictor, location_rounds=40, scale_rounds=20, n_prefixes=4))
     table = judge_splits(small, curve_splits(small, few, "lcdb", sources), dataset="lcdb")
-    knows = ("", "_no_learner", "_same_budget", "_warm", "_train_values", "_same_budget_train_values")
+    knows = ("", "_no_learner", "_same_budget", "_warm")
     splits = {f"new_benchmark{known}" for known in (*knows, "_new_model", "_single_run")}
     assert set(table["split"]) == splits
     errors = table[table["metric"] == "mae"]

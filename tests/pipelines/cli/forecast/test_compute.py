@@ -10,8 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from foretell.pipelines.cli.forecast.compute import compute_page
-from foretell.predictors.downstream_scaling.compute_plan import plan_compute
-from foretell.predictors.downstream_scaling.decisions import points_of_compute, score_error
+from foretell.predictors.downstream_scaling.decisions import plan_compute, points_of_compute, score_error
 from foretell.predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 from foretell.predictors.errors import InvalidInputError
 
@@ -82,6 +81,13 @@ def test_the_page_has_a_figure_per_task_and_escapes_names(predictor: DownstreamS
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "3 points" in page
+
+
+def test_two_ladders_of_one_benchmark_are_told_apart(predictor: DownstreamScalingPredictor, rows) -> None:
+    # A second ladder of a benchmark, of another family of models, ended in a traceback.
+    plan = plan_compute(predictor, rows.assign(benchmark="mmlu"), 3.0)
+    assert plan.tasks["task"].tolist() == ["mmlu (row 1)", "mmlu (row 2)"]
+    assert len(plan.rows()) == len(plan.points)
 
 
 def test_what_cannot_be_planned_is_said(predictor: DownstreamScalingPredictor, rows) -> None:

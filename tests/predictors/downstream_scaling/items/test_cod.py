@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretell.predictors.downstream_scaling.baselines import CodBaseline
-from foretell.predictors.downstream_scaling.items.cod import MonotoneMap, forecast_cod, unit_of_ladder
+from foretell.predictors.downstream_scaling.items.cod import forecast_cod, monotone_map, unit_of_ladder
 from foretell.predictors.downstream_scaling.items.difficulty import (
     cluster_difficulty,
     estimate_bandwidth,
@@ -39,7 +39,7 @@ def test_well_parted_groups_are_found_and_never_mixed() -> None:
     rng = np.random.default_rng(0)
     centres = np.array([[0.1, 0.2, 0.3], [0.2, 0.6, 0.9], [0.8, 0.9, 0.95]])
     points = np.clip(np.repeat(centres, 30, axis=0) + 0.01 * rng.normal(size=(90, 3)), 0, 1)
-    labels = cluster_difficulty(points.T).labels
+    labels = cluster_difficulty(points.T)[0]
     found = [set(labels[30 * k : 30 * (k + 1)]) - {-1} for k in range(3)]
     assert sorted(map(len, found)) == [1, 1, 1]
     assert set.union(*found) == {0, 1, 2}
@@ -52,7 +52,7 @@ def test_small_groups_and_strays_are_outliers_and_unsolved_items_apart() -> None
     crowd = np.clip(0.5 + 0.01 * rng.normal(size=(40, 4)), 0, 1)
     few = np.clip(0.9 + 0.01 * rng.normal(size=(5, 4)), 0, 1)
     points = np.vstack([crowd, few, [[0.05, 0.9, 0.05, 0.9]], np.zeros((3, 4))])
-    labels = cluster_difficulty(points.T).labels
+    labels = cluster_difficulty(points.T)[0]
     assert set(labels[:40]) <= {0, -1}
     assert (labels[:40] == 0).mean() > 0.4
     assert (labels[40:46] == -1).all()
@@ -62,7 +62,7 @@ def test_small_groups_and_strays_are_outliers_and_unsolved_items_apart() -> None
 def test_items_in_any_order_give_the_same_clusters() -> None:
     table, _ = rates(300)
     order = np.random.default_rng(0).permutation(300)
-    a, b = cluster_difficulty(table).labels[order], cluster_difficulty(table[:, order]).labels
+    a, b = cluster_difficulty(table)[0][order], cluster_difficulty(table[:, order])[0]
     assert pd.crosstab(a, b).gt(0).sum(axis=1).max() == 1
 
 
@@ -81,13 +81,14 @@ def test_mean_shift_centres_are_means_of_their_neighbourhood() -> None:
 
 def test_every_cluster_is_tight_and_populous() -> None:
     table, _ = rates(600)
-    found = cluster_difficulty(table)
-    for k in range(found.n_clusters):
-        rows = found.labels == k
+    labels, radius = cluster_difficulty(table)
+    assert labels.max() > 0
+    for k in range(labels.max() + 1):
+        rows = labels == k
         points = table.T[rows]
         assert rows.sum() >= 10
-        assert np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1)).max() <= found.radius * 1.01
-    assert found.radius <= np.sqrt(8) / 10 + 1e-12
+        assert np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1)).max() <= radius * 1.01
+    assert radius <= np.sqrt(8) / 10 + 1e-12
 
 
 def test_a_benchmark_that_scales_is_forecast() -> None:
@@ -97,7 +98,6 @@ def test_a_benchmark_that_scales_is_forecast() -> None:
     # Thirty times the compute of the largest model: the middles of the hardest cluster decide.
     assert report.score == pytest.approx(truth, abs=0.06)
     assert 0.6 < report.predictable_ratio < 1
-    assert sum(law.n_items for law in report.clusters if law.is_kept) == round(report.predictable_ratio * 600)
 
 
 def test_the_threshold_on_a_depends_on_the_unit_and_toy_ladders_have_their_own() -> None:
@@ -145,7 +145,7 @@ def test_bad_tables_are_refused(table: np.ndarray, flops: np.ndarray, words: str
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=9))
 def test_the_map_is_monotone_through_both_corners(points: list[tuple[float, float]]) -> None:
     x, y = np.array(points).T
-    mapped = MonotoneMap.fit(x, y)(np.linspace(0, 1, 101))
+    mapped = monotone_map(x, y, np.linspace(0, 1, 101))
     assert (np.diff(mapped) >= -1e-9).all()
     assert mapped[0] == pytest.approx(0, abs=1e-6)
     assert mapped[-1] == pytest.approx(1, abs=1e-6)
@@ -154,7 +154,7 @@ def test_the_map_is_monotone_through_both_corners(points: list[tuple[float, floa
 def test_the_map_follows_a_monotone_sample() -> None:
     x = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.7])
     y = x**1.5
-    np.testing.assert_allclose(MonotoneMap.fit(x, y)(x), y, atol=0.01)
+    np.testing.assert_allclose(monotone_map(x, y, x), y, atol=0.01)
 
 
 def test_rows_with_items_are_answered_and_others_fall_back() -> None:

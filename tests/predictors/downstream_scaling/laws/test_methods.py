@@ -15,9 +15,8 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from foretell.predictors.downstream_scaling.ladder import Ladder, LadderRequests, read_ladders
-from foretell.predictors.downstream_scaling.laws.curves import CURVES
-from foretell.predictors.downstream_scaling.laws.direct import DIRECT, SLOPES, isotonic
-from foretell.predictors.downstream_scaling.laws.methods import METHODS, forecast_shares, match_reach
+from foretell.predictors.downstream_scaling.laws.curves import EXPONENTIAL, EXPONENTIAL_FREE_FLOOR, Law
+from foretell.predictors.downstream_scaling.laws.methods import METHODS, SLOPES, forecast_shares, match_reach
 from foretell.predictors.fitting.least_squares import NormalPrior
 from tests.predictors.downstream_scaling.synthetic_ladders import INPUTS, make_ladders
 
@@ -27,13 +26,14 @@ def ladders(n: int = 20, seed: int = 0, **changes: float) -> list[Ladder]:
     return read_ladders(LadderRequests.validate(table[INPUTS]))
 
 
-@pytest.mark.parametrize("name", ["exponential", "exponential_free_floor"])
-def test_batched_fits_are_scipys_one_by_one(name: str) -> None:
+@pytest.mark.parametrize(
+    ("law", "truth"), [(EXPONENTIAL, [0.3, -1.0, -3.0]), (EXPONENTIAL_FREE_FLOOR, [0.3, -1.0, -3.0, -2.0])]
+)
+def test_batched_fits_are_scipys_one_by_one(law: Law, truth: list[float]) -> None:
     rng = np.random.default_rng(3)
-    n = CURVES[name].starts.shape[1]
-    law = replace(CURVES[name], prior=NormalPrior.independent(np.zeros(n), np.full(n, np.inf)))
+    n = len(truth)
+    law = replace(law, prior=NormalPrior.independent(np.zeros(n), np.full(n, np.inf)))
     x = np.repeat(np.linspace(-7, 0, 9)[:, None], 6, axis=1)
-    truth = {"exponential": [0.3, -1.0, -3.0], "exponential_free_floor": [0.3, -1.0, -3.0, -2.0]}[name]
     y = law.curve(np.array(truth)[:, None] + 0.2 * rng.normal(size=(n, 6)), x) + 0.005 * rng.normal(size=x.shape)
     theta = law.fit(x, y, np.full_like(x, 0.01))
     losses = (((law.curve(theta, x) - y) / 0.01) ** 2).sum(axis=0)
@@ -68,31 +68,17 @@ def test_an_exact_exponential_is_recovered_and_extrapolated() -> None:
     assert share == pytest.approx(float(law(np.array([3e22]))[0]), abs=0.03)
 
 
-def test_a_straight_line_of_logits_is_recovered() -> None:
-    flops = np.geomspace(1e18, 1e21, 6)
-    scores = 100 * expit(-1 + 0.4 * np.log(flops / 1e20))
-    row = pd.DataFrame([{"target_flops": 1e22, "ladder_flops": flops.tolist(), "ladder_scores": scores.tolist()}])
-    expected = expit(-1 + 0.4 * np.log(100))
-    found = forecast_shares(read_ladders(row), ["logit_linear_last3"])[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-
-def test_logit_linear_last3_is_polyfit() -> None:
-    ladder = ladders(1)[0]
-    z = logit(np.clip(ladder.shares[-3:], 0.005, 0.995))
-    slope, level = np.polyfit(np.log(ladder.flops[-3:] / ladder.flops[-1]), z, 1)
-    expected = expit(level + slope * np.log(ladder.target_flops / ladder.flops[-1]))
-    found = forecast_shares([ladder], ["logit_linear_last3"])[0, 0]
-    assert found == pytest.approx(expected, rel=0.02)
-
-
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
-def test_isotonic_is_scikit_learns(values: list[float]) -> None:
+def test_the_isotonic_last_share_is_scikit_learns(values: list[float]) -> None:
     y = np.array(values)
-    weights = np.linspace(1, 2, len(y))
-    expected = IsotonicRegression().fit_transform(np.arange(len(y)), y, sample_weight=weights)
-    np.testing.assert_allclose(isotonic(y[:, None], weights[:, None])[:, 0], expected, atol=1e-9)
+    errors = np.linspace(1, 3, len(y))
+    row = pd.DataFrame([{"target_flops": 1e30, "ladder_flops": np.geomspace(1e18, 1e22, len(y)).tolist(),
+                         "ladder_scores": (100 * y).tolist(), "ladder_errors": errors.tolist(),
+                         "upper_score": 100.0}])  # fmt: skip
+    weights = 1 / ((errors / 100) ** 2 + 0.02**2)
+    expected = IsotonicRegression().fit_transform(np.arange(len(y)), y, sample_weight=weights)[-1]
+    assert forecast_shares(read_ladders(row), ["isotonic_last"])[0, 0] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("scale", ["logit", "log_log"])
@@ -138,7 +124,7 @@ def test_laws_without_what_they_need_say_so() -> None:
                          "ladder_scores": [10.0, 20.0, 30.0, 40.0]}])  # fmt: skip
     found = dict(zip(METHODS, forecast_shares(read_ladders(row), list(METHODS))[0], strict=True))
     assert np.isnan(found["exponential_nd"])
-    assert all(np.isfinite(found[name]) for name in DIRECT)
+    assert all(np.isfinite(found[name]) for name in METHODS if name != "exponential_nd")
 
 
 def test_filling_up_shorter_ladders_changes_no_bit() -> None:
