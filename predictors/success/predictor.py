@@ -214,7 +214,7 @@ class SuccessPredictor(ChancePredictor):
         self.shared_, self.blocks_ = weights["shared"], weights["blocks"]
         self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
         self.models_, self.benchmarks_, self.spreads_ = state["models"], state["benchmarks"], state["spreads"]
-        self.cold_, self.warm_ = ((*state[name], 0.0)[:3] for name in ("cold", "warm"))
+        self.cold_, self.warm_ = (tuple(state[name]) for name in ("cold", "warm"))
         self.model_spread_, self.benchmark_spread_ = state["model_spread"], state["benchmark_spread"]
 
 

@@ -17,7 +17,7 @@ from ..errors import InvalidInputError
 from .heads.distribution import Heads
 from .known_runs.context import flatten_context
 from .log_quantiles import MAX_LOG, MEAN_LEVELS, Floats, save_arrays
-from .pooling.hierarchy import SEPARATOR, cell_keys
+from .pooling.hierarchy import cell_keys
 from .shift.cells import CELL
 from .shift.public import public_runs
 from .shift.queries import RequestForecasts
@@ -28,7 +28,7 @@ READ_PER_BENCHMARK, READ_AT_MOST = 50, 2_000
 """Texts, by benchmark and in all, that tell how long the queries of a benchmark are expected to be."""
 
 UNSEEN = "unseen"
-"""Name of the files of what cells share; a predictor that was saved by an older version has none."""
+"""Name of the files of what cells share."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
             super()._fit(X, y, groups, is_censored)
         query, log_tokens = groups.to_numpy(dtype=object), np.log(np.maximum(y.to_numpy(dtype=np.float64), 1.0))
         frame = X[[name for name in (*CELL, "prompt_text", "input_tokens") if name in X]]
-        self.unseen_: UnseenCells | None = UnseenCells(random_state=self.random_state).fit(
+        self.unseen_ = UnseenCells(random_state=self.random_state).fit(
             frame, log_tokens, is_censored.to_numpy(dtype=bool), query, self._sampled_texts(frame, query),
             public_runs() if self.public else None,
         )  # fmt: skip
@@ -114,14 +114,9 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         NotFittedError
             Before `fit`.
         InvalidInputError
-            If `X` or `y` is not valid, or the predictor was saved by a version that did not learn what cells share.
+            If `X` or `y` is not valid.
         """
         self._check_fitted()
-        if self.unseen_ is None:
-            raise InvalidInputError(
-                "this predictor was fitted by a version of the code that anchors do not fit; run "
-                "`foretell retrain thinking_tokens`, then `adapt` again"
-            )
         X = self._validate(X)
         tokens = self._aligned(y, X, "y").to_numpy(dtype=np.float64)
         if not np.isfinite(tokens).all():
@@ -153,33 +148,29 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         Public figures do not count: they say how a model answers elsewhere.
         """
         self._check_fitted()
-        if self.unseen_ is not None:
-            return frozenset(self.unseen_.seen_.own_configs)
-        return frozenset(tuple(config.split(SEPARATOR)) for config in self.knowledge_.copula.configs_)
+        return frozenset(self.unseen_.seen_.own_configs)
 
     @property
     def seen_cells(self) -> frozenset[Cell]:
         """`known_cells` and those of public figures."""
         self._check_fitted()
-        return self.known_cells if self.unseen_ is None else frozenset(self.unseen_.seen_.configs)
+        return frozenset(self.unseen_.seen_.configs)
 
     def known_of(self, X: pd.DataFrame) -> pd.Series:
         """What was seen of each request: ``cell``, ``model``, ``benchmark`` or ``neither``; index of `X`.
 
         ``model`` where the model was seen but not with this effort on this benchmark, ``benchmark`` where only other
-        models were. Null for a predictor that was saved before this was kept.
+        models were.
         """
         return self.described(X)["known"]
 
     def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """What each forecast rests on, a short sentence; index of `X`. Null where `known_of` is."""
+        """What each forecast rests on, a short sentence; index of `X`."""
         return self.described(X)["basis"]
 
     def described(self, X: pd.DataFrame) -> pd.DataFrame:
         self._check_fitted()
         X = self._validate(X)
-        if self.unseen_ is None:
-            return pd.DataFrame({"known": None, "basis": None}, index=X.index, dtype=object)
         codes, cells = self.unseen_.cells_of(X)
         columns = {
             name: np.array(values, dtype=object)[codes]
@@ -204,8 +195,6 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
 
     def _parted(self, X: pd.DataFrame) -> _Parted:
         """Requests in cells that were trained on, and the forecasts of the others."""
-        if self.unseen_ is None:
-            return _Parted(X, np.ones(len(X), dtype=bool), None)
         codes, cells = self.unseen_.cells_of(X)
         trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
         spelling = self.unseen_.seen_.spelling(X["model"])
@@ -249,17 +238,16 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
 
     def _heads(self, X: pd.DataFrame) -> Heads:
         heads = super()._heads(X)
-        if self.unseen_ is not None and self.unseen_.anchors_ is not None:
+        if self.unseen_.anchors_ is not None:
             codes, cells = self.unseen_.cells_of(X)
             heads = heads.replace_values(heads.values + self.unseen_.learnt_since(cells)[codes][:, None])
         return heads
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        if self.unseen_ is not None:
-            state, arrays = self.unseen_.state()
-            save_arrays(path / f"{UNSEEN}.safetensors", arrays)
-            (path / f"{UNSEEN}.json").write_text(json.dumps(state) + "\n", "utf-8")
+        state, arrays = self.unseen_.state()
+        save_arrays(path / f"{UNSEEN}.safetensors", arrays)
+        (path / f"{UNSEEN}.json").write_text(json.dumps(state) + "\n", "utf-8")
         return super()._save(path) if self.heads else {}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
@@ -267,8 +255,5 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
 
         if self.heads:
             super()._load(path, state)
-        # Versions before learnt nothing of cells without runs; what they saved forecasts these as it did.
-        self.unseen_ = None
-        if (path / f"{UNSEEN}.json").is_file():
-            unseen = json.loads((path / f"{UNSEEN}.json").read_text("utf-8"))
-            self.unseen_ = UnseenCells.from_state(unseen, load_file(path / f"{UNSEEN}.safetensors"))
+        unseen = json.loads((path / f"{UNSEEN}.json").read_text("utf-8"))
+        self.unseen_ = UnseenCells.from_state(unseen, load_file(path / f"{UNSEEN}.safetensors"))

@@ -5,8 +5,9 @@ Thinking is billed at the output price. A model without a known price costs null
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,6 @@ RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "outp
 """Columns of `request_rates`: USD per request, then USD per token."""
 
 CHARACTERS_PER_TOKEN = 4.0
-
-
-def _groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[list[str], NDArray[np.intp]]]:
-    """Rows that agree in these columns, with their values as texts; empty where a column is absent or null."""
-    codes, texts = np.zeros((len(frame), len(names)), dtype=np.intp), []
-    for place, name in enumerate(names):
-        found, distinct = pd.factorize(frame[name]) if name in frame else (-1, ())
-        codes[:, place] = found
-        texts.append([str(value) for value in distinct] + [""])  # the last is that of -1
-    width = max(map(len, texts))
-    keys, group = np.unique(codes @ (width ** np.arange(len(names))), return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    for rows in np.split(order, np.searchsorted(group[order], np.arange(1, len(keys)))) if len(frame) else ():
-        yield [text[code] for text, code in zip(texts, codes[rows[0]], strict=True)], rows
 
 
 def _count(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
@@ -60,50 +47,37 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     """
     user_prices = None if price_file is None else read_price_file(price_file)
     inputs = np.nan_to_num(_count(frame, "input_tokens"))
-    minutes = _minutes(frame)
+    minutes = pd.Series(NEWEST, index=frame.index, dtype="datetime64[us, UTC]")
+    if "started_at" in frame:
+        times = pd.to_datetime(frame["started_at"], utc=True)
+        minutes = times.astype(minutes.dtype).dt.floor("min").fillna(NEWEST)
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    for (model, provider, tier), rows in _groups(frame, "model", "provider", "service_tier"):
-        codes, distinct = pd.factorize(minutes[rows])
-        times = [NEWEST if pd.isna(t) else t.to_pydatetime() for t in pd.DatetimeIndex(distinct)]
-        if (codes == -1).any():
-            codes = np.where(codes == -1, len(times), codes)
-            times.append(NEWEST)
+    cases = frame.reindex(columns=["model", "provider", "service_tier"]).astype(object)
+    for case, rows in cases.where(cases.notna(), "").groupby(list(cases), sort=False).indices.items():
+        rates_at = _resolver(user_prices, *map(str, case))
         # Prices change seldom, minutes are many: one pass for each price.
-        priced: dict[Rates, list[int]] = {}
-        for i, row_rates in enumerate(_resolve(user_prices, model, provider or None, tier or None, times)):
-            if row_rates is not None:
-                priced.setdefault(row_rates, []).append(i)
-        for row_rates, minutes_at in priced.items():
-            here = rows if len(minutes_at) == len(times) else rows[np.isin(codes, minutes_at)]
-            rates[here] = row_rates.as_array(inputs[here])
-            versions[here] = row_rates.version
+        of_row, distinct = pd.factorize(minutes.iloc[rows])
+        of_minute, prices = pd.factorize(np.array([rates_at(time.to_pydatetime()) for time in distinct], dtype=object))
+        for place, price in enumerate(prices):
+            here = rows[of_minute[of_row] == place]
+            rates[here], versions[here] = price.as_array(inputs[here]), price.version
     table = pd.DataFrame(rates, index=frame.index, columns=list(RATES))
     table["price_version"] = pd.Series(versions, index=frame.index, dtype="str")
     return table
 
 
-def _minutes(frame: pd.DataFrame) -> pd.DatetimeIndex:
-    if "started_at" not in frame:
-        return pd.DatetimeIndex([pd.NaT] * len(frame), tz="UTC")
-    times = pd.to_datetime(frame["started_at"], utc=True)
-    return pd.DatetimeIndex(times).floor("min")
+def _resolver(
+    user_prices: PriceFile | None, model: str, provider: str, tier: str
+) -> Callable[[datetime], Rates | None]:
+    """Rates by the time of the request: the user's own, else published ones."""
+    published = published_rates(model, provider or None, tier or None)
 
+    @cache
+    def own(day: date) -> Rates | None:
+        return None if user_prices is None else user_prices.rates(model, provider or None, day, tier or None)
 
-def _resolve(
-    user_prices: PriceFile | None, model: str, provider: str | None, tier: str | None, times: Sequence[datetime]
-) -> list[Rates | None]:
-    published = published_rates(model, provider, tier)
-    public_rates: list[Rates | None] = [None] * len(times) if published is None else list(published(times))
-    if user_prices is None:
-        return public_rates
-    by_day: dict[date, Rates | None] = {}
-    for i, time in enumerate(times):
-        day = time.astimezone(UTC).date()
-        if day not in by_day:
-            by_day[day] = user_prices.rates(model, provider, day, tier)
-        public_rates[i] = by_day[day] or public_rates[i]
-    return public_rates
+    return lambda time: own(time.astimezone(UTC).date()) or published(time)
 
 
 def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:

@@ -19,7 +19,7 @@ The price file is YAML::
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -42,32 +42,20 @@ PROVIDERS = {"gemini": "google", "models": "google", "vertex_ai": "google", "bed
 
 
 @dataclass(frozen=True)
-class Bracket:
-    """Rates in USD per token for requests of more than `above` input tokens; `request` is USD per request."""
-
-    above: int
-    request: float
-    input: float
-    cache_read: float
-    cache_write: float
-    output: float
-    reasoning: float
-
-
-@dataclass(frozen=True)
 class Rates:
-    """What one request costs: the bracket of the largest `above` that its input exceeds counts for all of it."""
+    """What one request costs: the bracket of the largest `above` that its input exceeds counts for all of it.
 
-    brackets: tuple[Bracket, ...]
+    A bracket is `above` in input tokens, USD per request, and USD per token of input, cache read, cache write, output
+    and reasoning.
+    """
+
+    brackets: tuple[tuple[float, ...], ...]
     version: str
 
     def as_array(self, input_tokens: np.ndarray) -> np.ndarray:
-        """Rates of each request; shape (n_samples, 6): request, input, cache read, cache write, output, reasoning."""
-        table = np.array(
-            [[b.request, b.input, b.cache_read, b.cache_write, b.output, b.reasoning] for b in self.brackets]
-        )
-        place = np.searchsorted([b.above for b in self.brackets[1:]], input_tokens, side="left")
-        return np.asarray(table[place])
+        """Rates of each request, a bracket without `above`; shape (n_samples, 6)."""
+        table = np.array(self.brackets)
+        return np.asarray(table[np.searchsorted(table[1:, 0], input_tokens, side="left"), 1:])
 
 
 class PricedModel(BaseModel):
@@ -112,16 +100,8 @@ class PriceFile(BaseModel):
         usd = entry.input_usd_per_mtok
         read = usd if entry.cache_read_usd_per_mtok is None else entry.cache_read_usd_per_mtok
         write = usd if entry.cache_write_usd_per_mtok is None else entry.cache_write_usd_per_mtok
-        output = factor * entry.output_usd_per_mtok / PROBE
-        bracket = Bracket(
-            above=0,
-            request=factor * entry.usd_per_request,
-            input=factor * usd / PROBE,
-            cache_read=factor * read / PROBE,
-            cache_write=factor * write / PROBE,
-            output=output,
-            reasoning=output,
-        )
+        per_mtok = (usd, read, write, entry.output_usd_per_mtok, entry.output_usd_per_mtok)
+        bracket = (0.0, factor * entry.usd_per_request, *(factor * price / PROBE for price in per_mtok))
         return Rates((bracket,), f"file:{self.version}@{self.digest}")
 
 
@@ -152,24 +132,18 @@ def read_price_file(path: Path) -> PriceFile:
     return prices.model_copy(update={"digest": hashlib.sha256(raw).hexdigest()[:8]})
 
 
-def published_rates(
-    model: str, provider: str | None, tier: str | None
-) -> Callable[[Sequence[datetime]], list[Rates | None]] | None:
-    """Rates that `genai-prices` knows for a model, as a function of the time of the request.
+def published_rates(model: str, provider: str | None, tier: str | None) -> Callable[[datetime], Rates | None]:
+    """Rates that `genai-prices` knows for a model, by the UTC time of the request; None where it knows none.
 
-    Returns
-    -------
-    callable or None
-        Maps UTC times to rates, solved once per distinct price; None where model or provider is unknown.
-        An unknown provider is not guessed around: the same model costs different sums elsewhere. A provider that stands
-        before the name (``openai/gpt-5``) is taken at its word.
+    An unknown provider is not guessed around: the same model costs different sums elsewhere. A provider that stands
+    before the name (``openai/gpt-5``) is taken at its word.
     """
     import genai_prices
     from genai_prices.types import TimeOfDateConstraint
 
     listed_model = _find_model(model, provider)
     if listed_model is None or not listed_model.prices:
-        return None
+        return lambda time: None
     context = _context(tier)
     version = f"genai-prices {genai_prices.__version__}"
     listed = listed_model.prices if isinstance(listed_model.prices, list) else []
@@ -177,16 +151,13 @@ def published_rates(
     by_time_of_day = any(isinstance(constraint, TimeOfDateConstraint) for constraint in variants)
     solved: dict[object, Rates | None] = {}
 
-    def rates_at(times: Sequence[datetime]) -> list[Rates | None]:
-        rates: list[Rates | None] = []
-        for time in times:
-            key = time if by_time_of_day else time.astimezone(UTC).date()
-            if key not in solved:
-                price = listed_model.get_prices(time, context)
-                is_priced = any(amount is not None for amount in vars(price).values())
-                solved[key] = Rates(_solve(price), version) if is_priced else None
-            rates.append(solved[key])
-        return rates
+    def rates_at(time: datetime) -> Rates | None:
+        key = time if by_time_of_day else time.astimezone(UTC).date()
+        if key not in solved:
+            price = listed_model.get_prices(time, context)
+            is_priced = any(amount is not None for amount in vars(price).values())
+            solved[key] = Rates(_solve(price), version) if is_priced else None
+        return solved[key]
 
     return rates_at
 
@@ -215,7 +186,7 @@ def _context(tier: str | None) -> dict[str, str] | None:
     return {"processing": "batch"} if tier == "batch" else {"service_tier": tier}
 
 
-def _solve(price: Any) -> tuple[Bracket, ...]:
+def _solve(price: Any) -> tuple[tuple[float, ...], ...]:
     """Rates per token in each bracket of input length, by pricing requests that differ in one count."""
     from genai_prices import Usage
     from genai_prices.types import TieredPrices
@@ -223,27 +194,15 @@ def _solve(price: Any) -> tuple[Bracket, ...]:
     starts = {tier.start for p in vars(price).values() if isinstance(p, TieredPrices) for tier in p.tiers}
     bounds = sorted({0, *starts})
 
-    def total(**counts: int) -> Decimal:
-        return Decimal(price.calc_price(Usage(**counts))["total_price"])
+    def total(input_tokens: int, output_tokens: int = 0, **counts: int) -> Decimal:
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, **counts)
+        return Decimal(price.calc_price(usage)["total_price"])
 
     brackets = []
-    for i, above in enumerate(bounds):
-        n = bounds[i + 1] if i + 1 < len(bounds) else above + PROBE
-        request = total(input_tokens=0, output_tokens=0)
-        plain = total(input_tokens=n, output_tokens=0)
-        read = total(input_tokens=n, cache_read_tokens=n, output_tokens=0) - request
-        write = total(input_tokens=n, cache_write_tokens=n, output_tokens=0) - request
-        output = total(input_tokens=n, output_tokens=PROBE) - plain
-        reasoning = total(input_tokens=n, output_tokens=PROBE, output_reasoning_tokens=PROBE) - plain
-        brackets.append(
-            Bracket(
-                above=above,
-                request=float(request),
-                input=float((plain - request) / n),
-                cache_read=float(read / n),
-                cache_write=float(write / n),
-                output=float(output / PROBE),
-                reasoning=float(reasoning / PROBE),
-            )
-        )
+    for above, n in zip(bounds, [*bounds[1:], bounds[-1] + PROBE], strict=True):
+        request, plain = total(0), total(n)
+        inputs = (plain, total(n, cache_read_tokens=n), total(n, cache_write_tokens=n))
+        outputs = (total(n, PROBE), total(n, PROBE, output_reasoning_tokens=PROBE))
+        rates = (request, *((usd - request) / n for usd in inputs), *((usd - plain) / PROBE for usd in outputs))
+        brackets.append((float(above), *map(float, rates)))
     return tuple(brackets)

@@ -204,9 +204,7 @@ class CellEffects:
         return self._factors
 
     def _groups_of(self, cells: pd.DataFrame) -> list[_Group]:
-        columns = {"": pd.Series(1.0, cells.index), "reasons": cells["reasons"]}
-        # Cells of versions before, which nobody told a length of, have the usual one.
-        columns[LENGTH] = cells.reindex(columns=[LENGTH])[LENGTH].fillna(0.0)
+        columns = cells.assign(**{"": 1.0})
         return [(cell_keys(cells, effect.keys), columns[effect.by].to_numpy(dtype=np.float64)) for effect in EFFECTS]
 
     # -- persistence ---------------------------------------------------------------------------------
@@ -220,9 +218,7 @@ class CellEffects:
         """Restore what `state` returned."""
         effects = cls(n_draws=len(arrays["log_sds"]))
         effects._take_in(CellTable.from_state(state["table"], arrays))
-        # Versions before knew fewer effects, the first of these; what they measured has no lengths.
-        rest = np.log([effect.prior_sd for effect in EFFECTS[arrays["log_sds"].shape[1] :]])
-        effects.log_sds_ = np.hstack([arrays["log_sds"], np.tile(rest, (effects.n_draws, 1))])
+        effects.log_sds_ = arrays["log_sds"]
         return effects
 
 

@@ -218,9 +218,7 @@ class _Spreads:
         benchmark = {(source, name): value for source, name, value, _ in state["benchmark"]}
         share = {(source, name): value for source, name, _, value in state["benchmark"]}
         first, second, third = state["sds"]
-        return cls(
-            benchmark, state["source"], state["overall"], (first, second, third), share, state.get("largest", np.inf)
-        )
+        return cls(benchmark, state["source"], state["overall"], (first, second, third), share, state["largest"])
 
 
 def _measured(seen: CellTable) -> dict[tuple[str, ...], tuple[float, float]]:

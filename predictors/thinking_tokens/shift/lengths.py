@@ -84,8 +84,8 @@ class PromptLengths:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """Restore what `state` returned; of a version before, nothing."""
-        return cls({(source, name): v for source, name, v in state.get("benchmark", [])}, dict(state.get("source", {})))
+        """Restore what `state` returned."""
+        return cls({(source, name): value for source, name, value in state["benchmark"]}, dict(state["source"]))
 
 
 def by_length(codes: NDArray[np.intp], cells: pd.DataFrame, away: Floats) -> tuple[NDArray[np.intp], pd.DataFrame]:

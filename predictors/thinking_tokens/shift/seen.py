@@ -211,7 +211,7 @@ class SeenCells:
         """Restore what `state` returned."""
         cells = {(a, b, c, d): (n, anchors) for a, b, c, d, n, anchors in state["cells"]}
         anchored = {cell: anchors for cell, (_, anchors) in cells.items() if anchors}
-        return cls({cell: n for cell, (n, _) in cells.items()}, anchored, state.get("public", ()))
+        return cls({cell: n for cell, (n, _) in cells.items()}, anchored, state["public"])
 
 
 def as_cells(cells: pd.DataFrame) -> list[Cell]:

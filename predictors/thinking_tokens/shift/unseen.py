@@ -273,7 +273,7 @@ class UnseenCells:
         unseen = cls()
         unseen.seen_ = SeenCells.from_state(state["seen"])
         unseen.forecaster_ = ShiftForecaster.from_state(state["forecaster"], dict(arrays))
-        unseen.lengths_ = PromptLengths.from_state(state.get("lengths", {}))
+        unseen.lengths_ = PromptLengths.from_state(state["lengths"])
         unseen.lines_ = {(source, name): _TextLine(*line) for source, name, *line in state["lines"]}
         unseen.anchors_ = None if state["anchors"] is None else CellTable.from_state(state["anchors"], of_anchors)
         return unseen

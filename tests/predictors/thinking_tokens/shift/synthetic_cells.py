@@ -10,11 +10,16 @@ from foretell.predictors.thinking_tokens.shift.cells import CELL, CellTable
 MODELS = ("gpt-4o", "gpt-5", "claude-haiku-4-5", "claude-opus-4-6", "qwen3-8b", "deepseek-r1")
 
 
+def make_cells(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Cells whose prompts are of the usual length."""
+    return pd.DataFrame(rows, columns=CELL).assign(length=0.0)
+
+
 def make_table(rows: list[tuple[str, str, str, str]], mean: list[float], error: float = 0.01) -> CellTable:
     """Cells of 20 queries each, with the means given."""
     n = len(rows)
     return CellTable(
-        pd.DataFrame(rows, columns=CELL), np.array(mean), np.full(n, error), np.full(n, 0.2), np.full(n, 0.2),
+        make_cells(*rows), np.array(mean), np.full(n, error), np.full(n, 0.2), np.full(n, 0.2),
         np.full(n, 20.0),
     )  # fmt: skip
 

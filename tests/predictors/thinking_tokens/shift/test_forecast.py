@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from foretell.predictors.thinking_tokens.shift.cells import CELL, summarise_cells
 from foretell.predictors.thinking_tokens.shift.forecast import ShiftForecaster, mixture_quantiles
-from tests.predictors.thinking_tokens.shift.synthetic_cells import make_source_runs, make_table
+from tests.predictors.thinking_tokens.shift.synthetic_cells import make_cells, make_source_runs, make_table
 
 LEVELS = np.array([0.01, 0.05, 0.3, 0.5, 0.9, 0.99])
 
@@ -19,7 +18,7 @@ LEVELS = np.array([0.01, 0.05, 0.3, 0.5, 0.9, 0.99])
 def fitted() -> ShiftForecaster:
     runs = make_source_runs(seed=3)
     table = summarise_cells(runs[CELL], runs["log_tokens"].to_numpy(), runs["query_id"].to_numpy(object))
-    return ShiftForecaster(n_draws=4).fit(table)
+    return ShiftForecaster(n_draws=4).fit(replace(table, cells=table.cells.assign(length=0.0)))
 
 
 def test_quantiles_of_a_mixture_are_those_of_its_draws() -> None:
@@ -37,7 +36,7 @@ def test_a_mixture_of_one_is_normal() -> None:
 
 
 def test_a_run_spreads_by_its_cell_and_about_it(fitted: ShiftForecaster) -> None:
-    cells = pd.DataFrame([("s0", "b0", "gpt-5", ""), ("new", "new", "new", "")], columns=CELL)
+    cells = make_cells(("s0", "b0", "gpt-5", ""), ("new", "new", "new", ""))
     forecast = fitted.forecast(cells)
     width = np.diff(forecast.quantiles(np.array([0.05, 0.95]))).ravel()
     about = np.diff(forecast.quantiles_about_mean(np.array([0.05, 0.95]))).ravel()
@@ -46,7 +45,7 @@ def test_a_run_spreads_by_its_cell_and_about_it(fitted: ShiftForecaster) -> None
 
 
 def test_anchors_narrow_the_spread_to_their_own(fitted: ShiftForecaster) -> None:
-    cells = pd.DataFrame([("new", "new", "new", "")], columns=CELL)
+    cells = make_cells(("new", "new", "new", ""))
     anchors = make_table([("new", "new", "new", "")], [9.0], error=0.02)
     before, after = fitted.forecast(cells), fitted.forecast(cells, anchors)
     assert after.posterior.average()[0] == pytest.approx(9.0, abs=0.1)
@@ -55,7 +54,7 @@ def test_anchors_narrow_the_spread_to_their_own(fitted: ShiftForecaster) -> None
 
 
 def test_no_spread_is_beyond_what_any_cell_has_shown(fitted: ShiftForecaster) -> None:
-    cells = pd.DataFrame([("new", "new", "new", "")], columns=CELL)
+    cells = make_cells(("new", "new", "new", ""))
     largest = fitted.effects_.table_.spread.max()
     assert fitted.forecast(cells).within.max() <= largest
     wild = make_table([("new", "new", "new", "")], [6.0])
@@ -64,6 +63,6 @@ def test_no_spread_is_beyond_what_any_cell_has_shown(fitted: ShiftForecaster) ->
 
 
 def test_forecasters_are_restored_as_they_were(fitted: ShiftForecaster) -> None:
-    cells = pd.DataFrame([("s0", "b9", "gpt-5", ""), ("new", "new", "new", "")], columns=CELL)
+    cells = make_cells(("s0", "b9", "gpt-5", ""), ("new", "new", "new", ""))
     again = ShiftForecaster.from_state(*fitted.state())
     np.testing.assert_array_equal(again.forecast(cells).quantiles(LEVELS), fitted.forecast(cells).quantiles(LEVELS))

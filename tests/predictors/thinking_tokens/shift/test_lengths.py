@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.predictors.thinking_tokens.shift.effects import EFFECTS
-from foretell.predictors.thinking_tokens.shift.lengths import LENGTH, log_lengths
+from foretell.predictors.thinking_tokens.shift.lengths import log_lengths
 from foretell.predictors.thinking_tokens.shift.unseen import Anchors, UnseenCells
 from tests.predictors.thinking_tokens.shift.synthetic_cells import make_source_runs
 
@@ -71,20 +70,7 @@ def test_a_benchmark_that_is_known_has_the_length_of_its_prompts(fitted: UnseenC
     assert adapted.lengths_.source == fitted.lengths_.source
 
 
-def test_lengths_are_restored_and_versions_before_knew_none(fitted: UnseenCells) -> None:
-    state, arrays = fitted.state()
+def test_lengths_are_restored_as_they_were(fitted: UnseenCells) -> None:
     asked = _asked("s1", [50.0, 3000.0])
-    again = UnseenCells.from_state(state, arrays)
+    again = UnseenCells.from_state(*fitted.state())
     np.testing.assert_array_equal(again.forecast(asked).centre, fitted.forecast(asked).centre)
-    fewer = [i for i, effect in enumerate(EFFECTS) if effect.by != LENGTH]
-    before = arrays | {"log_sds": arrays["log_sds"][:, fewer]}
-    forecaster = state["forecaster"] | {"effects": {"table": _without_length(state["forecaster"]["effects"]["table"])}}
-    old = UnseenCells.from_state(
-        {k: v for k, v in state.items() if k != "lengths"} | {"forecaster": forecaster}, before
-    )
-    two = old.forecast(asked)
-    assert two.centre[0] == two.centre[1]
-
-
-def _without_length(columns: dict[str, Any]) -> dict[str, Any]:
-    return {name: values for name, values in columns.items() if name != LENGTH}
