@@ -66,6 +66,8 @@ class Archive:
                     raise MemberError(f"inflates beyond {MAX_MEMBER_BYTES >> 20} MiB")
         except KeyError:
             raise MemberError(f"the archive holds no {name}") from None
+        except (zipfile.BadZipFile, RuntimeError):  # whose texts quote the names of members
+            raise MemberError("encrypted, or not where the archive says") from None
         except _FAULTS as error:
             raise MemberError(str(error)[:120]) from None
         if zlib.crc32(content) != info.CRC:
