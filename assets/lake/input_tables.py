@@ -45,12 +45,9 @@ def read_input_table(
         If the file is missing, of another kind, empty, holds none of the columns, is for another family, or a line
         cannot be read: leaving one out would shift the forecasts of the others.
     """
-    if file.suffix not in SUFFIXES:
-        raise InvalidInputError(f"{file}: expected one of {list(SUFFIXES)}, got {file.suffix or 'no suffix'!r}")
-    if not file.is_file():
-        raise InvalidInputError(f"{file}: no such file")
+    check_file(file, SUFFIXES)
     try:
-        table = _read_jsonl(file) if file.suffix == ".jsonl" else _read_table(file)
+        table = _read_jsonl(file) if file.suffix == ".jsonl" else read_rows(file)
     except (ValueError, OSError) as error:
         raise InvalidInputError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
     if table.empty:
@@ -121,7 +118,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
 
 
-def _read_table(file: Path) -> pd.DataFrame:
+def check_file(file: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file that is not there or of another kind, with an `InvalidInputError` that says so."""
+    if file.suffix not in suffixes:
+        raise InvalidInputError(f"{file}: expected one of {list(suffixes)}, got {file.suffix or 'no suffix'!r}")
+    if not file.is_file():
+        raise InvalidInputError(f"{file}: no such file")
+
+
+def read_rows(file: Path) -> pd.DataFrame:
+    """Rows of a csv or parquet table, numbered from 1."""
     try:
         table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
     except pd.errors.EmptyDataError:

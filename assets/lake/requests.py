@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from foretell.assets.lake.input_tables import check_file, read_rows
 from foretell.assets.lake.prompt_files import CONFIGS, PromptfooConfig, read_folder
 from foretell.assets.readers.core.requests import request_columns
 from foretell.predictors.errors import InvalidInputError
@@ -59,10 +60,7 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
     """
     if file.is_dir():
         return read_folder(file)
-    if file.suffix not in SUFFIXES:
-        raise InvalidInputError(f"{file}: expected one of {list(SUFFIXES)}, got {file.suffix or 'no suffix'!r}")
-    if not file.is_file():
-        raise InvalidInputError(f"{file}: no such file")
+    check_file(file, SUFFIXES)
     try:
         if file.suffix == ".jsonl":
             requests, problems = _read_jsonl(file)
@@ -71,7 +69,7 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
         elif file.suffix in (".eval", ".json"):
             requests, problems = _read_log(file)
         else:
-            requests, problems = _read_table(file), []
+            requests, problems = read_rows(file).rename_axis("request"), []
         requests, more = _possible(requests, file)
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
@@ -104,14 +102,6 @@ def _possible(requests: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, list[st
             problems.setdefault(at, f"{file}:{at}: `{name}` must be {what}, got {str(value)[:20]!r}; correct it")
     requests = requests.assign(**columns).drop(index=list(problems))
     return requests, [problems[at] for at in sorted(problems)]
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="request"))
 
 
 def _read_log(file: Path) -> tuple[pd.DataFrame, list[str]]:

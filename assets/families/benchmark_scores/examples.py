@@ -44,8 +44,7 @@ def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
     """
     from foretell.assets.families.benchmark_scores.modern import load_modern
     from foretell.assets.families.downstream_scaling.ladder import ladder_scores
-    from foretell.assets.readers.scores.lm_eval_scores import load_llm_harness_snapshot
-    from foretell.assets.readers.scores.mteb import load_mteb_snapshot
+    from foretell.assets.readers.scores.prepared import load_llm_harness_snapshot, load_mteb_snapshot
 
     readers = {"mteb": (load_mteb_snapshot, "mteb"), "llm-harness": (load_llm_harness_snapshot, "llm_harness")}
     if dataset not in DATASETS:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date as Date
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from foretell.assets.lake.landing.manifests import readable_name
 from foretell.assets.readers import ReadOptions, read_tables
-from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA, Reject, rejects_table
+from foretell.assets.readers.core.records import Reject, rejects_table
 from foretell.assets.store.days import FIRST_DAY, has_day, last_day
 from foretell.predictors.errors import InvalidInputError
 
@@ -26,58 +26,79 @@ Redactor: TypeAlias = Callable[[str], str]
 NO_DATE = "the record has no time, so it belongs to no day"
 ROW_GROUP = 50_000
 GROUP_BYTES = 256 << 20
-US_PER_DAY = 86_400_000_000
 N_PROBLEMS = 5
 
 
+class Written:
+    """What is written of one delivered file: tables by name, and what could not be read with the first problems.
+
+    Pages carry checksums: without them two bit flips of three change what is read and nobody notices.
+    """
+
+    def __init__(self, folder: Path, label: str) -> None:
+        self._folder, self._label = folder, label
+        self._files: dict[str, pq.ParquetWriter] = {}
+        self._problems: list[str] = []
+        self.n_rejects = 0
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def add(self, name: str, table: pa.Table) -> None:
+        """Append rows to ``<name>.parquet``."""
+        if name not in self._files:
+            path = self._folder / f"{name}.parquet"
+            self._files[name] = pq.ParquetWriter(path, table.schema, compression="zstd", write_page_checksum=True)
+        self._files[name].write_table(table)
+
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        """Append to ``rejects.parquet``."""
+        refused = rejects_table(rejects, self._label)
+        self.add("rejects", refused)
+        self.n_rejects += len(rejects)
+        first = refused.slice(0, N_PROBLEMS - len(self._problems)).to_pylist()
+        self._problems += [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
+
+    def account(self, n_rows: int) -> dict[str, Any]:
+        """Counts and the first problems, for the manifest."""
+        n_more = self.n_rejects - len(self._problems)
+        more = [f"{self._label}: and {n_more} more, see the quarantine"] if n_more else []
+        counts = {"n_read": n_rows + self.n_rejects, "n_rows": n_rows, "n_rejects": self.n_rejects}
+        return {**counts, "problems": self._problems + more}
+
+
 def write_days(
-    file: Path, folder: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
+    file: Path, folder: Path, how: dict[str, Any], options: ReadOptions, redact: Redactor | None
 ) -> dict[str, Any]:
     """Read a file into a folder: its rows by UTC day, what could not be read, and the account for its manifest."""
-    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
     label = readable_name(file)
     name, stream = read_tables(file, how["format"], source=how["source"], source_file=label, options=options)
-    writers: dict[str, pq.ParquetWriter] = {}
-    problems: list[str] = []
-    n_rows = n_rejects = 0
-    days: dict[str, int] = {}
+    days: Counter[str] = Counter()
     days_ahead: list[str] = []
-    rejects = _writer(folder / "rejects.parquet", REJECT_SCHEMA)
-    try:
+    with Written(folder, label) as written:
         for table, bad in _gathered(stream):
             table, bad = _dated(table, bad, how["date"])
             table, bad, ahead = _on_possible_days(table, bad)
             days_ahead += ahead
             table = _without_secrets(table, how["with_prompts"], redact)
-            for day, part in _by_day(table):
-                if day not in writers:
-                    writers[day] = _writer(folder / f"rows-{day}.parquet", RAW_SCHEMA)
-                writers[day].write_table(part)
-                days[day] = days.get(day, 0) + part.num_rows
-            n_rows += table.num_rows
-            n_rejects += len(bad)
-            rejects.write_table(refused := rejects_table(bad, label))
-            first = refused.slice(0, N_PROBLEMS - len(problems)).to_pylist()
-            problems += [f"{r['source_file']}:{r['source_line']}: {r['reason']}; {r['remedy']}" for r in first]
-    finally:
-        for writer in (*writers.values(), rejects):
-            writer.close()
-    if n_rejects > len(problems):
-        problems.append(f"{label}: and {n_rejects - len(problems)} more, see the quarantine")
-    counts = {"n_read": n_rows + n_rejects, "n_rows": n_rows, "n_rejects": n_rejects}
-    first_ahead = min(days_ahead, default=None)
+            of_row = _days(table)
+            distinct = np.unique(of_row)
+            for day in distinct:
+                part = table if len(distinct) == 1 else table.filter(pa.array(of_row == day))
+                written.add(f"rows-{day}", part)
+                days[str(day)] += part.num_rows
+            written.reject(bad)
+    account = written.account(days.total())
     return {
         "format": name,
-        **counts,
-        "first_day_ahead": first_ahead,
+        **account,
         "days": dict(sorted(days.items())),
-        "problems": problems,
+        "first_day_ahead": min(days_ahead, default=None),
     }
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Pages carry checksums: without them two bit flips of three change what is read and nobody notices."""
-    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
 
 
 def _gathered(stream: Iterable[tuple[pa.Table, list[Reject]]]) -> Iterator[tuple[pa.Table, list[Reject]]]:
@@ -123,16 +144,13 @@ def _dated(table: pa.Table, bad: list[Reject], date: str | None) -> tuple[pa.Tab
 
 def _on_possible_days(table: pa.Table, bad: list[Reject]) -> tuple[pa.Table, list[Reject], list[str]]:
     """Reject rows of days that no table holds; also which of these days are yet to come."""
-    days = _days(table)
-    first, last = _day_number(FIRST_DAY), _day_number(last_day())
-    possible = (first <= days) & (days <= last)
+    days, last = _days(table), np.datetime64(last_day())
+    possible = (np.datetime64(FIRST_DAY) <= days) & (days <= last)
     if possible.all():
         return table, bad, []
     lines = table.column("source_line").filter(pa.array(~possible)).to_pylist()
-    names = [_day_name(day) for day in days[~possible].tolist()]
-    lost = [impossible_day(name, line) for name, line in zip(names, lines, strict=True)]
-    ahead = [_day_name(day) for day in days[days > last].tolist()]
-    return table.filter(pa.array(possible)), bad + lost, ahead
+    lost = [impossible_day(str(day), line) for day, line in zip(days[~possible], lines, strict=True)]
+    return table.filter(pa.array(possible)), bad + lost, [str(day) for day in days[days > last]]
 
 
 def impossible_day(day: str, line: int | None) -> Reject:
@@ -144,25 +162,9 @@ def impossible_day(day: str, line: int | None) -> Reject:
     return Reject(why, line, "correct its time or this machine's clock; the same file delivered on that day is taken")
 
 
-def _by_day(table: pa.Table) -> list[tuple[str, pa.Table]]:
-    days = _days(table)
-    distinct = np.unique(days).tolist()
-    if len(distinct) == 1:
-        return [(_day_name(distinct[0]), table)]
-    return [(_day_name(day), table.filter(pa.array(days == day))) for day in distinct]
-
-
-def _days(table: pa.Table) -> NDArray[np.int64]:
-    """Days since 1970 of every row."""
-    return np.asarray(table.column("started_at").cast(pa.int64()).to_numpy() // US_PER_DAY)
-
-
-def _day_number(day: Date) -> int:
-    return (day - Date(1970, 1, 1)).days
-
-
-def _day_name(day: int) -> str:
-    return (Date(1970, 1, 1) + timedelta(days=day)).isoformat()
+def _days(table: pa.Table) -> NDArray[np.datetime64]:
+    """UTC day of every row."""
+    return np.asarray(table.column("started_at").to_numpy().astype("datetime64[D]"))
 
 
 def checked_day(date: str | None) -> str | None:

@@ -39,8 +39,16 @@ from foretell.assets.lake.landing.manifests import (
     rows_file,
     write_manifest,
 )
-from foretell.assets.lake.landing.table_rows import write_rejects, write_table_rows
-from foretell.assets.readers import READER_VERSION, READERS, companions_of, detect, is_trace_format, table_reader
+from foretell.assets.lake.landing.table_rows import write_table_rows
+from foretell.assets.readers import (
+    READER_VERSION,
+    READERS,
+    ReadOptions,
+    companions_of,
+    detect,
+    is_trace_format,
+    table_reader,
+)
 from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA, Reject, raw_frame, rejects_table
 from foretell.assets.readers.traces.openai_jsonl import is_batch_input
 from foretell.assets.store.days import has_day
@@ -246,16 +254,15 @@ def _read_into(
     redact: Redactor | None,
 ) -> dict[str, Any]:
     """Write the rows of a file for every table that it feeds; the account of all."""
-    feeds_tables = format is not None and table_reader(format) is not None
-    account: dict[str, Any] = {"format": format, "days": {}, "first_day_ahead": None, "problems": [], "tables": {}}
-    if format is None or is_trace_format(format):
-        account |= write_days(file, folder, {**how, "format": format}, companions, redact)
-    if feeds_tables and format is not None:
-        label = readable_name(file)
-        rows = write_table_rows(file, label, folder, how, format, companions)
-        rejects = rows.pop("rejects")
-        if not is_trace_format(format):  # of a log that feeds both, the reader of requests tells what is wrong with it
-            account |= {"problems": write_rejects(folder, rejects, label), "n_rejects": len(rejects)}
+    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
+    account: dict[str, Any] = {"format": format, "days": {}, "first_day_ahead": None, "tables": {}}
+    of_traces = format is None or is_trace_format(format)
+    if of_traces:
+        account |= write_days(file, folder, {**how, "format": format}, options, redact)
+    if format is not None and table_reader(format) is not None:
+        # Of a log that feeds both, the reader of requests tells what is wrong with it.
+        rows = write_table_rows(file, folder, how, format, options, with_rejects=not of_traces)
+        if not of_traces:
             return account | rows
         for count in ("n_read", "n_rows"):
             account[count] += rows["n_rows"]

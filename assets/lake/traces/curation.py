@@ -111,7 +111,8 @@ def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = N
     traces = traces.reset_index(drop=True)
     traces["replicate"] = _replicates(traces, frame["replicate_hint"])
     traces[["cost_usd", "price_version"]] = _priced(traces, price)
-    warnings = _warned(traces, frame)
+    # Long texts are only compared, so numbers stand for them.
+    warnings = trace_warnings(traces.assign(query_id=pd.factorize(traces["query_id"])[0]), frame)
     quarantine = Quarantine.validate(pd.concat(quarantined, ignore_index=True))
     return Curated(traces, quarantine, len(raw) + len(rejects), n_duplicates, warnings)
 
@@ -239,19 +240,6 @@ def _replicates(traces: pd.DataFrame, hint: pd.Series) -> pd.Series:
     if hint.notna().any():
         group = group.loc[hint.sort_values(kind="stable").index]
     return group.groupby(list(group), sort=False).cumcount().astype("Int64").sort_index()
-
-
-def _warned(traces: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """`trace_warnings` on the columns that it reads, long texts as numbers: it filters and counts them by model."""
-    columns = ["model", "started_at", "is_censored", "cost_usd", "cost_reported_usd", "input_tokens", "output_tokens",
-               "reasoning_tokens"]  # fmt: skip
-    narrow = traces[columns].assign(**{name: _numbered(traces[name]) for name in ("query_id", "prompt_text")})
-    return trace_warnings(narrow, frame)
-
-
-def _numbered(texts: pd.Series) -> pd.Series:
-    codes = pd.factorize(texts)[0]
-    return pd.Series(codes, index=texts.index, dtype="Int64").mask(codes < 0)
 
 
 def _priced(frame: pd.DataFrame, price: Pricer) -> pd.DataFrame:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import TypeAlias
+
 import pandas as pd
 
 from foretell.assets.store.money import percent
 
+Warned: TypeAlias = tuple[str, Hashable, int, float, str]
 WARNING_COLUMNS = ["check", "model", "n_rows", "share", "message"]
 COST_TOLERANCE = 0.05
 MIN_ROWS_CONSTANT = 20
@@ -56,7 +60,7 @@ _MESSAGES = {
 }
 
 
-def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> list[dict[str, object]]:
+def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> list[Warned]:
     ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
     n_tokens = traces["input_tokens"].fillna(0) + traces["output_tokens"]
     masks = {
@@ -72,15 +76,14 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> lis
         "total_differs": raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
     }
     total = traces.groupby("model").size()
-    found: list[dict[str, object]] = []
+    found: list[Warned] = []
     for check, mask in masks.items():
         # `raw` and `traces` are the same requests in the same order.
         counts = traces["model"][mask.fillna(False).astype(bool).to_numpy()].value_counts().sort_index()
         for model, n in counts.items():
             share = n / total[str(model)]
             if share > (MAX_TYPICAL_CENSORED if check == "censoring" else 0):
-                message = _MESSAGES[check]
-                found.append({"check": check, "model": model, "n_rows": int(n), "share": share, "message": message})
+                found.append((check, model, int(n), share, _MESSAGES[check]))
     return found
 
 
@@ -98,51 +101,34 @@ def _thinking_off(traces: pd.DataFrame) -> pd.Series:
     return known & (reasoning > 0) & (reasoning < MIN_THINKING_SHARE * output)
 
 
-def _constant_metering(traces: pd.DataFrame) -> list[dict[str, object]]:
+def _constant_metering(traces: pd.DataFrame) -> list[Warned]:
     """Counts that never vary were made up, not metered (RouterArena#191: 40 input tokens on every row)."""
-    found: list[dict[str, object]] = []
+    found: list[Warned] = []
     for column in ("input_tokens", "output_tokens", "reasoning_tokens"):
-        known = traces[traces[column].notna() & (traces[column] > 0).fillna(False).astype(bool)]
-        by_model = known.groupby("model")
-        table = pd.DataFrame(
-            {
-                "n_values": by_model[column].nunique(),
-                "n_queries": by_model["query_id"].nunique(),
-                "n": by_model.size(),
-                "n_prompts": by_model["prompt_text"].nunique(),
-                "n_censored": by_model["is_censored"].sum(),
-            }
-        )
-        is_constant = (table["n_values"] == 1) & (table["n_queries"] >= MIN_ROWS_CONSTANT)
-        is_constant &= table["n_censored"] < table["n"]
+        is_known = (traces[column] > 0).fillna(False).astype(bool)
+        of_model = traces.loc[is_known, ["model", "query_id", "is_censored", column]].groupby("model")
+        counts = of_model[[column, "query_id"]].nunique()
+        n = of_model.size()
+        is_constant = (counts[column] == 1) & (counts["query_id"] >= MIN_ROWS_CONSTANT)
+        is_constant &= of_model["is_censored"].sum() < n
         message = f"{column} are the same in every row: metering looks made up"
-        found += [
-            {"check": "constant_metering", "model": model, "n_rows": int(n), "share": 1.0, "message": message}
-            for model, n in table.loc[is_constant, "n"].items()
-        ]
+        found += [("constant_metering", model, int(count), 1.0, message) for model, count in n[is_constant].items()]
     return found
 
 
-def _thinking_cut(traces: pd.DataFrame) -> list[dict[str, object]]:
+def _thinking_cut(traces: pd.DataFrame) -> list[Warned]:
     """A mass of reasoning counts within a few tokens of their maximum: a thinking budget was spent.
 
     The answer came all the same, so these rows are what a request costs under that budget: not censored.
     """
-    found: list[dict[str, object]] = []
-    rows = traces[(traces["reasoning_tokens"] > 0).fillna(False) & ~traces["is_censored"]]
-    for model, reasoning in rows.groupby("model")["reasoning_tokens"]:
+    found: list[Warned] = []
+    has_reasoned = (traces["reasoning_tokens"] > 0).fillna(False) & ~traces["is_censored"]
+    for model, reasoning in traces.loc[has_reasoned, "reasoning_tokens"].groupby(traces["model"]):
         limit = int(reasoning.max())
         n_at = int((reasoning >= limit - 8).sum())
         n_below = int(((reasoning < limit - 8) & (reasoning >= 0.9 * limit)).sum())
         if limit >= 1024 and n_at >= max(5, 0.005 * len(reasoning)) and n_at >= 3 * n_below:
             message = f"thinking stopped at {limit - 8} to {limit} tokens: a thinking budget, answers are whole"
-            found.append(
-                {
-                    "check": "thinking_budget_reached",
-                    "model": model,
-                    "n_rows": n_at,
-                    "share": n_at / len(traces[traces["model"] == model]),
-                    "message": message,
-                }
-            )
+            share = n_at / (traces["model"] == model).sum()
+            found.append(("thinking_budget_reached", model, n_at, share, message))
     return found

@@ -7,7 +7,6 @@ settings `harness`, `batch` and `precision`. The format is told from the content
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ import pandas as pd
 
 from foretell.assets.readers.core.normalise import as_number
 from foretell.assets.readers.core.records import ReadOptions, Reject
-from foretell.assets.readers.core.stream import head_of, json_lines, loads
-from foretell.assets.readers.files.csv_items import csv_items, csv_names
-from foretell.assets.readers.files.parquet_items import PARQUET_MAGIC, parquet_items, parquet_names
+from foretell.assets.readers.core.stream import head_of
 from foretell.assets.readers.scores.lm_eval import LmEvalSamples
 from foretell.assets.readers.scores.promptfoo import Promptfoo
 from foretell.assets.readers.traces.inspect_ai import InspectAI
+from foretell.assets.readers.traces.tabular import column_names, table_items
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.schemas.benchmark_runs import BenchmarkRuns
 
@@ -34,6 +32,7 @@ _NAMES = {
     "higher_is_better": ("higher_is_better",),
 }  # fmt: skip
 """Column -> the names that it may have in a table, the first that is there."""
+_READERS = (InspectAI(), Promptfoo(), LmEvalSamples())
 _SETTINGS = ("harness", "batch", "precision")
 _TRUTH = {"true": 1.0, "false": 0.0}
 _LARGE = 10.0
@@ -46,7 +45,18 @@ _FORMS = (
 
 def is_eval_log(path: Path) -> bool:
     """Whether a file holds scores of items; traces of requests do not."""
-    return path.is_file() and _format(path) is not None
+    return path.is_file() and (_reader(path) is not None or _is_table(path))
+
+
+def _reader(path: Path) -> Any:
+    """The reader of the tool that wrote a log; None for any other file."""
+    head = head_of(path).lstrip()
+    return next((reader for reader in _READERS if reader.sniff(head, path)), None)
+
+
+def _is_table(path: Path) -> bool:
+    names = {name.strip().lower() for name in column_names(head_of(path).lstrip(), path)}
+    return "score" in names and not names.isdisjoint(_NAMES["item"])
 
 
 def read_eval_logs(paths: list[Path], *, metric: str | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -106,43 +116,20 @@ def read_eval_logs(paths: list[Path], *, metric: str | None = None) -> tuple[pd.
     return scores.drop(columns=["metric", "higher_is_better"]).dropna(axis=1, how="all"), notes
 
 
-def _format(path: Path) -> str | None:
-    head = head_of(path)
-    if InspectAI().sniff(head, path):
-        return "inspect"
-    if Promptfoo().sniff(head, path):
-        return "promptfoo"
-    line = head.lstrip(b"\xef\xbb\xbf \r\n").split(b"\n", 1)[0]
-    if head.startswith(PARQUET_MAGIC):
-        names = parquet_names(path)
-    elif line[:1] == b"{":
-        try:
-            record = loads(line)
-        except ValueError:
-            return None
-        if isinstance(record, dict) and "doc_id" in record and ("resps" in record or "filtered_resps" in record):
-            return "lm_eval"
-        names = set(record) if isinstance(record, dict) else set()
-    else:
-        names = csv_names(line)
-    names = {name.strip().lower() for name in names}
-    return "table" if "score" in names and names & set(_NAMES["item"]) else None
-
-
 def _read(path: Path, notes: list[str]) -> pd.DataFrame:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; give {_FORMS}")
-    form = _format(path)
-    if form == "table":
-        table = _read_table(path)
-    elif form is None:
+    reader = _reader(path)
+    if reader is None and not _is_table(path):
         raise DatasetError(f"{path}: holds no scores of items; give {_FORMS}")
+    if reader is None:
+        table = _read_table(path)
     else:
-        runs, rejects = _runs(path, form)
+        runs, rejects = _runs(path, reader)
         if runs.empty and rejects:
             raise DatasetError(f"{path}:{rejects[0].source_line}: {rejects[0].reason}; {rejects[0].remedy}")
         if rejects:
-            what = "results without a score are" if form == "promptfoo" else "lines that are no samples are"
+            what = "results without a score are" if reader.name == "promptfoo" else "lines that are no samples are"
             notes.append(f"{path}: {len(rejects)} {what} left out ({rejects[0].reason})")
         suffix = ("," + runs["filter"]).where(runs["filter"] != "none", "")
         table = runs.assign(metric=runs["metric"] + suffix, line=np.arange(1, len(runs) + 1))
@@ -167,9 +154,8 @@ def _read(path: Path, notes: list[str]) -> pd.DataFrame:
     return table[[*columns, *(name for name in ("cluster", *_SETTINGS) if name in table)]].copy()
 
 
-def _runs(path: Path, form: str) -> tuple[pd.DataFrame, list[Reject]]:
+def _runs(path: Path, reader: Any) -> tuple[pd.DataFrame, list[Reject]]:
     """Scores of items as `BenchmarkRuns`, and the records that hold none."""
-    reader: Any = {"promptfoo": Promptfoo(), "inspect": InspectAI(), "lm_eval": LmEvalSamples()}[form]
     companions = reader.companions(path) if isinstance(reader, LmEvalSamples) else ()
     items = list(reader.rows(path, ReadOptions(companions=companions)))
     rejects = [item for item in items if isinstance(item, Reject)]
@@ -179,22 +165,13 @@ def _runs(path: Path, form: str) -> tuple[pd.DataFrame, list[Reject]]:
     return BenchmarkRuns.validate(frame, lazy=True), rejects
 
 
-def _items(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    head = head_of(path)
-    if head.startswith(PARQUET_MAGIC):
-        items = parquet_items(path)
-    else:
-        items = json_lines(path) if head.lstrip()[:1] in (b"{", b"[") else csv_items(path)  # type: ignore[assignment]
-    for item in items:
-        if isinstance(item, Reject):
-            raise InvalidInputError(f"{path}: line {item.source_line}: {item.reason}; {item.remedy}")
-        yield item
-
-
 def _read_table(path: Path) -> pd.DataFrame:
     """The rows of a table; without a column of replicates the rows of an item are its repeats, in order."""
     rows = []
-    for line, record in _items(path):
+    for item in table_items(path):
+        if isinstance(item, Reject):
+            raise InvalidInputError(f"{path}: line {item.source_line}: {item.reason}; {item.remedy}")
+        line, record = item
         lowered = {str(name).strip().lower(): value for name, value in record.items()}
         row = {to: next((lowered[n] for n in names if lowered.get(n) not in (None, "")), None)
                for to, names in _NAMES.items()}  # fmt: skip

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,10 +18,12 @@ from foretell.assets.families.benchmark_scores.examples import (
 from foretell.assets.families.benchmark_scores.family import FAMILY
 from foretell.assets.judging.known_noise import add_noise_floors
 from foretell.assets.judging.splits import judge_splits
-from foretell.assets.readers.scores.lm_eval_scores import body_of_readme
-from foretell.assets.readers.scores.lm_eval_scores import describe_tasks as describe_harness
-from foretell.assets.readers.scores.mteb import describe_tasks, load_mteb_snapshot
-from foretell.assets.readers.scores.mteb_package import package_tasks
+from foretell.assets.readers.scores.prepared import (
+    body_of_readme,
+    describe_harness_tasks,
+    describe_mteb_tasks,
+    load_mteb_snapshot,
+)
 from foretell.assets.store.sources import Sources
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.metrics import evaluate
@@ -71,55 +71,28 @@ def test_mteb_metadata_becomes_the_seven_fields_without_counts() -> None:
         "st_num_samples": [2048.0], "st_text_statistics__average_text_length": [120.0],
         "st_label_statistics__unique_labels": [6.0],
     })  # fmt: skip
-    row = describe_tasks(tasks).iloc[0]
+    row = describe_mteb_tasks(tasks).iloc[0]
     assert (row["n_classes"], row["n_items"], row["languages"]) == (6, 2048, "deu|eng")
     assert row["difficulty"] == "topic classification; short texts."
     assert row["published_at"] == pd.Timestamp("2020-05-31", tz="UTC")
     assert not any("2048" in str(row[name]) for name in ("task", "data_collection", "difficulty", "subset"))
 
 
-def _package_metadata() -> SimpleNamespace:
-    """One task as the package ``mteb`` describes it."""
-    texts = {"average_text_length": 120.0, "unique_texts": 2040}
-    labels = {"unique_labels": 6, "labels": {"0": {"count": 7}}}
-    stats = {"num_samples": 2048, "text_statistics": texts, "label_statistics": labels}
-    return SimpleNamespace(
-        name="FooClassification", description="Topics of forum posts.", type="Classification", modalities=["text"],
-        languages=["eng", "deu"], main_score="accuracy", date=("2019-01-01", "2020-05-31"), domains=["Web", "Written"],
-        task_subtypes=["Topic classification"], license="mit", annotations_creators="human-annotated",
-        sample_creation="found", reference="https://example.org", eval_splits=["test"],
-        descriptive_stats={"train": {"num_samples": 9}, "test": {**stats, "hf_subset_descriptive_stats": {"a": 1}}},
-    )  # fmt: skip
-
-
-def test_the_package_describes_a_task_as_the_snapshot_does() -> None:
-    tasks = package_tasks([_package_metadata()])
-    assert not [name for name in tasks if "hf_subset" in name or name.endswith("labels__labels")]
-    row = describe_tasks(tasks).iloc[0]
-    assert (row["n_classes"], row["n_items"], row["languages"], row["domain"]) == (6, 2048, "deu|eng", "Web|Written")
-    assert row["difficulty"] == "topic classification; short texts."
-    assert row["published_at"] == pd.Timestamp("2020-05-31", tz="UTC")
-
-
 def test_a_task_without_statistics_has_none() -> None:
-    bare = _package_metadata()
-    bare.descriptive_stats, bare.domains, bare.date = None, None, None
-    row = describe_tasks(package_tasks([bare])).iloc[0]
+    told = ["description", "type", "languages", "main_metric", "domains", "date", "subtypes", "license", "annotations",
+            "sample_creation", "reference"]  # fmt: skip
+    row = describe_mteb_tasks(pd.DataFrame([{"task": "Foo", **dict.fromkeys(told), "type": "STS"}])).iloc[0]
     assert pd.isna(row["n_items"])
     assert pd.isna(row["published_at"])
-
-
-def test_without_the_package_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mteb", None)
-    with pytest.raises(DatasetError, match="pip install mteb"):
-        package_tasks()
 
 
 def test_harness_readmes_describe_tasks_and_group_those_of_one_folder() -> None:
     text = "# BLiMP\n\n### Paper\n\nMinimal pairs of sentences probe grammar.\n\n### Citation\n\n```\n@x\n```\n"
     readmes = {"blimp": body_of_readme(text, None)}
     assert readmes == {"blimp": "Minimal pairs of sentences probe grammar."}
-    described = describe_harness(["blimp_drop_argument", "blimp_causative", "piqa"], readmes).set_index("benchmark")
+    described = describe_harness_tasks(["blimp_drop_argument", "blimp_causative", "piqa"], readmes).set_index(
+        "benchmark"
+    )
     assert described.loc["blimp_causative", "task"] == "Minimal pairs of sentences probe grammar."
     assert described["leak_group"].nunique() == 2
     assert described.loc["blimp_causative", "n_classes"] == 2
