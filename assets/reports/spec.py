@@ -65,16 +65,13 @@ class ReportSpec:
         """The report, made of what it reads."""
         return self.make(traces, price_file, home) if self.reads_home else self.make(traces, price_file)
 
-    def has_figure(self, report: Report) -> bool:
-        """Whether there is something to draw: an empty figure says nothing."""
-        return not report.table.empty and (self.drawn is None or bool(self.drawn(report.table).any()))
-
-    def draw(self, report: Report) -> "Figure":
-        """The figure of a report that `has_figure`."""
+    def draw(self, report: Report) -> "Figure | None":
+        """The figure of a report; None where nothing is to be drawn: an empty figure says nothing."""
         from foretell.predictors.plots import reports
 
-        drawn = getattr(reports, self.plot)(report.table)
-        figure: Figure = drawn.figure
+        if report.table.empty or not (self.drawn is None or self.drawn(report.table).any()):
+            return None
+        figure: Figure = getattr(reports, self.plot)(report.table).figure
         return figure
 
 
@@ -113,7 +110,7 @@ def _made(
     """
     try:
         made = spec.report(traces, workspace.price_path, Path(workspace.home))
-        return made, spec.draw(made) if spec.has_figure(made) else None
+        return made, spec.draw(made)
     except Exception as error:
         log.exception(f"the report {spec.name} could not be made")
         reason = (
