@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -30,39 +31,17 @@ if TYPE_CHECKING:
 PACKAGE = Path(str(files("foretell")))
 CHECKOUT: Path | None = PACKAGE.parent if (PACKAGE.parent / "dvc.yaml").is_file() else None
 """The repository that this code runs from; None where it was installed from a wheel."""
-DAGSTER_YAML = """\
-telemetry:
-  enabled: false
-nux:  # no sign-up window before the first page
-  enabled: false
-run_monitoring:  # a run whose process was killed is marked as failed, and frees its place
-  enabled: true
-  poll_interval_seconds: 60
-run_retries:  # ... and is started again; a fault of the data is not
-  enabled: true
-  max_retries: 2
-  retry_on_asset_or_op_failure: false
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-    tag_concurrency_limits:
-      - key: foretell/retrain
-        limit: 1
-retention:
-  schedule:
-    purge_after_days: 90
-  sensor:
-    purge_after_days: {skipped: 7, failure: 30, success: 90}
-freshness:
-  enabled: true
-"""
 
 
 class Settings(BaseSettings):
     """Paths and addresses of one installation."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FORETELL_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+        env_prefix="FORETELL_",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
     home: Path = Path(".foretell")
@@ -331,5 +310,5 @@ def prepare_dagster_home(settings: Settings) -> None:
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if not config.exists():
-        config.write_text(DAGSTER_YAML, "utf-8")
+        shutil.copyfile(PACKAGE / "config" / "dagster.yaml", config)
     close_folder(settings.home)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 from typing import Any, get_args
 
 from pydantic_settings import BaseSettings, TomlConfigSettingsSource
@@ -95,14 +92,9 @@ def variable_of(settings_cls: type[BaseSettings], name: str) -> str:
 
 
 def meanings(settings_cls: type[BaseSettings]) -> dict[str, str]:
-    """What each setting is for: the text below it in the source."""
-    (body,) = ast.parse(dedent(inspect.getsource(settings_cls))).body
-    assert isinstance(body, ast.ClassDef)
-    texts = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            texts[field.target.id] = " ".join(str(ast.literal_eval(text.value)).replace("``", "`").split())
-    return texts
+    """What each setting is for, in a line."""
+    texts = {name: field.description or "" for name, field in settings_cls.model_fields.items()}
+    return {name: " ".join(text.replace("``", "`").split()) for name, text in texts.items()}
 
 
 def _working_file() -> Path:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+
+    Drawing: TypeAlias = Axes | Figure | SubFigure
 
 MAX_COLUMNS = 8
 MAX_ROWS = 500
@@ -36,51 +39,83 @@ class Section:
     Attributes
     ----------
     title : str
+        Where it is empty, that of the page.
     lines : sequence of str
         Sentences, as a list.
     table : DataFrame, optional
         Of text, shown as it is; more than `MAX_COLUMNS` columns are folded, and beyond `MAX_ROWS` rows it says so.
-    figure : Figure, optional
+    figure : Axes, Figure or callable, optional
+        What is drawn, or draws it when it is wanted.
     best : int, optional
         Row of the table that is marked.
     n_keys : int
         Columns that tell the rows apart.
+    prose : sequence of str
+        Columns of sentences, whose lines may break on a screen.
+    n_rows : int, optional
+        How many rows there are, where the table holds only the first.
+    n_on_screen : int, optional
+        Rows that a screen shows; by default all.
     is_folded : bool
         Whether it opens on demand.
+    page_only : bool
+        Whether it is left to the page; figures always are.
     """
 
-    title: str
+    title: str = ""
     lines: Sequence[str] = ()
     table: pd.DataFrame | None = None
-    figure: Figure | SubFigure | None = None
+    figure: Drawing | Callable[[], Drawing | None] | None = None
     best: int | None = None
     n_keys: int = 1
+    prose: Sequence[str] = ()
+    n_rows: int | None = None
+    n_on_screen: int | None = None
     is_folded: bool = False
+    page_only: bool = False
+
+    def draw(self) -> Figure | None:
+        """The figure; None where there is none."""
+        drawn = self.figure() if callable(self.figure) else self.figure
+        return None if drawn is None else drawn.get_figure(root=True)
 
 
 @dataclass(frozen=True)
-class Head:
-    """What every page begins with: what must be known first, the answer in sentences, and what was asked."""
+class Page:
+    """What there is to say of a result, on a page of HTML or on a screen.
+
+    Attributes
+    ----------
+    title : str
+    sections : sequence of Section
+    asked : str
+    caveats : sequence of str
+        What must be known first.
+    answer : sequence of str
+        The answer in sentences.
+    remarks : sequence of str
+        What must be known beside the tables, wherever they are shown.
+    method : sequence of str
+        How it was come by, for the page.
+    """
 
     title: str
+    sections: Sequence[Section] = ()
     asked: str = ""
     caveats: Sequence[str] = ()
     answer: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    method: Sequence[str] = ()
 
+    def html(self) -> str:
+        """The whole page, which needs nothing beside it."""
+        parts = [{**vars(part), "tables": _tables(part), "picture": (figure := part.draw()) and svg(figure)}
+                 for part in self.sections]  # fmt: skip
+        return render("result.html", **{**vars(self), "sections": parts, "method": [*self.remarks, *self.method]})
 
-def page(head: Head, sections: Sequence[Section], method: Sequence[str] = ()) -> str:
-    """A whole page: the head, the sections, and how it was come by."""
-    parts = [{**vars(part), "picture": None if part.figure is None else svg(part.figure), "tables": _tables(part)}
-             for part in sections]  # fmt: skip
-    return render("result.html", **vars(head), sections=parts, method=method)
-
-
-def result_page(
-    title: str, answer: Sequence[str], figure: Figure, tables: Mapping[str, pd.DataFrame], method: Sequence[str]
-) -> str:
-    """A page of sentences, a figure, tables of text by their headings, and remarks."""
-    sections = [Section(name, table=table) for name, table in tables.items()]
-    return page(Head(title, answer=answer), [Section("Drawn", figure=figure), *sections], method)
+    def figure(self) -> Figure | None:
+        """The first figure that there is."""
+        return next((figure for part in self.sections if (figure := part.draw()) is not None), None)
 
 
 def render(template: str, **context: Any) -> str:
@@ -88,12 +123,10 @@ def render(template: str, **context: Any) -> str:
     return _environment().get_template(template).render(**context)
 
 
-def svg(figure: Figure | SubFigure) -> str:
+def svg(figure: Figure) -> str:
     """A figure as a drawing that lies in the page, its letters and colours those of the page."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
-    assert isinstance(figure, Figure), "a part of a figure cannot be drawn alone"
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "foretell"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -125,7 +158,7 @@ def _tables(part: Section) -> list[dict[str, Any]]:
             "columns": [{"name": str(name).replace("_", " "), "is_text": words[name]} for name in piece],
             "rows": shown[piece].astype(str).to_numpy().tolist(),
             "best": part.best,
-            "n_more": len(part.table) - len(shown),
+            "n_more": (part.n_rows or len(part.table)) - len(shown),
             "folded": ", ".join(str(name).replace("_", " ") for name in piece[len(keys) :]) if place else "",
         }
         for place, piece in enumerate(pieces)

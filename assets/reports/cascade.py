@@ -16,8 +16,8 @@ from scipy.special import expit, logit
 
 from foretell.assets.engine import Table
 from foretell.assets.reports.routing import Evidence, Floats, Policy, Router, fit_router, judged, read_evidence
-from foretell.assets.reports.spec import Report, ReportSpec, query_table
-from foretell.assets.reports.trace_parts import ROWS_IN_RUN
+from foretell.assets.reports.runs import ROWS_IN_RUN, query_table
+from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
 from foretell.predictors.splits import assign_split
 from foretell.predictors.success.predictor import penalised_logistic

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.run_sums import RunSums, run_sums
-from foretell.assets.reports.spec import Report, ReportSpec, price_runs, query_table
+from foretell.assets.reports.runs import RunSums, price_runs, query_table, run_sums
+from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 
 N_BOOTSTRAP = 1000

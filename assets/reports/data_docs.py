@@ -10,7 +10,7 @@ import pandas as pd
 
 from foretell.assets.engine import Table
 from foretell.assets.lake.tables.contracts import TABLES, LakeTable
-from foretell.assets.reports.trace_parts import ROWS_IN_RUN, draw_queries
+from foretell.assets.reports.runs import ROWS_IN_RUN, draw_queries
 from foretell.assets.resources import Workspace
 from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS
 

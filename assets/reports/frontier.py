@@ -6,8 +6,8 @@ import pandas as pd
 
 from foretell.assets.engine import Table
 from foretell.assets.reports.cost_of_pass import model_classes, without_each
-from foretell.assets.reports.run_sums import run_sums
-from foretell.assets.reports.spec import Report, ReportSpec, query_table
+from foretell.assets.reports.runs import query_table, run_sums
+from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
 
 MIN_QUERIES = 5

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
 from foretell.assets.reports.cost_of_pass import scored_runs
-from foretell.assets.reports.run_sums import PRICING
-from foretell.assets.reports.spec import Report, ReportSpec, query_table
-from foretell.assets.reports.trace_parts import ROWS_IN_RUN, draw_queries
+from foretell.assets.reports.runs import PRICING, ROWS_IN_RUN, draw_queries, query_table
+from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.splits import SPLITS, assign_split

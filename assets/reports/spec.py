@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
 from foretell.assets.resources import Workspace
 from foretell.assets.store.markdown import markdown
-from foretell.assets.store.money import percent
-from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS_IN_METADATA = 30
-MAX_CENSORED = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,16 +67,13 @@ class ReportSpec:
         """The report, made of what it reads."""
         return self.make(traces, price_file, home) if self.reads_home else self.make(traces, price_file)
 
-    def has_figure(self, report: Report) -> bool:
-        """Whether there is something to draw: an empty figure says nothing."""
-        return not report.table.empty and (self.drawn is None or bool(self.drawn(report.table).any()))
-
-    def draw(self, report: Report) -> "Figure":
-        """The figure of a report that `has_figure`."""
+    def draw(self, report: Report) -> "Figure | None":
+        """The figure of a report; None where nothing is to be drawn: an empty figure says nothing."""
         from foretell.predictors.plots import reports
 
-        drawn = getattr(reports, self.plot)(report.table)
-        figure: Figure = drawn.figure
+        if report.table.empty or not (self.drawn is None or self.drawn(report.table).any()):
+            return None
+        figure: Figure = getattr(reports, self.plot)(report.table).figure
         return figure
 
 
@@ -119,85 +112,10 @@ def _made(
     """
     try:
         made = spec.report(traces, workspace.price_path, Path(workspace.home))
-        return made, spec.draw(made) if spec.has_figure(made) else None
+        return made, spec.draw(made)
     except Exception as error:
         log.exception(f"the report {spec.name} could not be made")
         reason = (
             f"This report could not be made: {type(error).__name__}: {error}; the lines are in the log of this run."
         )
         return Report(pd.DataFrame(), reasons=(reason,)), None
-
-
-def price_runs(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
-    """Runs with the rates of their model and what each part of them costs, null where that is not known.
-
-    Returns
-    -------
-    DataFrame
-        `traces` and the columns `usd_per_input_token`, `usd_per_output_token`, `listed_usd_per_mtok`
-        (input + output), `input_usd`, `thinking_usd`, `answer_usd` (null where reasoning is not reported),
-        `total_usd`: tokens times rate, without cache and batch discounts, so that models are compared by list; and
-        `is_estimated` where the input tokens are.
-    """
-    from foretell.predictors.thinking_tokens.prices.cost import estimated_input_tokens, request_rates
-
-    inputs = estimated_input_tokens(traces)
-    rates = request_rates(traces.assign(input_tokens=inputs), price_file=price_file)
-    runs = traces.assign(
-        usd_per_input_token=rates["input"].to_numpy(),
-        usd_per_output_token=rates["output"].to_numpy(),
-        benchmark=traces["benchmark"].fillna("(none)"),
-        is_estimated=traces["input_tokens"].isna().to_numpy() & ~np.isnan(inputs),
-    )
-    runs["listed_usd_per_mtok"] = 1e6 * (runs["usd_per_input_token"] + runs["usd_per_output_token"])
-    tokens = {name: traces[name].astype("float64") for name in ("output_tokens", "reasoning_tokens")}
-    runs["input_tokens"] = inputs
-    runs["input_usd"] = runs["usd_per_input_token"] * inputs
-    runs["thinking_usd"] = runs["usd_per_output_token"] * tokens["reasoning_tokens"]
-    runs["answer_usd"] = runs["usd_per_output_token"] * (tokens["output_tokens"] - tokens["reasoning_tokens"])
-    runs["total_usd"] = runs["input_usd"] + runs["usd_per_output_token"] * tokens["output_tokens"]
-    return runs
-
-
-def priced_reasons(models: pd.DataFrame) -> list[str]:
-    """Which runs are left out of a report on prices or are not what they seem; `models` as in `run_sums.RunSums`."""
-    reasons = []
-    if models["estimated"].any():
-        reasons.append(
-            f"The input tokens of {int(models['estimated'].sum())} runs are estimated as a quarter of the characters."
-        )
-    for column, why in (
-        ("no_price", "no price is known: add them to your price file"),
-        ("no_input", "neither the tokens nor the text of the input are recorded"),
-    ):
-        lost = models.index[models[column] > 0].tolist()
-        if lost:
-            reasons.append(f"{int(models[column].sum())} runs of {_listed(lost)} are left out: {why}.")
-    capped = (models["censored"] / models["kept"].where(models["kept"] > 0)).loc[lambda share: share > MAX_CENSORED]
-    return reasons + [
-        f"{model} was cut off in {percent(share)} of its runs: it is judged by cut answers, and looks cheaper than "
-        "it is."
-        for model, share in capped.items()
-    ]
-
-
-def score_reasons(n_lost: int, n: int) -> list[str]:
-    """Why runs with a price say nothing of passes: `n_lost` of `n` have no score."""
-    reasons = [f"{n_lost} of {n} runs have no score."] if n_lost else []
-    if n_lost and n_lost == n:
-        reasons.append(
-            "No run has a score: ingest traces with `score` (Inspect logs have it) to see what a pass costs."
-        )
-    return reasons
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(map(str, names[:4]))
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more models"
-
-
-def query_table(runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean of `column` over the runs of each query on each model; index query, columns model."""
-    if column not in runs:
-        raise InvalidInputError(f"the runs lack the column {column!r}")
-    return runs.pivot_table(index="query_id", columns="model", values=column, aggfunc="mean")

@@ -9,7 +9,7 @@ import dagster as dg
 import pandas as pd
 
 from foretell.assets.judging.pipeline import main_segments
-from foretell.assets.pages import Head, Section, page
+from foretell.assets.pages import Page, Section
 from foretell.assets.registry.model_card import evaluation_cells
 from foretell.assets.resources import Workspace
 from foretell.assets.store.io import read_table
@@ -116,4 +116,4 @@ def report_page(parts: Sequence[FamilyState]) -> str:
     )
     method = ["Every error stands next to its noise floor, the error that no forecast can remove; 95 % intervals."]
     sections = [section for part in parts for section in part.sections]
-    return page(Head("State of the forecasts", asked, answer=answer), sections, method)
+    return Page("State of the forecasts", sections, asked, answer=answer, method=method).html()

@@ -9,8 +9,8 @@ import pandas as pd
 
 from foretell.assets.engine import Table
 from foretell.assets.lake.traces.draw import query_bundles
+from foretell.assets.reports.runs import TracePart, merge_groups, trace_parts
 from foretell.assets.reports.spec import Report, ReportSpec
-from foretell.assets.reports.trace_parts import TracePart, merge_groups, trace_parts
 from foretell.assets.store.money import percent
 
 if TYPE_CHECKING:

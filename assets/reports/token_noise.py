@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
 from foretell.assets.lake.traces.draw import query_bundles
+from foretell.assets.reports.runs import TracePart, merge_groups, trace_parts
 from foretell.assets.reports.spec import Report, ReportSpec
-from foretell.assets.reports.trace_parts import TracePart, merge_groups, trace_parts
 
 if TYPE_CHECKING:
     from foretell.predictors.metrics import CellSums

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -20,8 +20,8 @@ from foretell.assets.store.money import money, percent
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["count_keys", "counted", "money", "out", "percent", "print_json", "print_table", "say", "say_next",
-           "say_step"]  # fmt: skip
+__all__ = ["chance", "count_keys", "counted", "dollars", "interval", "money", "out", "percent", "print_json",
+           "print_table", "say", "say_next", "say_step", "tokens"]  # fmt: skip
 
 WITHOUT_TERMINAL = 200
 """Columns of a pipe or a log, which has no width of its own."""
@@ -82,6 +82,30 @@ def print_json(rows: pd.DataFrame | Iterable[dict[str, object]]) -> None:
 def counted(n: int, singular: str, plural: str | None = None) -> str:
     """``1 model``, ``2 models``."""
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def interval(row: Mapping[Hashable, object], unit: str, coverage: int = 90) -> str:
+    """Median and interval of a total in ``usd`` or ``tokens``, as text; a dash where it is not known."""
+    text = dollars if unit == "usd" else tokens
+    ends = [text(row[f"{unit}_{name}"]) for name in ("median", f"lower_{coverage}", f"upper_{coverage}")]
+    return "-" if ends[0] == "-" else f"{ends[0]} [{ends[1]}, {ends[2]}]"
+
+
+def dollars(value: object) -> str:
+    """Dollars as text; a dash where they are not known."""
+    return money(value) if isinstance(value, float | int) and value == value else "-"
+
+
+def tokens(value: object) -> str:
+    """A number of tokens as text; a dash where it is not known."""
+    return f"{value:,.0f}" if isinstance(value, float | int) and value == value else "-"
+
+
+def chance(value: object) -> str:
+    """A simulated probability as text: a thousand draws know nothing below 0.1 % or above 99.9 %."""
+    if not isinstance(value, float | int) or value != value:
+        return "-"
+    return "< 0.1 %" if value < 0.001 else "> 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
 
 
 def count_keys(table: pd.DataFrame) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from foretell.pipelines.cli.console import out, print_json, print_table, say, say_step
 from foretell.pipelines.cli.options import Json
+from foretell.pipelines.cli.output import print_page
 from foretell.pipelines.runs import RunFailedError, curate_days, locked, open_instance, refresh, retrain
 from foretell.pipelines.settings import Settings
 
@@ -46,7 +47,7 @@ def demo(json: Json = False) -> None:
 def _print_public(settings: Settings) -> None:
     """What the public figures teach of models that were not run here: every split, and the models of most queries."""
     from foretell.assets.registry.shipped import load_shipped
-    from foretell.pipelines.cli.judge.tables import print_evaluation
+    from foretell.pipelines.cli.judge.tables import evaluation_page
 
     shipped = load_shipped(settings.sources.public, "thinking_tokens")
     if shipped is not None:
@@ -54,19 +55,19 @@ def _print_public(settings: Settings) -> None:
         within = table["split"] == "within"
         of_model = table[within & table["segment"].str.match("model=[^,]+$") & (table["metric"] == "crps")]
         most = of_model.nlargest(N_PUBLIC_MODELS, "n_queries")["segment"]
-        print_evaluation(table[(table["segment"] == "all") | (within & table["segment"].isin(most))])
+        print_page(evaluation_page(table[(table["segment"] == "all") | (within & table["segment"].isin(most))]))
 
 
 def _print_unseen(settings: Settings) -> None:
     """Scores on benchmarks that the shipped predictor never saw, beside what was reported."""
     from foretell.assets.families.benchmark_scores.asking import unseen_rows
     from foretell.assets.registry.shipped import load_shipped
-    from foretell.pipelines.cli.judge.tables import print_evaluation
+    from foretell.pipelines.cli.judge.tables import evaluation_page
 
     shipped = load_shipped(settings.sources.public, "benchmark_scores")
     if shipped is None:
         return
-    print_evaluation(shipped.evaluation[shipped.evaluation["segment"] == "all"])
+    print_page(evaluation_page(shipped.evaluation[shipped.evaluation["segment"] == "all"]))
     rows = unseen_rows(settings.sources.public)
     ends = shipped.predictor.predict_quantiles(rows, (0.05, 0.5, 0.95)).round(0)
     table = [
@@ -80,11 +81,11 @@ def _print_unseen(settings: Settings) -> None:
 def _print_report(settings: Settings, report: pd.DataFrame, seconds: float) -> None:
     from pandas import isna
 
-    from foretell.pipelines.cli.judge.tables import print_evaluation
+    from foretell.pipelines.cli.judge.tables import evaluation_page
 
     for family, rows in report.groupby("family", sort=False):
         version = rows["champion_version"].iloc[0]
-        print_evaluation(rows)
+        print_page(evaluation_page(rows))
         named = "no champion yet" if isna(version) else f"models:/{family}@champion is version {int(version)}"
         out.print(f"{named}; skill is the share of the baseline's removable error that was removed\n")
     _print_public(settings)

@@ -1,4 +1,4 @@
-"""Files that a command writes when it is asked to: one option `--out`, the ending says how."""
+"""How a command shows its result: on the screen, as JSON, or in files whose ending says how."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretell.assets.store.permissions import umask_of_the_caller
-from foretell.pipelines.cli.console import print_json, say
+from foretell.pipelines.cli.console import counted, out, print_json, print_table, say
 from foretell.pipelines.cli.options import Json
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from foretell.assets.pages import Page
 
 TABLES = (".csv", ".json", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
 class Output:
-    """What is written beside or instead of the table on the screen.
+    """What is written beside or instead of the result on the screen.
 
     Attributes
     ----------
     out : list of Path
-        Files; a table (`TABLES`) replaces the one on the screen, a page or a picture comes beside it.
+        Files; a table (`TABLES`) replaces the result on the screen, a page or a picture comes beside it.
     json : bool
         One JSON object per row on standard output, nothing else.
     """
@@ -36,7 +37,7 @@ class Output:
     out: Annotated[
         list[Path],
         typer.Option(
-            help="Write the result; the ending says how: .csv, .json, .jsonl, .parquet, for some .html, .png. "
+            help="Write the result; the ending says how: .csv, .json, .jsonl, .parquet, .html, for some .png. "
             "Several times for several files."
         ),
     ] = field(default_factory=list)
@@ -47,52 +48,70 @@ class Output:
         """Whether people read the result on the screen."""
         return not self.json and not any(path.suffix in TABLES for path in self.out)
 
-    def check(self, *pictures: str) -> None:
-        """Refuse, before any work, a file that cannot be written: of another kind than a table or one of `pictures`.
+    def check(self, *, is_drawn: bool = False) -> None:
+        """Refuse, before any work, a file that cannot be written.
 
         Raises
         ------
         InvalidInputError
-            Naming the kinds there are, or the folder that is missing.
+            Naming the kinds there are (a picture only of what `is_drawn`), or the folder that is missing.
         """
+        kinds = (*TABLES, ".html", *([".png"] if is_drawn else []))
         for path in self.out:
-            if path.suffix not in (*TABLES, *pictures):
-                raise InvalidInputError(f"`--out` must end in {', '.join((*TABLES, *pictures))} here, got {path}")
+            if path.suffix not in kinds:
+                raise InvalidInputError(f"`--out` must end in {', '.join(kinds)} here, got {path}")
             if not path.parent.is_dir():
                 raise InvalidInputError(f"`--out` {path}: there is no folder {path.parent}")
 
-    def write(
-        self, table: pd.DataFrame, *, page: Callable[[], str] | None = None, figure: Callable[[], Figure] | None = None
-    ) -> bool:
+    def write(self, table: pd.DataFrame, page: Page) -> None:
         """Write every file of `out`, and print `table` as JSON where that is asked for.
 
-        Parameters
-        ----------
-        table : DataFrame
-        page, figure : callable, optional
-            Make the page (HTML) and the picture (PNG) where they are wanted.
-
-        Returns
-        -------
-        bool
-            `on_screen`: what people read there is left to the caller.
+        Raises
+        ------
+        InvalidInputError
+            If a picture is asked for and there is nothing to draw.
         """
         with umask_of_the_caller():
             for path in self.out:
                 if path.suffix == ".html":
-                    assert page is not None, "`check` was called with the kinds that there are"
-                    path.write_text(page(), "utf-8")
+                    path.write_text(page.html(), "utf-8")
                     say(f"written to {path}")
                 elif path.suffix == ".png":
-                    assert figure is not None, "`check` was called with the kinds that there are"
-                    figure().savefig(path, dpi=120)
+                    figure = page.figure()
+                    if figure is None:
+                        raise InvalidInputError(f"`--out` {path}: {page.title} has nothing to draw; an .html says why")
+                    figure.savefig(path, dpi=120)
                     say(f"drawn: {path}")
                 else:
                     _write_table(table, path)
-                    say(f"{len(table)} {'row' if len(table) == 1 else 'rows'} written to {path}")
+                    say(f"{counted(len(table), 'row')} written to {path}")
         if self.json:
             print_json(table)
-        return self.on_screen
+
+    def show(self, table: pd.DataFrame, page: Page) -> None:
+        """`write`, then say the page on the screen, or where JSON or a table takes its place the sentences alone."""
+        self.write(table, page)
+        print_page(page, sentences_only=not self.on_screen)
+
+
+def print_page(page: Page, *, sentences_only: bool = False) -> None:
+    """What a page says, without its figures and what it leaves to paper; without its sections to standard error."""
+    tell: Callable[[str], None] = say if sentences_only else out.print
+    for line in (*page.caveats, *page.answer):
+        tell(line)
+    for section in () if sentences_only else page.sections:
+        if section.page_only:
+            continue
+        for line in section.lines:
+            out.print(f"- {line}")
+        if section.table is not None and len(section.table.columns):
+            shown = section.table[: section.n_on_screen]
+            is_part = len(shown) < (section.n_rows or len(section.table))
+            more = f", the first {len(shown)}; all with --json" if is_part else ""
+            title, columns = (section.title or page.title) + more, [str(name) for name in shown.columns]
+            print_table(title, columns, shown.to_numpy().tolist(), n_keys=section.n_keys, prose=section.prose)
+    for line in page.remarks:
+        tell(f"- {line}")
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

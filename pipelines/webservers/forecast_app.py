@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -170,18 +171,8 @@ def forecast_app(
 ) -> FastAPI:  # fmt: skip
     """The application, without the bounds that stand before it.
 
-    Parameters
-    ----------
-    champions : Followed
-        Started.
-    gauges : Gauges
-    limits : Limits
-    price_file : Path, optional
-        The user's own prices.
-    address : str, optional
-        Where it is served, for the page.
-    has_token : bool, optional
-        Whether callers need one, for the page.
+    `champions` are started; `price_file` holds the user's own prices; the page says `address` and `has_token`, where it
+    is served and whether callers need a token.
     """
     worker, together = Worker(limits, gauges), Together(champions, gauges)
 
@@ -235,29 +226,25 @@ def _answer_errors(app: FastAPI) -> None:
         more = f"; {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         return refusal(422, "; ".join(_fault(fault) for fault in faults[:MAX_FAULTS]) + more)
 
-    @app.exception_handler(InvalidInputError)
-    async def refused(request: Request, error: InvalidInputError) -> Response:
-        return refusal(422, str(error))
-
-    @app.exception_handler(DatasetError)
-    async def absent(request: Request, error: DatasetError) -> Response:
-        return refusal(503, str(error), **{"retry-after": "60"})
-
-    @app.exception_handler(_BusyError)
-    async def busy(request: Request, error: _BusyError) -> Response:
-        return refusal(503, "too many requests wait: try again in a second", **{"retry-after": "1"})
-
-    @app.exception_handler(TimeoutError)
-    async def late(request: Request, error: TimeoutError) -> Response:
-        return refusal(504, "the answer takes too long: send fewer rows")
+    answers: dict[type[Exception], tuple[int, str, dict[str, str]]] = {
+        InvalidInputError: (422, "", {}),
+        DatasetError: (503, "", {"retry-after": "60"}),
+        _BusyError: (503, "too many requests wait: try again in a second", {"retry-after": "1"}),
+        TimeoutError: (504, "the answer takes too long: send fewer rows", {}),
+        Exception: (500, "this is a fault of the server; its log says more", {}),
+    }
+    for kind, (status, message, headers) in answers.items():
+        app.exception_handler(kind)(partial(_answer_error, status, message, headers))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         return refusal(error.status_code, CODES.get(error.status_code, error.detail), **(error.headers or {}))
 
-    @app.exception_handler(Exception)
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        return refusal(500, "this is a fault of the server; its log says more")
+
+async def _answer_error(
+    status: int, message: str, headers: dict[str, str], request: Request, error: Exception
+) -> Response:
+    return refusal(status, message or str(error), **headers)
 
 
 def _fault(fault: dict[str, Any]) -> str:
@@ -336,10 +323,7 @@ def _quote(champions: Followed, gauges: Gauges, body: QuoteBody, price_file: Pat
         raise InvalidInputError(
             f"{len(body.requests)} requests in {ways} ways; at most {MAX_QUOTED:,} in all: use `foretell quote`"
         )
-    terms = QuoteTerms(
-        body.models, body.reasoning_efforts, body.max_tokens, budget_usd=body.budget_usd, confidence=body.confidence,
-        service_tier=body.service_tier, cached_share=body.cached_share,
-    )  # fmt: skip
+    terms = QuoteTerms(**body.model_dump(exclude={"requests"}))
     quoted = quote(held.predictor, frame_of(body.requests).drop(columns="model", errors="ignore"), terms,
                    price_file=price_file)  # fmt: skip
     gauges.forecast(FAMILIES[0], len(quoted.requests))

@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,39 +40,34 @@ class Gauges:
     def text(self, versions: Mapping[str, str], faults: Mapping[str, str], n_swaps: int) -> str:
         """Everything, as a scrape reads it."""
         with self._lock:
-            return "\n".join(self._lines(versions, faults, n_swaps)) + "\n"
-
-    def _lines(self, versions: Mapping[str, str], faults: Mapping[str, str], n_swaps: int) -> Iterator[str]:
-        yield "# HELP foretell_requests_total Answers by path and status.\n# TYPE foretell_requests_total counter"
-        for (path, status), n in sorted(self._answers.items()):
-            yield f'foretell_requests_total{{path="{path}",status="{status}"}} {n}'
-        yield "# HELP foretell_request_seconds Time from the head of a request to its answer."
-        yield "# TYPE foretell_request_seconds histogram"
-        for path, seconds in sorted(self._seconds.items()):
-            n = sum(count for (other, _), count in self._answers.items() if other == path)
-            for bound in BUCKETS:
-                yield f'foretell_request_seconds_bucket{{path="{path}",le="{bound:g}"}} {self._slower[path, bound]}'
-            yield f'foretell_request_seconds_bucket{{path="{path}",le="+Inf"}} {n}'
-            yield f'foretell_request_seconds_sum{{path="{path}"}} {seconds:.6f}'
-            yield f'foretell_request_seconds_count{{path="{path}"}} {n}'
-        yield "# HELP foretell_rows_total Rows that were forecast.\n# TYPE foretell_rows_total counter"
-        for family, n in sorted(self._rows.items()):
-            yield f'foretell_rows_total{{family="{family}"}} {n}'
-        yield "# HELP foretell_waiting Requests that are worked on or wait.\n# TYPE foretell_waiting gauge"
-        yield f"foretell_waiting {self.waiting}"
-        yield "# HELP foretell_champion The version that answers.\n# TYPE foretell_champion gauge"
-        for family, version in sorted(versions.items()):
-            yield f'foretell_champion{{family="{family}",version="{version}"}} 1'
-        yield "# HELP foretell_champion_swaps_total Promotions that were picked up."
-        yield "# TYPE foretell_champion_swaps_total counter"
-        yield f"foretell_champion_swaps_total {n_swaps}"
-        yield "# HELP foretell_champion_faults Families whose champion cannot be read."
-        yield f"# TYPE foretell_champion_faults gauge\nforetell_champion_faults {len(faults)}"
-        yield "# HELP process_cpu_seconds_total CPU of this process.\n# TYPE process_cpu_seconds_total counter"
-        yield f"process_cpu_seconds_total {time.process_time():.6f}"
-        yield "# HELP process_max_resident_memory_bytes Most memory so far."
-        yield "# TYPE process_max_resident_memory_bytes gauge"
-        yield f"process_max_resident_memory_bytes {1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}"
+            seconds = []
+            for path, total in sorted(self._seconds.items()):
+                n = sum(count for (other, _), count in self._answers.items() if other == path)
+                seconds += [
+                    (f'_bucket{{path="{path}",le="{bound:g}"}}', self._slower[path, bound]) for bound in BUCKETS
+                ]
+                seconds += [(f'_bucket{{path="{path}",le="+Inf"}}', n), (f'_sum{{path="{path}"}}', round(total, 6)),
+                            (f'_count{{path="{path}"}}', n)]  # fmt: skip
+            answers = [(f'{{path="{p}",status="{status}"}}', n) for (p, status), n in sorted(self._answers.items())]
+            rows = [(f'{{family="{family}"}}', n) for family, n in sorted(self._rows.items())]
+        answering = [(f'{{family="{family}",version="{number}"}}', 1) for family, number in sorted(versions.items())]
+        memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        metrics: list[tuple[str, str, str, list[tuple[str, float]]]] = [
+            ("foretell_requests_total", "counter", "Answers by path and status.", answers),
+            ("foretell_request_seconds", "histogram", "Time from the head of a request to its answer.", seconds),
+            ("foretell_rows_total", "counter", "Rows that were forecast.", rows),
+            ("foretell_waiting", "gauge", "Requests that are worked on or wait.", [("", self.waiting)]),
+            ("foretell_champion", "gauge", "The version that answers.", answering),
+            ("foretell_champion_swaps_total", "counter", "Promotions that were picked up.", [("", n_swaps)]),
+            ("foretell_champion_faults", "gauge", "Families whose champion cannot be read.", [("", len(faults))]),
+            ("process_cpu_seconds_total", "counter", "CPU of this process.", [("", round(time.process_time(), 6))]),
+            ("process_max_resident_memory_bytes", "gauge", "Most memory so far.", [("", memory)]),
+        ]
+        return "".join(
+            f"# HELP {name} {about}\n# TYPE {name} {kind}\n"
+            + "".join(f"{name}{labels} {value}\n" for labels, value in samples)
+            for name, kind, about, samples in metrics
+        )
 
 
 class Watched:

@@ -47,7 +47,7 @@ def guard(app: ASGIApp, *, bound_to: str, hosts: Sequence[str] = ()) -> ASGIApp:
         Loopback is always among them.
     """
     own_address = () if bound_to in EVERY_INTERFACE else (f"[{bound_to}]" if ":" in bound_to else bound_to,)
-    inner = _OwnPagesOnly(_NoChangeByAddress(app))
+    inner = _OwnPagesOnly(app)
     trusted = TrustedHostMiddleware(inner, allowed_hosts=[*LOOPBACK, *own_address, *hosts], www_redirect=False)
     return _SecurityHeaders(trusted)
 
@@ -71,21 +71,34 @@ class _SecurityHeaders:
 
 
 class _OwnPagesOnly:
-    """Refuses what a page of another origin has a browser send, websockets included."""
+    """Refuses what a page of another origin has a browser send, websockets included, and a change by an address."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _is_from_here(scope):
+        fault = None if scope["type"] == "lifespan" else _fault(scope)
+        if fault is None:
             await self._app(scope, receive, send)
             return
-        origin = Headers(scope=scope).get("origin", "another site")
-        _logger.warning("refused %s %r: it comes from a page of %r", scope.get("method", "GET"), scope["path"], origin)
-        refusal: ASGIApp = WebSocketClose(FORBIDDEN_ORIGIN)
-        if scope["type"] == "http":
-            refusal = PlainTextResponse("Refused: this request comes from a page of another origin.", status_code=403)
+        status, why = fault
+        origin = Headers(scope=scope).get("origin", "no origin that is known")
+        _logger.warning("refused %s %r of %r: %s", scope.get("method", "GET"), scope["path"], origin, why)
+        is_http = scope["type"] == "http"
+        refusal = PlainTextResponse(f"Refused: {why}.", status) if is_http else WebSocketClose(FORBIDDEN_ORIGIN)
         await refusal(scope, receive, send)
+
+
+def _fault(scope: Scope) -> tuple[int, str] | None:
+    """Status and reason of a refusal; None for a request that passes."""
+    if not _is_from_here(scope):
+        return 403, "this request comes from a page of another origin"
+    queries = QueryParams(scope["query_string"]).getlist("query") if scope["type"] == "http" else []
+    # An image or a link of any page can hold a mutation. By its word, not by parsing: what is too deep for a parser
+    # here may not be too deep for Dagster's.
+    if any(MUTATION.search(query) for query in queries):
+        return 405, "send a GraphQL mutation in the body of a POST"
+    return None
 
 
 def _is_from_here(scope: Scope) -> bool:
@@ -98,20 +111,3 @@ def _is_from_here(scope: Scope) -> bool:
     # A link that somebody followed, on a page of anybody.
     is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
     return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and is_link
-
-
-class _NoChangeByAddress:
-    """Refuses a GraphQL mutation in an address: an image or a link of any page can hold one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        queries = QueryParams(scope["query_string"]).getlist("query") if scope["type"] == "http" else []
-        # By its word, not by parsing: what is too deep for a parser here may not be too deep for Dagster's.
-        if not any(MUTATION.search(query) for query in queries):
-            await self._app(scope, receive, send)
-            return
-        _logger.warning("refused %s %r: its address holds a GraphQL mutation", scope["method"], scope["path"])
-        refusal = PlainTextResponse("Refused: send a GraphQL mutation in the body of a POST.", status_code=405)
-        await refusal(scope, receive, send)

@@ -21,6 +21,7 @@ from foretell.assets.store.io import read_table
 from foretell.pipelines.addresses import move_addresses
 from foretell.pipelines.backups import back_up, restore, verify
 from foretell.pipelines.cli.data.ingest import Options, run_ingest
+from foretell.pipelines.cli.output import Output
 from foretell.pipelines.home import HOME_VERSION, Stamp, open_home, write_stamp
 from foretell.pipelines.runs import State, locked
 from foretell.pipelines.settings import Settings
@@ -215,7 +216,7 @@ def test_backup_under_load_is_of_one_moment(tmp_path: Path) -> None:
     rows = read_table(restored.home / "lake", "request_traces")
     assert len(rows) == len(load_rows(restored.landing)) == 20
     # Once 30 of 80 rows were restored, and ingesting the rest again changed nothing.
-    assert run_ingest(restored, [str(file) for file in files], Options(), curate=True, as_json=True) == 0
+    assert run_ingest(restored, [str(file) for file in files], Options(), Output(json=True), curate=True) == 0
     assert len(read_table(restored.home / "lake", "request_traces")) == 40
 
 

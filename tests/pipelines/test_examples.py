@@ -155,9 +155,7 @@ def test_dagster_accepts_its_settings_for_postgres(tmp_path: Path) -> None:
 
 
 def test_settings_for_postgres_differ_from_the_shipped_ones_in_the_store_only() -> None:
-    from foretell.pipelines.settings import DAGSTER_YAML
-
-    ours = yaml.safe_load(DAGSTER_YAML)
+    ours = yaml.safe_load((ROOT / "mlflow" / "dagster.yaml").read_text("utf-8"))
     theirs = yaml.safe_load((EXAMPLES / "dagster-postgres.yaml").read_text("utf-8"))
     assert theirs.pop("storage")
     assert theirs == ours

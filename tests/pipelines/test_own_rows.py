@@ -32,7 +32,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def brought(settings: Settings, paths: list[str], capsys, **options) -> list[dict]:
     """What `foretell ingest --json` says of each file."""
     capsys.readouterr()
-    assert run_ingest(settings, paths, Options(**options), curate=True, as_json=True) == 0
+    assert run_ingest(settings, paths, Options(**options), Output(json=True), curate=True) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 

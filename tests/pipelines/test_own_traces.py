@@ -117,7 +117,7 @@ def test_a_damaged_champion_is_named_by_doctor_and_mended_by_retrain(copied: Set
     registry = copied.open_registry()
     damaged = int(registry.champion(FAMILY).version)
     with cut_short(registry, pattern):
-        assert run_doctor(copied, as_json=False) == 1
+        assert run_doctor(copied, Output()) == 1
         assert "damaged" in capsys.readouterr().out
         run_retrain(copied, [FAMILY])
         champion = registry.champion(FAMILY)

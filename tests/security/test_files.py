@@ -21,6 +21,7 @@ import pandas as pd
 from pathlib import Path
 from foretell.assets.lake.export import export_traces
 from foretell.assets.store.io import write_table
+from foretell.assets.pages import Page
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings, prepare_dagster_home, quiet_environment
 settings, out = Settings(), Path(sys.argv[2])
@@ -31,7 +32,7 @@ write_table(rows, settings.home / "lake" / "request_traces" / "2026-11-22.parque
 (settings.home / "dagster" / "runs.db").touch()  # as sqlite makes its files
 for name in ("traces.parquet", "traces.csv"):
     export_traces(rows, out / name)
-Output(out=[out / "answer.csv"]).write(rows)
+Output(out=[out / "answer.csv"]).write(rows, Page("rows"))
 """
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import counted, out, print_json, print_table, say, say_next
-from foretell.pipelines.cli.options import Json
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.console import counted, say, say_next
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError, unknown_name
 
@@ -16,78 +18,79 @@ if TYPE_CHECKING:
     from foretell.assets.catalog import CatalogEntry
 
 
+@flat
 def fetch(
+    output: Output,
     names: Annotated[list[str] | None, typer.Argument(help="Names of public data sets.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what there is.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every set of the catalogue.")] = False,
     land: Annotated[bool, typer.Option(help="Put what readers know into the lake, as source public/NAME.")] = True,
-    json: Json = False,
 ) -> None:
     """Fetch public data by name, checked against its checksum; FORETELL_MIRROR serves it offline."""
     if (bool(names) + list_ + all_) != 1:
         raise InvalidInputError("name data sets, or use --list or --all: one of the three")
+    output.check()
     if list_:
-        list_public_data(as_json=json)
+        list_public_data(output)
     else:
-        fetch_public_data(Settings(), names or [], every=all_, land=land, as_json=json)
+        fetch_public_data(Settings(), names or [], output, every=all_, land=land)
 
 
-def list_public_data(*, as_json: bool) -> None:
-    """Print what the catalogue holds."""
+def list_public_data(output: Output) -> None:
+    """Show what the catalogue holds."""
+    import pandas as pd
+
     from foretell.assets.catalog import list_entries, load_entry
 
     entries = [load_entry(name) for name in list_entries()]
-    rows = [
-        {
-            "name": entry.name,
-            "files": len(entry.files),
-            "mb": round(entry.n_bytes / 1e6, 1),
-            "licence": entry.licence,
-            "title": entry.title,
-        }
+    rows = pd.DataFrame([
+        {"name": entry.name, "files": len(entry.files), "mb": round(entry.n_bytes / 1e6, 1), "licence": entry.licence,
+         "title": entry.title}
         for entry in entries
-    ]
-    if as_json:
-        print_json(rows)
-    else:
-        print_table("public data", list(rows[0]), [list(row.values()) for row in rows])
+    ])  # fmt: skip
+    output.show(rows, Page("public data", [Section(table=rows)]))
 
 
-def fetch_public_data(settings: Settings, names: list[str], *, every: bool, as_json: bool, land: bool = False) -> None:
+def fetch_public_data(
+    settings: Settings, names: list[str], output: Output, *, every: bool = False, land: bool = False
+) -> None:
     """Fetch sets by name (or every one), each file checked against its checksum; `land` puts them into the lake."""
+    import pandas as pd
+
     from foretell.assets.catalog import fetch, list_entries, load_entry, provenance
     from foretell.assets.families import all_families
 
     for name in names:
         if name not in list_entries():
             raise unknown_name("data set", name, list_entries())
+    rows, done = [], []
     for name in list_entries() if every else names:
         entry = load_entry(name)
         say(f"{name}: {counted(len(entry.files), 'file')}, {entry.licence}; {entry.citation}")
         paths = fetch(name, cache=settings.cache, mirror=settings.mirror, progress=_Progress())
-        rows = [{"name": name, "file": str(p), **origin} for p, origin in zip(paths, provenance(name), strict=True)]
-        if as_json:
-            print_json(rows)
-        else:
-            out.print(f"{name}: {counted(len(rows), 'file')}, checked against the checksums of the catalogue")
+        rows += [{"name": name, "file": str(p), **origin} for p, origin in zip(paths, provenance(name), strict=True)]
+        done.append(f"{name}: {counted(len(paths), 'file')}, checked against the checksums of the catalogue")
         if land:
             _land(settings, entry, paths)
-        judged = [family.name for family in all_families() if name in family.datasets]
-        if judged and not as_json:
-            say_next(*(f"evaluate {family} --dataset {name}" for family in judged))
+    output.show(pd.DataFrame(rows), Page("public data", answer=done))
+    fetched = {row["name"] for row in rows}
+    judged = [f"evaluate {family.name} --dataset {name}" for family in all_families()
+              for name in family.datasets if name in fetched]  # fmt: skip
+    if judged and output.on_screen:
+        say_next(*judged)
 
 
 def _land(settings: Settings, entry: CatalogEntry, paths: list[Path]) -> None:
     """Through the door of everyone's records: the files of the set that a reader recognises."""
     from foretell.assets.judging.family import PUBLIC_SOURCE
     from foretell.assets.readers import detect
-    from foretell.pipelines.cli.data.ingest import Options, run_ingest
+    from foretell.pipelines.cli.data.ingest import Options, land_files
 
     known = [str(path) for path in paths if path.name != "LICENSE" and detect(path) is not None]
     if known:
         day = None if entry.day is None else entry.day.isoformat()
-        options = Options(source=f"{PUBLIC_SOURCE}{entry.name}", date=day)
-        run_ingest(settings, known, options, curate=True, as_json=False, quiet=True)
+        report = land_files(settings, known, Options(source=f"{PUBLIC_SOURCE}{entry.name}", date=day), curate=True)
+        say(f"{report.n_read} records read, {report.n_usable} usable, {report.n_rejects} quarantined")
     landed = f"{counted(len(known), 'file')} of {len(paths)} landed"
     say(f"{entry.name}: {landed}; the others are read by `foretell evaluate`")
 

@@ -15,14 +15,15 @@ import yaml
 
 from foretell.assets.lake.landing.manifests import STREAM_PREFIX
 from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUNS_PREFIX
-from foretell.pipelines.cli.console import out, print_json, say, say_next
-from foretell.pipelines.cli.options import Json, flat
+from foretell.pipelines.cli.console import say, say_next
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
 from foretell.pipelines.runs import State, curate_days, curate_tables, locked, open_instance
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from foretell.assets.lake.landing.deliveries import FileReport
+    from foretell.assets.lake.landing.deliveries import FileReport, IngestReport
 
 STDIN = "-"
 EXPORT_PREFIX = ".mlflow-"
@@ -67,11 +68,8 @@ def read_columns(path: Path) -> dict[str, str]:
     return content
 
 
-def run_ingest(
-    settings: Settings, paths: Sequence[str], options: Options, *, curate: bool, as_json: bool, quiet: bool = False
-) -> int:
-    """Land `paths`, curate the days they touch, print a line per file; the exit code."""
-    from foretell.assets.families import all_families
+def land_files(settings: Settings, paths: Sequence[str], options: Options, *, curate: bool) -> IngestReport:
+    """Land `paths`, and where `curate` says so validate and price the days and tables that they touch."""
     from foretell.assets.lake.landing.deliveries import IngestReport, ingest, ingest_stream
     from foretell.assets.lake.quarantine import refresh_quarantine
     from foretell.assets.lake.tables.curation import read_parts
@@ -99,21 +97,26 @@ def run_ingest(
                         if n_bad:
                             say(f"{name}: {n_bad} rows broke the contract; `foretell sql 'from quarantine'` says why")
                 report_quarantine(instance, refresh_quarantine(settings.landing, settings.home / "lake"))
-    if quiet:
-        say(f"{report.n_read} records read, {report.n_usable} usable, {report.n_rejects} quarantined")
-        return 0 if report.n_usable else 2
-    if as_json:
-        print_json(report.as_rows())
-    else:
-        for file in report.files:
-            out.print(_line(file))
-    for file in report.files:
-        for problem in file.problems:
-            say(problem)
-    if curate and report.n_usable and not as_json:
+    return report
+
+
+def run_ingest(settings: Settings, paths: Sequence[str], options: Options, output: Output, *, curate: bool) -> int:
+    """Land `paths` and show a row per file; the exit code."""
+    import pandas as pd
+
+    from foretell.assets.families import all_families
+    from foretell.assets.pages import Page
+
+    output.check()
+    report = land_files(settings, paths, options, curate=curate)
+    for problem in (problem for file in report.files for problem in file.problems):
+        say(problem)
+    lines = [_line(file) for file in report.files]
+    output.show(pd.DataFrame(report.as_rows()), Page("Landed", answer=lines if output.on_screen else ()))
+    if curate and report.n_usable and not output.json:
         landed = {name for file in report.files for name in file.tables}
         say_next(f"retrain {' '.join(family.name for family in all_families() if landed & {*family.tables})}")
-    return 0 if report.n_usable or any(file.status == "known" for file in files) else 2
+    return 0 if report.n_usable or any(file.status == "known" for file in report.files) else 2
 
 
 def _remove_leftovers(landing: Path) -> None:
@@ -171,8 +174,8 @@ def ingest(
         ),
     ],
     options: Options,
+    output: Output,
     curate: Annotated[bool, typer.Option(help="Validate and price the days at once.")] = True,
-    json: Json = False,
 ) -> None:
     """Land traces: parse once, keep what is good, quarantine the rest with file, line and remedy."""
-    raise typer.Exit(run_ingest(Settings(), paths, options, curate=curate, as_json=json))
+    raise typer.Exit(run_ingest(Settings(), paths, options, output, curate=curate))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import count_keys, counted, print_table
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.console import count_keys, counted
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -24,9 +25,8 @@ def sql(
     """Query the tables of the lake with DuckDB's SQL."""
     output.check()
     answer = query_lake(Settings(), query)
-    if output.write(answer):
-        columns, rows = [str(name) for name in answer.columns], answer.to_numpy().tolist()
-        print_table(counted(len(answer), "row"), columns, rows, n_keys=count_keys(answer))
+    section = Section(counted(len(answer), "row"), table=answer, n_keys=count_keys(answer))
+    output.show(answer, Page(query, [section]))
 
 
 def query_lake(settings: Settings, query: str) -> pd.DataFrame:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import out, print_table
 from foretell.pipelines.cli.options import flat, or_stdin
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -16,6 +16,7 @@ from foretell.pipelines.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from foretell.assets.pages import Page
     from foretell.predictors.downstream_scaling.decisions import ComputePlan
 
 
@@ -42,49 +43,54 @@ def compute(
     from foretell.pipelines.cli.forecast.champion import load_champion
     from foretell.predictors.downstream_scaling.decisions import plan_compute
 
-    output.check(".html")
+    output.check(is_drawn=True)
     rows = read_inputs(file)
     champion = load_champion(Settings(), "downstream_scaling")
     plan = plan_compute(champion, rows, goal.wanted, certainty=goal.certainty, item_cost=goal.item_cost)
-    table = plan.rows()
-    if output.write(table, page=lambda: compute_page(plan, file.name)):
-        for title, shown in _tables(plan).items():
-            print_table(title, list(shown.columns), shown.to_numpy().tolist(), n_keys=2 if "compute" in shown else 1)
-        for line in _reading(plan):
-            out.print(line)
+    output.show(plan.rows(), compute_page(plan, file.name))
 
 
-def compute_page(plan: ComputePlan, source: str) -> str:
-    """The plan as a page of HTML that needs nothing beside it."""
-    from foretell.assets.pages import Head, Section, page
+def compute_page(plan: ComputePlan, source: str) -> Page:
+    """The plan as people read it."""
+    from foretell.assets.pages import Page, Section
     from foretell.predictors.plots.forecasts import plot_points_of_compute
 
-    answer, *method = _reading(plan)
-    sections = [Section(title, table=table, n_keys=2 if "compute" in table else 1)
-                for title, table in _tables(plan).items()]  # fmt: skip
-    sections += [
-        Section(f"{task}: points gained with more compute", figure=plot_points_of_compute(rows).get_figure(root=True))
-        for task, rows in plan.points.groupby("task", sort=False)
+    answer, *remarks = _reading(plan)
+    sections = [
+        Section("What more compute buys", table=_bought(plan.points), n_keys=2),
+        Section("What to measure", table=_measured(plan)),
+        *(
+            Section(f"{task}: points gained with more compute", figure=partial(plot_points_of_compute, rows))
+            for task, rows in plan.points.groupby("task", sort=False)
+        ),
     ]
     asked = f"Asked: {plan.wanted:g} points more on the tasks of {source}."
-    return page(Head(f"What more compute buys: {source}", asked, answer=[answer]), sections, method)
+    return Page(f"What more compute buys: {source}", sections, asked, answer=[answer], remarks=remarks)
 
 
-def _tables(plan: ComputePlan) -> dict[str, pd.DataFrame]:
+def _bought(points: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    points, tasks = plan.points, plan.tasks
-    bought = pd.DataFrame({
+    from foretell.pipelines.cli.judge.tables import intervals
+
+    return pd.DataFrame({
         "task": points["task"],
         "compute": [f"{factor:g}x" for factor in points["factor"]],
-        "score: median [90 %]": _spans(points, "score"),
-        "points gained": _spans(points, "gain"),
+        "score: median [90 %]": intervals(points, "score", "score_lower", "score_upper", digits=1),
+        "points gained": intervals(points, "gain", "gain_lower", "gain_upper", digits=1),
         "noise": points["noise_floor"].map("{:.1f}".format),
         "beyond noise": np.where(points["is_resolved"], "yes", "no"),
     })  # fmt: skip
+
+
+def _measured(plan: ComputePlan) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    tasks = plan.tasks
     needed = [f"{factor:.3g}x" if np.isfinite(factor) else "over 1000x" for factor in tasks["compute_needed"]]
-    measured = pd.DataFrame({
+    return pd.DataFrame({
         "task": tasks["task"],
         "score now": tasks["score"].map("{:.1f}".format),
         f"compute for {plan.wanted:g} points": needed,
@@ -94,12 +100,6 @@ def _tables(plan: ComputePlan) -> dict[str, pd.DataFrame]:
         "difference seen now": ["-" if pd.isna(d) else f"{d:.1f}" for d in tasks["seen_now"]],
         "forecast": np.where(tasks["abstain"], "abstains in part", "stands"),
     })  # fmt: skip
-    return {"What more compute buys": bought, "What to measure": measured}
-
-
-def _spans(table: pd.DataFrame, name: str) -> list[str]:
-    columns = (name, f"{name}_lower", f"{name}_upper")
-    return ["{:.1f} [{:.1f}, {:.1f}]".format(*row) for row in table[list(columns)].to_numpy()]
 
 
 def _reading(plan: ComputePlan) -> list[str]:

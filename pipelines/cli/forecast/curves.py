@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,8 +11,9 @@ import numpy as np
 import pandas as pd
 import typer
 
-from foretell.pipelines.cli.console import out, print_table, say
-from foretell.pipelines.cli.forecast.known import known_line
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.console import say
+from foretell.pipelines.cli.forecast.known import known_lines
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
@@ -72,25 +74,16 @@ def run_predict_curves(settings: Settings, file: Path | None, options: CurveOpti
     InvalidInputError
         If neither or both of file and run are given, or what they hold is not a curve.
     """
-    output.check(".png")
+    output.check(is_drawn=True)
     rows = _read_curves(settings, file, options)
     predictor, answered_by = load_forecaster(settings, rows)
     say(answered_by)
     forecasts = forecast_curves(predictor, rows, target_value=options.target_value)
     table = forecasts.reset_index(names="curve")
-    if output.write(
-        table, figure=lambda: curve_figure(predictor, rows.iloc[:1], forecasts.iloc[0], options.target_value)
-    ):
-        if line := known_line(forecasts["known"]):
-            out.print(line)
-        shown = _shown(table)
-        print_table(
-            f"learning_curves: forecasts by {type(predictor).__name__}",
-            list(shown.columns),
-            shown.to_numpy().tolist(),
-            n_keys=2,
-            prose=("advice", "basis"),
-        )
+    figure = partial(curve_figure, predictor, rows.iloc[:1], forecasts.iloc[0], options.target_value)
+    section = Section(table=_shown(table), n_keys=2, prose=("advice", "basis"), figure=figure)
+    title = f"learning_curves: forecasts by {type(predictor).__name__}"
+    output.show(table, Page(title, [section], answer=known_lines(forecasts["known"])))
 
 
 def _read_curves(settings: Settings, file: Path | None, options: CurveOptions) -> pd.DataFrame:

@@ -18,10 +18,8 @@ WORDS = {
 """What `BasePredictor.known_of` answers, in words, the least known first."""
 
 
-def known_line(known: pd.Series) -> str | None:
-    """How many rows each is true of, such as ``neither model nor benchmark known: 2 rows``; None where none is told."""
+def known_lines(known: pd.Series) -> list[str]:
+    """How many rows each is true of, such as ``neither model nor benchmark known: 2 rows``; none where none is told."""
     counts = known.value_counts()
-    return (
-        "; ".join(f"{words}: {counted(int(counts[name]), 'row')}" for name, words in WORDS.items() if name in counts)
-        or None
-    )
+    parts = [f"{words}: {counted(int(counts[name]), 'row')}" for name, words in WORDS.items() if name in counts]
+    return ["; ".join(parts)] if parts else []

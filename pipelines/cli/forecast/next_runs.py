@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from foretell.pipelines.cli.console import print_table
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -35,16 +35,13 @@ def next_runs(
     # Columns that forecasts do not read: the price of a run, and whether its score is one that is cared about.
     candidates = read_input_table(file, columns=("model", "cost", "wanted"))
     plan = plan_runs(champion, read_inputs(file), candidates, budget=budget)
-    if output.write(plan.reset_index()):
-        print_table(
-            f"{len(plan)} of {len(candidates)} runs for {plan['cost'].sum():g} of a budget of {budget:g}",
-            ["row", "benchmark", "model", "cost", "uncertainty left"],
-            [
-                (index, row["benchmark"], row["model"], f"{row['cost']:g}", f"{100 * row['uncertainty_left']:.1f} %")
-                for index, row in plan.to_dict("index").items()
-            ],
-            n_keys=3,
-        )
+    shown = plan.reset_index(names="row").assign(
+        cost=[f"{cost:g}" for cost in plan["cost"]],
+        **{"uncertainty left": [f"{100 * left:.1f} %" for left in plan["uncertainty_left"]]},
+    )
+    title = f"{len(plan)} of {len(candidates)} runs for {plan['cost'].sum():g} of a budget of {budget:g}"
+    columns = ["row", "benchmark", "model", "cost", "uncertainty left"]
+    output.show(plan.reset_index(), Page(title, [Section(table=shown[columns], n_keys=3)]))
 
 
 def plan_runs(champion: object, inputs: pd.DataFrame, candidates: pd.DataFrame, *, budget: float) -> pd.DataFrame:

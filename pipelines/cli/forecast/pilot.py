@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import pandas as pd
 import typer
 
-from foretell.pipelines.cli.console import counted, money, out, percent, print_table, say
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.console import counted, money, out, percent, say
 from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
 from foretell.pipelines.cli.options import Predictor, flat
 from foretell.pipelines.cli.output import Output
@@ -77,8 +78,7 @@ def pilot(
         write_plan(calls, plan)
     drawn = pd.DataFrame([call.kept for call in calls])
     table = _widths(drawn, calls)
-    if output.write(table):
-        _print(table, drawn, calls, plan)
+    output.show(table, _page(table, drawn, calls, plan))
     if sending.run:
         _run(settings, calls, sending, plan)
 
@@ -127,28 +127,26 @@ def _widths(drawn: pd.DataFrame, calls: Sequence[Call]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _print(table: pd.DataFrame, drawn: pd.DataFrame, calls: Sequence[Call], plan: Path) -> None:
+def _page(table: pd.DataFrame, drawn: pd.DataFrame, calls: Sequence[Call], plan: Path) -> Page:
     from foretell.predictors.metrics.estimates.survey import PUBLIC_SPREADS
 
-    rows = [
-        [f"{row['n']}{' (this)' if row['is_planned'] else ''}"]
-        + [f"± {percent(row[name])}" for name in PUBLIC_SPREADS]
-        + [money(row["expected_usd"]), money(row["worst_usd"])]
-        for row in table.to_dict("records")
-    ]
-    n_drawn, n_units = int(drawn["n_drawn"].iloc[0]), int(drawn["n_units"].iloc[0])
-    print_table(
-        f"{n_drawn} of {counted(n_units, 'request')} on {counted(drawn['model'].nunique(), 'model')}: {plan}",
-        ["n", *(f"bill, {name} work" for name in PUBLIC_SPREADS), "pilot, as forecast", "at worst"],
-        rows,
-    )
-    out.print("Half the width of the 90 % interval over the bill, as on public work; the pilot itself will say.")
+    shown = pd.DataFrame({
+        "n": [f"{n}{' (this)' if is_planned else ''}"
+              for n, is_planned in zip(table["n"], table["is_planned"], strict=True)],
+        **{f"bill, {name} work": [f"± {percent(width)}" for width in table[name]] for name in PUBLIC_SPREADS},
+        "pilot, as forecast": table["expected_usd"].map(money),
+        "at worst": table["worst_usd"].map(money),
+    })  # fmt: skip
+    remarks = ["Half the width of the 90 % interval over the bill, as on public work; the pilot itself will say."]
     unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
     if unbounded:
-        out.print(
+        remarks.append(
             f"No worst case for {counted(len(unbounded), 'call')} (such as {unbounded[0]}): a cap (--max-tokens), a "
             "price (FORETELL_PRICE_FILE) or plain text is missing; --run refuses them."
         )
+    n_drawn, n_units = int(drawn["n_drawn"].iloc[0]), int(drawn["n_units"].iloc[0])
+    title = f"{n_drawn} of {counted(n_units, 'request')} on {counted(drawn['model'].nunique(), 'model')}: {plan}"
+    return Page(title, [Section(table=shown)], remarks=remarks)
 
 
 def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: Path) -> None:
@@ -187,5 +185,5 @@ def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: 
         raise InvalidInputError(f"another process sends {plan}: wait for it, or end it") from None
     out.print(f"{len(ledger.answered)} of {len(calls)} answered, {money(ledger.spent)} spent: {results}")
     if results.exists():
-        run_ingest(settings, [str(results)], Options(source="pilot"), curate=True, as_json=False)
+        run_ingest(settings, [str(results)], Options(source="pilot"), Output(), curate=True)
         out.print(f"The bill: foretell quote REQUESTS --model ... --runs {results}")

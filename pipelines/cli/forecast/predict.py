@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foretell.assets.families import get_family
-from foretell.pipelines.cli.console import counted, money, out, print_table
+from foretell.assets.pages import MAX_ROWS, Page, Section
+from foretell.pipelines.cli.console import counted, money
 from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
-from foretell.pipelines.cli.forecast.known import known_line
+from foretell.pipelines.cli.forecast.known import known_lines
 from foretell.pipelines.cli.forecast.scores import ScoreOptions
 from foretell.pipelines.cli.options import FamilyName, Predictor, check_family, flat, or_stdin
 from foretell.pipelines.cli.output import Output
@@ -22,7 +24,7 @@ from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 ROWS_ON_SCREEN = 20
 PROSE = ("basis", "reason")
@@ -73,7 +75,7 @@ def run_predict(
     """
     from foretell.predictors.serving import forecast_frame
 
-    output.check(*([".png"] if family == "benchmark_scores" else []))
+    output.check(is_drawn=family == "benchmark_scores")
     if scores is not None and scores.is_given:
         inputs = scores.rows(settings)
     elif file is None:
@@ -86,21 +88,17 @@ def run_predict(
     names = [name for name in OF_REQUEST if name in inputs and inputs[name].notna().any()]
     row_name = str(inputs.index.name or "row")
     table = inputs[[name for name in names if name == "custom_id"]].join(forecasts).reset_index(names=row_name)
-    if output.write(table, figure=lambda: _drawn(inputs, forecasts)):
-        if line := known_line(forecasts["known"]):
-            out.print(line)
-        shown = _shown(inputs[names].join(forecasts).head(ROWS_ON_SCREEN).reset_index(names=row_name))
-        more = f", the first {ROWS_ON_SCREEN}; all with --json" if len(table) > ROWS_ON_SCREEN else ""
-        print_table(
-            f"{family}: forecasts for {counted(len(table), 'row')}{more}",
-            list(shown.columns),
-            shown.to_numpy().tolist(),
-            n_keys=list(shown.columns).index("median [90 %]"),
-            prose=PROSE,
-        )
+    shown = _shown(inputs[names].join(forecasts).head(MAX_ROWS).reset_index(names=row_name))
+    section = Section(
+        table=shown, n_keys=list(shown.columns).index("median [90 %]"), prose=PROSE, n_rows=len(table),
+        n_on_screen=ROWS_ON_SCREEN,
+        figure=partial(_drawn, inputs, forecasts) if family == "benchmark_scores" else None,
+    )  # fmt: skip
+    title = f"{family}: forecasts for {counted(len(table), 'row')}"
+    output.show(table, Page(title, [section], answer=known_lines(forecasts["known"])))
 
 
-def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Figure:
+def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Axes:
     from matplotlib.figure import Figure
 
     from foretell.predictors.plots.forecasts import plot_intervals
@@ -108,8 +106,8 @@ def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7, 1.4 + 0.4 * len(forecasts)), layout="constrained")
     named = [name for name in ("model", "benchmark") if name in inputs and inputs[name].notna().any()]
     labels = inputs[named].fillna("").astype("str").agg(", ".join, axis=1) if named else inputs.index.astype("str")
-    plot_intervals(forecasts.assign(label=list(labels)), figure.add_subplot(), unit="score, points (right is better)")
-    return figure
+    axes = figure.add_subplot()
+    return plot_intervals(forecasts.assign(label=list(labels)), axes, unit="score, points (right is better)")
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import counted, money, out, percent, print_table, say
+from foretell.pipelines.cli.console import say
 from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.route import chance_of_success
 from foretell.pipelines.cli.options import Predictor, flat, or_stdin
@@ -18,16 +18,9 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from foretell.predictors.thinking_tokens.bill.quote import Quote, QuoteTerms
+    from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
 
 MAX_PROBLEMS = 20
-MAX_NAMED = 5
-SET_ASIDE = (
-    "set aside: what a gateway holds that reserves the 95 % quantile of every request; the total needs less, since "
-    "not all requests run long at once"
-)
 
 
 @dataclass(frozen=True)
@@ -144,10 +137,11 @@ def run_quote(
 
     from foretell.assets.lake.kept_quotes import keep_quote
     from foretell.assets.lake.requests import read_requests
+    from foretell.pipelines.cli.forecast.quote_page import quote_page
     from foretell.predictors.thinking_tokens.bill import quote as bill
     from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 
-    output.check(".html")
+    output.check(is_drawn=True)
     requests, problems = read_requests(file)
     predictor = load_champion(settings, "thinking_tokens", source)
     if not isinstance(predictor, LogQuantilePredictor):
@@ -155,7 +149,7 @@ def run_quote(
     say_what_waits(settings, predictor, pd.DataFrame({"model": terms.models}), source)
     pilot = None
     if runs:
-        from foretell.pipelines.cli.forecast.quote_pilot import bill_after, print_after, sentences, with_pilot
+        from foretell.pipelines.cli.forecast.quote_pilot import bill_after, with_pilot
         from foretell.pipelines.pilots.plan import read_pilot
 
         pilot = read_pilot(runs, settings.price_file)
@@ -184,109 +178,9 @@ def run_quote(
         say(f"{file}: {len(problems) - MAX_PROBLEMS} more like these; every total leaves out {len(problems)} requests")
     piloted = None if pilot is None else bill_after(quoted, terms, pilot[0], check, file)
     totals = quoted.totals if piloted is None else with_pilot(quoted.totals, piloted)
-    lines = [] if piloted is None else sentences(quoted, piloted)
     if settings.home.is_dir():  # a quote in passing makes no home
         keep_quote(settings.home, file.name, totals, requests)
     table = quoted.requests if per_request else totals
     if per_request and "custom_id" in requests:
         table = table.merge(requests["custom_id"], left_on="request", right_index=True, how="left")
-    if not output.on_screen:
-        for line in (*quoted.caveats, *lines):
-            say(line)
-
-    def page() -> str:
-        from foretell.pipelines.cli.forecast.quote_page import quote_page
-        from foretell.pipelines.cli.forecast.quote_pilot import after_section
-
-        after = None if piloted is None else after_section(lines, piloted)
-        return quote_page(quoted, requests, terms, problems, predictor, file, after)
-
-    if output.write(table, page=page):
-        for line in quoted.caveats:
-            out.print(line)
-        if piloted is not None:
-            print_after(lines, piloted)
-        out.print(f"{'' if piloted is None else 'Before the pilot: '}{verdict(quoted, terms)}")
-        _print_totals(quoted.totals, n_left_out=len(problems), terms=terms)
-
-
-def _print_totals(totals: pd.DataFrame, *, n_left_out: int, terms: QuoteTerms) -> None:
-    rows = []
-    for row in totals.to_dict("records"):
-        shown = {"model": row["option"], "dollars: median, 90 %": interval(row, "usd")}
-        if totals["usd_median"].notna().sum() > 1:
-            shown["is cheapest"] = chance(row["probability_cheapest"])
-        if terms.budget_usd is not None:
-            shown[f"over {money(terms.budget_usd)}"] = chance(row["probability_over_budget"])
-        shown["expected"] = dollars(row["usd_mean"])
-        if "chance_of_success" in row:
-            shown |= {"right": chance(row["chance_of_success"]), "per right": dollars(row["usd_per_right_answer"])}
-        shown["tokens: median, 90 %"] = interval(row, "tokens")
-        rows.append({**shown, "set aside": dollars(row["reservation_usd"]), "worst": dollars(row["worst_case_usd"])})
-    print_table(
-        f"{counted(int(totals['n_requests'].iloc[0]), 'request')}, {n_left_out} left out",
-        list(rows[0]),
-        [list(row.values()) for row in rows],
-    )
-    if terms.budget_usd is not None and (totals["reservation_usd"] > terms.budget_usd).any():
-        out.print(SET_ASIDE)
-
-
-def verdict(quoted: Quote, terms: QuoteTerms) -> str:
-    """What the quote comes to: which option is the cheapest and how surely, and what it takes.
-
-    Options that cannot be told apart at the wanted confidence are named with their probabilities instead.
-    """
-    priced = quoted.totals[quoted.totals["usd_median"].notna()]
-    if priced.empty:
-        return "No price is known for any of these models: the quote is in tokens only."
-    order = priced.sort_values("probability_cheapest", ascending=False, kind="stable")
-    best = order.iloc[0]
-    if quoted.cheapest is None:
-        chances = [f"{_named(row)} {_in_words(row['probability_cheapest'])}" for row in order.to_dict("records")]
-        rest = f" and {len(chances) - MAX_NAMED} more" if len(chances) > MAX_NAMED else ""
-        return (
-            f"No option is the cheapest with a probability of {percent(terms.confidence)}; the probabilities are: "
-            f"{', '.join(chances[:MAX_NAMED])}{rest}."
-        )
-    sure = f" is the cheapest with a probability of {_in_words(best['probability_cheapest'])}" if len(order) > 1 else ""
-    text = (
-        f"{_named(best)}{sure}: about {money(best['usd_median'])}, and with a probability of "
-        f"{percent(terms.confidence)} no more than {money(best['usd_at_confidence'])}."
-    )
-    if terms.budget_usd is not None and best["probability_over_budget"] == best["probability_over_budget"]:
-        over = _in_words(best["probability_over_budget"])
-        text += f" The chance that it exceeds the budget of {money(terms.budget_usd)} is {over}."
-    return text
-
-
-def _named(row: Mapping[Hashable, object] | pd.Series) -> str:
-    return f"{row['option']}{'' if row['is_known_model'] else ' (never seen in training)'}"
-
-
-def _in_words(probability: object) -> str:
-    return chance(probability).replace("<", "less than").replace(">", "more than")
-
-
-def interval(row: Mapping[Hashable, object], unit: str, coverage: int = 90) -> str:
-    """Median and interval of a total in ``usd`` or ``tokens``, as text; a dash where it is not known."""
-    text = dollars if unit == "usd" else tokens
-    ends = [text(row[f"{unit}_{name}"]) for name in ("median", f"lower_{coverage}", f"upper_{coverage}")]
-    return "-" if ends[0] == "-" else f"{ends[0]} [{ends[1]}, {ends[2]}]"
-
-
-def dollars(value: object) -> str:
-    """Dollars as text; a dash where they are not known."""
-    return money(value) if isinstance(value, float | int) and value == value else "-"
-
-
-def tokens(value: object) -> str:
-    """A number of tokens as text; a dash where it is not known."""
-    return f"{value:,.0f}" if isinstance(value, float | int) and value == value else "-"
-
-
-def chance(value: object) -> str:
-    """A simulated probability as text: a thousand draws know nothing below 0.1 % or above 99.9 %."""
-    if not isinstance(value, float | int) or value != value:
-        return "-"
-    return "< 0.1 %" if value < 0.001 else "> 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
+    output.show(table, quote_page(quoted, requests, terms, problems, predictor, file, piloted))

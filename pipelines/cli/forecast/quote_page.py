@@ -1,17 +1,19 @@
-"""The page of a quote that one forwards to a colleague: totals, budget, reservation, requests, assumptions."""
+"""What a quote says, on the screen and on the page that one forwards to a colleague."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from foretell.assets.pages import Head, Section, page
-from foretell.pipelines.cli.console import counted, money, percent
-from foretell.pipelines.cli.forecast.quote import chance, dollars, interval, verdict
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.console import chance, counted, dollars, interval, money, percent
+from foretell.pipelines.cli.forecast.quote_pilot import after_section, sentences
+from foretell.predictors.thinking_tokens.bill.pilot import PilotBill
 from foretell.predictors.thinking_tokens.bill.quote import Quote, QuoteTerms
 from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 MAX_REQUESTS = 100
 MAX_TEXT = 60
 MAX_DRAWN = 40
+MAX_NAMED = 5
+SET_ASIDE = (
+    "set aside: what a gateway holds that reserves the 95 % quantile of every request; the total needs less, since "
+    "not all requests run long at once"
+)
 
 
 def quote_page(
@@ -31,65 +38,93 @@ def quote_page(
     problems: Sequence[str],
     predictor: LogQuantilePredictor,
     file: Path,
-    after: Section | None = None,
-) -> str:
-    """The whole page.
+    after: PilotBill | None = None,
+) -> Page:
+    """What is not known, which model is cheapest and what each takes; on paper also each request and the assumptions.
 
-    Parameters
-    ----------
-    quoted : Quote
-    requests : DataFrame
-        What was quoted, index as in ``quoted.requests["request"]``; the start of each text is shown.
-    terms : QuoteTerms
-    problems : sequence of str
-        A line per request that is left out.
-    predictor : LogQuantilePredictor
-        What the quote was made with.
-    file : Path
-        Where the requests are from.
-    after : Section, optional
-        What a pilot says, above the totals.
+    `requests` has the index of ``quoted.requests["request"]``, `problems` a line per request that is left out, `after`
+    is the bill from a pilot.
     """
-    totals, n = quoted.totals, int(quoted.totals["n_requests"].iloc[0])
+    totals = quoted.totals
     is_best = totals["option"] == quoted.cheapest
     best = int(is_best.argmax()) if is_best.any() and len(is_best) > 1 else None
-    models = ", ".join(dict.fromkeys(totals["model"]))
-    head = Head(
-        f"Quote for {counted(n, 'request')} of {file.name}",
+    n, models = counted(int(totals["n_requests"].iloc[0]), "request"), ", ".join(dict.fromkeys(totals["model"]))
+    more = [f"and {len(problems) - MAX_REQUESTS:,} more"] if len(problems) > MAX_REQUESTS else []
+    answer = [verdict(quoted, terms)]
+    if after is not None:
+        answer = [f"Before the pilot: {answer[0]}", *sentences(quoted, after)]
+    is_beyond = terms.budget_usd is not None and (totals["reservation_usd"] > terms.budget_usd).any()
+    sections = [
+        Section(f"{n}, {len(problems):,} left out", table=totals_table(totals, terms), best=best),
+        Section("Each way to send it", figure=partial(_chart, totals, terms)),
+        _reservation(totals),
+        _per_request(quoted, requests),
+        Section("Requests that are left out", [*problems[:MAX_REQUESTS], *more], page_only=True),
+    ]
+    return Page(
+        f"Quote for {n} of {file.name}",
+        [*([after_section(after)] if after else []), *sections],
         f"Asked {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, before anything was sent: what they take on {models}. "
         f"Left out of every total: {len(problems):,} of the requests.",
         quoted.caveats,
-        [f"{'Before the pilot: ' if after else ''}{verdict(quoted, terms)}"],
+        answer,
+        [SET_ASIDE] if is_beyond else [],
+        _assumptions(quoted, requests, terms, predictor),
     )
-    more = [f"and {len(problems) - MAX_REQUESTS:,} more"] if len(problems) > MAX_REQUESTS else []
-    sections = [
-        Section(f"Totals{', as forecast' if after else ''}", table=_totals(totals, terms), best=best),
-        Section("Each way to send it", figure=_chart(totals, terms)),
-        _reservation(totals),
-        _per_request(quoted, requests),
-        Section("Requests that are left out", [*problems[:MAX_REQUESTS], *more]),
-    ]
-    return page(head, [*([after] if after else []), *sections], _assumptions(quoted, requests, terms, predictor))
 
 
-def _totals(totals: pd.DataFrame, terms: QuoteTerms) -> pd.DataFrame:
+def totals_table(totals: pd.DataFrame, terms: QuoteTerms) -> pd.DataFrame:
+    """The totals of every option as text, the most important column first."""
     rows = []
     for row in totals.to_dict("records"):
-        shown = {
-            "model": row["option"],
-            "tokens: median [90 %]": interval(row, "tokens"),
-            "dollars: median [90 %]": interval(row, "usd"),
-            "[50 %]": interval(row, "usd", 50).partition(" ")[2] or "-",
-            "expected": dollars(row["usd_mean"]),
-        }
+        shown = {"model": row["option"], "dollars: median [90 %]": interval(row, "usd")}
         if totals["usd_median"].notna().sum() > 1:
             shown["is cheapest"] = chance(row["probability_cheapest"])
         if terms.budget_usd is not None:
             shown[f"over {money(terms.budget_usd)}"] = chance(row["probability_over_budget"])
-        shown["set aside"] = dollars(row["reservation_usd"])
-        shown["worst case"] = dollars(row["worst_case_usd"])
-        rows.append(shown)
+        shown["expected"] = dollars(row["usd_mean"])
+        if "chance_of_success" in row:
+            shown |= {"right": chance(row["chance_of_success"]), "per right": dollars(row["usd_per_right_answer"])}
+        shown["tokens: median [90 %]"] = interval(row, "tokens")
+        shown |= {"set aside": dollars(row["reservation_usd"]), "worst case": dollars(row["worst_case_usd"])}
+        rows.append({**shown, "[50 %]": interval(row, "usd", 50).partition(" ")[2] or "-"})
     return pd.DataFrame(rows)
+
+
+def verdict(quoted: Quote, terms: QuoteTerms) -> str:
+    """What the quote comes to: which option is the cheapest and how surely, and what it takes.
+
+    Options that cannot be told apart at the wanted confidence are named with their probabilities instead.
+    """
+    priced = quoted.totals[quoted.totals["usd_median"].notna()]
+    if priced.empty:
+        return "No price is known for any of these models: the quote is in tokens only."
+    order = priced.sort_values("probability_cheapest", ascending=False, kind="stable")
+    best = order.iloc[0]
+    if quoted.cheapest is None:
+        chances = [f"{_named(row)} {_in_words(row['probability_cheapest'])}" for row in order.to_dict("records")]
+        rest = f" and {len(chances) - MAX_NAMED} more" if len(chances) > MAX_NAMED else ""
+        return (
+            f"No option is the cheapest with a probability of {percent(terms.confidence)}; the probabilities are: "
+            f"{', '.join(chances[:MAX_NAMED])}{rest}."
+        )
+    sure = f" is the cheapest with a probability of {_in_words(best['probability_cheapest'])}" if len(order) > 1 else ""
+    text = (
+        f"{_named(best)}{sure}: about {money(best['usd_median'])}, and with a probability of "
+        f"{percent(terms.confidence)} no more than {money(best['usd_at_confidence'])}."
+    )
+    if terms.budget_usd is not None and best["probability_over_budget"] == best["probability_over_budget"]:
+        over = _in_words(best["probability_over_budget"])
+        text += f" The chance that it exceeds the budget of {money(terms.budget_usd)} is {over}."
+    return text
+
+
+def _named(row: Mapping[Hashable, object] | pd.Series) -> str:
+    return f"{row['option']}{'' if row['is_known_model'] else ' (never seen in training)'}"
+
+
+def _in_words(probability: object) -> str:
+    return chance(probability).replace("<", "less than").replace(">", "more than")
 
 
 def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> Figure | None:
@@ -119,13 +154,13 @@ def _reservation(totals: pd.DataFrame) -> Section:
         return Section(title, [
             "Not every request has a limit (max_tokens), so a gateway cannot reserve for the worst case; the column "
             "“set aside” is the sum of the 95 % quantiles of the requests."
-        ])  # fmt: skip
+        ], page_only=True)  # fmt: skip
     return Section(title, [
         "Gateways reserve the limit of every request. The 95 % quantile of each is enough for 19 in 20 of them.",
         *(f"{row['option']}: {row['reservation_tokens']:,.0f} tokens instead of {row['worst_case_tokens']:,.0f}, "
           f"{percent(row['reservation_tokens'] / row['worst_case_tokens'], 1)} of them."
           for row in bounded.to_dict("records")),
-    ])  # fmt: skip
+    ], page_only=True)  # fmt: skip
 
 
 def _per_request(quoted: Quote, requests: pd.DataFrame) -> Section:
@@ -149,7 +184,7 @@ def _per_request(quoted: Quote, requests: pd.DataFrame) -> Section:
     more = (
         f"the {len(shown)} longest of {len(rows):,}" if len(rows) > len(shown) else f"all {len(rows):,}, longest first"
     )
-    return Section(f"Requests on {option}: {more}", table=pd.DataFrame(columns), n_keys=2)
+    return Section(f"Requests on {option}: {more}", table=pd.DataFrame(columns), n_keys=2, page_only=True)
 
 
 def _start(text: str) -> str:

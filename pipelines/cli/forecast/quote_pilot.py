@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from foretell.assets.pages import Section
-from foretell.pipelines.cli.console import money, out, percent, print_table
-from foretell.pipelines.cli.forecast.quote import interval
+from foretell.pipelines.cli.console import interval, money, percent
 from foretell.pipelines.pilots.plan import scores_of
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.metrics.estimates.survey import DECIDED
@@ -99,23 +97,13 @@ def _pair(row: dict) -> str:
     return f"{first} or {second} is open ({percent(surely)} for {first}): {more}."
 
 
-def print_after(lines: Sequence[str], bill: PilotBill) -> None:
-    """The sentences and, per model, what the pilot says."""
-    for line in lines:
-        out.print(line)
-    print_table("After the pilot", _shown(bill).columns.tolist(), _shown(bill).to_numpy().tolist())
-
-
-def after_section(lines: Sequence[str], bill: PilotBill) -> Section:
-    """The same as the part of a page."""
-    return Section("After the pilot", lines, _shown(bill))
-
-
-def _shown(bill: PilotBill) -> pd.DataFrame:
-    return pd.DataFrame([
+def after_section(bill: PilotBill) -> Section:
+    """What the pilot says of each model."""
+    shown = pd.DataFrame([
         {
             "model": row["model"], "dollars: 90 %": interval(row, "usd"), "tokens: 90 %": interval(row, "tokens"),
             "answers": f"{row['n_answered']} of {row['n_drawn']}", "at the cap": str(row["n_capped"]),
         }
         for row in bill.totals.to_dict("records")
     ])  # fmt: skip
+    return Section("After the pilot", table=shown)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from foretell.pipelines.cli.console import counted, money, out, print_table, say
+from foretell.pipelines.cli.console import counted, money, say
 from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
 from foretell.pipelines.cli.options import flat, or_stdin
 from foretell.pipelines.cli.output import Output
@@ -19,8 +19,6 @@ from foretell.predictors.errors import DatasetError, InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from foretell.predictors.thinking_tokens.bill.routing import Assignment
 
 ROWS_ON_SCREEN = 20
 
@@ -77,6 +75,7 @@ def run_route(settings: Settings, file: Path, options: RouteOptions, output: Out
     """
     import pandas as pd
 
+    from foretell.assets.pages import MAX_ROWS, Page, Section
     from foretell.assets.reports.routing import Router
     from foretell.predictors.success.chances import ChancePredictor
     from foretell.predictors.thinking_tokens.bill.routing import assign_models
@@ -101,11 +100,28 @@ def run_route(settings: Settings, file: Path, options: RouteOptions, output: Out
     if not priced.any():
         raise InvalidInputError("no model to choose from has a price: add them to your price file")
     assigned = assign_models(chances[:, priced], cost[:, priced], options.budget)
-    table = _assignments(
-        requests, np.array(models, dtype=object)[priced].tolist(), assigned, chances[:, priced], cost[:, priced]
+    names = np.array(models, dtype=object)[priced]
+    rows = np.arange(len(requests))
+    table = pd.DataFrame({
+        "request": requests.index,
+        "model": names[assigned.choice],
+        "chance_of_passing": chances[:, priced][rows, assigned.choice],
+        "expected_cost_usd": cost[:, priced][rows, assigned.choice],
+    })  # fmt: skip
+    head = table.head(MAX_ROWS)
+    shown = head.assign(
+        chance_of_passing=head["chance_of_passing"].map("{:.3f}".format),
+        expected_cost_usd=head["expected_cost_usd"].map(money),
+    ).set_axis(["request", "model", "chance of passing", "expected cost"], axis=1)
+    counts = ", ".join(f"{name} {n}" for name, n in table["model"].value_counts().items())
+    answer = (
+        f"expected: {assigned.success:.1f} passes for {money(assigned.cost_usd)} of {money(options.budget)} "
+        f"(at best {assigned.bound:.1f}); {counts}"
     )
-    if output.write(table):
-        _print(table, assigned, options.budget, n_left_out)
+    title = f"{counted(len(table), 'request')}, {n_left_out} left out"
+    output.show(
+        table, Page(title, [Section(table=shown, n_rows=len(table), n_on_screen=ROWS_ON_SCREEN)], answer=[answer])
+    )
 
 
 def chance_of_success(settings: Settings, requests: pd.DataFrame, models: Sequence[str]) -> dict[str, float] | None:
@@ -132,38 +148,3 @@ def _requests_with_text(file: Path) -> tuple[pd.DataFrame, int]:
     if len(requests[~empty]) == 0:
         raise InvalidInputError(f"{file}: no request is left to assign, {len(problems)} left out")
     return requests[~empty], len(problems)
-
-
-def _assignments(
-    requests: pd.DataFrame, models: Sequence[str], assigned: Assignment, success: np.ndarray, cost: np.ndarray
-) -> pd.DataFrame:
-    """One row per request: the model, its chance of passing and its expected cost in USD."""
-    import pandas as pd
-
-    rows = np.arange(len(requests))
-    return pd.DataFrame(
-        {
-            "request": requests.index,
-            "model": np.array(models, dtype=object)[assigned.choice],
-            "chance_of_passing": success[rows, assigned.choice],
-            "expected_cost_usd": cost[rows, assigned.choice],
-        }
-    )
-
-
-def _print(table: pd.DataFrame, assigned: Assignment, budget: float, n_left_out: int) -> None:
-    shown = table.head(ROWS_ON_SCREEN)
-    more = f", the first {ROWS_ON_SCREEN}; all with --json" if len(table) > ROWS_ON_SCREEN else ""
-    print_table(
-        f"{counted(len(table), 'request')}, {n_left_out} left out{more}",
-        ["request", "model", "chance of passing", "expected cost"],
-        [
-            (row["request"], row["model"], f"{row['chance_of_passing']:.3f}", money(row["expected_cost_usd"]))
-            for row in shown.to_dict("records")
-        ],
-    )
-    counts = ", ".join(f"{name} {n}" for name, n in table["model"].value_counts().items())
-    out.print(
-        f"expected: {assigned.success:.1f} passes for {money(assigned.cost_usd)} of {money(budget)} "
-        f"(at best {assigned.bound:.1f}); {counts}"
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import out, say
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -30,7 +31,7 @@ def watch(
     every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 10.0,
 ) -> None:
     """Follow a run until it ends: a line whenever it has new points, the band in --out, and when to stop."""
-    output.check(".png")
+    output.check(is_drawn=True)
     if not run.startswith(PREFIX) or not run.removeprefix(PREFIX):
         raise InvalidInputError(f"`foretell watch` follows {PREFIX}ID, a run on the tracking server; got {run!r}")
     watch_run(
@@ -71,10 +72,8 @@ def watch_run(
                 forecast = forecasts.iloc[0]
                 if not output.json:
                     out.print(_line(forecast), highlight=False)
-                output.write(
-                    forecasts.reset_index(names="run"),
-                    figure=partial(curve_figure, predictor, rows, forecast, target_value),
-                )
+                drawn = Section(figure=partial(curve_figure, predictor, rows, forecast, target_value))
+                output.write(forecasts.reset_index(names="run"), Page(run_id, [drawn], answer=[_line(forecast)]))
         if is_over:
             say(f"{run_id}: {state.info.status.lower()} after {seen} points")
             return

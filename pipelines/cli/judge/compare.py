@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import out, print_table, say, say_next
+from foretell.pipelines.cli.console import say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from foretell.assets.pages import Section
 
 Metric = Annotated[str | None, typer.Option(help="Score to read where a log has several; by default the first shared.")]
 EvalLogs = Annotated[
@@ -33,9 +36,9 @@ def compare(
     metric: Metric = None,
 ) -> None:
     """Is this gain noise? Evals of two systems or more: paired difference, power, verdict."""
-    output.check(".html", ".png")
+    output.check(is_drawn=True)
 
-    from foretell.assets.pages import result_page
+    from foretell.assets.pages import Page, Section
     from foretell.assets.readers.scores.eval_logs import read_eval_logs
     from foretell.predictors.metrics import compare_systems, sentence, summarise_systems
     from foretell.predictors.plots.reports import plot_eval_differences
@@ -44,21 +47,8 @@ def compare(
     pairs, systems = compare_systems(scores, margin=margin), summarise_systems(scores)
     notes += _notes(pairs, systems)
     verdicts = [sentence(row) for row in pairs.head(SENTENCES).to_dict("records")]
-    tables = _tables(pairs, systems)
-
-    def figure() -> Any:
-        return plot_eval_differences(pairs).figure
-
-    def page() -> str:
-        return result_page("Is this gain noise?", verdicts, figure(), tables, notes)
-
-    if output.write(pairs, page=page, figure=figure):
-        for line in verdicts:
-            out.print(line, style="bold")
-        for title, table in tables.items():
-            print_table(title, list(table.columns), table.to_numpy().tolist(), n_keys=1)
-    for line in notes:
-        (out.print if output.on_screen else say)(f"- {line}")
+    sections = [Section("Drawn", figure=partial(plot_eval_differences, pairs)), *_tables(pairs, systems)]
+    output.show(pairs, Page("Is this gain noise?", sections, answer=verdicts, remarks=notes))
     open_ones = pairs[(pairs["verdict"] == "undecided") & (pairs["difference"] != 0)]
     if len(open_ones) and output.on_screen:
         teaches = len(systems) == 2 and systems["luck"].notna().all()  # `power` learns from repeated items alone
@@ -66,31 +56,29 @@ def compare(
         say_next(f"power {abs(open_ones['difference'].iloc[0]):.2g}{logs}")
 
 
-def _tables(pairs: pd.DataFrame, systems: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _tables(pairs: pd.DataFrame, systems: pd.DataFrame) -> list[Section]:
     """What people read, as text."""
     import pandas as pd
 
-    from foretell.assets.registry.model_card import with_interval
+    from foretell.assets.pages import Section
     from foretell.assets.store.markdown import cell
+    from foretell.pipelines.cli.judge.tables import intervals
     from foretell.predictors.metrics import rank_intervals
 
-    def ends(table: pd.DataFrame, *names: str) -> list[str]:
-        return [with_interval(*values) for values in table[list(names)].to_numpy()]
-
-    shown = systems[["system"]].assign(score=ends(systems, "mean", "ci_lower", "ci_upper"))
+    shown = systems[["system"]].assign(score=intervals(systems, "mean", "ci_lower", "ci_upper"))
     if len(systems) > 2:
         shown["rank"] = [f"{row.rank_lower}-{row.rank_upper}" for row in rank_intervals(pairs).itertuples()]
     rest = systems.drop(columns=["system", "mean", "ci_lower", "ci_upper"]).dropna(axis=1, how="all").map(cell)
     of_pairs = pd.DataFrame({
-        "pair": pairs["a"] + " - " + pairs["b"], "difference": ends(pairs, "difference", "ci_lower", "ci_upper"),
+        "pair": pairs["a"] + " - " + pairs["b"], "difference": intervals(pairs, "difference", "ci_lower", "ci_upper"),
         "verdict": pairs["verdict"], "p (Holm)": pairs["p_value_holm"].map(cell),
         "detectable": pairs["minimum_detectable_effect"].map(cell),
-        "P(a above b)": ends(pairs, "probability_of_improvement", "improvement_lower", "improvement_upper"),
+        "P(a above b)": intervals(pairs, "probability_of_improvement", "improvement_lower", "improvement_upper"),
         "items": pairs["n_items"], "clusters": pairs["n_clusters"], "p equal": pairs["p_value_equivalence"].map(cell),
         "items needed": pairs["items_needed"].map(cell),
     })  # fmt: skip
     columns = pd.concat([shown, rest], axis=1).rename(columns=lambda name: name.replace("_", " "))
-    return {"Systems": columns, "Pairs": of_pairs}
+    return [Section("Systems", table=columns), Section("Pairs", table=of_pairs)]
 
 
 def _notes(pairs: pd.DataFrame, systems: pd.DataFrame) -> list[str]:

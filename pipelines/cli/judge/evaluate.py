@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 @flat
 def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
     """Fit on the training queries of a data set and report the error on the others, next to its floor."""
-    output.check(".html")
+    output.check()
     table = evaluate_dataset(Settings(), family, dataset)
 
-    from foretell.pipelines.cli.judge.tables import evaluation_page, print_evaluation
+    from foretell.pipelines.cli.judge.tables import evaluation_page
 
-    if output.write(table, page=lambda: evaluation_page(table)):
-        print_evaluation(table)
+    output.show(table, evaluation_page(table))
 
 
 def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def floor(
     ] = None,
 ) -> None:
     """Estimate the noise floor of a data set or of a file of your own, from its repeated runs."""
-    output.check(".html")
+    output.check()
     if file is None and family is not None and family not in FAMILIES and Path(family).suffix:
         file, family = Path(family), None
     if (file is None) == (dataset is None) or (family is None and file is None):
@@ -46,11 +46,9 @@ def floor(
         table, of = floors_of_dataset(Settings(), family, dataset), f"{family} on {dataset}"
         unit = get_family(family).unit
 
-    from foretell.pipelines.cli.judge.tables import floors_page, print_floors
+    from foretell.pipelines.cli.judge.tables import floors_page
 
-    title = f"{of}: noise floor; {unit}"
-    if output.write(table, page=lambda: floors_page(table, title=title)):
-        print_floors(table, title=title)
+    output.show(table, floors_page(table, title=f"{of}: noise floor; {unit}"))
 
 
 def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[pd.DataFrame, str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import out, percent, print_table, say
+from foretell.pipelines.cli.console import percent, say
 from foretell.pipelines.cli.judge.compare import Metric
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -49,9 +50,9 @@ def power(
     metric: Metric = None,
 ) -> None:
     """How many items and repeats an eval needs to find a difference, and the cheapest split."""
-    output.check(".html", ".png")
+    output.check(is_drawn=True)
 
-    from foretell.assets.pages import result_page
+    from foretell.assets.pages import Page, Section
     from foretell.predictors.metrics import plan_items
     from foretell.predictors.plots.reports import plot_lines
 
@@ -70,22 +71,12 @@ def power(
         is_cheapest=plan["is_cheapest"].map({True: "cheapest", False: ""}),
     ).rename(columns={"effect": "difference", "is_cheapest": "which", "n_items": "items"})  # fmt: skip
 
-    def figure() -> Any:
-        named = plan.assign(difference=shown["difference"])
-        words: dict[str, Any] = {
-            "title": "What it costs to find a difference",
-            "xlabel": "runs of each item",
-            "ylabel": "cost",
-        }
-        return plot_lines(named, "replicates", "cost", "difference", **words).figure
-
-    def page() -> str:
-        return result_page("Items and repeats", [lead], figure(), {"Every split": shown}, [basis])
-
-    if output.write(plan, page=page, figure=figure):
-        out.print(lead, style="bold")
-        print_table("Items, by difference and repeats", list(shown.columns), shown.to_numpy().tolist(), n_keys=2)
-    (out.print if output.on_screen else say)(basis)
+    figure = partial(
+        plot_lines, plan.assign(difference=shown["difference"]), "replicates", "cost", "difference",
+        title="What it costs to find a difference", xlabel="runs of each item", ylabel="cost",
+    )  # fmt: skip
+    sections = [Section("Drawn", figure=figure), Section("Items, by difference and repeats", table=shown, n_keys=2)]
+    output.show(plan, Page("Items and repeats", sections, answer=[lead], remarks=[basis]))
 
 
 def _variance(components: Components, files: list[Path], metric: str | None) -> tuple[DifferenceVariance, float, str]:

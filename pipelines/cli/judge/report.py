@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import count_keys, out, print_table, say
+from foretell.pipelines.cli.console import count_keys
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
-from foretell.predictors.errors import InvalidInputError, unknown_name
+from foretell.predictors.errors import unknown_name
 
 if TYPE_CHECKING:
+    from foretell.assets.pages import Page
     from foretell.assets.reports.spec import Report, ReportSpec
 
 ROWS_ON_SCREEN = 40
@@ -46,45 +47,29 @@ def run_report(settings: Settings, name: str, dataset: str, output: Output) -> N
         raise unknown_name("report", name, REPORTS)
     if dataset not in DATASETS:
         raise unknown_name("data set", dataset, DATASETS)
-    output.check(".html", ".png")
+    output.check(is_drawn=True)
     spec = REPORTS[name]
     with settings.open_engine():
         sources = settings.sources
         traces = lake_traces(sources) if dataset == "lake" else traces_of_dataset(dataset, sources)
         made = spec.report(traces, settings.price_file, settings.home)
-    if any(path.suffix == ".png" for path in output.out) and not spec.has_figure(made):
-        raise InvalidInputError(f"`--out X.png`: {spec.title} on {dataset} has nothing to draw; --out X.html says why")
-    if output.write(made.table, page=lambda: report_html(spec, made, dataset), figure=lambda: spec.draw(made)):
-        _print(spec, made, dataset)
-    elif output.json:
-        for line in made.reasons:
-            say(line)
+    output.show(made.table, report_page(spec, made, dataset))
 
 
-def _print(spec: ReportSpec, made: Report, dataset: str) -> None:
-    from foretell.assets.store.markdown import cell
+def report_page(spec: ReportSpec, made: Report, dataset: str) -> Page:
+    """The report as people read it."""
+    from foretell.assets.pages import MAX_ROWS, Page, Section, as_text
 
-    out.print(f"{spec.title}: {dataset}", style="bold")
-    for line in (*made.findings, *made.reasons):
-        out.print(f"- {line}")
-    for title, table in {spec.grain: made.table, **made.more}.items():
-        if table.empty:
-            continue
-        shown = table.head(ROWS_ON_SCREEN)
-        more = f" (the first {ROWS_ON_SCREEN} of {len(table)}; all with --json)" if len(table) > len(shown) else ""
-        rows = [[cell(value) for value in row] for row in shown.itertuples(index=False)]
-        print_table(title + more, list(shown.columns), rows, n_keys=count_keys(shown))
-
-
-def report_html(spec: ReportSpec, made: Report, dataset: str) -> str:
-    """The report as one page that needs nothing else."""
-    from foretell.assets.pages import Head, Section, as_text, page
-
-    asked = f"Asked of {dataset}. {spec.grain}"
     first, *rest = made.findings or made.reasons or ("The traces do not tell.",)
-    figure = None if not spec.has_figure(made) else spec.draw(made)
-    tables = [Section(title, table=as_text(table), n_keys=count_keys(table))
-              for title, table in {"In figures": made.table, **made.more}.items() if len(table.columns)]  # fmt: skip
-    left_out = Section("What is left out, and why", made.reasons if made.findings else ())
-    head = Head(f"{spec.title}: {dataset}", asked, answer=[first])
-    return page(head, [Section("More findings", rest), Section("Drawn", figure=figure), *tables, left_out])
+    tables = [
+        Section(title, table=as_text(table.head(MAX_ROWS)), n_keys=count_keys(table), n_rows=len(table),
+                n_on_screen=ROWS_ON_SCREEN)
+        for title, table in {"In figures": made.table, **made.more}.items()
+    ]  # fmt: skip
+    return Page(
+        f"{spec.title}: {dataset}",
+        [Section("More findings", rest), Section("Drawn", figure=lambda: spec.draw(made)), *tables],
+        asked=f"Asked of {dataset}. {spec.grain}",
+        answer=[first],
+        remarks=made.reasons if made.findings else (),
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import out, percent, print_table, say
+from foretell.pipelines.cli.console import percent
 from foretell.pipelines.cli.judge.compare import EvalLogs, Metric
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -41,34 +42,28 @@ class Terms:
 @flat
 def samples(files: EvalLogs, terms: Terms, output: Output, metric: Metric = None) -> None:
     """What more samples of a request buy: pass@k beyond what was measured, votes, best of n."""
-    output.check(".html", ".png")
+    output.check(is_drawn=True)
 
-    from foretell.assets.pages import result_page
+    from foretell.assets.pages import Page, Section
     from foretell.assets.readers.scores.eval_logs import read_eval_logs
-    from foretell.assets.registry.model_card import with_interval
+    from foretell.pipelines.cli.judge.tables import intervals
     from foretell.predictors.plots.reports import plot_lines
 
     scores, notes = read_eval_logs(files, metric=metric)
     false_positives, how = _false_positives(terms)
     table, found = sample_table(scores, terms, false_positives)
-    notes += [how, *found]
     shown = table[["system", "k"]].assign(
-        pass_at_k=[with_interval(*ends) for ends in table[["pass_at_k", "lower", "upper"]].to_numpy()],
+        pass_at_k=intervals(table, "pass_at_k", "lower", "upper"),
         source=table["is_measured"].map({True: "measured", False: "forecast"}),
         **{name: table[name].map("{:.3f}".format) for name in ("best_of", "draws", "majority")},
     )
 
-    def figure() -> Any:
-        words = {"title": "One of k samples is right", "xlabel": "samples k", "ylabel": "pass@k, 90 % interval"}
-        return plot_lines(table, "k", "pass_at_k", "system", band=("lower", "upper"), **words).figure
-
-    def page() -> str:
-        return result_page("What more samples buy", found, figure(), {"Every k": shown}, notes)
-
-    if output.write(table, page=page, figure=figure):
-        print_table("What k samples are worth", list(shown.columns), shown.to_numpy().tolist(), n_keys=2)
-    for line in notes:
-        (out.print if output.on_screen else say)(f"- {line}")
+    figure = partial(
+        plot_lines, table, "k", "pass_at_k", "system", band=("lower", "upper"),
+        title="One of k samples is right", xlabel="samples k", ylabel="pass@k, 90 % interval",
+    )  # fmt: skip
+    sections = [Section("Drawn", figure=figure), Section("What k samples are worth", table=shown, n_keys=2)]
+    output.show(table, Page("What more samples buy", sections, remarks=[*notes, how, *found]))
 
 
 def sample_table(scores: pd.DataFrame, terms: Terms, false_positives: float) -> tuple[pd.DataFrame, list[str]]:

@@ -24,13 +24,12 @@ def vault(
     output: Output,
 ) -> None:
     """Judge the champion on the sealed queries, for a report; four times a year at most."""
-    output.check(".html")
+    output.check()
     table = vault_evaluation(Settings(), family, why)
 
-    from foretell.pipelines.cli.judge.tables import evaluation_page, print_evaluation
+    from foretell.pipelines.cli.judge.tables import evaluation_page
 
-    if output.write(table, page=lambda: evaluation_page(table)):
-        print_evaluation(table)
+    output.show(table, evaluation_page(table))
 
 
 def vault_evaluation(settings: Settings, family: str, why: str) -> pd.DataFrame:

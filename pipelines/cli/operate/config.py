@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from foretell.pipelines.cli.console import out, print_table
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -24,14 +24,13 @@ def config(output: Output) -> None:
 
     output.check()
     table = pd.DataFrame(list_settings(Settings()))
-    if output.write(table):
-        shown = table[["setting", "value", "from", "meaning"]].replace(str(Path.cwd()) + "/", "", regex=True)
-        print_table("settings", list(shown.columns), shown.to_numpy().tolist(), prose=("meaning",))
-        files = ", ".join(str(path) for path in settings_files()) or "none"
-        out.print(
-            f"files read: {files}. A setting goes into {FILE} of this folder or of the home as `name = value`, or into "
-            "the environment as the variable that --json names; what is nearer to the command wins."
-        )
+    shown = table[["setting", "value", "from", "meaning"]].replace(str(Path.cwd()) + "/", "", regex=True)
+    files = ", ".join(str(path) for path in settings_files()) or "none"
+    how = (
+        f"files read: {files}. A setting goes into {FILE} of this folder or of the home as `name = value`, or into "
+        "the environment as the variable that --json names; what is nearer to the command wins."
+    )
+    output.show(table, Page("settings", [Section(table=shown, prose=("meaning",))], remarks=[how]))
 
 
 def list_settings(settings: Settings) -> list[dict[str, str | None]]:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import typer
 
+from foretell.assets.pages import Page, Section
 from foretell.extras import EXTRAS, install_command, missing_extras
-from foretell.pipelines.cli.console import print_json, print_table
-from foretell.pipelines.cli.options import Json
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import CHECKOUT, Settings
-from foretell.predictors.errors import DatasetError, ForecastError, InvalidInputError
+from foretell.predictors.errors import DatasetError, ForecastError
 from foretell.predictors.families import FAMILIES
 
 Status = Literal["ok", "warning", "failure"]
@@ -42,35 +42,27 @@ def _unless(fault: str, check: str, good: str, remedy: str, status: Status = "fa
     return Finding(check, status, fault, remedy) if fault else Finding(check, "ok", good)
 
 
-def run_doctor(settings: Settings, *, as_json: bool) -> int:
-    """Print every finding; 1 if one is a failure, else 0."""
-    findings = [finding for check in CHECKS for finding in _seen_by(check, settings)]
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        print_table(
-            "foretell doctor",
-            ("check", "status", "found", "remedy"),
-            [(f.check, f.status, f.found, f.remedy) for f in findings],
-            n_keys=2,
-            prose=("found", "remedy"),
-        )
-    return int(any(finding.status == "failure" for finding in findings))
+def run_doctor(settings: Settings, output: Output) -> int:
+    """Show every finding; 1 if one is a failure, else 0."""
+    import pandas as pd
+
+    output.check()
+    findings = pd.DataFrame(list(examine(settings)))
+    output.show(findings, Page("foretell doctor", [Section(table=findings, n_keys=2, prose=("found", "remedy"))]))
+    return int((findings["status"] == "failure").any())
 
 
-def _seen_by(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
-    """What a check says; one that cannot be made is a finding too, and no reason to leave out the others."""
-    try:
-        yield from check(settings)
-    except Exception as error:  # noqa: BLE001  whatever stands in its way is what the user must know
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        name = check.__name__.strip("_").replace("_", " ")
-        yield Finding(name, "failure", f"cannot be checked: {reason}", "see the findings on home, disk and databases")
-
-
-def _python(settings: Settings) -> Iterator[Finding]:
-    version = sys.version.split()[0]
-    yield _unless("" if sys.version_info >= (3, 11) else version, "python", version, "use Python 3.11+")
+def examine(settings: Settings) -> Iterator[Finding]:
+    """What every check says; one that cannot be made is a finding too, and no reason to leave out the others."""
+    for name, check in CHECKS.items():
+        try:
+            yield from check(settings)
+        except ForecastError as error:
+            yield Finding(name, "failure", str(error), "see its remedy; or `foretell restore BACKUP`")
+        except Exception as error:  # noqa: BLE001  whatever stands in its way is what the user must know
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            remedy = "see the findings on home, disk and databases"
+            yield Finding(name, "failure", f"cannot be checked: {reason}", remedy)
 
 
 def _versions(settings: Settings) -> Iterator[Finding]:
@@ -129,12 +121,11 @@ def _starter(settings: Settings) -> Iterator[Finding]:
 
 
 def _mirror(settings: Settings) -> Iterator[Finding]:
-    if settings.mirror is None:
-        yield Finding("mirror", "ok", "none: public data comes from its own addresses")
-    elif "://" in settings.mirror or Path(settings.mirror).is_dir():
-        yield Finding("mirror", "ok", settings.mirror)
-    else:
-        yield Finding("mirror", "failure", f"{settings.mirror} is no folder", "set FORETELL_MIRROR to a folder or URL")
+    mirror = settings.mirror or "none: public data comes from its own addresses"
+    is_there = settings.mirror is None or "://" in mirror or Path(mirror).is_dir()
+    yield _unless(
+        "" if is_there else f"{mirror} is no folder", "mirror", mirror, "set FORETELL_MIRROR to a folder or URL"
+    )
 
 
 def _registry(settings: Settings) -> Iterator[Finding]:
@@ -161,16 +152,10 @@ def _registry(settings: Settings) -> Iterator[Finding]:
 def _policy(settings: Settings) -> Iterator[Finding]:
     from foretell.assets.registry.policy import load_policies
 
-    try:
-        known = load_policies(settings.policy_file)
-    except InvalidInputError as error:
-        yield Finding(
-            "promotion policy", "failure", str(error), "correct the file; its keys are in assets/registry/policy.py"
-        )
-        return
-    unknown = sorted(set(known) - set(FAMILIES))
+    policies = load_policies(settings.policy_file)
+    unknown = sorted(set(policies) - set(FAMILIES))
     fault = f"no such family: {', '.join(unknown)}" if unknown else ""
-    good, remedy = f"{len(known)} families have one of their own", f"correct the names in {settings.policy_file}"
+    good, remedy = f"{len(policies)} families have one of their own", f"correct the names in {settings.policy_file}"
     yield _unless(fault, "promotion policy", good, remedy, "warning")
 
 
@@ -201,12 +186,7 @@ def _home_version(settings: Settings) -> Iterator[Finding]:
     from foretell.pipelines.addresses import addresses_outside
     from foretell.pipelines.home import open_home
 
-    try:
-        notes = open_home(settings)
-    except ForecastError as error:
-        yield Finding("version of the home", "failure", str(error), "see its remedy; or `foretell restore BACKUP`")
-        return
-    yield Finding("version of the home", "ok", "; ".join(notes) or "as this code makes it")
+    yield Finding("version of the home", "ok", "; ".join(open_home(settings)) or "as this code makes it")
     strays = addresses_outside(settings.home / "mlflow" / "mlflow.db", settings.home)
     fault = f"{len(strays)} versions lie outside the home, first {strays[0]}" if strays else ""
     remedy = "register those versions anew with `foretell retrain`; a backup would miss them"
@@ -220,11 +200,7 @@ def _landed(settings: Settings) -> Iterator[Finding]:
 
     if not settings.landing.is_dir():
         return
-    try:
-        n_files, days = len(load_manifests(settings.landing)), landed_days(settings.landing)
-    except ForecastError as error:
-        yield Finding("landed files", "failure", str(error), "see its remedy")
-        return
+    n_files, days = len(load_manifests(settings.landing)), landed_days(settings.landing)
     waiting = [day for day in days if not has_day(day)]
     fault = f"{len(waiting)} days are yet to come on this clock, first {waiting[0]}" if waiting else ""
     remedy = "set the clock of this machine; the days are curated when they come"
@@ -292,31 +268,25 @@ def _dead_runs(settings: Settings) -> Iterator[Finding]:
     yield _unless(fault, "unfinished runs", "none", remedy, "warning")
 
 
-def _telemetry(settings: Settings) -> Iterator[Finding]:
-    names = ("DAGSTER_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DVC_NO_ANALYTICS", "GX_ANALYTICS_ENABLED")
-    yield Finding("telemetry", "ok", ", ".join(f"{name}={os.environ.get(name)}" for name in names))
+CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "versions": _versions,
+    "extras": _extras,
+    "mlflow folder": _mlflow_folder,
+    "home": _home,
+    "version of the home": _home_version,
+    "bundled data": _starter,
+    "mirror": _mirror,
+    "promotion policy": _policy,
+    "databases": _databases,
+    "landed files": _landed,
+    "tables": _tables,
+    "lake": _lake,
+    "unfinished runs": _dead_runs,
+    "registry": _registry,
+}
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python,
-    _versions,
-    _extras,
-    _mlflow_folder,
-    _home,
-    _home_version,
-    _starter,
-    _mirror,
-    _policy,
-    _databases,
-    _landed,
-    _tables,
-    _lake,
-    _dead_runs,
-    _registry,
-    _telemetry,
-)
-
-
-def doctor(json: Json = False) -> None:
+@flat
+def doctor(output: Output) -> None:
     """Look for the usual faults of an installation."""
-    raise typer.Exit(run_doctor(Settings(), as_json=json))
+    raise typer.Exit(run_doctor(Settings(), output))

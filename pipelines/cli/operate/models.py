@@ -5,46 +5,40 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from foretell.assets.pages import Page, Section
 from foretell.assets.registry.tracking import BASIS_TAG
-from foretell.pipelines.cli.console import out, print_json, print_table
-from foretell.pipelines.cli.options import Json
+from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.families import FAMILIES
 
-COLUMNS = ("family", "version", "alias", "crps", "floor", "skill", "cover 90 %", "log e", "created")
+NUMBERS = {"crps": "crps", "floor": "crps_floor", "skill": "crps_skill", "cover 90 %": "coverage_90", "log e": "log_e"}
 
 
-def models(json: Json = False) -> None:
+@flat
+def models(output: Output) -> None:
     """List registered versions, their error next to the floor, and why each is champion or not."""
+    import pandas as pd
+
+    output.check()
     settings = Settings()
-    rows = list_versions(settings)
-    if json:
-        print_json(rows)
+    rows = pd.DataFrame(list_versions(settings))
+    if rows.empty:
+        output.show(rows, Page("registered models", answer=["no model is registered yet: run `foretell demo`"]))
         return
-    if not rows:
-        out.print("no model is registered yet: run `foretell demo`")
-        return
-    print_table(
-        f"registered models in {settings.mlflow_uri}",
-        COLUMNS,
-        [
-            (
-                r["family"],
-                r["version"],
-                ", ".join(name for name in (r["alias"], r["basis"]) if name),
-                *[_number(r[k]) for k in ("crps", "crps_floor", "crps_skill", "coverage_90", "log_e")],
-                str(r["created"])[:16],
-            )
-            for r in rows
-        ],
-        n_keys=3,
+    shown = rows[["family", "version"]].assign(
+        alias=[", ".join(filter(None, names)) for names in zip(rows["alias"], rows["basis"], strict=True)],
+        **{
+            name: [f"{value:.3f}".replace("nan", "-") for value in rows[column].astype("float64")]
+            for name, column in NUMBERS.items()
+        },
+        created=rows["created"].str[:16],
     )
-    for row in rows:
-        if row["decision"]:
-            out.print(f"{row['family']} version {row['version']}: {row['decision']}")
-    for family, lines in list_audits(settings).items():
-        for line in lines:
-            out.print(f"{family} by hand: {line}")
+    decided = [f"{row.family} version {row.version}: {row.decision}" for row in rows.itertuples() if row.decision]
+    by_hand = [f"{family} by hand: {line}" for family, lines in list_audits(settings).items() for line in lines]
+    title = f"registered models in {settings.mlflow_uri}"
+    sections = [Section(title, table=shown, n_keys=3), Section("Decisions", [*decided, *by_hand])]
+    output.show(rows, Page(title, sections))
 
 
 def list_audits(settings: Settings) -> dict[str, list[str]]:
@@ -84,7 +78,3 @@ def list_versions(settings: Settings) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def _number(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "-"

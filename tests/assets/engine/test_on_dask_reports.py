@@ -12,7 +12,7 @@ pytest.importorskip("distributed")
 from foretell.assets.engine import Table
 from foretell.assets.engine.on_dask import DaskEngine
 from foretell.assets.reports import REPORTS
-from foretell.assets.reports.trace_parts import draw_queries
+from foretell.assets.reports.runs import draw_queries
 
 pytestmark = pytest.mark.slow
 

@@ -18,15 +18,8 @@ from foretell.assets.reports import REPORT_ASSETS, REPORTS
 from foretell.assets.reports.cost_of_pass import cost_of_pass_report, counterfactuals, model_classes, scored_runs
 from foretell.assets.reports.frontier import frontier_report
 from foretell.assets.reports.price_reversals import FACTORS, attribute_ratio, price_reversals_report
-from foretell.assets.reports.run_sums import run_sums
-from foretell.assets.reports.spec import (
-    Report,
-    ReportSpec,
-    build_report_asset,
-    markdown,
-    price_runs,
-    query_table,
-)
+from foretell.assets.reports.runs import price_runs, query_table, run_sums
+from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset, markdown
 from foretell.assets.reports.thinking_share import thinking_share_report
 from foretell.assets.reports.token_noise import token_noise_report
 from foretell.assets.resources import Workspace

@@ -7,11 +7,13 @@ import re
 import pandas as pd
 import pytest
 
-from foretell.pipelines.cli.console import count_keys, counted, money, print_json, print_table
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.console import chance, count_keys, counted, money, print_json, print_table
 from foretell.pipelines.cli.forecast.predict import _shown
-from foretell.pipelines.cli.forecast.quote import _print_totals, chance
-from foretell.pipelines.cli.judge.tables import print_evaluation, print_floors
+from foretell.pipelines.cli.forecast.quote_page import SET_ASIDE, totals_table
+from foretell.pipelines.cli.judge.tables import evaluation_page, floors_page
 from foretell.pipelines.cli.operate.doctor import Finding
+from foretell.pipelines.cli.output import print_page
 from foretell.predictors.schemas.evaluation import Evaluation
 from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
 
@@ -47,11 +49,12 @@ def forecasts(name: str) -> pd.DataFrame:
 def show(kind: str, name: str) -> None:
     """Print one of the tables of the command line about a thing of that name."""
     if kind == "evaluate":
-        print_evaluation(evaluation(name))
+        print_page(evaluation_page(evaluation(name)))
     elif kind == "floor":
-        print_floors(evaluation(name), title=f"on {name}")
+        print_page(floors_page(evaluation(name), title=f"on {name}"))
     elif kind == "quote":
-        _print_totals(totals(name), n_left_out=0, terms=QuoteTerms([name], budget_usd=20.0))
+        table = totals_table(totals(name), QuoteTerms([name], budget_usd=20.0))
+        print_page(Page("a quote", [Section(table=table)], remarks=[SET_ASIDE]))
     elif kind == "predict":
         shown = _shown(forecasts(name))
         print_table(name, list(shown.columns), shown.to_numpy().tolist(), n_keys=4, prose=("basis",))
@@ -145,4 +148,3 @@ def test_what_is_set_aside_beyond_the_budget_is_explained(monkeypatch, capsys) -
     assert "over $20.00" in printed
     assert "$32.81" in printed
     assert "the total needs less, since not all requests run long at once" in printed
-    assert "1 request, 0 left out" in printed

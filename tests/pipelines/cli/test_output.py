@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.output import Output
 from foretell.predictors.errors import InvalidInputError
 
@@ -18,14 +20,14 @@ TABLE = pd.DataFrame({"model": ["a", "b"], "usd": [0.5, None]})
 def test_every_ending_is_written_and_read_back(tmp_path: Path) -> None:
     files = [tmp_path / f"x{ending}" for ending in (".csv", ".json", ".jsonl", ".parquet", ".html", ".png")]
     output = Output(out=files)
-    output.check(".html", ".png")
+    output.check(is_drawn=True)
     figure = plt.figure()
-    output.write(TABLE, page=lambda: "<p>page</p>", figure=lambda: figure)
+    output.write(TABLE, Page("All", [Section(table=TABLE, figure=figure)], answer=["Two."]))
     plt.close(figure)
     readers = (pd.read_csv, pd.read_json, lambda path: pd.read_json(path, lines=True), pd.read_parquet)
     for read, path in zip(readers, files[:4], strict=True):
         pd.testing.assert_frame_equal(read(path), TABLE, check_dtype=False)
-    assert files[4].read_text("utf-8") == "<p>page</p>"
+    assert re.search(r"<h1>All</h1>.*Two\..*<svg.*<table>", files[4].read_text("utf-8"), re.S)
     assert files[5].read_bytes()[:4] == b"\x89PNG"
 
 
@@ -37,17 +39,29 @@ def test_a_table_replaces_the_screen_and_a_page_does_not() -> None:
 
 
 def test_json_is_printed_and_only_people_read_the_screen(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert not Output(json=True).write(TABLE)
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+    page = Page("All", [Section(lines=["a line"], table=TABLE)], answer=["Two."], remarks=["Few."])
+    Output(json=True).show(TABLE, page)
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["Two.", "- Few."]
+    assert [json.loads(line) for line in printed.out.splitlines()] == [
         {"model": "a", "usd": 0.5}, {"model": "b", "usd": None},
     ]  # fmt: skip
-    assert Output().write(TABLE)
-    assert not Output(out=[tmp_path / "x.csv"]).write(TABLE)
+    Output(out=[tmp_path / "x.csv"]).show(TABLE, page)
     assert capsys.readouterr().out == ""
+    Output().show(TABLE, page)
+    printed = capsys.readouterr()
+    assert [line.strip() for line in printed.out.splitlines()[:3]] == ["Two.", "- a line", "All"]
+    assert printed.out.splitlines()[-1] == "- Few."
+    assert printed.err == ""
+
+
+def test_what_has_nothing_to_draw_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="All has nothing to draw"):
+        Output(out=[tmp_path / "x.png"]).write(TABLE, Page("All", [Section(table=TABLE)]))
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("x.xlsx", "must end in .csv"), ("x.html", "must end in"), ("no/x.csv", "no folder")]
+    ("name", "message"), [("x.xlsx", "must end in .csv"), ("x.png", "must end in"), ("no/x.csv", "no folder")]
 )
 def test_what_cannot_be_written_is_refused_before_any_work(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=message):

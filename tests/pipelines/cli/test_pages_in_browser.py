@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.assets.pages import Head, Section, page
+from foretell.assets.pages import Page, Section
 from foretell.assets.reports import REPORTS
 from foretell.assets.reports.spec import Report
-from foretell.pipelines.cli.judge.report import report_html
+from foretell.pipelines.cli.judge.report import report_page
 from tests.conftest import ROOT
 
 SIZES = ((1500, "light"), (800, "dark"), (390, "light"), (390, "dark"))
@@ -33,17 +33,19 @@ def write_pages(folder: Path) -> list[Path]:
             "reason": "a sentence that is long enough to be broken into lines on a telephone",
             **{f"column_{k}": rng.normal(size=n).round(3).astype(str) for k in range(9)},
         })  # fmt: skip
-        head = Head(f"{n} rows", "Asked: what is long.", ["A caveat " * 30], ["An answer of about $1.20 [0.4, 3]."])
-        texts[f"rows-{n}"] = page(head, [Section("All", ["a line"], table, best=0)], ["By counting."])
+        sections = [Section("All", ["a line"], table, best=0)]
+        said = {"caveats": ["A caveat " * 30], "answer": ["About $1.20 [0.4, 3]."], "method": ["By counting."]}
+        texts[f"rows-{n}"] = Page(f"{n} rows", sections, "Asked: what is long.", **said).html()
     noise = pd.DataFrame({
         "benchmark": ["aime", "gpqa"], "model": "m", "reasoning_effort": ["low", "high"],
         "standard_deviation": [0.2, 0.4], "ci_lower": [0.1, 0.3], "ci_upper": [0.3, 0.6], "n_queries": [4, 5],
         "cost_usd": [6.251e-05, 2.0],
     })  # fmt: skip
-    texts["drawn"] = report_html(REPORTS["token-noise"], Report(noise, findings=("One.", "Two.")), "starter")
+    texts["drawn"] = report_page(REPORTS["token-noise"], Report(noise, findings=("One.", "Two.")), "starter").html()
     pairs = pd.DataFrame({"benchmark": ["aime"], "cheaper": "a", "dearer": "b", "is_reversed": False, "log_ratio": 0.1})
-    texts["not-drawn"] = report_html(REPORTS["price-reversals"], Report(pairs, reasons=("No reversal.",)), "starter")
-    texts["empty"] = report_html(REPORTS["quotes"], Report(pd.DataFrame(), reasons=("No quote is kept.",)), "lake")
+    reversals, quotes = Report(pairs, reasons=("No reversal.",)), Report(pd.DataFrame(), reasons=("No quote is kept.",))
+    texts["not-drawn"] = report_page(REPORTS["price-reversals"], reversals, "starter").html()
+    texts["empty"] = report_page(REPORTS["quotes"], quotes, "lake").html()
     files = [folder / f"{name}.html" for name in texts]
     for file, text in zip(files, texts.values(), strict=True):
         file.write_text(text, "utf-8")

@@ -8,6 +8,7 @@ import pytest
 
 from foretell.pipelines.cli.data.ingest import Options, run_ingest
 from foretell.pipelines.cli.data.sql import query_lake
+from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 from tests.assets.trace_lines import chat, write_jsonl
@@ -19,20 +20,20 @@ def test_what_a_killed_run_was_reading_is_removed(tmp_path: Path) -> None:
         (settings.landing / name).mkdir(parents=True)
         (settings.landing / name / "stdin").write_text("a private prompt", "utf-8")
     path = write_jsonl(tmp_path / "a.jsonl", chat(0))
-    assert run_ingest(settings, [str(path)], Options(), curate=False, as_json=True) == 0
+    assert run_ingest(settings, [str(path)], Options(), Output(json=True), curate=False) == 0
     assert not list(settings.landing.glob(".stdin-*")) + list(settings.landing.glob(".mlflow-*"))
 
 
 def test_empty_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="empty"):
-        run_ingest(Settings(home=tmp_path / "home"), [""], Options(), curate=False, as_json=True)
+        run_ingest(Settings(home=tmp_path / "home"), [""], Options(), Output(json=True), curate=False)
 
 
 def test_what_is_refused_can_be_read_at_once(tmp_path: Path) -> None:
     # "3 quarantined, see the quarantine" was followed by an empty table until the next night.
     settings = Settings(home=tmp_path / "home")
     path = write_jsonl(tmp_path / "a.jsonl", chat(0), {"colour": "blue"})
-    assert run_ingest(settings, [str(path)], Options(), curate=True, as_json=True) == 0
+    assert run_ingest(settings, [str(path)], Options(), Output(json=True), curate=True) == 0
     refused = query_lake(settings, "select source_line, reason, remedy from quarantine")
     assert refused["source_line"].tolist() == [2]
     assert query_lake(settings, "select count(*) as n from request_traces")["n"].tolist() == [1]
@@ -41,5 +42,5 @@ def test_what_is_refused_can_be_read_at_once(tmp_path: Path) -> None:
 def test_a_file_of_which_nothing_is_accepted_is_in_the_quarantine_too(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     path = write_jsonl(tmp_path / "a.jsonl", {"colour": "blue"})
-    assert run_ingest(settings, [str(path)], Options(format="openai_jsonl"), curate=True, as_json=True) == 2
+    assert run_ingest(settings, [str(path)], Options(format="openai_jsonl"), Output(json=True), curate=True) == 2
     assert query_lake(settings, "select count(*) as n from quarantine")["n"].tolist() == [1]

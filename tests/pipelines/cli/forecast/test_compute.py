@@ -76,7 +76,7 @@ def test_dear_items_are_drawn_more_often(predictor: DownstreamScalingPredictor, 
 
 def test_the_page_has_a_figure_per_task_and_escapes_names(predictor: DownstreamScalingPredictor, rows) -> None:
     plan = plan_compute(predictor, rows.assign(benchmark=["<b>", "mmlu"]), 3.0)
-    page = compute_page(plan, "ladders.jsonl")
+    page = compute_page(plan, "ladders.jsonl").html()
     assert len(re.findall("<svg ", page)) == 2
     assert "&lt;b&gt;" in page
     assert "<b>" not in page

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from foretell.assets.lake.requests import read_requests
-from foretell.assets.pages import Head, Section, page
-from foretell.pipelines.cli.forecast.quote import verdict
-from foretell.pipelines.cli.forecast.quote_page import quote_page
+from foretell.assets.pages import Page, Section
+from foretell.pipelines.cli.forecast.quote_page import quote_page, verdict
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.thinking_tokens.bill.quote import Option, QuoteTerms, quote
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
@@ -110,7 +109,7 @@ def test_page_says_everything_and_fetches_nothing(
 ) -> None:
     terms = QuoteTerms(["small", "large", "nobody"], budget_usd=5.0)
     found = quote(fitted, requests, terms, price_file=prices)
-    text = quote_page(found, requests, terms, ["r.jsonl: request 5: no text"], fitted, Path("r.jsonl"))
+    text = quote_page(found, requests, terms, ["r.jsonl: request 5: no text"], fitted, Path("r.jsonl")).html()
     for wanted in (
         "small is the cheapest with a probability of ", "over $5.00", "worst case", "How much to set aside",
         "12 requests",
@@ -131,7 +130,7 @@ def test_what_is_not_known_comes_first(fitted: ThinkingTokensPredictor, requests
     prices.write_text(PRICES.replace("large", "nobody"), "utf-8")
     terms = QuoteTerms(["small", "nobody"])
     quoted = quote(fitted, requests, terms, price_file=prices)
-    text = quote_page(quoted, requests, terms, [], fitted, Path("r.jsonl"))
+    text = quote_page(quoted, requests, terms, [], fitted, Path("r.jsonl")).html()
     body = text.partition("</h1>")[2].strip()
     assert body.startswith('<p class="caveat">nobody: neither model nor benchmark was seen')
     assert "nobody (never seen in training)" in verdict(quoted, QuoteTerms(["small", "nobody"], confidence=0.999))
@@ -147,7 +146,7 @@ def test_one_model_is_not_called_the_cheapest(
 
 def test_page_without_any_price_is_in_tokens(fitted: ThinkingTokensPredictor, requests: pd.DataFrame) -> None:
     found = quote(fitted, requests.drop(columns="max_tokens"), QuoteTerms(["nobody"]))
-    text = quote_page(found, requests, QuoteTerms(["nobody"]), [], fitted, Path("r.csv"))
+    text = quote_page(found, requests, QuoteTerms(["nobody"]), [], fitted, Path("r.csv")).html()
     assert "in tokens only" in text
     assert "Not every request has a limit" in text
     assert "Total in output tokens" in text
@@ -155,7 +154,8 @@ def test_page_without_any_price_is_in_tokens(fitted: ThinkingTokensPredictor, re
 
 def test_tables_escape_what_they_show_and_fold_what_is_too_wide() -> None:
     wide = pd.DataFrame({"a_b": ["<x>"], "n": ["$1.20 [0.4, 3]"], **{f"c{i}": ["1"] for i in range(9)}})
-    text = page(Head("<t>", answer=["<b>"]), [Section("all", table=wide, best=0), Section("none", table=wide.head(0))])
+    sections = [Section("all", table=wide, best=0), Section("none", table=wide.head(0))]
+    text = Page("<t>", sections, answer=["<b>"]).html()
     assert "<h1>&lt;t&gt;</h1>" in text
     assert '<p class="answer">&lt;b&gt;</p>' in text
     assert '<td class="text">&lt;x&gt;</td><td>$1.20' in text

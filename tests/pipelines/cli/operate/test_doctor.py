@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from foretell.pipelines.addresses import move_addresses
 from foretell.pipelines.backups import back_up, restore
-from foretell.pipelines.cli.operate.doctor import CHECKS, Finding, _seen_by
+from foretell.pipelines.cli.operate.doctor import Finding, examine
 from foretell.pipelines.home import HOME_VERSION, Stamp, write_stamp
 from foretell.pipelines.settings import Settings
-
-
-def findings(settings: Settings) -> Iterator[Finding]:
-    return (finding for check in CHECKS for finding in _seen_by(check, settings))
 
 
 def damage_table(settings: Settings) -> None:
@@ -86,7 +82,7 @@ def settings(installed, backup: Path, tmp_path: Path) -> Settings:
 
 
 def test_sound_installation_has_no_failure(settings: Settings) -> None:
-    seen = {finding.check: finding for finding in findings(settings)}
+    seen = {finding.check: finding for finding in examine(settings)}
     assert [f for f in seen.values() if f.status == "failure"] == []
     assert {"registry database", "run database", "tables", "unfinished runs"} <= set(seen)
 
@@ -94,7 +90,7 @@ def test_sound_installation_has_no_failure(settings: Settings) -> None:
 @pytest.mark.parametrize(("fault", "check"), FAULTS.values(), ids=FAULTS.keys())
 def test_fault_is_found_and_has_a_remedy(settings: Settings, fault, check: str) -> None:
     fault(settings)
-    found = next(finding for finding in findings(settings) if finding.check == check)
+    found = next(finding for finding in examine(settings) if finding.check == check)
     assert found.status == "failure"
     assert found.remedy
 

@@ -16,11 +16,10 @@ from foretell.assets.engine import LocalEngine, Table
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.lake.tables.curation import curate_table
-from foretell.assets.reports import REPORTS, Report, trace_parts
+from foretell.assets.reports import REPORTS, Report, runs
 from foretell.assets.reports.data_docs import data_docs, write_data_docs
 from foretell.assets.reports.routing import routing_report
-from foretell.assets.reports.run_sums import RunSums, run_sums
-from foretell.assets.reports.trace_parts import draw_queries
+from foretell.assets.reports.runs import RunSums, draw_queries, run_sums
 from foretell.assets.resources import Workspace
 from tests.assets.report_traces import make_traces, price_file
 
@@ -99,7 +98,7 @@ def test_sums_of_groups_that_wait_on_disk_are_added_up(
     traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = REPORTS[name].make(traces, prices)
-    monkeypatch.setattr(trace_parts, "current_engine", lambda: LocalEngine(bytes_at_once=6_000))
+    monkeypatch.setattr(runs, "current_engine", lambda: LocalEngine(bytes_at_once=6_000))
     assert_same(REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices), expected)
 
 
