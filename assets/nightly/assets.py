@@ -101,9 +101,8 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         file = workspace.reports_path / f"{name}_noise_floor.png"
         plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], file)
         whole = floors[floors["segment"] == "all"].set_index("metric")["noise_floor"]
-        return dg.MaterializeResult(
-            value=floors, metadata={**numbers_of(whole.add_suffix("_floor").to_dict()), "plot": plot}
-        )
+        numbers = {f"{metric}_floor": float(floor) for metric, floor in whole.items()}
+        return dg.MaterializeResult(value=floors, metadata={**numbers_of(numbers), "plot": plot})
 
     @asset(
         name=f"{name}_model",

@@ -48,10 +48,10 @@ class CarriedPredictor(BasePredictor):
         return cells
 
     def known_of(self, X: pd.DataFrame) -> pd.Series:
-        return self._ask("known_of", X)
+        return pd.Series(self._ask("known_of", X))
 
     def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        return self._ask("basis_of", X)
+        return pd.Series(self._ask("basis_of", X))
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(self._ask("extra_columns", X, forecast))

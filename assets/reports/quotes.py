@@ -73,7 +73,8 @@ def quoted_runs(quote: Quote, runs: pd.DataFrame) -> Iterator[tuple[dict[str, An
     """
     from foretell.predictors.model_names import ModelNames
 
-    wanted, made_at = Counter(quote["queries"]), pd.Timestamp(quote["made_at"])
+    wanted: Counter[str] = Counter(quote["queries"])
+    made_at = pd.Timestamp(quote["made_at"])
     since = runs[(runs["started_at"] >= made_at - pd.Timedelta(days=PILOT_DAYS)) & runs["query"].isin(list(wanted))]
     names = ModelNames(since["model"].dropna().unique())
     for total in quote["totals"]:

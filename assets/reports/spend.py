@@ -11,8 +11,8 @@ import pandas as pd
 from foretell.assets.engine import Table
 from foretell.assets.judging.family import PUBLIC_SOURCE
 from foretell.assets.reports.quotes import READ, Quote, kept_quotes, quoted_runs, short_id
+from foretell.assets.reports.runs import TracePart, trace_parts
 from foretell.assets.reports.spec import Report, ReportSpec
-from foretell.assets.reports.trace_parts import TracePart, trace_parts
 from foretell.assets.store.money import money
 
 GROUP = ["day", "project", "key", "model"]

@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -52,7 +52,7 @@ class Gauges:
             rows = [(f'{{family="{family}"}}', n) for family, n in sorted(self._rows.items())]
         answering = [(f'{{family="{family}",version="{number}"}}', 1) for family, number in sorted(versions.items())]
         memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        metrics: list[tuple[str, str, str, list[tuple[str, float]]]] = [
+        metrics: list[tuple[str, str, str, Sequence[tuple[str, float]]]] = [
             ("foretell_requests_total", "counter", "Answers by path and status.", answers),
             ("foretell_request_seconds", "histogram", "Time from the head of a request to its answer.", seconds),
             ("foretell_rows_total", "counter", "Rows that were forecast.", rows),

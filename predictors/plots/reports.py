@@ -245,8 +245,9 @@ def plot_spend(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for name, colour in zip(bars, (INK, FLOOR, "#c0504d", "#9bbb59", "#8c8c8c"), strict=False):
         ax.bar(bars.index.to_numpy(), bars[name], bottom=tops[name] - bars[name], color=colour, label=str(name))
     ax.yaxis.set_major_formatter("${x:,.6g}")
-    ax.xaxis.set_major_locator(locator := AutoDateLocator(minticks=1, maxticks=8))
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    locator = AutoDateLocator(minticks=1, maxticks=8)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.set(xlabel="UTC day", ylabel="USD")
     ax.set_title("Spend by day and project", loc="left")
     tidy(ax)

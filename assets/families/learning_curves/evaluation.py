@@ -68,8 +68,8 @@ def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> It
 
     curves = usable_curves(load_lcdb(sources))
     yield knowing("new_benchmark_no_learner", test.drop(columns="learner"))
-    for name, extent in (("same_budget", "same_budget"), ("warm", "complete")):
-        yield knowing(f"new_benchmark_{name}", attach_siblings(test, curves, extent=extent))
+    yield knowing("new_benchmark_same_budget", attach_siblings(test, curves, extent="same_budget"))
+    yield knowing("new_benchmark_warm", attach_siblings(test, curves, extent="complete"))
     yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), first, reference)
 
 

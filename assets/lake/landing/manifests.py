@@ -115,11 +115,13 @@ def read_parquet(path: Path, schema: pa.Schema | None, read: Callable[[Path], pa
     """
     try:
         table = read(path)
-        for name in LATER if schema is not None else ():
+        if schema is None:
+            return table
+        for name in LATER:
             if name in schema.names and name not in table.column_names:
                 place = schema.get_field_index(name)
                 table = table.add_column(place, schema.field(place), pa.nulls(len(table), schema.field(place).type))
-        if schema is not None and not table.schema.equals(schema):
+        if not table.schema.equals(schema):
             raise pa.ArrowInvalid("names or types of columns have changed")
         return table
     except (OSError, ArrowException) as error:

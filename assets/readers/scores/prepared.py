@@ -233,7 +233,8 @@ def _end_of_dates(text: object) -> str | None:
 def _positive(tasks: pd.DataFrame, *columns: str) -> pd.Series:
     """Whole numbers above 0 of the first of these columns that has one."""
     numbers = tasks.reindex(columns=list(columns)).apply(pd.to_numeric, errors="coerce").bfill(axis=1).iloc[:, 0]
-    return numbers.round().where(numbers.round() > 0).astype("Int64")
+    whole: pd.Series = numbers.round().where(numbers.round() > 0).astype("Int64")
+    return whole
 
 
 # -- LM Evaluation Harness ----------------------------------------------------------------------------

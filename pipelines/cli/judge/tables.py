@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,8 @@ METRICS = ("crps", "mae")
 
 def intervals(table: pd.DataFrame, value: str, lower: str, upper: str, digits: int = 3) -> list[str]:
     """Each row's `value` with its interval, by the names of the columns."""
-    return [with_interval(*row, digits=digits) for row in table[[value, lower, upper]].to_numpy(dtype=float)]
+    columns = (table[name].astype("float64") for name in (value, lower, upper))
+    return [with_interval(number, low, high, digits) for number, low, high in zip(*columns, strict=True)]
 
 
 def evaluation_page(evaluation: pd.DataFrame) -> Page:
@@ -26,7 +28,7 @@ def evaluation_page(evaluation: pd.DataFrame) -> Page:
     """
     first, errors = evaluation.iloc[0], _errors(evaluation)
     coverage = _errors(evaluation, ["coverage_90"]).set_index(["split", "segment"])["value"]
-    shown = errors[["segment", "split", "metric"]].assign(**{
+    cells: dict[str, Any] = {
         "error": intervals(errors, "value", "ci_lower", "ci_upper"),
         "noise floor": intervals(errors, "noise_floor", "floor_ci_lower", "floor_ci_upper"),
         "skill": intervals(errors, "skill", "skill_ci_lower", "skill_ci_upper", digits=2),
@@ -35,7 +37,8 @@ def evaluation_page(evaluation: pd.DataFrame) -> Page:
         "queries": errors["n_queries"],
         "excess": intervals(errors, "excess_error", "excess_ci_lower", "excess_ci_upper"),
         "baseline": errors["baseline_value"].map("{:.3f}".format).replace("nan", "-"),
-    })  # fmt: skip
+    }  # fmt: skip
+    shown = errors[["segment", "split", "metric"]].assign(**cells)
     title = f"{first['family']} on {first['dataset']}: {first['predictor']} against {first['baseline']}"
     sections = [Section(table=shown, n_keys=3)]
     return Page(f"{title} (errors: lower is better)", sections, remarks=_missing_floors(errors))
@@ -60,7 +63,8 @@ def floors_page(floors: pd.DataFrame, *, title: str) -> Page:
 def _errors(evaluation: pd.DataFrame, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
     """Rows of the predictor (the first of the table) on the main segments."""
     is_first = evaluation["predictor"] == evaluation["predictor"].iloc[0]
-    return evaluation[is_first & main_segments(evaluation) & evaluation["metric"].isin(metrics)]
+    errors: pd.DataFrame = evaluation[is_first & main_segments(evaluation) & evaluation["metric"].isin(metrics)]
+    return errors
 
 
 def _missing_floors(errors: pd.DataFrame) -> list[str]:

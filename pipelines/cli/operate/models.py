@@ -29,12 +29,13 @@ def models(output: Output) -> None:
     shown = rows[["family", "version"]].assign(
         alias=[", ".join(filter(None, names)) for names in zip(rows["alias"], rows["basis"], strict=True)],
         **{
-            name: [f"{value:.3f}".replace("nan", "-") for value in rows[column].astype("float64")]
+            name: ["-" if pd.isna(value) else format(value, ".3f") for value in rows[column]]
             for name, column in NUMBERS.items()
         },
         created=rows["created"].str[:16],
     )
-    decided = [f"{row.family} version {row.version}: {row.decision}" for row in rows.itertuples() if row.decision]
+    reasons = zip(rows["family"], rows["version"], rows["decision"], strict=True)
+    decided = [f"{family} version {version}: {decision}" for family, version, decision in reasons if decision]
     by_hand = [f"{family} by hand: {line}" for family, lines in list_audits(settings).items() for line in lines]
     title = f"registered models in {settings.mlflow_uri}"
     sections = [Section(title, table=shown, n_keys=3), Section("Decisions", [*decided, *by_hand])]

@@ -63,8 +63,9 @@ class FloorSupport:
 
     def merge(self, other: FloorSupport) -> FloorSupport:
         """Counts of two parts that share no cell."""
-        pairs = list(zip(astuple(self), astuple(other), strict=True))
-        return FloorSupport(*map(sum, pairs[:4]), min(pairs[4]), max(pairs[5]))
+        *counts, least, largest = zip(astuple(self), astuple(other), strict=True)
+        n_cells, n_repeated, n_enough, n_unknown = map(sum, counts)
+        return FloorSupport(n_cells, n_repeated, n_enough, n_unknown, min(least), max(largest))
 
     def source(self, minimum: int, loss: str) -> str:
         """Where a floor comes from that needs `minimum` runs of each repeated cell; `loss` is named in the reason.

@@ -43,7 +43,8 @@ class AnyEstimate:
         second = self._power_sum(2) / n
         if n < 3 or second <= 0:
             return 0.0
-        return self._power_sum(3) / n / second**1.5 * sqrt(n * (n - 1)) / (n - 2)
+        third: float = self._power_sum(3) / n / second**1.5
+        return third * sqrt(n * (n - 1)) / (n - 2)
 
     def interval(self, coverage: float = 0.95, *, skew_corrected: bool = False) -> tuple[float, float]:
         """Lower and upper end of the t interval over clusters, NaN where fewer than two clusters contribute.

@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...errors import InvalidInputError
+from ..estimates.cell_sums import FloorEstimator
 from ..estimates.noise_floor import (
     CRPS_FLOOR,
     LOG_LOSS_FLOOR,
     MAE_FLOOR,
     MSE_FLOOR,
-    FloorEstimator,
     interval_score_estimator,
     pinball_estimator,
 )

@@ -55,7 +55,8 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     versions = np.full(len(frame), None, dtype=object)
     cases = frame.reindex(columns=["model", "provider", "service_tier"]).astype(object)
     for case, rows in cases.where(cases.notna(), "").groupby(list(cases), sort=False).indices.items():
-        rates_at = _resolver(user_prices, *map(str, case))
+        model, provider, tier = map(str, tuple(case))  # type: ignore[arg-type]
+        rates_at = _resolver(user_prices, model, provider, tier)
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, distinct = pd.factorize(minutes.iloc[rows])
         of_minute, prices = pd.factorize(np.array([rates_at(time.to_pydatetime()) for time in distinct], dtype=object))
