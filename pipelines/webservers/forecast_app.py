@@ -317,7 +317,10 @@ def _quote(champions: Followed, gauges: Gauges, body: QuoteBody, price_file: Pat
 
     held = champions.current(FAMILIES[0])
     if not isinstance(held.predictor, LogQuantilePredictor):
-        raise DatasetError(f"version {held.version} is a {type(held.predictor).__name__}, which cannot quote a batch")
+        raise DatasetError(
+            f"version {held.version} is a {type(held.predictor).__name__}, which cannot quote a batch: run "
+            "`foretell retrain thinking_tokens`"
+        )
     ways = len(body.models) * max(len(body.reasoning_efforts), 1) * max(len(body.max_tokens), 1)
     if ways * len(body.requests) > MAX_QUOTED:
         raise InvalidInputError(

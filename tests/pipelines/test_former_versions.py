@@ -22,8 +22,10 @@ from foretell.predictors.serving import forecast_frame
 from tests.predictors.test_all_predictors import EXAMPLES
 
 ARCHIVES = ("former_versions", "code_path_versions")
-pytestmark = pytest.mark.slow
 FAMILIES = ("benchmark_scores", "learning_curves", "downstream_scaling")
+VERSIONS = [(archive, family) for archive in ARCHIVES for family in FAMILIES]
+VERSIONS.append(("code_path_versions", "thinking_tokens"))
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=ARCHIVES)
@@ -45,7 +47,7 @@ def rows_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("settings", "family"), VERSIONS, indirect=["settings"])
 def test_they_answer_what_they_answered_when_they_were_made(settings: Settings, family: str) -> None:
     # The command line refused them and told to retrain: a rollback to them was impossible.
     registry = settings.open_registry()
@@ -65,7 +67,7 @@ def test_they_answer_what_they_answered_when_they_were_made(settings: Settings, 
     assert not np.allclose(*medians)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("settings", "family"), VERSIONS, indirect=["settings"])
 def test_they_are_compared_with_a_challenger_of_today(settings: Settings, family: str) -> None:
     registry = settings.open_registry()
     today = get_family(family).baselines()[get_family(family).reference]
@@ -76,6 +78,20 @@ def test_they_are_compared_with_a_challenger_of_today(settings: Settings, family
     forecasts = forecasts_by_cell(get_family(family), both, rows)
     assert forecasts["champion"].index.equals(forecasts["challenger"].index)
     assert forecasts["champion"].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("settings", ["code_path_versions"], indirect=True)
+def test_what_needs_a_class_of_today_names_the_remedy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from foretell.pipelines.cli.app import main
+
+    monkeypatch.setenv("FORETELL_HOME", str(settings.home))
+    monkeypatch.setattr("sys.argv", ["foretell", "quote", "examples/inputs/requests.jsonl", "--model", "gpt-5"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "run `foretell retrain thinking_tokens`" in capsys.readouterr().err
 
 
 def test_what_their_own_code_refuses_is_an_error_of_today(settings: Settings) -> None:
@@ -97,7 +113,7 @@ def test_one_without_its_code_is_refused(settings: Settings) -> None:
         code.with_name("code_elsewhere").rename(code)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("settings", "family"), VERSIONS, indirect=["settings"])
 def test_the_command_line_asks_them_and_rolls_back(
     settings: Settings, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,7 +97,7 @@ def _plan(
         say(problem)
     champion = load_champion(settings, "thinking_tokens", source)
     if not isinstance(champion, LogQuantilePredictor):
-        raise DatasetError(f"a {type(champion).__name__} cannot quote a batch")
+        raise DatasetError(f"a {type(champion).__name__} cannot quote a batch: run `foretell retrain thinking_tokens`")
     say_what_waits(settings, champion, pd.DataFrame({"model": models}), source)
     unsent = requests.drop(columns="model", errors="ignore")
     quoted = quote(champion, unsent, QuoteTerms(models), price_file=settings.price_file, n_draws=100)

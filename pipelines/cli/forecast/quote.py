@@ -145,7 +145,7 @@ def run_quote(
     requests, problems = read_requests(file)
     predictor = load_champion(settings, "thinking_tokens", source)
     if not isinstance(predictor, LogQuantilePredictor):
-        raise DatasetError(f"a {type(predictor).__name__} cannot quote a batch")
+        raise DatasetError(f"a {type(predictor).__name__} cannot quote a batch: run `foretell retrain thinking_tokens`")
     say_what_waits(settings, predictor, pd.DataFrame({"model": terms.models}), source)
     pilot = None
     if runs:

@@ -27,14 +27,14 @@ def models(output: Output) -> None:
         output.show(rows, Page("registered models", answer=["no model is registered yet: run `foretell demo`"]))
         return
     shown = rows[["family", "version"]].assign(
-        alias=[", ".join(filter(None, names)) for names in zip(rows["alias"], rows["basis"], strict=True)],
+        alias=[", ".join(filter(None, names)) for names in rows[["alias", "basis"]].fillna("").to_numpy()],
         **{
             name: ["-" if pd.isna(value) else format(value, ".3f") for value in rows[column]]
             for name, column in NUMBERS.items()
         },
         created=rows["created"].str[:16],
     )
-    reasons = zip(rows["family"], rows["version"], rows["decision"], strict=True)
+    reasons = zip(rows["family"], rows["version"], rows["decision"].fillna(""), strict=True)
     decided = [f"{family} version {version}: {decision}" for family, version, decision in reasons if decision]
     by_hand = [f"{family} by hand: {line}" for family, lines in list_audits(settings).items() for line in lines]
     title = f"registered models in {settings.mlflow_uri}"
