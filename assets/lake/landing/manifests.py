@@ -115,9 +115,8 @@ def read_parquet(path: Path, schema: pa.Schema | None, read: Callable[[Path], pa
     """
     try:
         table = read(path)
-        for name in LATER if schema is not None else ():
-            if name in schema.names and name not in table.column_names:
-                place = schema.get_field_index(name)
+        if schema is not None and set(LATER) <= set(schema.names) and table.num_columns == len(schema) - len(LATER):
+            for place in sorted(map(schema.get_field_index, LATER)):
                 table = table.add_column(place, schema.field(place), pa.nulls(len(table), schema.field(place).type))
         if schema is not None and not table.schema.equals(schema):
             raise pa.ArrowInvalid("names or types of columns have changed")
