@@ -1,11 +1,12 @@
 """The real LiteLLM proxy with five lines of configuration: calls come to the lake, one is refused by its forecast.
 
-    pip install 'litellm[proxy]' .                      # in an environment of its own
-    python bench/litellm_proxy.py --python ENVIRONMENT/bin/python
+    python bench/litellm_proxy.py                                  # makes an environment of its own: litellm, our core
+    python bench/litellm_proxy.py --python ENVIRONMENT/bin/python  # one that is there
 
 Starts the proxy with a model that answers by itself after three seconds, and sends calls at once: those are refused
 whose 95 % quantiles do not fit into the day's budget beside the others'. Ingests the spool into an empty home with the
-environment that runs this script. Prints what was served, refused and landed, and how long a call took.
+environment that runs this script, curates the day and adds up what was spent. Prints what was served, refused and
+landed, how long a call took, and who is to pay.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
+import venv
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +34,17 @@ CONFIG = """model_list:
 litellm_settings:
   callbacks: foretell.integrations.litellm.proxy
 """
+CURATE = """
+from foretell.assets.lake.landing.manifests import read_manifests
+from foretell.assets.lake.traces.bulk_curation import curate_landed_days
+from foretell.pipelines.settings import Settings
+
+settings = Settings()
+days = sorted({day for manifest in read_manifests(settings.landing) for day in manifest["days"]})
+curate_landed_days(days, settings.landing, settings.home / "lake", settings.price_file)
+"""
+"""What the night does first."""
+ROOT = Path(__file__).parents[1]
 CALLS = 16
 KEY = "sk-" + "0123456789abcdef" * 4
 """Of the proxy itself, which starts without none; it lives as long as this script."""
@@ -39,19 +53,20 @@ KEY = "sk-" + "0123456789abcdef" * 4
 def main() -> None:
     """Run it; exit code 1 if something did not hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="has litellm[proxy] and foretell")
+    parser.add_argument("--python", type=Path, help="has litellm[proxy] and what foretell depends on")
     parser.add_argument("--budget", type=float, default=0.05, help="USD of a day")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        python = args.python or new_environment(Path(folder) / "environment")
         home = Path(folder) / "home"
         (Path(folder) / "config.yaml").write_text(CONFIG, "utf-8")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         environment = {**os.environ, "FORETELL_HOME": str(home), "FORETELL_DAILY_BUDGET_USD": str(args.budget)}
-        environment |= {"LITELLM_MASTER_KEY": KEY}
+        environment |= {"LITELLM_MASTER_KEY": KEY, "PYTHONPATH": str(ROOT)}
         command = [
-            str(args.python.parent / "litellm"),
+            str(python.parent / "litellm"),
             "--config",
             "config.yaml",
             "--host",
@@ -80,6 +95,11 @@ def main() -> None:
         ingest = subprocess.run(
             [*foretell, "ingest", str(home / "spool")], env=environment, capture_output=True, text=True
         )
+        subprocess.run([sys.executable, "-c", CURATE], env=environment, check=True)
+        report = subprocess.run(
+            [*foretell, "report", "spend", "--json"], env=environment, capture_output=True, text=True
+        )
+        spent = [json.loads(line) for line in report.stdout.splitlines()]
     print(
         f"{len(served)} of {CALLS} calls served, median {1000 * sorted(served)[len(served) // 2]:.0f} ms, "
         f"{len(refused)} refused by forecast of a budget of ${args.budget}"
@@ -87,7 +107,19 @@ def main() -> None:
     print("first refusal:", refused[0][:400] if refused else "none")
     print("ingest:", ingest.stdout.strip().splitlines()[-1] if ingest.stdout.strip() else ingest.stderr[-500:])
     landed = sum(int(line.split(" read")[0].split()[-1]) for line in ingest.stdout.splitlines() if " read, " in line)
-    sys.exit(0 if served and refused and landed == len(served) else 1)
+    for row in spent:
+        print("spend: {project}, key {key}, {model}: {requests} requests, ${usd:.4f}".format(**row))
+    in_lake = sum(row["requests"] for row in spent)
+    sys.exit(0 if served and refused and landed == in_lake == len(served) else 1)
+
+
+def new_environment(folder: Path) -> Path:
+    """The interpreter of a new environment with the proxy and what foretell's core depends on."""
+    venv.create(folder, with_pip=True)
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*install, "litellm[proxy]", *core], check=True)
+    return folder / "bin" / "python"
 
 
 def wait_until_open(proxy: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -117,9 +117,11 @@ STUDIES: dict[str, Study] = {
     "ingest-otlp": Study("ingest.py --rows 100000 1000000 --format otlp_json"),
     "evaluate-speed": Study("evaluate_speed.py", page="evaluate-speed.md"),
     "scale": Study("scale.py", page="scale.md"),
+    # Drawings.
+    "terminal": Study("terminal.py"),
     # Search for faults.
     "kills": Study("kills.py --kills 50"),
-    "litellm": Study("litellm_proxy.py", package="litellm"),
+    "litellm": Study("litellm_proxy.py"),
     "fuzz-structured": Study("fuzz_readers.py structured --seconds 600"),
     "fuzz-bytes": Study("fuzz_readers.py bytes --seconds 600", package="atheris"),
 }

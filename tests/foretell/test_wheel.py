@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -47,6 +48,9 @@ print(json.dumps({
 }))
 """
 ABSENT = ("dagster", "mlflow", "torch", "great_expectations", "matplotlib", "assets", "pipelines", "predictors")
+
+SECONDS: dict[str, float] = {}
+"""What the steps of a newcomer took: printed, not judged, since machines differ."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     environment = Environment(tmp_path_factory.mktemp("core"), tmp_path_factory.mktemp("empty"))
     venv.create(environment.folder, with_pip=True)
     install = ("python", "-m", "pip", "install", "-q", "--no-compile", "--disable-pip-version-check")
+    began = time.monotonic()
     environment.result(*install, "-c", ROOT / "constraints.txt", wheel, timeout=900)
+    SECONDS["pip install foretell"] = time.monotonic() - began
     return environment
 
 
@@ -184,3 +190,52 @@ def test_platform_runs_the_demo_and_quotes_from_an_empty_folder(platform: Enviro
     assert [path.name for path in platform.cwd.iterdir()] == [".foretell"]
     doctor = [json.loads(line) for line in platform.result("foretell", "doctor", "--json").splitlines()]
     assert not {"mlflow folder", "versions"} & {finding["check"] for finding in doctor}
+
+
+# -- the newcomer: how many commands, from nothing to an answer of their own ----------------------------------------
+def timed(core: Environment, capsys: pytest.CaptureFixture[str], *command: object) -> subprocess.CompletedProcess[str]:
+    """Run a command of a newcomer, and print what every step has taken so far."""
+    began = time.monotonic()
+    done = core.run(*command)
+    assert done.returncode == 0, done.stderr
+    SECONDS[" ".join(Path(str(word)).name for word in command if word != "--json")] = time.monotonic() - began
+    with capsys.disabled():
+        sys.stdout.write("".join(f"\n{seconds:6.1f} s  {step}" for step, seconds in SECONDS.items()) + "\n")
+    return done
+
+
+def is_honest(row: dict) -> bool:
+    """An interval that says it is one of work which nobody has seen: wide, around the median, and in dollars."""
+    ends = [row["usd_lower_90"], row["usd_median"], row["usd_upper_90"]]
+    return 0 < ends[0] < ends[1] < ends[2] and row["tokens_upper_90"] > 5 * row["tokens_lower_90"]
+
+
+def test_a_newcomer_has_a_quote_of_their_own_with_the_second_command(
+    core: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"messages": [{"role": "user", "content": "Which of our invoices are overdue?"}]}\n' * 50, "utf-8")
+    done = timed(core, capsys, "foretell", "quote", own, "--model", "gpt-5", "--json")
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert (row["model"], row["n_requests"], row["is_known_model"]) == ("gpt-5", 50, True)
+    assert is_honest(row)
+    assert "came with foretell" in done.stderr, "it says what it rests on"
+    assert not list(core.cwd.iterdir()), "no home, no settings, nothing to set up"
+    assert {"pip install foretell", "foretell quote own.jsonl --model gpt-5"} <= set(SECONDS), "two commands"
+
+
+def test_a_newcomer_quotes_a_project_of_promptfoo_as_it_lies(
+    core: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = shutil.copytree(ROOT / "examples" / "promptfoo", tmp_path / "evals")
+    done = timed(core, capsys, "foretell", "quote", project / "promptfooconfig.yaml", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    # Four prompts x ten tests x two repeats, on the models that the configuration names, and nothing is asked for.
+    assert [(row["model"], row["n_requests"], row["worst_case_tokens"]) for row in rows] == [
+        (model, 80, 80 * 2000) for model in ("gpt-5-mini", "claude-haiku-4-5", "gpt-5")
+    ]
+    assert all(map(is_honest, rows))
+    assert not list(core.cwd.iterdir())
+    assert len(list(project.rglob("*"))) == len(list((ROOT / "examples" / "promptfoo").rglob("*"))), (
+        "nothing is written"
+    )

@@ -303,6 +303,19 @@ def test_no_bit_flip_changes_landed_rows_unnoticed(tmp_path):
     assert n_refused > 160
 
 
+def test_rows_that_landed_before_projects_were_known_have_none(tmp_path):
+    path, landing = write_jsonl(tmp_path / "a.jsonl", *map(chat, range(3))), tmp_path / "landing"
+    zone.ingest([path], landing)
+    expected = zone.load_rows(landing)
+    (file,) = landing.glob("*/*/rows-*.parquet")
+    whole = pq.read_table(file)
+    pq.write_table(whole.drop_columns(["project", "key_name"]), file, write_page_checksum=True)
+    pd.testing.assert_frame_equal(zone.load_rows(landing), expected)
+    pq.write_table(whole.drop_columns(["project", "model"]), file, write_page_checksum=True)
+    with pytest.raises(DatasetError, match="names or types of columns have changed"):
+        zone.load_rows(landing)
+
+
 @pytest.mark.parametrize("damage", [b"", b'{"key": 1', b"[]", b'{"key": "x"}'])
 def test_damaged_account_is_one_line_and_mended_by_the_same_file(tmp_path, damage):
     path, landing = write_jsonl(tmp_path / "a.jsonl", chat(0)), tmp_path / "landing"
