@@ -77,6 +77,8 @@ class Family:
         Whether `foretell demo` fits it beside the nightly ones: its bundled data take seconds.
     tables : tuple of str
         Tables of the lake whose rows are examples of its data set `LAKE`; it is fitted anew when they change.
+    bundled : tuple of str
+        Assets of its own folder that hold the rows of `dataset`, where there are any: what its examples are made of.
     adds_own : bool
         Whether a champion learns from `dataset` and from the rows of the lake, marked by the column `is_own`.
     fresh_by : str
@@ -102,6 +104,7 @@ class Family:
     called: Callable[[str, Sources], str] = lambda dataset, sources: dataset
     in_demo: bool = False
     tables: tuple[str, ...] = ("request_traces",)
+    bundled: tuple[str, ...] = ()
     adds_own: bool = False
     fresh_by: str = "query_id"
 

@@ -52,7 +52,7 @@ def build_examples_asset(family: Family) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=f"{family.name}_examples",
-        deps=list(family.tables),
+        deps=[*family.tables, *family.bundled],
         group_name=family.name,
         owners=OWNERS,
         kinds={"parquet"},

@@ -51,6 +51,14 @@ def test_every_asset_says_what_one_row_is(definitions) -> None:
     assert silent == []
 
 
+def test_every_asset_is_linked_but_for_what_is_collected_by_name(definitions) -> None:
+    # `ladder_samples`, of which a family's examples are made, stood alone in the graph.
+    graph = definitions.resolve_asset_graph()
+    nodes = [graph.get(key) for key in graph.get_all_asset_keys()]
+    alone = [node for node in nodes if not node.parent_keys and not node.child_keys]
+    assert {node.group_name for node in alone} == {"collection"}
+
+
 def test_every_asset_has_an_owner_and_a_kind(definitions) -> None:
     graph = definitions.resolve_asset_graph()
     nodes = [graph.get(key) for key in graph.get_all_asset_keys()]

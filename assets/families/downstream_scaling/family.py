@@ -51,6 +51,7 @@ FAMILY = Family(
     cadence="weekly",
     in_demo=True,
     tables=("ladder_measurements",),
+    bundled=("ladder_samples",),
     adds_own=True,
     fresh_by="cell_id",
 )
