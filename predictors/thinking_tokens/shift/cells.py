@@ -83,16 +83,10 @@ class CellTable:
 
 
 def summarise_cells(X: pd.DataFrame, log_tokens: Floats, query: NDArray[np.object_]) -> CellTable:
-    """Sum up runs by cell.
+    """Sum up runs `X` (columns `CELL`, without nulls) by cell.
 
-    Parameters
-    ----------
-    X : DataFrame of shape (n_runs, n_columns)
-        Columns `CELL`, without nulls.
-    log_tokens : ndarray of shape (n_runs,)
-        Natural log of output tokens; runs that were cut off are left out by the caller, or completed.
-    query : ndarray of shape (n_runs,)
-        What names the query within its benchmark.
+    `log_tokens` and `query`, which names the query within its benchmark, have shape (n_runs,); runs that were cut off
+    are left out by the caller, or completed.
     """
     cell, cells = _codes(X[CELL])
     keys = X[["source", "benchmark"]].assign(query=query)
