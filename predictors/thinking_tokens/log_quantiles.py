@@ -52,12 +52,8 @@ class Runs:
     def __len__(self) -> int:
         return len(self.X)
 
-    def select(self, keep: NDArray[np.bool_]) -> Runs:
-        """The runs where `keep`."""
-        return self.take(np.flatnonzero(keep))
-
-    def take(self, rows: NDArray[np.intp]) -> Runs:
-        """The runs at positions `rows`."""
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Runs:
+        """The runs at `rows` (positions or a mask)."""
         others = {name: values[rows] for name, values in vars(self).items() if name != "X"}
         return Runs(X=self.X.iloc[rows], **others)
 
@@ -99,12 +95,12 @@ class HeldOut:
         return [self._block(of_row == block) for block in np.unique(of_row)]
 
     def _block(self, inside: NDArray[np.bool_]) -> HeldOut:
-        place, rows = np.cumsum(inside) - 1, np.flatnonzero(inside)
+        place = np.cumsum(inside) - 1
         pairs = {
             regime: (place[target[inside[target]]], place[source[inside[target]]])
             for regime, (target, source) in self.given_runs.items()
         }
-        return HeldOut(self.runs.take(rows), self.draws[rows], pairs)
+        return HeldOut(self.runs.take(inside), self.draws[inside], pairs)
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -197,8 +193,8 @@ class LogQuantilePredictor(BasePredictor):
         self.calibrations_ = {regime: Calibration() for regime in (COLD, WARM, PILOT)}
         forecasts: list[HeldOutForecasts] = []
         for held in held_out:
-            self._fit_heads(runs.select(~held), rng)
-            forecasts += self._forecast_held_out(runs.select(held), rng)
+            self._fit_heads(runs.take(~held), rng)
+            forecasts += self._forecast_held_out(runs.take(held), rng)
         if len(held_out) != 1 or self.refit:
             self._fit_heads(runs, rng)
         if forecasts:

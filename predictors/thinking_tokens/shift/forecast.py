@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr
 
-from .cells import CELL, CellTable, by_benchmark
+from .cells import CELL, CellTable
 from .descriptors import describe_models
 from .effects import CellEffects
 
@@ -126,9 +126,8 @@ class _Spreads:
             for (values, n_means), least in zip(parts, LEAST_SDS, strict=True)
         ]
         share = frame.groupby(keys)["share"].mean()
-        by_source = {str(name): float(value) for name, value in source.items()}
         largest = float(table.spread.max())
-        return cls(by_benchmark(benchmark), by_source, overall, (sds[0], sds[1], sds[2]), by_benchmark(share), largest)
+        return cls(benchmark.to_dict(), source.to_dict(), overall, (sds[0], sds[1], sds[2]), share.to_dict(), largest)
 
     def within(self, cells: pd.DataFrame, seen: CellTable) -> tuple[Floats, Floats]:
         """Equally likely variances of each cell, shape (n_cells, N_WITHIN), and the share that queries explain."""

@@ -131,7 +131,7 @@ class UnseenCells:
         length = log_lengths(anchors.X)
         twin.lengths_ = self.lengths_.joined(PromptLengths.of(cells.iloc[codes], length))
         codes, cells = twin.lengths_.split(codes, cells, length)
-        twin.lines_ = {**_lines_through(cells, codes, anchors.text), **self.lines_}
+        twin.lines_ = {**_text_lines(cells.iloc[codes], np.arange(len(codes)), anchors.text), **self.lines_}
         runs, cells = self._known_runs(cells, codes, _without_pilots(anchors))
         prior = twin._prior(cells, codes, anchors.text)
         y = self._completed(anchors, cells, prior)
@@ -271,7 +271,7 @@ def _usable(codes: NDArray[np.intp], is_censored: NDArray[np.bool_]) -> NDArray[
     return keep
 
 
-def _text_lines(frame: pd.DataFrame, query: NDArray[np.object_], text: Floats) -> dict[tuple[str, str], _TextLine]:
+def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[tuple[str, str], _TextLine]:
     """Mean and variance of what the texts of each benchmark make one expect, its queries counted once."""
     rows = frame[["source", "benchmark"]].assign(query=query, text=text).dropna(subset="text")
     texts = rows.drop_duplicates(["source", "benchmark", "query"]).groupby(["source", "benchmark"])["text"]
@@ -280,12 +280,6 @@ def _text_lines(frame: pd.DataFrame, query: NDArray[np.object_], text: Floats) -
         (str(source), str(benchmark)): _TextLine(float(mean), float(variance))
         for (source, benchmark), mean, variance in zip(parts.index, parts["mean"], parts["var"], strict=True)
     }
-
-
-def _lines_through(cells: pd.DataFrame, codes: NDArray[np.intp], text: Floats) -> dict[tuple[str, str], _TextLine]:
-    """Lines through the texts of anchors, for benchmarks that none is known of."""
-    frame = cells.iloc[codes].reset_index(drop=True)
-    return _text_lines(frame, np.arange(len(frame)).astype(object), text)
 
 
 def _without_pilots(anchors: Anchors) -> FlatContext | None:
