@@ -40,10 +40,7 @@ from foretell.predictors.thinking_tokens.shift import descriptors, effects
 
 NAMES = {known.lstrip("_") or "cold": known for known in KNOWN}
 LEVELS = np.array(EVALUATION_LEVELS)
-ABLATIONS = (
-    "names of models", "reasons", "effort", "prompt length", "prompt length x source", "heavy tails",
-    "mixture of standard deviations",
-)  # fmt: skip
+ABLATIONS = ("names of models", "reasons", "effort", "prompt length", "prompt length x source")
 COVERED = {"new_source": (0.86, 0.96)}
 """Where coverage is wanted elsewhere than in .88 to .95."""
 
@@ -181,10 +178,6 @@ def without(part: str) -> ExitStack:
         stack.enter_context(patch.object(descriptors, "_reasons", lambda base, effort: 0.0))
     elif part == "effort":
         kept = tuple(effect for effect in kept if not effect.name.startswith("configuration"))
-    elif part == "heavy tails":
-        stack.enter_context(patch.object(effects, "SCALES", np.ones(1)))
-    elif part == "mixture of standard deviations":
-        stack.enter_context(patch.object(effects, "_laplace_draws", lambda objective, mode, n_draws, rng: mode[None]))
     elif part != "names of models":
         kept = tuple(effect for effect in kept if not effect.name.startswith(part))
     stack.enter_context(patch.object(effects, "EFFECTS", kept))

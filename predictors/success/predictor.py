@@ -159,8 +159,7 @@ class SuccessPredictor(ChancePredictor):
         unsure = np.where(models < 0, self.model_spread_**2, 0.0) + np.where(is_new, self.benchmark_spread_**2, 0.0)
         logit = logit / np.sqrt(1 + LOGISTIC * unsure)
         spread, log_posterior = self._items(X, Z)
-        given = logit[:, None] * np.sqrt(1 + LOGISTIC * spread[:, None] ** 2) + spread[:, None] * _NODES
-        chance = np.einsum("ij,ij->i", np.exp(log_posterior), expit(given))
+        chance = np.einsum("ij,ij->i", np.exp(log_posterior), expit(_at_nodes(logit, spread)))
         is_cold = np.abs(log_posterior - _LOG_WEIGHTS).max(axis=1) < 1e-12
         warm = expit(_on_line(logit_of(np.clip(chance, 1e-9, 1 - 1e-9)), self.warm_))
         return np.asarray(np.where(is_cold, expit(logit), warm))
@@ -232,27 +231,36 @@ def penalised_logistic(Z: Floats, right: Floats, offset: Floats, penalty: Floats
     return weights
 
 
-def _log_likelihood(logit: Floats, right: Floats, spread: float) -> Floats:
+def _at_nodes(logit: Floats, spread: Floats | float) -> Floats:
+    """Logits given the item's effect at each node, shape (n_runs, n_nodes); `spread` is one, or one per run."""
+    spread = np.broadcast_to(spread, logit.shape)[:, None]
+    return np.asarray(logit[:, None] * np.sqrt(1 + LOGISTIC * spread**2) + spread * _NODES)
+
+
+def _log_likelihood(logit: Floats, right: Floats, spread: Floats | float) -> Floats:
     """Log probability of outcomes given the item's effect at each node, shape (n_runs, n_nodes)."""
-    given = logit[:, None] * np.sqrt(1 + LOGISTIC * spread**2) + spread * _NODES
+    given = _at_nodes(logit, spread)
     return np.asarray(log_expit(np.where(right[:, None] == 1, given, -given)))
 
 
+def _of_items(log_likelihood: Floats, items: Codes) -> Floats:
+    """Sums over the runs of each item, shape (n_items, n_nodes)."""
+    sums = np.zeros((int(items.max()) + 1, len(_NODES)))
+    np.add.at(sums, items, log_likelihood)
+    return sums
+
+
 def _marginal_likelihood(logit: Floats, right: Floats, items: Codes, spread: float) -> float:
-    of_items = np.zeros((int(items.max()) + 1, len(_NODES)))
-    np.add.at(of_items, items, _log_likelihood(logit, right, spread))
+    of_items = _of_items(_log_likelihood(logit, right, spread), items)
     return float(logsumexp(of_items + _LOG_WEIGHTS, axis=1).sum())
 
 
 def _given_the_others(logit: Floats, right: Floats, items: NDArray[np.object_], spread: Floats) -> Floats:
     """Logit of every run given the outcomes of the other runs of its item."""
-    given = logit[:, None] * np.sqrt(1 + LOGISTIC * spread[:, None] ** 2) + spread[:, None] * _NODES
-    own = log_expit(np.where(right[:, None] == 1, given, -given))
-    codes, names = pd.factorize(items)
-    of_items = np.zeros((len(names), len(_NODES)))
-    np.add.at(of_items, codes, own)
-    others = of_items[codes] - own + _LOG_WEIGHTS
-    chance = (np.exp(others - logsumexp(others, axis=1, keepdims=True)) * expit(given)).sum(axis=1)
+    own, codes = _log_likelihood(logit, right, spread), pd.factorize(items)[0]
+    others = _of_items(own, codes)[codes] - own + _LOG_WEIGHTS
+    others -= logsumexp(others, axis=1, keepdims=True)
+    chance = (np.exp(others) * expit(_at_nodes(logit, spread))).sum(axis=1)
     return np.asarray(logit_of(np.clip(chance, 1e-9, 1 - 1e-9)))
 
 

@@ -22,13 +22,8 @@ class _EmpiricalBaseline(LogQuantilePredictor):
     ----------
     pooling : float
         Runs' worth of evidence for the parent's quantiles.
-    calibration_share : float
-        Share of the groups (queries) held out for conformal calibration.
-    refit : bool
-        Whether to learn again from every query once the held-out ones have calibrated. The offsets then belong
-        to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
-    random_state : int, optional
-        Seed of the draws that stand for censored runs.
+    calibration_share, refit, random_state
+        As for `trained_cells.TrainedCellsPredictor`.
     """
 
     levels: ClassVar[tuple[tuple[str, ...], ...]]

@@ -52,12 +52,8 @@ class Runs:
     def __len__(self) -> int:
         return len(self.X)
 
-    def select(self, keep: NDArray[np.bool_]) -> Runs:
-        """The runs where `keep`."""
-        return self.take(np.flatnonzero(keep))
-
-    def take(self, rows: NDArray[np.intp]) -> Runs:
-        """The runs at positions `rows`."""
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Runs:
+        """The runs at `rows` (positions or a mask)."""
         others = {name: values[rows] for name, values in vars(self).items() if name != "X"}
         return Runs(X=self.X.iloc[rows], **others)
 
@@ -80,13 +76,8 @@ class HeldOutForecasts:
 class HeldOut:
     """Runs of whole queries that a fit has not seen, and what was drawn for them before they were cut into blocks.
 
-    Attributes
-    ----------
-    runs : Runs
-    draws : ndarray of shape (n_samples,)
-        In (0, 1): which length beyond its cap a censored run is taken to have.
-    given_runs : dict
-        By regime, positions of the runs that know others and of those that they know.
+    `draws` (n_samples,), in (0, 1), say which length beyond its cap a censored run is taken to have; `given_runs`, by
+    regime, the positions of the runs that know others and of those that they know.
     """
 
     runs: Runs
@@ -95,28 +86,21 @@ class HeldOut:
 
     def blocks(self) -> list[HeldOut]:
         """Blocks of about `fitting.boosting.BLOCK_ROWS` rows, whole queries; itself where it is no larger."""
-        n = len(self.runs)
-        slices = row_slices(n)
+        slices = row_slices(len(self.runs))
         if len(slices) == 1:
             return [self]
         codes, _ = pd.factorize(self.runs.groups)
-        order = np.argsort(codes, kind="stable")
-        starts = np.unique(np.searchsorted(codes[order], codes[order[[rows.start for rows in slices]]]))
-        place = np.empty(n, dtype=np.intp)
-        place[order] = np.arange(n)
-        pairs = {}
-        for regime, (target, source) in self.given_runs.items():
-            by_target = np.argsort(place[target], kind="stable")
-            pairs[regime] = place[target[by_target]], place[source[by_target]]
-        return [self._block(order, pairs, *ends) for ends in zip(starts, [*starts[1:], n], strict=True)]
+        first = np.cumsum(np.bincount(codes)) - np.bincount(codes)
+        of_row = np.searchsorted([rows.stop for rows in slices], first, side="right")[codes]
+        return [self._block(of_row == block) for block in np.unique(of_row)]
 
-    def _block(self, order: NDArray[np.intp], pairs: dict[int, Pairs], start: int, stop: int) -> HeldOut:
-        context_pairs = {}
-        for regime, (target, source) in pairs.items():
-            inside = slice(*np.searchsorted(target, [start, stop]))
-            context_pairs[regime] = target[inside] - start, source[inside] - start
-        rows = order[start:stop]
-        return HeldOut(self.runs.take(rows), self.draws[rows], context_pairs)
+    def _block(self, inside: NDArray[np.bool_]) -> HeldOut:
+        place = np.cumsum(inside) - 1
+        pairs = {
+            regime: (place[target[inside[target]]], place[source[inside[target]]])
+            for regime, (target, source) in self.given_runs.items()
+        }
+        return HeldOut(self.runs.take(inside), self.draws[inside], pairs)
 
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
@@ -129,12 +113,8 @@ def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
 def complete_censored(runs: Runs, location: PooledLocation) -> tuple[Floats, ResidualDistribution | None]:
     """Fit `location` (already prepared for `runs`) to runs of which some are lower bounds.
 
-    Returns
-    -------
-    expected : ndarray of shape (n_samples,)
-        Log tokens, and where they are a lower bound their expectation given that it is exceeded.
-    residuals : ResidualDistribution or None
-        None where nothing is censored.
+    Returns log tokens (n_samples,), a lower bound replaced by their expectation given that it is exceeded, and the
+    distribution of residuals, None where nothing is censored.
     """
     z, is_censored = runs.log_tokens, runs.is_censored
     if not is_censored.any():
@@ -213,8 +193,8 @@ class LogQuantilePredictor(BasePredictor):
         self.calibrations_ = {regime: Calibration() for regime in (COLD, WARM, PILOT)}
         forecasts: list[HeldOutForecasts] = []
         for held in held_out:
-            self._fit_heads(runs.select(~held), rng)
-            forecasts += self._forecast_held_out(runs.select(held), rng)
+            self._fit_heads(runs.take(~held), rng)
+            forecasts += self._forecast_held_out(runs.take(held), rng)
         if len(held_out) != 1 or self.refit:
             self._fit_heads(runs, rng)
         if forecasts:

@@ -58,7 +58,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
             super()._fit(X, y, groups, is_censored)
         query, log_tokens = groups.to_numpy(dtype=object), np.log(np.maximum(y.to_numpy(dtype=np.float64), 1.0))
         frame = X[[name for name in (*CELL, "prompt_text", "input_tokens") if name in X]]
-        self.unseen_ = UnseenCells(random_state=self.random_state).fit(
+        self.unseen_ = UnseenCells().fit(
             frame, log_tokens, is_censored.to_numpy(dtype=bool), query, self._sampled_texts(frame, query),
             public_runs() if self.public else None,
         )  # fmt: skip

@@ -14,10 +14,10 @@ from ..fitting.boosting import row_slices
 from ..fitting.text.features import SETTINGS, TextEmbedding, settings_matrix
 from ..splits import assign_split
 from .heads.boosting import Boosting, load_boosters, save_boosters
-from .heads.distribution import COLD, HEAD_LEVELS, PILOT, WARM, Heads, PooledQuantiles, common_spread, evaluate_curves
+from .heads.distribution import COLD, HEAD_LEVELS, PILOT, WARM, Heads, PooledQuantiles, curve_spreads, evaluate_curves
 from .known_runs.context import CONFIG, FlatContext, flatten_context, sample_context
-from .known_runs.copula import ContextRuns
 from .known_runs.knowledge import QueryKnowledge
+from .known_runs.query_effects import ContextRuns
 from .log_quantiles import (
     Floats,
     HeldOut,
@@ -33,6 +33,10 @@ from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys, out_of_fol
 
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
 QUERIES_PER_LEAF = 5
+N_FOLDS = 5
+"""Folds, by query, of the out-of-fold location."""
+BOOSTED_COMPONENTS = 25
+"""Dimensions of each TF-IDF part that the heads read too."""
 N_PLAIN = len(CATEGORIES) + 2 + len(SETTINGS)
 
 
@@ -52,12 +56,8 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         LightGBM, of each head.
     n_components : int
         Dimensions of each of the two TF-IDF parts that the location reads.
-    n_boosted_components : int
-        How many of them the heads read too.
-    slope_penalty, intercept_penalty : float
+    slope_penalty : float
         See `PooledLocation`.
-    n_folds : int
-        Folds, by query, of the out-of-fold location.
     calibration_share : float
         Share of the queries held out for calibration.
     refit : bool
@@ -85,10 +85,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         num_leaves: int = 8,
         min_child_samples: int = 40,
         n_components: int = 150,
-        n_boosted_components: int = 25,
         slope_penalty: float = 8.0,
-        intercept_penalty: float = 2.0,
-        n_folds: int = 5,
         calibration_share: float = 0.2,
         refit: bool = True,
         num_threads: int = 1,
@@ -102,10 +99,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         self.num_leaves = num_leaves
         self.min_child_samples = min_child_samples
         self.n_components = n_components
-        self.n_boosted_components = n_boosted_components
         self.slope_penalty = slope_penalty
-        self.intercept_penalty = intercept_penalty
-        self.n_folds = n_folds
         self.calibration_share = calibration_share
         self.refit = refit
         self.num_threads = num_threads
@@ -146,11 +140,11 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         self.knowledge_ = QueryKnowledge().fit(runs, plain, base + text, whole, self.shapes_, self._boosting(runs), rng)
 
     def _new_location(self) -> PooledLocation:
-        return PooledLocation(intercept_penalty=self.intercept_penalty, slope_penalty=self.slope_penalty)
+        return PooledLocation(slope_penalty=self.slope_penalty)
 
     def _out_of_fold(self, runs: Runs, embedded: RowFeatures, z: Floats) -> tuple[Floats, Floats]:
         """Intercept and text effect of each training row, from fits that have not seen its query."""
-        fractions = {str(fold): 1 / self.n_folds for fold in range(self.n_folds)}
+        fractions = {str(fold): 1 / N_FOLDS for fold in range(N_FOLDS)}
         codes, _ = pd.factorize(assign_split(pd.Series(runs.groups), fractions=fractions, salt="fold"), sort=True)
         return out_of_fold(self._new_location, runs.X, embedded, runs.weight, z, codes)
 
@@ -204,11 +198,11 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         """Columns of the heads: categories first, then what is numeric."""
         codes = []
         for name in CATEGORIES:
-            position = {value: float(i) for i, value in enumerate(self.categories_[name])}
-            values = X[name].astype(object) if name in X else pd.Series(None, index=X.index, dtype=object)
-            codes.append(np.array([position.get(value, np.nan) for value in values], dtype=np.float64))
+            values = X[name].to_numpy(dtype=object) if name in X else np.full(len(X), None)
+            code = pd.Index(self.categories_[name], dtype=object).get_indexer(pd.Index(values, dtype=object))
+            codes.append(np.where(code < 0, np.nan, code))
         plain = [*codes, base, text, *settings_matrix(X).T]
-        leading = self.embedding_.leading(self.n_boosted_components)
+        leading = self.embedding_.leading(BOOSTED_COMPONENTS)
         columns = np.empty((len(X), len(plain) + len(leading)))
         columns[:, : len(plain)] = np.column_stack(plain)
         for rows in row_slices(len(X)):
@@ -225,8 +219,8 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         Where nothing was repeated it rests on an assumption: noise is a quarter of the variance of a run.
         """
         self._check_fitted()
-        spread = common_spread(self.shapes_) * float(np.sqrt(np.mean(self.knowledge_.copula.noise_)))
-        return float(np.exp(1.645 * spread))
+        spread = float(curve_spreads(self.shapes_.curves_[0][""][None])[0])
+        return float(np.exp(1.645 * spread * np.sqrt(self.knowledge_.effects.usual_noise)))
 
     def _heads(self, X: pd.DataFrame) -> Heads:
         return self._heads_given(X, self._embed(X), flatten_context(X))

@@ -220,7 +220,7 @@ def _assumptions(
 
 def _learnt_from(predictor: LogQuantilePredictor) -> str:
     runs, models = counted(predictor.n_samples_, "run"), sorted(predictor.known_models)
-    if isinstance(predictor, ThinkingTokensPredictor) and predictor.unseen_ is not None:
+    if isinstance(predictor, ThinkingTokensPredictor):
         runs += f" with their texts and {predictor.unseen_.seen_.n_public:,} of public figures"
     more = f" and {len(models) - 8} more" if len(models) > 8 else ""
     return f"Learnt from {runs}, of {counted(len(models), 'model')}: {', '.join(models[:8])}{more}."

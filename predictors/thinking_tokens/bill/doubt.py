@@ -11,23 +11,11 @@ NINETY = 1.645
 
 
 def doubt_line(option: str, basis: str, batch: BatchForecast) -> str:
-    """A sentence or two for people.
+    """What the forecast of an option rests on, and the factor within which 90 % of its totals lie for the wider of two
+    reasons.
 
-    Parameters
-    ----------
-    option : str
-        What is quoted.
-    basis : str
-        See `BasePredictor.basis_of`.
-    batch : BatchForecast
-        Its requests. What they are off by together does not average out, and only runs of such requests tell; that
-        single ones differ does, and nothing tells it before.
-
-    Returns
-    -------
-    str
-        What the forecast rests on, the factor within which 90 % of the totals lie for the wider of the two reasons, and
-        what `FEW_RUNS` runs would make of the first.
+    What requests are off by together does not average out, and only runs of such requests tell: the line says what
+    `FEW_RUNS` would leave of it. That single ones differ does average out, and nothing tells it before.
     """
     shared = float(np.median(batch.shared_deviation)) ** 2
     of_single = float(np.median(np.log(np.maximum(batch.steps, 1.0)).var(axis=1)))

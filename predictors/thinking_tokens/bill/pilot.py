@@ -133,19 +133,18 @@ def _tail(part: pd.DataFrame, tokens: SurveyEstimate, spread: float) -> dict[str
 
 def _passes(part: pd.DataFrame, usd: SurveyEstimate | None) -> dict[str, float]:
     """Pass rate and dollars per pass, from the same draws; infinite where nothing passed."""
-    empty = dict.fromkeys(("pass_rate", "usd_per_pass", "usd_per_pass_lower_90", "usd_per_pass_upper_90"), float("nan"))
-    if "score" not in part or part["score"].isna().any():
-        return empty
-    n_units = int(part["n_units"].iloc[0])
-    passes = estimate_total(part["score"].to_numpy(dtype=np.float64), part["probability"], n_units)
-    empty["pass_rate"] = passes.total / n_units
-    if usd is None or usd.total <= 0 or passes.total <= 0:
-        return empty if usd is None else {**empty, "usd_per_pass": float("inf")}
-    ratio = log_ratio(usd, passes)
-    lower, upper = ratio.interval()
+    rate = per_pass = lower = upper = float("nan")
+    if "score" in part and part["score"].notna().all():
+        n_units = int(part["n_units"].iloc[0])
+        passes = estimate_total(part["score"].to_numpy(dtype=np.float64), part["probability"], n_units)
+        rate = passes.total / n_units
+        if usd is not None and usd.total > 0 and passes.total > 0:
+            ratio = log_ratio(usd, passes)
+            per_pass, (lower, upper) = float(np.exp(ratio.value)), ratio.interval()
+        elif usd is not None:
+            per_pass = float("inf")
     return {
-        "pass_rate": passes.total / n_units, "usd_per_pass": float(np.exp(ratio.value)),
-        "usd_per_pass_lower_90": lower, "usd_per_pass_upper_90": upper,
+        "pass_rate": rate, "usd_per_pass": per_pass, "usd_per_pass_lower_90": lower, "usd_per_pass_upper_90": upper
     }  # fmt: skip
 
 

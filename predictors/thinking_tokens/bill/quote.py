@@ -206,31 +206,20 @@ def quote(
 def shares_cheapest(draws: Sequence[np.ndarray]) -> np.ndarray:
     """Share of simulated batches in which each option takes the fewest dollars, shape (n_options,).
 
-    Parameters
-    ----------
-    draws : sequence of ndarrays of shape (n_draws,)
-        Totals of every option, those of one place drawn together; NaN where an option has no price. Options of equal
-        totals share the draw.
-
-    Returns
-    -------
-    ndarray
-        Sums to 1 over the options with a price; NaN for the others.
+    `draws` are totals of every option, shape (n_draws,) each, those of one place drawn together; options of equal
+    totals share the draw. An option without a price (NaN) has NaN; the others sum to 1.
     """
     usd = np.vstack(draws)
     priced = ~np.isnan(usd).any(axis=1)
-    out = np.full(len(usd), np.nan)
-    if priced.any():
-        is_least = usd[priced] <= usd[priced].min(axis=0)
-        out[priced] = (is_least / is_least.sum(axis=0)).mean(axis=1)
-    return out
+    is_least = usd == np.min(usd, axis=0, where=priced[:, None], initial=np.inf)
+    return np.where(priced, (is_least / np.maximum(is_least.sum(axis=0), 1)).mean(axis=1), np.nan)
 
 
 def _least_known(described: pd.DataFrame) -> dict[str, str | None]:
     """`known` and `basis` of the request of which least was seen; null where the predictor cannot say."""
     if described["known"].isna().all():
         return {"known": None, "basis": None}
-    row = described.iloc[int(np.argmax(described["known"].map(KNOWN.index).to_numpy()))]
+    row = described.loc[described["known"].map(KNOWN.index).idxmax()]
     return {"known": str(row["known"]), "basis": str(row["basis"])}
 
 

@@ -74,12 +74,9 @@ def assign_models(success: Floats, cost_usd: Floats, budget_usd: float) -> Assig
     for query in np.flatnonzero(share.max(axis=1) < 1 - 1e-6):
         among = np.flatnonzero(share[query] > 1e-9)
         choice[query] = among[cost_usd[query, among].argmin()]
-    rows = np.arange(n)
+    chosen = np.arange(n), choice
     return Assignment(
-        choice.astype(np.intp),
-        float(success[rows, choice].sum()),
-        float(cost_usd[rows, choice].sum()),
-        float(-solution.fun),
+        choice.astype(np.intp), float(success[chosen].sum()), float(cost_usd[chosen].sum()), float(-solution.fun)
     )
 
 

@@ -98,24 +98,16 @@ def _trained_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, levels: Seq
 def unseen_batch(forecasts: RequestForecasts, max_tokens: Floats, *, levels: Sequence[float] = ()) -> BatchForecast:
     """Requests in cells without runs, whose cells are off by what is drawn for all of them at once.
 
-    Parameters
-    ----------
-    forecasts : RequestForecasts
-        Of n_requests.
-    max_tokens : ndarray of shape (n_requests,)
-        Infinite where there is no limit.
-    levels : sequence of float
-        Quantiles that are asked for beside the steps.
+    `max_tokens` (n_requests,) is infinite where there is no limit; quantiles at `levels` are made beside the steps.
     """
-    posterior, shared = forecasts.cells.posterior, forecasts.shared_variance
-    deviation = np.sqrt(posterior.total_variance())[:, None]
+    cells, shared = forecasts.cells, forecasts.shared_variance
     rng = np.random.default_rng(0)
-    drawn = posterior.draw(N_SHARED, rng)
+    drawn = rng.multivariate_normal(np.zeros(len(cells.mean)), cells.covariance, N_SHARED, method="eigh").T
     # The mean of a cell grows with the spread of its runs, and which spread it has all its requests share.
-    by_spread = forecasts.cells.within / 2
+    by_spread = cells.within / 2
     by_spread = by_spread - np.log(np.exp(by_spread).mean(axis=1, keepdims=True))
     drawn += np.take_along_axis(by_spread, rng.integers(0, by_spread.shape[1], size=drawn.shape), axis=1)
-    standard = (drawn - posterior.average()[:, None]) / deviation
+    standard = drawn / np.sqrt(cells.variance)[:, None]
     steps = np.exp(np.minimum(forecasts.quantiles_about_shared(STEPS) + shared[:, None] / 2, MAX_LOG))
     limit = max_tokens[:, None]
     means = np.minimum(np.exp(np.minimum(forecasts.quantiles(MEAN_LEVELS), MAX_LOG)), limit).mean(axis=1)
@@ -167,18 +159,8 @@ def simulate_totals(
     mean is about 1: what is not known about a cell does not average out over a large batch. What cells without runs
     have in common (a source, a model) they are off by together.
 
-    Parameters
-    ----------
-    batch : BatchForecast
-    usd_fixed, usd_per_token : ndarrays of shape (n_requests,), optional
-        Dollars of the input, and of one output token.
-    n_draws : int
-    random_state : int, optional
-
-    Returns
-    -------
-    tokens, usd : ndarrays of shape (n_draws,)
-        Totals; `usd` is NaN without prices, or where a request has none.
+    `usd_fixed` and `usd_per_token` (n_requests,) are dollars of the input and of one output token. Returns totals in
+    tokens and in USD, shape (n_draws,) each; the latter NaN without prices, or where a request has none.
     """
     rng = np.random.default_rng(random_state)
     n = len(batch.steps)

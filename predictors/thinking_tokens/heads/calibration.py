@@ -36,7 +36,7 @@ class Calibration:
             return self
         heads = np.sort(heads, axis=1)
         self.offsets = level_offsets(z, heads, HEAD_LEVELS, weight)
-        for cell, rows in _rows_of(cells).items():
+        for cell, rows in pd.Series(cells).groupby(cells, sort=False).indices.items():
             n = weight[rows].sum()
             if n < MIN_CELL_RUNS:
                 continue
@@ -49,7 +49,7 @@ class Calibration:
         if weight.sum() < MIN_RUNS:
             return self
         logs, shares = {}, {}
-        for cell, rows in _rows_of(cells).items():
+        for cell, rows in pd.Series(cells).groupby(cells, sort=False).indices.items():
             n = weight[rows].sum()
             ratio = np.average(billed[rows], weights=weight[rows]) / np.average(means[rows], weights=weight[rows])
             logs[cell], shares[cell] = float(np.log(np.clip(ratio, 0.1, 10.0))), float(n / (n + MEAN_SHRINKAGE))
@@ -87,10 +87,3 @@ class Calibration:
             {cell: np.array(offsets) for cell, offsets in state["cell_offsets"].items()},
             dict(state["cell_factors"]),
         )
-
-
-def _rows_of(cells: NDArray[np.object_]) -> dict[str, NDArray[np.intp]]:
-    codes, names = pd.factorize(cells)
-    order = np.argsort(codes, kind="stable")
-    bounds = np.searchsorted(codes[order], np.arange(1, len(names)))
-    return {str(name): rows for name, rows in zip(names, np.split(order, bounds), strict=False)}

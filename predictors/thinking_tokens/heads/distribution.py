@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from ..pooling.hierarchy import cell_keys
 
@@ -21,11 +20,10 @@ __all__ = [
     "WARM",
     "Heads",
     "PooledQuantiles",
-    "common_spread",
+    "curve_spreads",
     "evaluate_curves",
     "join_heads",
-    "read_curves",
-    "tilted_curves",
+    "moved_curves",
     "weighted_quantiles",
 ]
 
@@ -39,7 +37,7 @@ COLD, WARM, PILOT = 0, 1, 2
 """What a forecast knows of its query: nothing, runs on other models, a run of its own model."""
 
 MIN_TAIL = 0.05
-TAIL: NDArray[np.float64] = np.array([1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3])
+STEPS: NDArray[np.float64] = (np.arange(20) + 0.5) / 20
 
 
 def weighted_quantiles(
@@ -92,12 +90,8 @@ class PooledQuantiles:
         parents = np.full(len(X), "", dtype=object)
         for level in self.levels:
             keys = cell_keys(X, level)
-            codes, distinct = pd.factorize(keys)
-            order = np.argsort(codes, kind="stable")
-            bounds = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
             curves = {}
-            for i, key in enumerate(distinct):
-                rows = order[bounds[i] : bounds[i + 1]]
+            for key, rows in pd.Series(keys).groupby(keys, sort=False).indices.items():
                 n = weight[rows].sum()
                 group_curve = weighted_quantiles(values[rows], weight[rows], GRID)
                 parent = self.curves_[-1][parents[rows[0]]]
@@ -135,36 +129,30 @@ class PooledQuantiles:
         return pooled
 
 
-def common_spread(shapes: PooledQuantiles) -> float:
-    """Half the distance between the 16 % and the 84 % quantile of the residuals of all runs, in log tokens."""
-    lower, upper = np.interp([0.16, 0.84], GRID, shapes.curves_[0][""])
-    return float(upper - lower) / 2
+def curve_spreads(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half the distance between the 16 % and the 84 % quantile of each curve, in log tokens; shape (n_curves,)."""
+    lower, upper = evaluate_curves(curves, np.array([0.16, 0.84])).T
+    return np.asarray((upper - lower) / 2)
 
 
-def read_curves(
-    curves: NDArray[np.float64], codes: NDArray[np.intp], levels: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Each row's curve at levels of its own.
-
-    Parameters
-    ----------
-    curves : ndarray of shape (n_curves, n_grid)
-    codes : ndarray of shape (n_samples,)
-        Curve of each row.
-    levels : ndarray of shape (n_samples, n_levels)
+def moved_curves(
+    curves: NDArray[np.float64],
+    codes: NDArray[np.intp],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each row's curve, moved by `mean` of its spreads and narrowed to `deviation` of them, (n_samples,) each.
 
     Returns
     -------
-    ndarray of shape (n_samples, n_levels)
-        Within the grid; the tails beyond go on as in `evaluate_curves`.
+    centre : ndarray of shape (n_samples,)
+        Mean residual.
+    shape : ndarray of shape (n_samples, n_heads)
+        Quantiles around it at `HEAD_LEVELS`.
     """
-    fine = np.concatenate([TAIL, GRID[1:-1], 1 - TAIL[::-1]])
-    table = evaluate_curves(curves, fine)
-    place = np.interp(levels, fine, np.arange(len(fine)))
-    below = np.minimum(place.astype(np.intp), len(fine) - 2)
-    rows = codes[:, None]
-    share = place - below
-    return np.asarray(table[rows, below] * (1 - share) + table[rows, below + 1] * share)
+    usual = evaluate_curves(curves, STEPS).mean(axis=1)
+    around = evaluate_curves(curves, np.array(HEAD_LEVELS)) - usual[:, None]
+    return usual[codes] + curve_spreads(curves)[codes] * mean, deviation[:, None] * around[codes]
 
 
 @dataclass(frozen=True)
@@ -176,9 +164,6 @@ class Heads:
     values : ndarray of shape (n_samples, n_heads)
     codes, curves : ndarrays of shape (n_samples,) and (n_curves, n_grid)
         The cell's curve of each row, as `PooledQuantiles.lookup` returns them.
-    tilt_mean, tilt_deviation : ndarrays of shape (n_samples,)
-        Normal score of the next run given what is known (`copula.QueryCopula.condition`); 0 and 1 where
-        nothing is.
     regime : ndarray of int of shape (n_samples,)
         `COLD`, `WARM` (runs of the query on other models are known) or `PILOT` (one of its own is).
     """
@@ -186,15 +171,12 @@ class Heads:
     values: NDArray[np.float64]
     codes: NDArray[np.intp]
     curves: NDArray[np.float64]
-    tilt_mean: NDArray[np.float64]
-    tilt_deviation: NDArray[np.float64]
     regime: NDArray[np.intp]
 
     @classmethod
     def cold(cls, values: NDArray[np.float64], codes: NDArray[np.intp], curves: NDArray[np.float64]) -> Self:
         """Heads of forecasts about queries of which no run is known."""
-        n = len(values)
-        return cls(values, codes, curves, np.zeros(n), np.ones(n), np.full(n, COLD))
+        return cls(values, codes, curves, np.full(len(values), COLD))
 
     def replace_values(self, values: NDArray[np.float64]) -> Heads:
         """The same shape through other values."""
@@ -202,29 +184,7 @@ class Heads:
 
     def select(self, rows: NDArray[np.intp]) -> Heads:
         """The forecasts at positions `rows`."""
-        return Heads(
-            self.values[rows],
-            self.codes[rows],
-            self.curves,
-            self.tilt_mean[rows],
-            self.tilt_deviation[rows],
-            self.regime[rows],
-        )
-
-    def shape(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The cell's curve, tilted, at `levels`; shape (n_samples, n_levels)."""
-        return tilted_curves(self.curves, self.codes, levels, self.tilt_mean, self.tilt_deviation)
-
-
-def tilted_curves(
-    curves: NDArray[np.float64],
-    codes: NDArray[np.intp],
-    levels: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    deviation: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Quantiles of a residual whose normal score is N(`mean`, `deviation`^2); shape (n_samples, n_levels)."""
-    return read_curves(curves, codes, ndtr(mean[:, None] + deviation[:, None] * ndtri(levels)[None, :]))
+        return Heads(self.values[rows], self.codes[rows], self.curves, self.regime[rows])
 
 
 def join_heads(heads: Heads, levels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -240,7 +200,7 @@ def join_heads(heads: Heads, levels: NDArray[np.float64]) -> NDArray[np.float64]
     """
     values = np.sort(heads.values, axis=1)
     knots = np.array(HEAD_LEVELS)
-    at_knots, shape = heads.shape(knots), heads.shape(levels)
+    at_knots, shape = (evaluate_curves(heads.curves, at)[heads.codes] for at in (knots, levels))
     out = np.empty((len(values), len(levels)))
     segment = np.searchsorted(knots, levels, side="right") - 1
     segment = np.where(levels <= knots[0], -1, np.minimum(segment, len(knots) - 1))

@@ -16,15 +16,11 @@ from numpy.typing import NDArray
 from ...errors import InvalidInputError
 from ...schemas.requests import CONTEXT_COLUMNS, context_sizes
 from ..pooling.hierarchy import cell_keys
-from .copula import ContextRuns
 from .details import DETAILS, run_details
+from .query_effects import ContextRuns
 
 CONFIG: tuple[str, ...] = ("model", "reasoning_effort")
 """What a run shares with its pilots."""
-
-N_PILOTS = 1
-MEAN_RESIDUALS = [4, 8]
-"""Columns of `summarise_context`: number of pilots; mean residual of the warm runs, and of the pilots."""
 
 PAIRS_AT_MOST, PAIRS_PER_RUN = 5_000_000, 10
 """Pairs of runs of one query that a fit learns from before queries of many runs are taken in parts of
@@ -151,17 +147,12 @@ def flatten_context(X: pd.DataFrame) -> FlatContext | None:
 def sample_context(
     queries: NDArray[np.object_], configs: NDArray[np.object_], rng: np.random.Generator, *, pilots: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Draw, for each of n runs, which other runs of its query are taken as known.
+    """Draw, for each of n runs, which other runs of its query are taken as known: positions of both, `target` first.
 
     For half of the runs every other configuration is kept, for the other half each run of them with probability
     .7; with `pilots`, other runs of the same configuration too, with probability .5. For half of the runs one run
     of each configuration is drawn, for the other half all of them. Of those that know pilots, three in ten know
     nothing else.
-
-    Returns
-    -------
-    target, source : ndarrays of int
-        Positions of the informed runs and of the runs that inform them.
     """
     position = np.arange(len(queries))
     queries = _bounded(queries)
@@ -195,14 +186,10 @@ def _bounded(queries: NDArray[np.object_]) -> NDArray[Any]:
 
 
 def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> NDArray[np.float64]:
-    """Columns about the known runs of n forecasts.
+    """Columns about the known runs of n forecasts, shape (n, 12 + 4 * n_configs), NaN where there are none.
 
-    Returns
-    -------
-    ndarray of shape (n_samples, 12 + 4 * n_configs)
-        Number of warm runs and of pilots; mean, least and largest residual of the warm runs, mean residual of the
-        pilots; mean details of both; mean residual and details of the warm runs of each of `configs`. NaN where
-        there are none.
+    Number of warm runs and of pilots; least and largest residual of the warm runs; mean residual and details of warm
+    runs, then of pilots; mean residual and details of the warm runs of each of `configs`.
     """
     signal_names = ["residual", *DETAILS]
     table = pd.DataFrame(np.column_stack([context.residual, context.details]), columns=signal_names)

@@ -209,14 +209,10 @@ class PooledLocation:
         return row_products(features, cells, self.slopes_of(frame))
 
     def shared_deviation(self, X: pd.DataFrame) -> Floats:
-        """Standard deviation of what the intercept of each row may be off, alike for all requests of its cell.
+        """Standard deviation, in log tokens, of what the intercept of each row may be off, alike in its whole cell.
 
         Posterior deviation of the intercepts, level by level: with n runs the effect of a group has variance
         1 / (1 / between + n / within), and an unknown group the whole variance between groups.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), in log tokens
         """
         variance = np.zeros(len(X))
         for level, groups, effects, sizes in zip(

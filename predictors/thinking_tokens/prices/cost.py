@@ -84,14 +84,8 @@ def _resolver(
 def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:
     """Price requests that were sent.
 
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_samples, n_columns)
-        `model`, `input_tokens`, `output_tokens`; where known `provider`, `started_at`, `service_tier`,
-        `cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`. Input includes the cache, output
-        includes reasoning.
-    price_file : Path, optional
-        The user's own prices, see `prices`.
+    Read are `model`, `input_tokens`, `output_tokens`; where known `provider`, `started_at`, `service_tier`,
+    `cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`. Input includes the cache, output reasoning.
 
     Returns
     -------

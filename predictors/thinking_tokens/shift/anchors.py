@@ -23,24 +23,12 @@ def summarise_anchors(
     effect: Floats,
     explained: Floats,
 ) -> CellTable:
-    """Sum up anchors by cell.
+    """Sum up anchors by cell: a row for each that has some; its mean is that of ordinary queries, its variances those
+    of the runs as they came.
 
-    Parameters
-    ----------
-    cells : DataFrame of shape (n_cells, 4)
-    forecasts : CellForecasts
-        Of `cells`, before the anchors.
-    cell, query, log_tokens : ndarrays of shape (n_anchors,)
-        Position of each anchor's cell, its query, and its natural log tokens.
-    effect, explained : ndarrays of shape (n_anchors,)
-        How much longer than usual the answers to its query are, and the share of the variance between queries that
-        is known of it.
-
-    Returns
-    -------
-    CellTable
-        One row per cell that has anchors. Its mean is that of ordinary queries; its variances are those of the runs as
-        they came.
+    `forecasts` are of `cells`, before the anchors. The other arrays have shape (n_anchors,): position of the cell,
+    query, log tokens, how much longer than usual the answers to the query are (`effect`), and the share of the variance
+    between queries that is known of it (`explained`).
     """
     frame = pd.DataFrame({"cell": cell, "query": query, "raw": log_tokens, "plain": log_tokens - effect})
     frame["explained"] = explained

@@ -83,41 +83,28 @@ class CellTable:
 
 
 def summarise_cells(X: pd.DataFrame, log_tokens: Floats, query: NDArray[np.object_]) -> CellTable:
-    """Sum up runs by cell.
+    """Sum up runs `X` (columns `CELL`, without nulls) by cell.
 
-    Parameters
-    ----------
-    X : DataFrame of shape (n_runs, n_columns)
-        Columns `CELL`, without nulls.
-    log_tokens : ndarray of shape (n_runs,)
-        Natural log of output tokens; runs that were cut off are left out by the caller, or completed.
-    query : ndarray of shape (n_runs,)
-        What names the query within its benchmark.
+    `log_tokens` and `query`, which names the query within its benchmark, have shape (n_runs,); runs that were cut off
+    are left out by the caller, or completed.
     """
+    benchmark, benchmarks = _codes(X[["source", "benchmark"]])
     cell, cells = _codes(X[CELL])
-    keys = X[["source", "benchmark"]].assign(query=query)
-    item, items = _codes(keys)
-    _, benchmarks = _codes(X[["source", "benchmark"]])
-    of_cell = _positions(cells, benchmarks)
-    of_item = _positions(items, benchmarks)
+    item, items = _codes(pd.DataFrame({"benchmark": benchmark, "query": query}))
     pair, pairs = _codes(pd.DataFrame({"cell": cell, "item": item}))
+    of_cell, of_item = benchmark[cells], benchmark[items]
     runs = np.bincount(pair)
     value = np.bincount(pair, log_tokens) / runs
-    repeat = _repeat_variance(pair, log_tokens, value, runs, of_cell[pairs["cell"].to_numpy()], len(benchmarks))
-    fit = _two_way(pairs["cell"].to_numpy(), pairs["item"].to_numpy(), value, of_cell, of_item, len(benchmarks))
+    cell_of_pair, item_of_pair = cell[pairs], item[pairs]
+    repeat = _repeat_variance(pair, log_tokens, value, runs, of_cell[cell_of_pair], len(benchmarks))
+    fit = _two_way(cell_of_pair, item_of_pair, value, of_cell, of_item, len(benchmarks))
     # The residual of a mean over runs holds their repetition divided by their number: give the rest of it back.
     per_pair = 1.0 - 1.0 / runs
-    extra = np.bincount(pairs["cell"], per_pair) / np.bincount(pairs["cell"]) * repeat[of_cell]
+    extra = np.bincount(cell_of_pair, per_pair) / np.bincount(cell_of_pair) * repeat[of_cell]
     return CellTable(
-        cells, fit.mean, (fit.query_variance[of_cell] + fit.rest) / fit.n_queries, fit.query_variance[of_cell],
-        fit.rest + extra, fit.n_queries,
+        X[CELL].iloc[cells].reset_index(drop=True), fit.mean, (fit.query_variance[of_cell] + fit.rest) / fit.n_queries,
+        fit.query_variance[of_cell], fit.rest + extra, fit.n_queries,
     )  # fmt: skip
-
-
-def by_benchmark(values: pd.Series) -> dict[tuple[str, str], float]:
-    """Values that are indexed by source and benchmark."""
-    sources, benchmarks = (values.index.get_level_values(i).astype(str) for i in (0, 1))
-    return {(s, b): float(v) for s, b, v in zip(sources, benchmarks, values, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -167,13 +154,7 @@ def _repeat_variance(
     return np.asarray(np.bincount(place, squares, minlength=n) / np.maximum(freedom, 1))
 
 
-def _codes(frame: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
-    """Position of each row among the distinct rows, and these."""
+def _codes(frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Position of each row among the distinct rows, and the first row of each of these."""
     codes, _ = pd.factorize(pd.MultiIndex.from_frame(frame))
-    first = np.unique(codes, return_index=True)[1]
-    return codes.astype(np.intp), frame.iloc[first].reset_index(drop=True)
-
-
-def _positions(rows: pd.DataFrame, benchmarks: pd.DataFrame) -> NDArray[np.intp]:
-    index = pd.MultiIndex.from_frame(benchmarks)
-    return index.get_indexer(pd.MultiIndex.from_frame(rows[["source", "benchmark"]])).astype(np.intp)
+    return codes.astype(np.intp), np.unique(codes, return_index=True)[1]

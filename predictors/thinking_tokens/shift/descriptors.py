@@ -36,19 +36,11 @@ EFFORTS_THAT_DO_NOT = {"none", "off", "disabled"}
 
 
 def describe_models(cells: pd.DataFrame) -> pd.DataFrame:
-    """Add what names say to a table of cells.
+    """Add what names say to a table of cells with the columns `model` and `reasoning_effort` (text).
 
-    Parameters
-    ----------
-    cells : DataFrame of shape (n_cells, n_columns)
-        Columns `model` and `reasoning_effort` (text).
-
-    Returns
-    -------
-    DataFrame of shape (n_cells, n_columns + 4)
-        With `base` (the model's least specific spelling, `model_names.model_keys`), `family`, `vendor` and `reasons`:
-        1 where it reasons before it answers, 0 where not, one half where a model that can is asked not to, since many
-        go on thinking in the answer.
+    These are `base` (the model's least specific spelling, `model_names.model_keys`), `family`, `vendor` and `reasons`:
+    1 where it reasons before it answers, 0 where not, one half where a model that can is asked not to, since many go on
+    thinking in the answer.
     """
     base = cells["model"].map({name: model_keys(str(name))[-1] for name in cells["model"].unique()})
     vendor = {key: next((v for v, p in VENDORS.items() if re.search(p, key)), key) for key in base.unique()}

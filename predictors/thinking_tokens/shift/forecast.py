@@ -10,10 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr
 
-from .cells import CELL, CellTable, by_benchmark
+from .cells import CELL, CellTable
 from .descriptors import describe_models
-from .effects import CellEffects, CellPosterior
-from .seen import Cell, as_cells
+from .effects import CellEffects
 
 Floats = NDArray[np.float64]
 N_WITHIN = 8
@@ -21,9 +20,6 @@ N_WITHIN = 8
 
 GRID: Floats = np.sinh(np.linspace(-4, 4, 401))
 """Where the distribution function of a mixture is computed, in its standard deviations about its mean."""
-
-FEW, MAX_FORMER = 4, 256
-"""So few cells, without anchors, are forecast once and kept, for so many calls: a gateway asks about the same ones."""
 
 LEAST_SDS = (0.2, 0.2, 0.3)
 """Least standard deviation of log variances: of cells about a benchmark, of benchmarks, of sources."""
@@ -35,117 +31,68 @@ class CellForecasts:
 
     Attributes
     ----------
-    posterior : CellPosterior
-        Of the means of the cells.
+    mean : ndarray of shape (n_cells,)
+    covariance : ndarray of shape (n_cells, n_cells)
+        Of what the means of the cells may be off by.
     within : ndarray of shape (n_cells, N_WITHIN)
         Equally likely variances of a run about the mean of its cell.
     query_share : ndarray of shape (n_cells,)
         Share of that variance which other models' runs of the same query can explain, in [0, 1].
     """
 
-    posterior: CellPosterior
+    mean: Floats
+    covariance: Floats
     within: Floats
     query_share: Floats
 
-    def quantiles(self, levels: Floats) -> Floats:
-        """Quantiles of log tokens of a run; shape (n_cells, n_levels), non-decreasing in the levels."""
-        posterior, spread = self.posterior, self.within
-        return np.array(
-            [
-                mixture_quantiles(mean, variance[:, None] + own[None, :], posterior.weight, levels)
-                for mean, variance, own in zip(posterior.mean.T, posterior.variance.T, spread, strict=True)
-            ]
-        ).reshape(len(spread), len(levels))
-
-    def quantiles_about_mean(self, levels: Floats) -> Floats:
-        """Quantiles of what a run differs by from the mean of its cell; shape (n_cells, n_levels)."""
-        zero, one = np.zeros(1), np.ones(1)
-        return np.array([mixture_quantiles(zero, own[None, :], one, levels) for own in self.within]).reshape(
-            len(self.within), len(levels)
-        )
-
-    def total_variance(self) -> Floats:
-        """Variance of a run of each cell, in squared log tokens; shape (n_cells,)."""
-        return np.asarray(self.posterior.total_variance() + self.within.mean(axis=1))
+    @property
+    def variance(self) -> Floats:
+        """Of each cell's mean; shape (n_cells,)."""
+        return np.diag(self.covariance)
 
 
-def mixture_quantiles(mean: Floats, variance: Floats, weight: Floats, levels: Floats) -> Floats:
-    """Quantiles of a mixture of normals.
-
-    Parameters
-    ----------
-    mean, weight : ndarrays of shape (n_components,)
-    variance : ndarray of shape (n_components, n_spreads)
-        Of each component equally likely ones.
-    levels : ndarray of shape (n_levels,)
-
-    Returns
-    -------
-    ndarray of shape (n_levels,)
-    """
-    centre = float(weight @ mean)
-    whole = float(weight @ (variance.mean(axis=1) + (mean - centre) ** 2))
-    grid = centre + np.sqrt(whole) * GRID
-    below = ndtr((grid[:, None, None] - mean[None, :, None]) / np.sqrt(variance)[None]).mean(axis=2) @ weight
-    return np.asarray(np.interp(levels, np.maximum.accumulate(below), grid))
+def spread_quantiles(variance: Floats, levels: Floats) -> Floats:
+    """Quantiles of mixtures, in equal parts, of normals about 0 with `variance` (n, n_parts); shape (n, n_levels)."""
+    values = np.empty((len(variance), len(levels)))
+    for row, of_row in enumerate(variance):
+        grid = np.sqrt(of_row.mean()) * GRID
+        values[row] = np.interp(levels, ndtr(grid[:, None] / np.sqrt(of_row)).mean(axis=1), grid)
+    return values
 
 
+@dataclass(frozen=True)
 class ShiftForecaster:
-    """What is known of a cell from other cells: its source, its benchmark, its model's relatives.
+    """What is known of a cell from other cells: its source, its benchmark, its model's relatives."""
 
-    Parameters
-    ----------
-    n_draws : int
-        Draws of the standard deviations of the effects, see `CellEffects`.
-    random_state : int, optional
-    """
+    effects: CellEffects
+    spreads: _Spreads
 
-    def __init__(self, *, n_draws: int = 32, random_state: int | None = 0) -> None:
-        self.n_draws = n_draws
-        self.random_state = random_state
-        self._former: dict[tuple[Cell, ...], CellForecasts] = {}
-
-    def fit(self, table: CellTable) -> Self:
+    @classmethod
+    def fit(cls, table: CellTable) -> Self:
         """Learn from cells that were measured (`cells.summarise_cells`)."""
         table = replace(table, cells=describe_models(table.cells))
-        self.effects_ = CellEffects(n_draws=self.n_draws, random_state=self.random_state).fit(table)
-        self.spreads_ = _Spreads.of(table)
-        self._former = {}
-        return self
+        return cls(CellEffects.fit(table), _Spreads.of(table))
 
-    def forecast(self, cells: pd.DataFrame, anchors: CellTable | None = None) -> CellForecasts:
-        """Forecast cells (columns `cells.CELL`), given the cells of some `anchors`; their order does not matter."""
-        if anchors is None and len(cells) <= FEW:
-            asked = tuple(as_cells(cells))
-            if asked not in self._former:
-                if len(self._former) >= MAX_FORMER:
-                    self._former = {}
-                self._former[asked] = self._forecast(cells, None)
-            return self._former[asked]
-        return self._forecast(cells, anchors)
+    def joined(self, anchors: CellTable) -> Self:
+        """The same that knows the cells of some `anchors` too; their order does not matter."""
+        described = replace(anchors, cells=describe_models(anchors.cells))
+        return replace(self, effects=self.effects.joined(described))
 
-    def _forecast(self, cells: pd.DataFrame, anchors: CellTable | None) -> CellForecasts:
-        described = describe_models(cells)
-        if anchors is not None:
-            anchors = replace(anchors, cells=describe_models(anchors.cells))
-        posterior = self.effects_.posterior(described, anchors)
-        seen = self.effects_.table_  # a cell that was seen has a spread of its own, like one with anchors
-        if anchors is not None:
-            seen = seen.joined(anchors)
-        return CellForecasts(posterior, *self.spreads_.within(cells, seen))
+    def forecast(self, cells: pd.DataFrame) -> CellForecasts:
+        """Forecast cells (columns `cells.CELL` and `lengths.LENGTH`)."""
+        mean, covariance = self.effects.posterior(describe_models(cells))
+        # A cell that was seen has a spread of its own, like one with anchors.
+        return CellForecasts(mean, covariance, *self.spreads.within(cells, self.effects.table))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores what was learnt."""
-        effects, arrays = self.effects_.state()
-        return {"effects": effects, "spreads": self.spreads_.state()}, arrays
+        effects, arrays = self.effects.state()
+        return {"effects": effects, "spreads": self.spreads.state()}, arrays
 
     @classmethod
     def from_state(cls, state: dict[str, Any], arrays: dict[str, Floats]) -> Self:
         """Restore what `state` returned."""
-        forecaster = cls(n_draws=len(arrays["log_sds"]))
-        forecaster.effects_ = CellEffects.from_state(state["effects"], arrays)
-        forecaster.spreads_ = _Spreads.from_state(state["spreads"])
-        return forecaster
+        return cls(CellEffects.from_state(state["effects"], arrays), _Spreads.from_state(state["spreads"]))
 
 
 @dataclass(frozen=True)
@@ -179,9 +126,8 @@ class _Spreads:
             for (values, n_means), least in zip(parts, LEAST_SDS, strict=True)
         ]
         share = frame.groupby(keys)["share"].mean()
-        by_source = {str(name): float(value) for name, value in source.items()}
         largest = float(table.spread.max())
-        return cls(by_benchmark(benchmark), by_source, overall, (sds[0], sds[1], sds[2]), by_benchmark(share), largest)
+        return cls(benchmark.to_dict(), source.to_dict(), overall, (sds[0], sds[1], sds[2]), share.to_dict(), largest)
 
     def within(self, cells: pd.DataFrame, seen: CellTable) -> tuple[Floats, Floats]:
         """Equally likely variances of each cell, shape (n_cells, N_WITHIN), and the share that queries explain."""

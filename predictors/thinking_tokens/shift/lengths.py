@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..prices.cost import CHARACTERS_PER_TOKEN
-from .cells import by_benchmark
 
 Floats = NDArray[np.float64]
 LENGTH = "length"
@@ -49,8 +48,7 @@ class PromptLengths:
         """Learn from runs: `source` and `benchmark` of each, and the length of its prompt (NaN: unknown)."""
         rows = frame[["source", "benchmark"]].assign(length=log_length).dropna(subset="length")
         means = rows.groupby(["source", "benchmark"])["length"].mean()
-        by_source = means.groupby(level="source").mean()
-        return cls(by_benchmark(means), {str(source): float(value) for source, value in by_source.items()})
+        return cls(means.to_dict(), means.groupby(level="source").mean().to_dict())
 
     def joined(self, other: PromptLengths) -> PromptLengths:
         """These, and what `other` knows of benchmarks and sources that these do not."""

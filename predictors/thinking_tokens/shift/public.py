@@ -15,18 +15,10 @@ MEASURED = "measured"
 
 
 def public_runs(tiers: Collection[str] = (MEASURED,)) -> pd.DataFrame:
-    """Runs of public sets, one row each.
+    """Runs of public sets, one row each; estimated counts are never among measured ones unless `tiers` asks for them.
 
-    Parameters
-    ----------
-    tiers : collection of str
-        Which counts to read. Estimated ones are never among measured ones unless asked for.
-
-    Returns
-    -------
-    DataFrame
-        Columns `cells.CELL` (text; an effort that was not set is empty), `item`, `replicate`, `tier`, `output_tokens`,
-        `is_censored`, `input_tokens`, `reasoning_tokens`, `n_calls`, `prompt_chars`, `cost_usd`, `score`, `started_at`.
+    Columns are `cells.CELL` (text; an effort that was not set is empty), `item`, `replicate`, `tier`, `output_tokens`,
+    `is_censored`, `input_tokens`, `reasoning_tokens`, `n_calls`, `prompt_chars`, `cost_usd`, `score`, `started_at`.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .forecast import CellForecasts
+from .forecast import CellForecasts, spread_quantiles
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -70,44 +70,34 @@ class RequestForecasts:
 
     def quantiles(self, levels: Floats) -> Floats:
         """Quantiles of log tokens; shape (n_requests, n_levels)."""
-        shape = self.cells.quantiles(levels) - self.cells.posterior.average()[:, None]
-        scale = np.sqrt(self.variance / self.cells.total_variance()[self.cell])
-        return np.asarray(self.centre[:, None] + scale[:, None] * shape[self.cell])
+        variances = self.cells.variance[:, None] + self.cells.within
+        return self._scaled(variances, self.variance, levels)
 
     def quantiles_about_shared(self, levels: Floats) -> Floats:
         """The same without the error that a cell's requests share; shape (n_requests, n_levels)."""
-        shape = self.cells.quantiles_about_mean(levels)
-        scale = np.sqrt((self.variance - self.shared_variance) / self.cells.within.mean(axis=1)[self.cell])
-        return np.asarray(self.centre[:, None] + scale[:, None] * shape[self.cell])
+        return self._scaled(self.cells.within, self.variance - self.shared_variance, levels)
+
+    def _scaled(self, of_cells: Floats, variance: Floats, levels: Floats) -> Floats:
+        scale = np.sqrt(variance / of_cells.mean(axis=1)[self.cell])
+        return np.asarray(self.centre[:, None] + scale[:, None] * spread_quantiles(of_cells, levels)[self.cell])
 
 
 def forecast_requests(cells: CellForecasts, prior: QueryPrior, runs: KnownRuns | None = None) -> RequestForecasts:
     """Forecast requests of which the text and perhaps runs of the query are known.
 
     Runs on other models say how long the answers to a query are, runs of the same cell (pilots) how long this model's
-    are; both say how long those of their cells are where these are not well known. All of it is one Gaussian model,
-    conditioned in each component of the posterior of the cells' means.
+    are; both say how long those of their cells are where these are not well known. All of it is one Gaussian model.
     """
-    posterior, at = cells.posterior, prior.cell
-    centre = posterior.average()[at] + prior.effect
-    shared = posterior.total_variance()[at]
+    at = prior.cell
+    shared = cells.variance[at]
     parts = _QueryVariances.of(cells, prior)
     rest = parts.query + parts.own + parts.noise + prior.doubt
-    forecasts = RequestForecasts(cells, at, centre, shared + rest, shared)
-    if runs is None or not len(runs.target):
-        return forecasts
-    for rows, codes, values in _same_patterns(runs, prior):
-        target = int(at[rows[0]])
-        gains = _gains(cells, parts, rows, target, codes)
-        surprise = (values - prior.effect[rows, None])[:, None, :] - posterior.mean[None][:, :, codes]
-        means = posterior.mean[:, target] + (surprise * gains.run[None]).sum(axis=2)
-        average = means @ posterior.weight
-        scatter = ((means - average[:, None]) ** 2) @ posterior.weight
-        forecasts.centre[rows] = average + prior.effect[rows]
-        forecasts.shared_variance[rows] = gains.cell_variance @ posterior.weight + scatter
-        forecasts.variance[rows] = (
-            gains.run_variance @ posterior.weight + scatter + parts.noise[rows] + gains.open_share * prior.doubt[rows]
-        )
+    forecasts = RequestForecasts(cells, at, cells.mean[at] + prior.effect, shared + rest, shared)
+    for rows, codes, values in _same_patterns(runs, prior) if runs is not None else ():
+        gains = _gains(cells, parts, rows, int(at[rows[0]]), codes)
+        forecasts.centre[rows] += (values - prior.effect[rows, None] - cells.mean[codes]) @ gains.run
+        forecasts.shared_variance[rows] = gains.cell_variance
+        forecasts.variance[rows] = gains.run_variance + parts.noise[rows] + gains.open_share * prior.doubt[rows]
     # What one run adds to the variance shared is never more than the whole.
     np.minimum(forecasts.shared_variance, forecasts.variance - parts.noise, out=forecasts.shared_variance)
     return forecasts
@@ -125,11 +115,9 @@ def query_effects(cells: CellForecasts, prior: QueryPrior, runs: KnownRuns) -> t
     """
     effect, explained = prior.effect.copy(), np.zeros(len(prior.effect))
     parts = _QueryVariances.of(cells, prior)
-    posterior = cells.posterior
     for rows, codes, values in _same_patterns(runs, prior):
         gains = _gains(cells, parts, rows, int(prior.cell[rows[0]]), codes)
-        surprise = (values - prior.effect[rows, None])[:, None, :] - posterior.mean[None][:, :, codes]
-        effect[rows] += (surprise * gains.query[None]).sum(axis=2) @ posterior.weight
+        effect[rows] += (values - prior.effect[rows, None] - cells.mean[codes]) @ gains.query
         explained[rows] = 1.0 - gains.open_share
     return effect, explained
 
@@ -152,34 +140,31 @@ class _QueryVariances:
 
 @dataclass(frozen=True)
 class _Gains:
-    """Weights of known runs, shape (n_components, n_runs), and variances that they leave, shape (n_components,)."""
+    """Weights of known runs, shape (n_runs,), for the next run and for the effect of the query; what they leave open.
+
+    `run_variance` is without the noise of the single run; `open_share` is of the variance between queries.
+    """
 
     run: Floats
     query: Floats
-    run_variance: Floats
-    cell_variance: Floats
+    run_variance: float
+    cell_variance: float
     open_share: float
 
 
 def _gains(cells: CellForecasts, parts: _QueryVariances, rows: Ints, target: int, codes: Ints) -> _Gains:
-    covariance, here = cells.posterior.covariance, int(rows[0])
+    covariance, here = cells.covariance, int(rows[0])
     query, own = float(parts.query[here]), float(parts.own[here])
     whole, share = cells.within.mean(axis=1)[codes], cells.query_share[codes]
     noise = np.minimum(NOISE_SHARE, 1 - share) * whole
     own_of_runs = whole * (1 - share) - noise
-    among = covariance[:, codes[:, None], codes[None, :]] + query
-    among = among + (codes[:, None] == codes[None, :]) * own_of_runs[None, :] + np.diag(noise)
-    of_cell = covariance[:, target, codes]
+    among = covariance[np.ix_(codes, codes)] + query + (codes[:, None] == codes) * own_of_runs + np.diag(noise)
+    of_cell = covariance[target, codes]
     of_run = of_cell + query + (codes == target) * own
-    ones = np.full_like(of_cell, query)
-    solved = np.linalg.solve(among, np.stack([of_run, of_cell, ones], axis=2))
-    before = covariance[:, target, target]
-    run_variance = before + query + own - (of_run * solved[:, :, 0]).sum(axis=1)
-    cell_variance = before - (of_cell * solved[:, :, 1]).sum(axis=1)
-    open_share = 1 - float(cells.posterior.weight @ solved[:, :, 2].sum(axis=1))
-    return _Gains(
-        solved[:, :, 0], solved[:, :, 2], np.maximum(run_variance, 0.0), np.maximum(cell_variance, 0.0), open_share
-    )
+    run, cell, effect = np.linalg.solve(among, np.column_stack([of_run, of_cell, np.full(len(codes), query)])).T
+    before = float(covariance[target, target])
+    run_variance, cell_variance = before + query + own - of_run @ run, before - of_cell @ cell
+    return _Gains(run, effect, max(run_variance, 0.0), max(cell_variance, 0.0), 1 - float(effect.sum()))
 
 
 def _same_patterns(runs: KnownRuns, prior: QueryPrior) -> list[tuple[Ints, Ints, Floats]]:

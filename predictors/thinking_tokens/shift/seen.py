@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -44,9 +45,9 @@ class SeenCells:
         self.public = frozenset(public)
         own = [cell for cell in n_runs if cell[0] not in self.public]
         self._sources = {cell[0] for cell in own}
-        self._models = {cell[2] for cell in n_runs}
+        self.models = {cell[2] for cell in n_runs}
         self._own_models = {cell[2] for cell in own}
-        self._names = ModelNames(self._own_models), ModelNames(self._models)
+        self._names = ModelNames(self._own_models), ModelNames(self.models)
         self._efforts: dict[tuple[str, ...], set[str]] = {}
         for cells in (own, [cell for cell in n_runs if cell[0] in self.public]):
             known = set(self._efforts)
@@ -67,13 +68,10 @@ class SeenCells:
         counts = np.bincount(codes, minlength=len(distinct)).tolist()
         return cls(dict(zip(_rows(X, codes), counts, strict=True)))
 
-    def with_anchors(self, cells: Sequence[Cell], n_runs: Sequence[int]) -> Self:
-        """These and the cells of anchor runs."""
-        counts, anchors = dict(self.n_runs), dict(self.n_anchors)
-        for cell, n in zip(cells, n_runs, strict=True):
-            counts[cell] = counts.get(cell, 0) + n
-            anchors[cell] = anchors.get(cell, 0) + n
-        return type(self)(counts, anchors, self.public)
+    def with_anchors(self, cells: Iterable[Cell]) -> Self:
+        """These and the cells of anchor runs, one for every run."""
+        more = Counter(cells)
+        return type(self)(Counter(self.n_runs) + more, Counter(self.n_anchors) + more, self.public)
 
     def respelt(self, public: pd.DataFrame) -> pd.DataFrame:
         """Public figures with models spelt as own runs spell them, others by their plainest form."""
@@ -84,11 +82,6 @@ class SeenCells:
     def with_public(self, X: pd.DataFrame) -> Self:
         """These and the cells of public figures, whose sources are none of one's own."""
         return type(self)({**SeenCells.of(X).n_runs, **self.n_runs}, self.n_anchors, set(X["source"]))
-
-    @property
-    def models(self) -> frozenset[str]:
-        """Names of the models, as they were spelt."""
-        return frozenset(self._models)
 
     @property
     def configs(self) -> list[tuple[str, str]]:
@@ -112,13 +105,8 @@ class SeenCells:
         model was seen with on its benchmark, else the only one at all. A request without a source means the source that
         its benchmark was seen in, that of the most runs where there are several (of its model, where it ran there); or,
         for a model that was seen on another benchmark, the only source that there is; else a source of its own. Where
-        no source was named while learning, none that is named later counts.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_samples, n_columns)
-        same_source : bool
-            Whether the column `source` is one that was found in this way already, and stands.
+        no source was named while learning, none that is named later counts. With `same_source` the column `source` is
+        one that was found in this way already, and stands.
 
         Returns
         -------
@@ -158,15 +146,10 @@ class SeenCells:
         return next(iter(self._sources)) if only else ANOTHER_SOURCE
 
     def describe(self, cells: pd.DataFrame) -> tuple[list[str], list[str]]:
-        """What is known of each cell, and what a forecast of it rests on.
+        """What is known of each cell, and the short sentence that says what a forecast of it rests on.
 
-        Returns
-        -------
-        known : list of str
-            ``cell``; ``model`` (the model was seen, but not so on this benchmark: the benchmark, or the two together,
-            or the effort is new); ``benchmark`` (other models were seen on it); ``neither``.
-        basis : list of str
-            A short sentence.
+        Known is the ``cell``; the ``model`` (seen, but not so on this benchmark: the benchmark, or the two together, or
+        the effort is new); the ``benchmark`` (other models were seen on it); or ``neither``.
         """
         pairs = [self._described(*cell) for cell in as_cells(cells)]
         return [known for known, _ in pairs], [basis for _, basis in pairs]

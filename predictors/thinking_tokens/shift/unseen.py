@@ -30,7 +30,6 @@ MAX_CELLS = 1_000
 MAX_RUNS = 2_000
 """Runs of a cell that are read, the last ones."""
 
-N_DRAWS = 16
 TEXT_SLOPE, TEXT_SLOPE_SD = 0.85, 0.55
 """Of a query's effect on what its text makes one expect, on benchmarks that were left out, and its standard deviation
 between them (measured on nine public sources)."""
@@ -38,21 +37,10 @@ between them (measured on nine public sources)."""
 
 @dataclass(frozen=True)
 class Anchors:
-    """Runs that came after the fit; arrays have shape (n_anchors,).
+    """Runs `X` (columns of `Requests`) that came after the fit; arrays have shape (n_anchors,).
 
-    Attributes
-    ----------
-    X : DataFrame of shape (n_anchors, n_columns)
-        Columns of `Requests`.
-    log_tokens : ndarray
-        A lower bound where `is_censored`.
-    is_censored : ndarray of bool
-    query : ndarray of object
-        What names the query.
-    text : ndarray
-        What the text adds, see `UnseenCells.fit`; NaN where there is none.
-    context : FlatContext, optional
-        Runs of the anchors' queries on other models.
+    `log_tokens` is a lower bound where `is_censored`; `text` is what the text adds, see `UnseenCells.fit`, NaN where
+    there is none; `context` are runs of the anchors' queries on other models.
     """
 
     X: pd.DataFrame
@@ -74,18 +62,7 @@ class _TextLine:
 
 
 class UnseenCells:
-    """What is known of requests in cells without runs: from other cells, texts, known runs and anchors.
-
-    Parameters
-    ----------
-    random_state : int, optional
-    n_draws : int
-        See `CellEffects`.
-    """
-
-    def __init__(self, *, random_state: int | None = 0, n_draws: int = N_DRAWS) -> None:
-        self.random_state = random_state
-        self.n_draws = n_draws
+    """What is known of requests in cells without runs: from other cells, texts, known runs and anchors."""
 
     def fit(
         self,
@@ -96,21 +73,11 @@ class UnseenCells:
         text: Floats | None = None,
         public: pd.DataFrame | None = None,
     ) -> Self:
-        """Learn from runs; arrays have shape (n_runs,).
+        """Learn from runs `X` (columns of `Requests`); arrays have shape (n_runs,).
 
-        Parameters
-        ----------
-        X : DataFrame of shape (n_runs, n_columns)
-            Columns of `Requests`.
-        log_tokens : ndarray
-        is_censored : ndarray of bool
-            Runs that were cut off are left out, and so are cells with more than a fifth of them.
-        query : ndarray of object
-            What names the query.
-        text : ndarray, optional
-            Log tokens that the text makes one expect more of, whatever the model; NaN where it was not read.
-        public : DataFrame, optional
-            Runs to learn from beside these (`public.public_runs`); of sources that `X` has, none is read.
+        Runs that were cut off are left out, and so are cells with more than a fifth of them. `text` holds the log
+        tokens that the text makes one expect more of, whatever the model; NaN where it was not read. `public` are runs
+        to learn from beside these (`public.public_runs`); of sources that `X` has, none is read.
         """
         self.seen_ = SeenCells.of(X)
         frame = pd.DataFrame({name: cell_keys(X, [name]) for name in CELL})
@@ -125,7 +92,7 @@ class UnseenCells:
             self.seen_ = self.seen_.with_public(public)
             self.lengths_ = self.lengths_.joined(PromptLengths.of(public, log_lengths(public)))
         table = replace(table, cells=self.lengths_.placed(table.cells))
-        self.forecaster_ = ShiftForecaster(n_draws=self.n_draws, random_state=self.random_state).fit(table)
+        self.before_ = self.forecaster_ = ShiftForecaster.fit(table)
         self.lines_ = {} if text is None else _text_lines(frame, query, text)
         self.anchors_: CellTable | None = None
         return self
@@ -140,7 +107,7 @@ class UnseenCells:
         """Forecast the requests `X`, whose texts and known runs may be given as for `fit`."""
         codes, cells = self.lengths_.split(*self.cells_of(X), log_lengths(X))
         runs, cells = self._known_runs(cells, codes, context)
-        forecasts = self.forecaster_.forecast(cells, self.anchors_)
+        forecasts = self.forecaster_.forecast(cells)
         prior = self._prior(cells, codes, np.full(len(X), np.nan) if text is None else text)
         return forecast_requests(forecasts, prior, runs)
 
@@ -150,8 +117,7 @@ class UnseenCells:
         shift = np.zeros(len(cells))
         if self.anchors_ is not None and moved.any():
             asked = self.lengths_.placed(cells[moved].reset_index(drop=True))
-            after, before = (self.forecaster_.forecast(asked, a).posterior.average() for a in (self.anchors_, None))
-            shift[moved] = after - before
+            shift[moved] = self.forecaster_.forecast(asked).mean - self.before_.forecast(asked).mean
         return shift
 
     def adapted(self, anchors: Anchors) -> UnseenCells:
@@ -165,12 +131,12 @@ class UnseenCells:
         length = log_lengths(anchors.X)
         twin.lengths_ = self.lengths_.joined(PromptLengths.of(cells.iloc[codes], length))
         codes, cells = twin.lengths_.split(codes, cells, length)
-        twin.lines_ = {**_lines_through(cells, codes, anchors.text), **self.lines_}
+        twin.lines_ = {**_text_lines(cells.iloc[codes], np.arange(len(codes)), anchors.text), **self.lines_}
         runs, cells = self._known_runs(cells, codes, _without_pilots(anchors))
         prior = twin._prior(cells, codes, anchors.text)
         y = self._completed(anchors, cells, prior)
         twin._take_in_unseen_runs(cells, anchors, codes, runs)
-        forecasts = self.forecaster_.forecast(cells, twin.anchors_)
+        forecasts = twin.forecaster_.forecast(cells)
         effect, explained = prior.effect, np.zeros(len(y))
         if runs is not None:
             effect, explained = query_effects(forecasts, prior, runs)
@@ -181,8 +147,8 @@ class UnseenCells:
     def _take_in(self, cells: pd.DataFrame, codes: NDArray[np.intp], table: CellTable) -> None:
         """Add anchors, in cells `codes`, to those of before, in place."""
         self.anchors_ = table if self.anchors_ is None else self.anchors_.joined(table)
-        places, counts = np.unique(codes, return_counts=True)
-        self.seen_ = self.seen_.with_anchors(as_cells(cells.iloc[places]), counts.tolist())
+        self.forecaster_ = self.forecaster_.joined(table)
+        self.seen_ = self.seen_.with_anchors(as_cells(cells.iloc[codes]))
 
     # -- parts ---------------------------------------------------------------------------------------
     def _known_runs(
@@ -214,7 +180,7 @@ class UnseenCells:
         y, cut = anchors.log_tokens, anchors.is_censored
         if not cut.any():
             return y
-        asked = forecast_requests(self.forecaster_.forecast(cells, self.anchors_), prior)
+        asked = forecast_requests(self.forecaster_.forecast(cells), prior)
         return np.where(cut, beyond(y, asked.centre, asked.variance), y)
 
     def _take_in_unseen_runs(
@@ -228,7 +194,7 @@ class UnseenCells:
         new = is_new[runs.cell]
         if new.any():
             zero, of_runs = np.zeros(int(new.sum())), runs.cell[new]
-            forecasts, query = self.forecaster_.forecast(cells, self.anchors_), anchors.query[runs.target[new]]
+            forecasts, query = self.forecaster_.forecast(cells), anchors.query[runs.target[new]]
             y = runs.log_tokens[new]
             self._take_in(cells, of_runs, summarise_anchors(cells, forecasts, of_runs, query, y, zero, zero))
 
@@ -257,7 +223,7 @@ class UnseenCells:
     # -- persistence ---------------------------------------------------------------------------------
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores what was learnt."""
-        forecaster, arrays = self.forecaster_.state()
+        forecaster, arrays = self.before_.state()
         anchors = None
         if self.anchors_ is not None:
             anchors, more = self.anchors_.state()
@@ -272,10 +238,13 @@ class UnseenCells:
         of_anchors = {key.removeprefix("anchors."): a for key, a in arrays.items() if key.startswith("anchors.")}
         unseen = cls()
         unseen.seen_ = SeenCells.from_state(state["seen"])
-        unseen.forecaster_ = ShiftForecaster.from_state(state["forecaster"], dict(arrays))
+        unseen.before_ = unseen.forecaster_ = ShiftForecaster.from_state(state["forecaster"], dict(arrays))
         unseen.lengths_ = PromptLengths.from_state(state["lengths"])
         unseen.lines_ = {(source, name): _TextLine(*line) for source, name, *line in state["lines"]}
-        unseen.anchors_ = None if state["anchors"] is None else CellTable.from_state(state["anchors"], of_anchors)
+        unseen.anchors_ = None
+        if state["anchors"] is not None:
+            unseen.anchors_ = CellTable.from_state(state["anchors"], of_anchors)
+            unseen.forecaster_ = unseen.before_.joined(unseen.anchors_)
         return unseen
 
 
@@ -302,7 +271,7 @@ def _usable(codes: NDArray[np.intp], is_censored: NDArray[np.bool_]) -> NDArray[
     return keep
 
 
-def _text_lines(frame: pd.DataFrame, query: NDArray[np.object_], text: Floats) -> dict[tuple[str, str], _TextLine]:
+def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[tuple[str, str], _TextLine]:
     """Mean and variance of what the texts of each benchmark make one expect, its queries counted once."""
     rows = frame[["source", "benchmark"]].assign(query=query, text=text).dropna(subset="text")
     texts = rows.drop_duplicates(["source", "benchmark", "query"]).groupby(["source", "benchmark"])["text"]
@@ -311,12 +280,6 @@ def _text_lines(frame: pd.DataFrame, query: NDArray[np.object_], text: Floats) -
         (str(source), str(benchmark)): _TextLine(float(mean), float(variance))
         for (source, benchmark), mean, variance in zip(parts.index, parts["mean"], parts["var"], strict=True)
     }
-
-
-def _lines_through(cells: pd.DataFrame, codes: NDArray[np.intp], text: Floats) -> dict[tuple[str, str], _TextLine]:
-    """Lines through the texts of anchors, for benchmarks that none is known of."""
-    frame = cells.iloc[codes].reset_index(drop=True)
-    return _text_lines(frame, np.arange(len(frame)).astype(object), text)
 
 
 def _without_pilots(anchors: Anchors) -> FlatContext | None:

@@ -12,9 +12,8 @@ from foretell.predictors.thinking_tokens.bill.totals import forecast_batch
 from foretell.predictors.thinking_tokens.heads.boosting import Boosting
 from foretell.predictors.thinking_tokens.heads.calibration import Calibration
 from foretell.predictors.thinking_tokens.heads.distribution import COLD, HEAD_LEVELS, PILOT, WARM
-from foretell.predictors.thinking_tokens.known_runs.context import MEAN_RESIDUALS, N_PILOTS, attach_context
-from foretell.predictors.thinking_tokens.known_runs.informed import InformedHeads, winsorised
-from foretell.predictors.thinking_tokens.known_runs.knowledge import QueryKnowledge
+from foretell.predictors.thinking_tokens.known_runs.context import attach_context
+from foretell.predictors.thinking_tokens.known_runs.informed import InformedHeads, InformedRuns, winsorised
 from foretell.predictors.thinking_tokens.log_quantiles import Runs, complete_censored, run_weights
 from foretell.predictors.thinking_tokens.pooling.hierarchy import PooledLocation
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
@@ -63,23 +62,6 @@ def test_each_regime_has_a_calibration_of_its_own(fitted: ThinkingTokensPredicto
     assert not np.allclose(offsets[1], offsets[2])
 
 
-def test_a_pilot_counts_as_much_as_its_noise_lets_it() -> None:
-    """The mean of n pilots, with a share v of noise in a run, counts (1 - v) / (1 - v + v / n)."""
-
-    class Noisy:
-        def noise_of(self, configs: np.ndarray) -> np.ndarray:
-            return np.full(len(configs), 0.5)
-
-    knowledge = QueryKnowledge()
-    knowledge.copula = Noisy()  # type: ignore[assignment]
-    told = np.full((2, 12), np.nan)
-    told[:, N_PILOTS] = [1.0, 4.0]
-    told[:, MEAN_RESIDUALS] = [0.3, 2.0]
-    signals = knowledge._signals(np.array(["m", "m"], dtype=object), np.array([0.7, 0.7]), told)
-    assert signals[:, 0].tolist() == [0.7, 0.7]
-    np.testing.assert_allclose(signals[:, 2], [2.0 * 0.5, 2.0 * 0.5 / 0.625])
-
-
 def test_runaways_are_pulled_in_and_the_rest_is_left() -> None:
     residual = np.array([-1.0, -0.5, 0.0, 0.5, 1.0, 40.0])
     found = winsorised(residual)
@@ -89,40 +71,40 @@ def test_runaways_are_pulled_in_and_the_rest_is_left() -> None:
     np.testing.assert_array_equal(winsorised(np.zeros(4)), np.zeros(4))
 
 
+def _informed(columns: np.ndarray, centre: np.ndarray, shape: np.ndarray, regime: int) -> InformedRuns:
+    n = len(columns)
+    return InformedRuns(columns, np.zeros(n), centre, np.tile(shape, (n, 1)), np.full(n, regime))
+
+
 def test_one_runaway_moves_no_mean_of_an_informed_forecast() -> None:
     rng = np.random.default_rng(0)
     n = 400
-    signals = np.column_stack([rng.normal(size=n), np.full(n, np.nan), np.full(n, np.nan)])
-    columns = np.column_stack([np.zeros((n, 3)), signals[:, :1]])
-    z = signals[:, 0] + 0.1 * rng.normal(size=n)
+    centre = rng.normal(size=n)
+    runs = _informed(np.column_stack([np.zeros((n, 3)), centre]), centre, np.linspace(-1, 1, len(HEAD_LEVELS)), WARM)
+    z = centre + 0.1 * rng.normal(size=n)
     ran_away = z.copy()
     ran_away[:4] += 30.0
-    shape = np.tile(np.linspace(-1, 1, len(HEAD_LEVELS)), (n, 1))
-    rest = (np.zeros(n), signals, shape)
-    weight, groups, regime = np.ones(n), np.arange(n).astype(object), np.full(n, WARM)
     medians, shares = [], []
     for outcome in (z, ran_away):
-        heads = InformedHeads(Boosting(20, 0.05, 4, 40, 1, 0)).fit(columns, *rest, outcome, weight, groups, regime)
-        medians.append(heads.values(columns, *rest, regime)[:, 4])
+        heads = InformedHeads(Boosting(20, 0.05, 4, 40, 1, 0)).fit(
+            runs, outcome, np.ones(n), np.arange(n).astype(object)
+        )
+        medians.append(heads.values(runs)[:, 4])
         shares.append(heads.shares_[WARM])
     assert np.abs(medians[1] - medians[0]).mean() < 0.1
     assert shares[0] <= 1.0
 
 
-def test_a_forecast_that_explains_more_than_the_copula_is_narrower_than_it() -> None:
+def test_a_forecast_that_explains_more_than_the_effects_is_narrower_than_they_say() -> None:
     rng = np.random.default_rng(0)
     n = 600
-    pilot = rng.normal(size=n)
-    signals = np.column_stack([np.zeros(n), np.full(n, np.nan), pilot])  # the copula has seen nothing
-    columns = np.column_stack([np.zeros((n, 3)), pilot])
+    pilot = rng.normal(size=n)  # the effects have seen nothing of it
+    shape = np.linspace(-2, 2, len(HEAD_LEVELS))
+    runs = _informed(np.column_stack([np.zeros((n, 3)), pilot]), np.zeros(n), shape, PILOT)
     z = pilot + 0.1 * rng.normal(size=n)
-    shape = np.tile(np.linspace(-2, 2, len(HEAD_LEVELS)), (n, 1))
-    regime = np.full(n, PILOT)
-    heads = InformedHeads(Boosting(5, 0.05, 4, 40, 1, 0)).fit(
-        columns, np.zeros(n), signals, shape, z, np.ones(n), np.arange(n).astype(object), regime
-    )
+    heads = InformedHeads(Boosting(20, 0.1, 4, 40, 1, 0)).fit(runs, z, np.ones(n), np.arange(n).astype(object))
     assert heads.shares_[PILOT] < 0.5
-    width = np.ptp(heads.values(columns, np.zeros(n), signals, shape, regime)[:, [0, -1]], axis=1)
+    width = np.ptp(heads.values(runs)[:, [0, -1]], axis=1)
     assert width.mean() < 2.5
 
 

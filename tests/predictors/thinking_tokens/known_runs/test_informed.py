@@ -1,4 +1,4 @@
-"""What known runs tell beside their length, and what is learnt beyond the copula."""
+"""What known runs tell beside their length, and what is learnt from it."""
 
 from __future__ import annotations
 
@@ -9,40 +9,12 @@ import pytest
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.schemas.requests import CONTEXT_COLUMNS
 from foretell.predictors.thinking_tokens.known_runs.context import attach_context, flatten_context, summarise_context
-from foretell.predictors.thinking_tokens.known_runs.copula import ContextRuns
 from foretell.predictors.thinking_tokens.known_runs.details import DetailCentres, run_details
-from foretell.predictors.thinking_tokens.known_runs.informed import add_signals, fit_signals
+from foretell.predictors.thinking_tokens.known_runs.query_effects import ContextRuns
 from foretell.predictors.thinking_tokens.log_quantiles import FEW_GROUPS
 from foretell.predictors.thinking_tokens.pooling.hierarchy import text_share
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 from tests.predictors.thinking_tokens.synthetic_runs import INPUTS, make_runs
-
-
-# -- signals -------------------------------------------------------------------------------------------
-def test_signals_of_many_queries_get_their_weights() -> None:
-    rng = np.random.default_rng(0)
-    signals = rng.normal(size=(20_000, 3))
-    residual = signals @ np.array([0.2, 0.5, 0.3]) + 0.1 * rng.normal(size=20_000)
-    found = fit_signals(signals, residual, np.ones(20_000), np.arange(20_000).astype(object))
-    np.testing.assert_allclose(found["111"], [0.2, 0.5, 0.3], atol=0.01)
-
-
-def test_a_missing_signal_has_no_weight_and_an_unseen_pattern_its_prior() -> None:
-    rng = np.random.default_rng(1)
-    signals = rng.normal(size=(500, 3))
-    signals[:, 2] = np.nan
-    found = fit_signals(signals, 0.5 * signals[:, 0], np.ones(500), np.arange(500).astype(object))
-    assert found["110"][2] == 0.0
-    warm, pilot = np.array([[1.0, 9.0, np.nan]]), np.array([[1.0, np.nan, 2.0]])
-    assert add_signals({}, warm)[0] == pytest.approx(1.0)
-    assert add_signals(found, pilot)[0] == pytest.approx(0.4 * 1.0 + 0.6 * 2.0)
-
-
-def test_one_query_leaves_the_weights_near_their_prior() -> None:
-    signals = np.tile([[1.0, 0.0, 1.0]], (50, 1))
-    found = fit_signals(signals, np.full(50, 5.0), np.ones(50), np.full(50, "q", dtype=object))
-    # Where the signals say 1 the prior says 1 and the data 5; weights are kept within 1.2 in sum.
-    assert 1.0 < add_signals(found, signals[:1])[0] <= 1.2 + 1e-9
 
 
 # -- details -------------------------------------------------------------------------------------------

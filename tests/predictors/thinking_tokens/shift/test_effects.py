@@ -12,7 +12,7 @@ import pytest
 from foretell.predictors.thinking_tokens.shift import effects as module
 from foretell.predictors.thinking_tokens.shift.cells import CELL, CellTable
 from foretell.predictors.thinking_tokens.shift.descriptors import describe_models
-from foretell.predictors.thinking_tokens.shift.effects import EFFECTS, SCALES, CellEffects
+from foretell.predictors.thinking_tokens.shift.effects import EFFECTS, CellEffects
 from tests.predictors.thinking_tokens.shift.synthetic_cells import MODELS, make_table
 
 SDS = {effect.name: 0.1 * (i + 1) for i, effect in enumerate(EFFECTS)}
@@ -30,10 +30,7 @@ def _described(table: CellTable) -> CellTable:
 
 
 def _with_sds(table: CellTable) -> CellEffects:
-    fitted = CellEffects(n_draws=1).fit(_described(table))
-    fitted.log_sds_ = np.log(np.array([list(SDS.values())]))
-    fitted._factors = []
-    return fitted
+    return CellEffects(_described(table), float(table.mean.mean()), np.array(list(SDS.values())))
 
 
 def _prior_covariance(cells: pd.DataFrame) -> np.ndarray:
@@ -56,26 +53,22 @@ ASKED = pd.DataFrame([("s", "b1", "gpt-4o", ""), ("t", "c", "claude-opus-4-6", "
 
 def test_the_posterior_of_two_cells_is_that_of_the_normal_model() -> None:
     table = make_table(TRAIN, [7.0, 5.0], error=0.1)
-    posterior = _with_sds(table).posterior(_all_described(ASKED))
+    mean, covariance = _with_sds(table).posterior(_all_described(ASKED))
     whole = _prior_covariance(pd.concat([table.cells, ASKED], ignore_index=True))
     gain = whole[2:, :2] @ np.linalg.inv(whole[:2, :2] + 0.1 * np.eye(2))
-    mean = 6.0 + gain @ np.array([1.0, -1.0])
-    covariance = whole[2:, 2:] - gain @ whole[:2, 2:]
-    np.testing.assert_allclose(posterior.mean, np.tile(mean, (len(SCALES), 1)), rtol=1e-5)
-    for scale, component in zip(SCALES, posterior.covariance, strict=True):
-        np.testing.assert_allclose(component, scale * covariance, rtol=1e-4)
+    np.testing.assert_allclose(mean, 6.0 + gain @ np.array([1.0, -1.0]), rtol=1e-5)
+    np.testing.assert_allclose(covariance, whole[2:, 2:] - gain @ whole[:2, 2:], rtol=1e-4)
 
 
 def test_anchors_count_as_cells_that_were_trained_on() -> None:
-    """With a scale of 1, conditioning later is conditioning at once."""
+    """Conditioning later is conditioning at once."""
     first, later = make_table(TRAIN, [7.0, 5.0], 0.1), make_table([("s", "b1", "gpt-4o", "")], [6.0], 0.2)
-    later_on = _with_sds(first).posterior(_all_described(ASKED), _described(later))
+    later_on, _ = _with_sds(first).joined(_described(later)).posterior(_all_described(ASKED))
     whole = _prior_covariance(pd.concat([first.cells, later.cells, ASKED], ignore_index=True))
     before = whole[2:, :2] @ np.linalg.inv(whole[:2, :2] + 0.1 * np.eye(2))
     mean, covariance = 6.0 + before @ np.array([1.0, -1.0]), whole[2:, 2:] - before @ whole[:2, 2:]
-    gain = SCALES[0] * covariance[1:, 0] / (SCALES[0] * covariance[0, 0] + 0.2)
-    np.testing.assert_allclose(later_on.mean[0], mean[1:] + gain * (6.0 - mean[0]), rtol=1e-4)
-    assert later_on.weight.sum() == pytest.approx(1.0)
+    gain = covariance[1:, 0] / (covariance[0, 0] + 0.2)
+    np.testing.assert_allclose(later_on, mean[1:] + gain * (6.0 - mean[0]), rtol=1e-4)
 
 
 def test_threads_that_ask_first_get_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +82,7 @@ def test_threads_that_ask_first_get_the_same_answer(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(np.linalg, "cholesky", slow)
     with ThreadPoolExecutor(8) as pool:
-        means = list(pool.map(lambda _: fitted.posterior(_all_described(ASKED)).mean, range(8)))
+        means = list(pool.map(lambda _: fitted.posterior(_all_described(ASKED))[0], range(8)))
     for mean in means[1:]:
         np.testing.assert_array_equal(mean, means[0])
 
@@ -97,41 +90,31 @@ def test_threads_that_ask_first_get_the_same_answer(monkeypatch: pytest.MonkeyPa
 def test_the_order_of_anchors_does_not_matter() -> None:
     fitted = _with_sds(make_table(TRAIN, [7.0, 5.0]))
     rows = [("u", "b", model, "") for model in MODELS]
-    anchors = make_table(rows, list(np.linspace(4, 8, len(rows))), 0.05)
-    posteriors = [
-        fitted.posterior(_all_described(ASKED), _described(anchors.take(order)))
+    anchors = _described(make_table(rows, list(np.linspace(4, 8, len(rows))), 0.05))
+    one, other = (
+        fitted.joined(anchors.take(order)).posterior(_all_described(ASKED))
         for order in (np.arange(6), np.array([3, 1, 5, 0, 2, 4]))
-    ]
-    np.testing.assert_allclose(posteriors[0].average(), posteriors[1].average(), rtol=1e-8)
-    np.testing.assert_allclose(posteriors[0].total_variance(), posteriors[1].total_variance(), rtol=1e-8)
+    )
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-8)
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-8)
 
 
 def test_the_less_is_known_the_wider() -> None:
     rng = np.random.default_rng(0)
     rows = [(f"s{s}", f"b{b}", model, "") for s in range(3) for b in range(3) for model in MODELS[:-1]]
-    fitted = CellEffects(n_draws=8).fit(_described(make_table(rows, list(6 + rng.normal(size=len(rows))))))
+    fitted = CellEffects.fit(_described(make_table(rows, list(6 + rng.normal(size=len(rows))))))
     asked = [
         ("s0", "b0", MODELS[0], ""),
         ("s0", "b0", MODELS[-1], ""),
         ("s0", "new", MODELS[-1], ""),
         ("new", "", "x", ""),
     ]
-    variance = fitted.posterior(_all_described(pd.DataFrame(asked, columns=CELL))).total_variance()
-    assert (np.diff(variance) > 0).all()
-
-
-def test_draws_have_the_moments_of_the_mixture() -> None:
-    posterior = _with_sds(make_table(TRAIN, [7.0, 5.0])).posterior(_all_described(ASKED))
-    drawn = posterior.draw(60_000, np.random.default_rng(0))
-    np.testing.assert_allclose(drawn.mean(axis=1), posterior.average(), atol=0.06)
-    np.testing.assert_allclose(drawn.var(axis=1), posterior.total_variance(), rtol=0.08)
-    # What cells share they are off by together.
-    np.testing.assert_allclose(np.cov(drawn)[0, 1], posterior.weight @ posterior.covariance[:, 0, 1], rtol=0.3)
+    _, covariance = fitted.posterior(_all_described(pd.DataFrame(asked, columns=CELL)))
+    assert (np.diff(np.diag(covariance)) > 0).all()
 
 
 def test_effects_are_restored_as_they_were() -> None:
-    fitted = CellEffects(n_draws=3).fit(_described(make_table(TRAIN, [7.0, 5.0])))
+    fitted = CellEffects.fit(_described(make_table(TRAIN, [7.0, 5.0])))
     again = CellEffects.from_state(*fitted.state())
-    one, other = (e.posterior(_all_described(ASKED)) for e in (fitted, again))
-    np.testing.assert_array_equal(one.mean, other.mean)
-    np.testing.assert_array_equal(one.covariance, other.covariance)
+    for one, other in zip(*(effects.posterior(_all_described(ASKED)) for effects in (fitted, again)), strict=True):
+        np.testing.assert_array_equal(one, other)

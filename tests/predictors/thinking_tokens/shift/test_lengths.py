@@ -26,7 +26,7 @@ def runs() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def fitted(runs: pd.DataFrame) -> UnseenCells:
     cut = np.zeros(len(runs), dtype=bool)
-    return UnseenCells(n_draws=4).fit(runs, runs["log_tokens"].to_numpy(), cut, runs["query_id"].to_numpy(object))
+    return UnseenCells().fit(runs, runs["log_tokens"].to_numpy(), cut, runs["query_id"].to_numpy(object))
 
 
 def _asked(source: str, tokens: list[float], **columns: Any) -> pd.DataFrame:

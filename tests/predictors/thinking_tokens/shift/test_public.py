@@ -78,6 +78,6 @@ def test_a_public_source_that_the_own_data_bring_is_read_from_them_alone() -> No
     X = own[["source", "benchmark", "model", "reasoning_effort"]].astype("str")
     runs = np.log(own["output_tokens"].to_numpy(float)), own["is_censored"].to_numpy(bool), own["item"].to_numpy(object)
     others = rows[rows["source"].isin(["tinybird-sql", "bashkit", "routerarena"])]
-    seen = UnseenCells(n_draws=2).fit(X, *runs, public=others).seen_
+    seen = UnseenCells().fit(X, *runs, public=others).seen_
     assert sum(n for cell, n in seen.n_runs.items() if cell[0] == "tinybird-sql") == 60
     assert seen.public == {"bashkit", "routerarena"}

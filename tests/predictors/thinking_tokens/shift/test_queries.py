@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foretell.predictors.thinking_tokens.shift.effects import CellPosterior
-from foretell.predictors.thinking_tokens.shift.forecast import N_WITHIN, CellForecasts
+from foretell.predictors.thinking_tokens.shift.forecast import N_WITHIN, CellForecasts, spread_quantiles
 from foretell.predictors.thinking_tokens.shift.queries import (
     NOISE_SHARE,
     KnownRuns,
@@ -16,11 +15,7 @@ from foretell.predictors.thinking_tokens.shift.queries import (
 )
 
 COVARIANCE = np.array([[0.5, 0.2], [0.2, 0.3]])
-CELLS = CellForecasts(
-    CellPosterior(np.array([[6.0, 7.0]]), COVARIANCE[None], np.ones(1)),
-    np.tile([[0.8], [0.4]], N_WITHIN),
-    np.array([0.5, 0.5]),
-)
+CELLS = CellForecasts(np.array([6.0, 7.0]), COVARIANCE, np.tile([[0.8], [0.4]], N_WITHIN), np.array([0.5, 0.5]))
 """Two cells of means 6 and 7; a run is .8 and .4 about them, half of it the query's."""
 
 
@@ -35,7 +30,8 @@ def _runs(cell: int, log_tokens: float) -> KnownRuns:
 def test_without_text_and_runs_it_is_the_forecast_of_the_cell() -> None:
     forecast = forecast_requests(CELLS, _prior())
     levels = np.array([0.05, 0.5, 0.95])
-    np.testing.assert_allclose(forecast.quantiles(levels)[0], CELLS.quantiles(levels)[0], rtol=1e-9)
+    of_cell = 6.0 + spread_quantiles(CELLS.variance[:1, None] + CELLS.within[:1], levels)[0]
+    np.testing.assert_allclose(forecast.quantiles(levels)[0], of_cell, rtol=1e-9)
     assert forecast.shared_variance[0] == pytest.approx(0.5)
 
 

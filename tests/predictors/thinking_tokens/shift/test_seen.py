@@ -76,7 +76,7 @@ def test_what_is_known_is_said() -> None:
 
 def test_anchors_are_seen_but_not_trained_on() -> None:
     cell = ("c", "maths", "o3", "")
-    later = SEEN.with_anchors([cell, ("a", "maths", "gpt-5", "low")], [4, 2])
+    later = SEEN.with_anchors([cell] * 4 + [("a", "maths", "gpt-5", "low")] * 2)
     cells = pd.DataFrame([cell, ("a", "maths", "gpt-5", "low")], columns=CELL)
     assert later.is_trained(cells).tolist() == [False, True]
     assert later.describe(cells)[1] == [

@@ -23,7 +23,7 @@ LEVELS = np.array([0.05, 0.5, 0.95])
 def _fit(runs: pd.DataFrame, text: np.ndarray | None = None, censored: np.ndarray | None = None) -> UnseenCells:
     cut = np.zeros(len(runs), dtype=bool) if censored is None else censored
     y = runs["log_tokens"].to_numpy()
-    return UnseenCells(n_draws=4).fit(runs, y, cut, runs["query_id"].to_numpy(object), text)
+    return UnseenCells().fit(runs, y, cut, runs["query_id"].to_numpy(object), text)
 
 
 def _anchors(runs: pd.DataFrame, text: np.ndarray | None = None, context: FlatContext | None = None) -> Anchors:
@@ -155,7 +155,7 @@ def test_the_slope_on_the_text_is_learnt_from_anchors(runs: pd.DataFrame) -> Non
 def test_cells_that_are_often_cut_off_are_not_learnt_from(runs: pd.DataFrame) -> None:
     cut = (runs["model"] == "gpt-5").to_numpy()
     unseen = _fit(runs, censored=cut)
-    assert "gpt-5" not in set(unseen.forecaster_.effects_.table_.cells["model"])
+    assert "gpt-5" not in set(unseen.forecaster_.effects.table.cells["model"])
     assert "gpt-5" in unseen.seen_.models
 
 
