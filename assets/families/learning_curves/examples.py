@@ -92,7 +92,7 @@ def load_ladder_curves(sources: Sources) -> pd.DataFrame:
     from foretell.predictors.schemas.learning_curves import LearningCurves
 
     tables = load_ladder(sources.starter)
-    rows = tables.checkpoints[tables.checkpoints["level"] == 0]
+    rows = tables["checkpoints"][tables["checkpoints"]["level"] == 0]
     task, model = rows["benchmark"].astype("str"), rows["model"].astype("str")
     curves = pd.DataFrame({
         "curve_id": task + "/" + model, "dataset": task, "learner": model, "resource": "training",
@@ -100,7 +100,7 @@ def load_ladder_curves(sources: Sources) -> pd.DataFrame:
         "seed": rows["seed"].astype("Int64"), "metric": "exact pass rate", "value": rows["score"].astype("float64"),
         "higher_is_better": True, "standard_error": rows["score_se"].astype("float64"),
     })  # fmt: skip
-    skills = tables.tasks.assign(benchmark=tables.tasks["benchmark"].astype("str")).drop_duplicates("benchmark")
+    skills = tables["tasks"].assign(benchmark=tables["tasks"]["benchmark"].astype("str")).drop_duplicates("benchmark")
     curves = LearningCurves.validate(curves, lazy=True)
     return curves.assign(skill=task.map(skills.set_index("benchmark")["skill"].astype("str")))
 
