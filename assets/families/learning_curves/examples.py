@@ -84,25 +84,20 @@ def load_lcdb(sources: Sources) -> pd.DataFrame:
 
 
 def load_ladder_curves(sources: Sources) -> pd.DataFrame:
-    """The committed model ladder's checkpoints as `LearningCurves`, with the `skill` of each task.
-
-    A curve is a task of one trained model; its budget counts training tokens, its value is the mean exact pass rate.
-    """
+    """The committed model ladder's checkpoints: dataset (the task), learner (the model), skill, step, value and its
+    standard_error. The budget counts training tokens, the value is the mean exact pass rate."""
     from foretell.assets.families.downstream_scaling.ladder import load_ladder
-    from foretell.predictors.schemas.learning_curves import LearningCurves
 
     tables = load_ladder(sources.starter)
-    rows = tables["checkpoints"][tables["checkpoints"]["level"] == 0]
-    task, model = rows["benchmark"].astype("str"), rows["model"].astype("str")
-    curves = pd.DataFrame({
-        "curve_id": task + "/" + model, "dataset": task, "learner": model, "resource": "training",
-        "resource_unit": "tokens", "step": rows["n_train_tokens"].astype("float64"),
-        "seed": rows["seed"].astype("Int64"), "metric": "exact pass rate", "value": rows["score"].astype("float64"),
-        "higher_is_better": True, "standard_error": rows["score_se"].astype("float64"),
-    })  # fmt: skip
-    skills = tables["tasks"].assign(benchmark=tables["tasks"]["benchmark"].astype("str")).drop_duplicates("benchmark")
-    curves = LearningCurves.validate(curves, lazy=True)
-    return curves.assign(skill=task.map(skills.set_index("benchmark")["skill"].astype("str")))
+    skills = tables["tasks"].astype({"benchmark": "str", "skill": "str"}).drop_duplicates("benchmark")
+    rows = tables["checkpoints"].astype({"benchmark": "str", "model": "str"})
+    rows = rows[rows["level"] == 0].merge(skills[["benchmark", "skill"]], on="benchmark", validate="m:1")
+    names = {
+        "benchmark": "dataset", "model": "learner", "skill": "skill", "n_train_tokens": "step", "score": "value",
+        "score_se": "standard_error",
+    }  # fmt: skip
+    curves = rows[list(names)].rename(columns=names)
+    return curves.astype(dict.fromkeys(("step", "value", "standard_error"), "float64"))
 
 
 def lcdb_split(datasets: pd.Series) -> pd.Series:
