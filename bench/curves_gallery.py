@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foretell.assets.families.learning_curves.examples import load_runs
 from foretell.assets.families.learning_curves.family import FAMILY
-from foretell.assets.families.learning_curves.training_runs import load_runs
 from foretell.assets.store.sources import Sources
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
 

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 from curves_gallery import draw, whole_curves
 
+from foretell.assets.families.learning_curves.evaluation import JUDGED
 from foretell.assets.families.learning_curves.examples import LISTS, TRAINING_RUNS
 from foretell.assets.families.learning_curves.family import FAMILY
-from foretell.assets.families.learning_curves.training_runs import JUDGED
 from foretell.pipelines.settings import Settings
 from foretell.predictors.learning_curves.decisions import steps_to_target
 from foretell.predictors.learning_curves.forecaster import CurveForecaster

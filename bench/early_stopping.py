@@ -24,9 +24,9 @@ from curves_gallery import whole_curves
 from curves_transfer import told
 from numpy.typing import NDArray
 
-from foretell.assets.families.learning_curves.examples import TRAINING_RUNS
+from foretell.assets.families.learning_curves.evaluation import JUDGED
+from foretell.assets.families.learning_curves.examples import RUN_CUTS, TRAINING_RUNS
 from foretell.assets.families.learning_curves.family import FAMILY
-from foretell.assets.families.learning_curves.training_runs import JUDGED, RUN_CUTS
 from foretell.pipelines.settings import Settings
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
 

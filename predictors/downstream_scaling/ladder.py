@@ -16,8 +16,8 @@ from ..errors import InvalidInputError
 from ..fitting.least_squares import Floats
 
 FLOPS_PER_PARAM_TOKEN = 6.0
-LISTS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors", "ladder_is_final",
-         "ladder_runs")  # fmt: skip
+NUMBERS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors")
+LISTS = (*NUMBERS, "ladder_is_final", "ladder_runs", "item_pass_rates")
 """List columns of a row, one entry per model (or checkpoint of one)."""
 
 
@@ -31,11 +31,9 @@ class LadderRequests(pa.DataFrameModel):
     `target_flops` (or `target_params` and `target_tokens`) say what is asked for. `chance_score` is the score of a
     guess (0 by default), `upper_score` the highest possible (100). `n_items` is the number of items that the target's
     score will be measured on, from which its sampling noise follows. `ladder_errors` are standard errors in points,
-    `ladder_runs` names the run
-    (model and seed) of each entry. `ladder_is_final` is false for intermediate checkpoints, which only
-    tell how much scores wander.
-    `item_pass_rates` (one list per entry, one number per item, 0-1, null for entries without) is what clustering
-    on difficulty needs.
+    `ladder_runs` names the run (model and seed) of each entry. `ladder_is_final` is false for intermediate checkpoints,
+    which only tell how much scores wander. `item_pass_rates` (one list per entry, one number per item, 0-1, null for
+    entries without) is what clustering on difficulty needs.
     """
 
     benchmark: Series[str] | None = pa.Field(nullable=True)
@@ -153,22 +151,23 @@ def read_ladders(X: pd.DataFrame) -> list[Ladder]:
 
 
 def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
-    lists = {
-        name: _floats(row.get(name), name, label) for name in LISTS if name not in ("ladder_is_final", "ladder_runs")
-    }
-    scores = lists["ladder_scores"]
-    if scores is None or not len(scores):
-        raise InvalidInputError(f"row {label!r}: `ladder_scores` is empty; give the measured scores in points")
+    scores = _floats(row.get("ladder_scores"), "ladder_scores", label)
     n = len(scores)
-    final, runs = _flags(row.get("ladder_is_final"), n, label), _names(row.get("ladder_runs"), n, label)
+    if not n:
+        raise InvalidInputError(f"row {label!r}: `ladder_scores` is empty; give the measured scores in points")
+    lists = {name: row.get(name) for name in LISTS if not _is_null(row.get(name))}
     for name, values in lists.items():
-        if values is not None and len(values) != n:
+        if not hasattr(values, "__len__"):
+            raise InvalidInputError(f"row {label!r}: `{name}` must be a list, got {values!r}")
+        if len(values) != n:
             raise InvalidInputError(f"row {label!r}: `{name}` has {len(values)} entries, `ladder_scores` has {n}")
-    columns = {name: np.full(n, np.nan) if values is None else values for name, values in lists.items()}
     if np.any((scores < 0) | (scores > 100)):
         wrong = scores[(scores < 0) | (scores > 100)][0]
         raise InvalidInputError(f"row {label!r}: `ladder_scores` must be points in 0-100, got {wrong:g}")
     _check_points(row, scores, label)
+    columns = {name: _floats(lists.get(name, [None] * n), name, label) for name in NUMBERS}
+    final = np.array(lists.get("ladder_is_final", [True] * n), dtype=bool)
+    runs = [str(name) for name in lists.get("ladder_runs", [""] * n)]
     params, tokens = columns["ladder_params"], columns["ladder_tokens"]
     flops = _compute(columns["ladder_flops"], params, tokens, label, "ladder")
     chance, upper = _number(row, "chance_score", 0.0), _number(row, "upper_score", 100.0)
@@ -178,16 +177,14 @@ def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
     target_flops = float(_compute(target[:1], target[1:2], target[2:], label, "target")[0])
     if np.isnan(target_flops):
         raise InvalidInputError(f"row {label!r}: give `target_flops`, or `target_params` and `target_tokens`")
-    is_measured = np.isfinite(scores) & np.isfinite(flops)
     order = np.argsort(flops, kind="stable")
-    order = order[(is_measured & final)[order]]
+    order = order[(np.isfinite(scores) & np.isfinite(flops) & final)[order]]
     return Ladder(
         flops=flops[order], params=params[order], tokens=tokens[order], scores=scores[order],
-        errors=columns["ladder_errors"][order],
-        runs=tuple(runs[i] for i in order),
+        errors=columns["ladder_errors"][order], runs=tuple(runs[i] for i in order),
         checkpoint_error=_checkpoint_error(runs, flops, scores), target_flops=target_flops,
         target_params=float(target[1]), target_tokens=float(target[2]), chance=chance, upper=upper,
-        n_items=_number(row, "n_items", np.nan), pass_rates=_pass_rates(row.get("item_pass_rates"), order, n, label),
+        n_items=_number(row, "n_items", np.nan), pass_rates=_pass_rates(lists.get("item_pass_rates"), order, label),
     )  # fmt: skip
 
 
@@ -208,14 +205,13 @@ def _is_null(value: Any) -> bool:
 
 def _number(row: Mapping[Any, Any], name: str, default: float) -> float:
     value = row.get(name)
-    return default if value is None or _is_null(value) else float(value)
+    return default if _is_null(value) else float(value)
 
 
-def _floats(value: Any, name: str, label: object) -> Floats | None:
-    if _is_null(value):
-        return None
+def _floats(value: Any, name: str, label: object) -> Floats:
+    """A list as numbers, NaN for entries that are null; empty for no list."""
     try:
-        return np.array([np.nan if _is_null(v) else float(v) for v in value], dtype=np.float64)
+        return np.array([np.nan if _is_null(v) else float(v) for v in ([] if _is_null(value) else value)], dtype=float)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"row {label!r}: `{name}` must be a list of numbers ({error})") from None
 
@@ -230,22 +226,6 @@ def _check_points(row: Mapping[Any, Any], scores: Floats, label: object) -> None
         )
 
 
-def _flags(value: Any, n: int, label: object) -> NDArray[np.bool_]:
-    if _is_null(value):
-        return np.ones(n, dtype=bool)
-    if len(value) != n:
-        raise InvalidInputError(f"row {label!r}: `ladder_is_final` has {len(value)} entries, `ladder_scores` has {n}")
-    return np.array([bool(v) for v in value])
-
-
-def _names(value: Any, n: int, label: object) -> list[str]:
-    if _is_null(value):
-        return [""] * n
-    if len(value) != n:
-        raise InvalidInputError(f"row {label!r}: `ladder_runs` has {len(value)} entries, `ladder_scores` has {n}")
-    return [str(v) for v in value]
-
-
 def _compute(flops: Floats, params: Floats, tokens: Floats, label: object, what: str) -> Floats:
     for name, values in (("flops", flops), ("params", params), ("tokens", tokens)):
         bad = values[~np.isnan(values) & ~((values > 0) & np.isfinite(values))]
@@ -257,31 +237,28 @@ def _compute(flops: Floats, params: Floats, tokens: Floats, label: object, what:
     return np.where(np.isnan(flops), FLOPS_PER_PARAM_TOKEN * params * tokens, flops)
 
 
-def _pass_rates(value: Any, order: NDArray[np.intp], n: int, label: object) -> Floats | None:
-    if _is_null(value):
-        return None
-    rows: Sequence[Any] = list(value)
-    if len(rows) != n:
-        raise InvalidInputError(f"row {label!r}: `item_pass_rates` has {len(rows)} entries, `ladder_scores` has {n}")
-    widths = {len(rows[i]) for i in order if not _is_null(rows[i])}
+def _pass_rates(rows: Sequence[Any] | None, order: NDArray[np.intp], label: object) -> Floats | None:
+    kept = [] if rows is None else [rows[i] for i in order]
+    widths = {len(rates) for rates in kept if not _is_null(rates)}
     if len(widths) > 1:
         raise InvalidInputError(f"row {label!r}: `item_pass_rates` differ in length: {sorted(widths)}")
-    width = widths.pop() if widths else 0
-    table = np.array([[np.nan] * width if _is_null(rows[i]) else list(rows[i]) for i in order], dtype=np.float64)
+    if not widths or 0 in widths:
+        return None
+    nothing = [np.nan] * widths.pop()
+    table = np.array([nothing if _is_null(rates) else list(rates) for rates in kept], dtype=np.float64)
     if np.any((table < 0) | (table > 1)):
         raise InvalidInputError(f"row {label!r}: `item_pass_rates` must be in 0-1")
-    return table if width else None
+    return table
 
 
 def _checkpoint_error(runs: Sequence[str], flops: Floats, scores: Floats) -> float:
     """Standard deviation of late adjacent checkpoints about their trend: second differences within a run."""
-    errors: list[float] = []
+    squares: list[float] = []
     names = np.array(runs)
-    for name in dict.fromkeys(runs):
+    for name in np.unique(names[names != ""]):
         at = np.flatnonzero((names == name) & np.isfinite(scores) & np.isfinite(flops))
-        if name == "" or len(at) < 4:
-            continue
         at = at[np.argsort(flops[at], kind="stable")]
-        late = scores[at[len(at) // 2 :]] if len(at) >= 8 else scores[at]
-        errors += list(np.diff(late, 2) ** 2 / 6.0)
-    return float(np.sqrt(np.mean(errors))) if errors else float("nan")
+        if len(at) >= 4:
+            late = scores[at[len(at) // 2 :]] if len(at) >= 8 else scores[at]
+            squares += list(np.diff(late, 2) ** 2 / 6.0)
+    return float(np.sqrt(np.mean(squares))) if squares else float("nan")

@@ -30,18 +30,9 @@ def advise(
 ) -> pd.DataFrame:
     """Whether runs are worth going on with, against the best value there is already.
 
-    Parameters
-    ----------
-    predictor : CurveForecaster
-        Fitted.
-    X : DataFrame of shape (n_samples, n_columns)
-        Observed beginnings, valid under `CurveRequests`.
-    incumbent : float or Series of shape (n_samples,)
-        The target, or the best value so far, in the metric's unit.
-    least_probability : float, optional
-        A run is to be stopped when it is less likely than this to end better than the incumbent.
-    margin : float, optional
-        By how much it must be better to count, in the metric's unit.
+    `incumbent` is the target or the best value so far, one or one a row, and `margin` by how much a run must be better
+    to count, both in the metric's unit. A run is to be stopped when it is less likely than `least_probability` to end
+    better.
 
     Returns
     -------
@@ -76,14 +67,7 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
     The forecast is read at `N_STEPS` steps up to `target_step`; that a run has been good enough by a step is at least
     as likely as that it is so at that step or was at an earlier one. What would come after `target_step` is not asked.
 
-    Parameters
-    ----------
-    predictor : CurveForecaster
-        Fitted.
-    X : DataFrame of shape (n_samples, n_columns)
-        Observed beginnings, valid under `CurveRequests`.
-    target : float or Series of shape (n_samples,)
-        In the metric's unit.
+    `target` is in the metric's unit, one or one a row.
 
     Returns
     -------
@@ -121,15 +105,7 @@ def jitter_floor(steps: NDArray[np.float64], values: NDArray[np.float64]) -> flo
 
     The jitter is what the last half of the curve leaves around a straight line in ``log(1 + step)``.
 
-    Parameters
-    ----------
-    steps, values : ndarray of shape (n_points,)
-        Observed points; those whose value is not finite are left out.
-
-    Returns
-    -------
-    float
-        In the unit of `values`; NaN where fewer than six points are observed.
+    Points (n_points,) whose value is not finite are left out. In the unit of `values`; NaN for fewer than six points.
     """
     finite = np.isfinite(values)
     x, y = np.log1p(steps[finite]), values[finite]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..schemas.learning_curves import as_points
+from ..schemas.learning_curves import SIBLING_COLUMNS, as_points
 from .curves import CurveBatch
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -26,9 +26,9 @@ class Siblings:
     """Curves of other learners on the data set of one forecast: names, log budgets (over the first one of the
     forecast's own curve) and unit-scale values."""
 
-    learners: tuple[str, ...]
-    log_x: tuple[Floats, ...]
-    values: tuple[Floats, ...]
+    learners: tuple[str, ...] = ()
+    log_x: tuple[Floats, ...] = ()
+    values: tuple[Floats, ...] = ()
 
 
 def prefix_columns(batch: CurveBatch) -> Floats:
@@ -68,25 +68,18 @@ def point_forecasts(batch: CurveBatch, median: Floats) -> Floats:
 def read_siblings(X: pd.DataFrame, batch: CurveBatch) -> list[Siblings]:
     """Siblings of every request; empty where none are given."""
     if "sibling_learners" not in X:
-        return [Siblings((), (), ())] * len(X)
+        return [Siblings()] * len(X)
     out = []
-    columns = (X[name] for name in ("sibling_learners", "sibling_steps", "sibling_values"))
-    for i, (names, steps, values) in enumerate(zip(*columns, strict=True)):
+    for i, lists in enumerate(zip(*(X[name] for name in SIBLING_COLUMNS), strict=True)):
         worst, span = batch.scale.worst[i], batch.scale.best[i] - batch.scale.worst[i]
-        complete: list[tuple[str, Floats, Floats]] = []
-        for name, step, value in zip(*(_elements(column) for column in (names, steps, values)), strict=True):
+        curves = []
+        for name, step, value in zip(*(column if hasattr(column, "__len__") else () for column in lists), strict=True):
             x, y = as_points(step), as_points(value)
             usable = np.isfinite(y) & np.isfinite(x) & (x > 0)
             if usable.any():
-                complete.append((str(name), np.log(x[usable] / batch.first_step[i]), (y[usable] - worst) / span))
-        out.append(
-            Siblings(*(tuple(part) for part in zip(*complete, strict=True))) if complete else Siblings((), (), ())
-        )
+                curves.append((str(name), np.log(x[usable] / batch.first_step[i]), (y[usable] - worst) / span))
+        out.append(Siblings(*zip(*curves, strict=True)))
     return out
-
-
-def _elements(value: object) -> Sequence[object]:
-    return list(value) if hasattr(value, "__len__") else []  # type: ignore[call-overload]
 
 
 def sibling_columns(batch: CurveBatch, siblings: Sequence[Siblings], learners: Sequence[str]) -> Floats:
@@ -114,32 +107,28 @@ def _one_row(
 ) -> Floats:
     row = np.full(width, np.nan)
     log_x, values = observed
-    here, end, likeness = (
-        np.array(column) for column in zip(*_read_each(log_x, values, target, siblings), strict=True)
-    )
     last = values[-1]
+    here, end, likeness = np.array(list(_read_each(log_x, values, target, siblings)), dtype=np.float64).T
     weight = np.exp(-np.minimum(likeness, 10.0) / LIKENESS) + 1e-6
-    done = np.isfinite(end)
-    near = np.isfinite(here)
-    row[:2] = near.sum(), done.sum()
-    if near.any():
-        gap = here[near] - last
-        row[2:6] = gap.mean(), np.median(gap), gap.min(), gap.max()
-        row[6] = np.average(gap, weights=weight[near])
-    both = done & near
-    if both.any():
-        gain = end[both] - here[both]
-        row[7:11] = gain.mean(), np.median(gain), gain.min(), gain.max()
-        row[11] = np.average(gain, weights=weight[both])
-    if done.any():
-        finish = end[done] - last
-        row[12:15] = np.median(finish), finish.max(), np.average(finish, weights=weight[done])
+    row[:2] = np.isfinite(here).sum(), np.isfinite(end).sum()
+    row[2:7] = _summary(here - last, weight)
+    row[7:12] = _summary(end - here, weight)
+    row[12:15] = _summary(end - last, weight)[[1, 3, 4]]
     row[15] = likeness.min()
     n = (width - 16) // 2
     for name, at, final in zip(siblings.learners, here, end, strict=True):
         if name in place:
             row[16 + place[name]], row[16 + n + place[name]] = at - last, final - last
     return row
+
+
+def _summary(gaps: Floats, weight: Floats) -> Floats:
+    """Mean, median, least, greatest and weighted mean of the finite of (k,) gaps; NaN where there is none."""
+    is_there = np.isfinite(gaps)
+    if not is_there.any():
+        return np.full(5, np.nan)
+    gaps = gaps[is_there]
+    return np.array([gaps.mean(), np.median(gaps), gaps.min(), gaps.max(), np.average(gaps, weights=weight[is_there])])
 
 
 def _read_each(

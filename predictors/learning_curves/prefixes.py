@@ -85,16 +85,14 @@ class TrainingPrefixes:
         return x, y
 
     def _siblings_of(self, full: list[tuple[Floats, Floats]], others: Codes, case: int, limit: float) -> Siblings:
-        names, steps, values = [], [], []
         base = np.log(self.curves.first_step[case])
+        curves = []
         for o in others:
             x = full[o][0] + np.log(self.curves.first_step[o]) - base
             n = int(np.searchsorted(x, limit + 1e-9, side="right"))
             if n:
-                names.append(str(self.learner[o]))
-                steps.append(x[:n])
-                values.append(full[o][1][:n])
-        return Siblings(tuple(names), tuple(steps), tuple(values))
+                curves.append((str(self.learner[o]), x[:n], full[o][1][:n]))
+        return Siblings(*zip(*curves, strict=True))
 
 
 def training_prefixes(

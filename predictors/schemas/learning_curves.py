@@ -1,4 +1,4 @@
-"""The contracts of learning curves: the canonical table of points, and one observed beginning per forecast."""
+"""The contract of learning curves: one observed beginning per forecast."""
 
 from __future__ import annotations
 
@@ -9,36 +9,6 @@ from pandera.typing import Series
 
 SIBLING_COLUMNS: tuple[str, ...] = ("sibling_learners", "sibling_steps", "sibling_values")
 """List columns of `CurveRequests` that hold other learners' curves on the same data set."""
-
-
-class LearningCurves(pa.DataFrameModel):
-    """One row per point of a curve: what a learner reached with a budget.
-
-    `resource` says what the budget is (training items, steps, epochs), `resource_unit` its unit, `step` the budget.
-    `seed` is null where `value` is a mean over runs; `standard_error` is then that of the mean, NaN where unknown.
-    """
-
-    curve_id: Series[str]
-    dataset: Series[str]
-    learner: Series[str]
-    resource: Series[str]
-    resource_unit: Series[str]
-    step: Series[float] = pa.Field(ge=0)
-    seed: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=0)
-    metric: Series[str]
-    value: Series[float]
-    higher_is_better: Series[bool]
-    standard_error: Series[float] = pa.Field(nullable=True, ge=0)
-
-    class Config:
-        coerce = True
-        strict = True
-        ordered = True
-        unique = ["curve_id", "step", "seed"]  # noqa: RUF012
-
-    @pa.dataframe_check(error="value must be finite")
-    def value_is_finite(cls, df: pd.DataFrame) -> pd.Series:
-        return df["value"].abs() < float("inf")
 
 
 class CurveRequests(pa.DataFrameModel):

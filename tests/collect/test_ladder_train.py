@@ -21,10 +21,8 @@ torch = pytest.importorskip("torch")
 
 from foretell.assets.families.downstream_scaling.ladder import (
     LADDER_FILES,
-    LadderTables,
     ladder_scores,
     load_ladder,
-    read_ladder_tables,
 )
 from foretell.collect.ladder import TINY, collect, plan_runs
 from foretell.collect.ladder_measure import measure_rows, sample_answers
@@ -222,9 +220,9 @@ def test_checkpoints_are_the_means_of_samples(tables: dict[str, pd.DataFrame]) -
 def test_written_tables_come_back_and_a_missing_one_is_named(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     write_tables(tables, tmp_path / "ladder")
     back = load_ladder(tmp_path)
-    assert isinstance(back, LadderTables)
-    pd.testing.assert_frame_equal(back.samples, tables["samples"])
-    pd.testing.assert_frame_equal(back.checkpoints, tables["checkpoints"])
+    assert set(back) == set(LADDER_FILES)
+    pd.testing.assert_frame_equal(back["samples"], tables["samples"])
+    pd.testing.assert_frame_equal(back["checkpoints"], tables["checkpoints"])
     descriptions, runs, models = ladder_scores(tmp_path)
     assert len(runs) == 2 * len(descriptions)
     assert set(runs["model"]) == set(models["model"]) == {"w004", "w008"}
@@ -235,18 +233,18 @@ def test_written_tables_come_back_and_a_missing_one_is_named(tables: dict[str, p
 
 
 def test_damaged_tables_are_named(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
-    write_tables(tables, tmp_path)
+    write_tables(tables, tmp_path / "ladder")
     broken = tables["samples"].copy()
     broken.loc[3, "n_correct"] = TINY.n_draws + 1
-    write_tables({"samples": broken}, tmp_path)
+    write_tables({"samples": broken}, tmp_path / "ladder")
     with pytest.raises(DatasetError, match=r"samples\.parquet: row 3"):
-        read_ladder_tables(tmp_path)
-    write_tables({"samples": tables["samples"].drop(columns="loss")}, tmp_path)
+        load_ladder(tmp_path)
+    write_tables({"samples": tables["samples"].drop(columns="loss")}, tmp_path / "ladder")
     with pytest.raises(DatasetError, match=r"lacks the columns \['loss'\]"):
-        read_ladder_tables(tmp_path)
-    (tmp_path / "samples.parquet").write_bytes(b"PAR1 no more")
+        load_ladder(tmp_path)
+    (tmp_path / "ladder" / "samples.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DatasetError, match="not a parquet file"):
-        read_ladder_tables(tmp_path)
+        load_ladder(tmp_path)
 
 
 def test_no_whole_run_is_an_error(tmp_path: Path) -> None:

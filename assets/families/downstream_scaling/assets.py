@@ -25,8 +25,8 @@ class LadderCollection(dg.Config):
     description="One row per model, item and checkpoint of the committed model ladder.",
 )
 def ladder_samples(workspace: Workspace) -> dg.MaterializeResult:
-    tables = load_ladder(workspace.sources.starter)
-    return dg.MaterializeResult(value=tables.samples, metadata=_counts(tables.samples))
+    samples = load_ladder(workspace.sources.starter)["samples"]
+    return dg.MaterializeResult(value=samples, metadata=_counts(samples))
 
 
 @dg.asset(

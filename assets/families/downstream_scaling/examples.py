@@ -15,6 +15,7 @@ import pandas as pd
 from foretell.assets.families.downstream_scaling.measurements import load_measurements, public_measurements
 from foretell.assets.judging.family import LAKE
 from foretell.assets.store.sources import Sources
+from foretell.predictors.downstream_scaling.ladder import compute_levels
 
 LEAST_REACH = 1.25
 """How many times the compute of its ladder's largest model the target of an example has at least."""
@@ -41,14 +42,9 @@ def _examples_of(group: pd.DataFrame) -> list[dict[str, Any]]:
     out = []
     for t in np.flatnonzero(final):
         ends = small & final & (run != run[t]) & (params <= params[t]) & (flops < flops[t] / LEAST_REACH)
-        if _n_levels(flops[ends]) >= LEAST_LEVELS:
+        if len(compute_levels(flops[ends])) >= LEAST_LEVELS:
             out.append(_example(columns, int(t), np.flatnonzero(small & np.isin(run, run[ends]))))
     return out
-
-
-def _n_levels(flops: np.ndarray) -> int:
-    """Different amounts of compute among ascending ones."""
-    return 0 if not len(flops) else int((np.diff(np.log(flops)) > 0.02).sum()) + 1
 
 
 def _example(columns: dict[str, np.ndarray], t: int, below: np.ndarray) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The project's own model ladder: its committed tables."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -30,60 +29,31 @@ LADDER_FILES: Mapping[str, tuple[str, ...]] = {
     "tasks": ("benchmark", "level", "skill", "answer_format", "n_items", "chance"),
     "runs": ("family", "model", "width", "seed", "n_params", "n_train_tokens", "train_flops", "steps", "cpu_s"),
 }  # fmt: skip
-"""The tables of a measured ladder, one parquet file each, and their columns."""
+"""The tables of a measured ladder, one parquet file each, and their columns. Scores and rates are shares (0-1).
+
+- ``samples``: one row per model, item and checkpoint, valid under `LadderSamples`; checkpoint 1 is the trained model.
+- ``checkpoints``: one row per model, benchmark, level and checkpoint, `level` 0 being all levels together: `score` is
+  the mean exact pass probability, `sampled_score` that of the draws, `greedy` the share of likeliest answers that are
+  right, `loss` the mean negative log-likelihood of an answer. The errors ``*_se`` are those of drawing other items;
+  `sampled_se` is that of drawing other answers. `chance` is the pass rate of guessing (see ``tasks``).
+- ``training_curves``: one row per model and point: losses in nats a character of the answers, of the training rows
+  since the last point and of the held-out items.
+- ``descriptions``: one row per benchmark, valid under `BenchmarkDescriptions`.
+- ``tasks``: one row per benchmark and level; `chance` is the pass rate of an answerer who knows how often each answer
+  occurs and does not read the question (estimated from 4,000 fresh rows).
+- ``runs``: one row per model: its size, what it was trained on, and the processor seconds this took.
+"""
 
 
-@dataclass(frozen=True)
-class LadderTables:
-    """A measured ladder. Scores and rates are shares (0-1), losses nats, compute floating-point operations.
-
-    Attributes
-    ----------
-    samples : DataFrame
-        One row per model, item and checkpoint, valid under `LadderSamples`; checkpoint 1 is the trained model.
-    checkpoints : DataFrame
-        One row per model, benchmark, level and checkpoint, `level` 0 being all levels together: `score` is the mean
-        exact pass probability, `sampled_score` that of the draws, `greedy` the share of likeliest answers that are
-        right, `loss` the mean negative log-likelihood of an answer. The errors ``*_se`` are those of drawing other
-        items; `sampled_se` is that of drawing other answers. `chance` is the pass rate of guessing (see `tasks`).
-    training_curves : DataFrame
-        One row per model and point: losses in nats a character of the answers, of the training rows since the last
-        point and of the held-out items.
-    descriptions : DataFrame
-        One row per benchmark, valid under `BenchmarkDescriptions`.
-    tasks : DataFrame
-        One row per benchmark and level: skill, answer_format, n_items, and chance, the pass rate of an answerer who
-        knows how often each answer occurs and does not read the question (estimated from 4,000 fresh rows).
-    runs : DataFrame
-        One row per model: its size, what it was trained on, and the processor seconds this took.
-    """
-
-    samples: pd.DataFrame
-    checkpoints: pd.DataFrame
-    training_curves: pd.DataFrame
-    descriptions: pd.DataFrame
-    tasks: pd.DataFrame
-    runs: pd.DataFrame
-
-
-def load_ladder(starter: Path) -> LadderTables:
-    """Read the ladder measured by this project from ``<starter>/ladder/``.
-
-    Parameters
-    ----------
-    starter : Path
-        The folder of the committed data sets, ``data/starter``.
+def load_ladder(starter: Path) -> dict[str, pd.DataFrame]:
+    """The tables `LADDER_FILES` of the ladder in ``<starter>/ladder/``, measured by this project.
 
     Raises
     ------
     DatasetError
         If a file is missing, is no parquet file or lacks a column, or if a row breaks the contract.
     """
-    return read_ladder_tables(starter / "ladder")
-
-
-def read_ladder_tables(folder: Path) -> LadderTables:
-    """What `load_ladder` does with any folder that the collector wrote."""
+    folder = starter / "ladder"
     tables = {name: _read(folder / f"{name}.parquet", columns) for name, columns in LADDER_FILES.items()}
     for name, schema in (("samples", LadderSamples), ("descriptions", BenchmarkDescriptions)):
         try:
@@ -94,7 +64,7 @@ def read_ladder_tables(folder: Path) -> LadderTables:
                 f"{folder / f'{name}.parquet'}: row {first['index']}, column {first['column']}: "
                 f"{first['failure_case']!r} fails {first['check']}; {_REMEDY}"
             ) from error
-    return LadderTables(**tables)
+    return tables
 
 
 _REMEDY = "restore it from version control, or measure anew with `python -m foretell.collect.ladder`"
@@ -130,7 +100,7 @@ def ladder_scores(starter: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
         As `load_ladder`.
     """
     tables = load_ladder(starter)
-    cells = tables.checkpoints[(tables.checkpoints["checkpoint"] == 1) & (tables.checkpoints["level"] > 0)]
+    cells = tables["checkpoints"][(tables["checkpoints"]["checkpoint"] == 1) & (tables["checkpoints"]["level"] > 0)]
     cells = cells.assign(
         benchmark=cells["benchmark"].astype("str") + "-" + cells["level"].astype("str"),
         model=cells["model"].astype("str").str.rsplit("-", n=1).str[0],
@@ -145,13 +115,13 @@ def ladder_scores(starter: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
         harness="foretell-ladder",
     )  # fmt: skip
     runs["run_id"] = runs["model"] + "/" + runs["benchmark"]
-    models = tables.runs.assign(model=tables.runs["model"].astype("str").str.rsplit("-", n=1).str[0])
+    models = tables["runs"].assign(model=tables["runs"]["model"].astype("str").str.rsplit("-", n=1).str[0])
     models = models.drop_duplicates("model").reset_index(drop=True)
     models = models.assign(
         model_family=models["family"].astype("str"), embed_dim=models["width"], context_tokens=CONTEXT_TOKENS,
         uses_instructions=0.0, open_weights=1.0, released_at=pd.Timestamp("2026-11-22", tz="UTC"),
     )  # fmt: skip
-    described = describe_levels(int(tables.tasks["n_items"].iloc[0]))
+    described = describe_levels(int(tables["tasks"]["n_items"].iloc[0]))
     return (
         described,
         BenchmarkRuns.validate(runs.reindex(columns=list(BenchmarkRuns.to_schema().columns)), lazy=True),

@@ -79,9 +79,9 @@ def _ladder(sources: Sources) -> pd.DataFrame:
     from foretell.assets.families.downstream_scaling.ladder import load_ladder
 
     tables = load_ladder(sources.starter)
-    ends = tables.samples[tables.samples["checkpoint"] > 0.999].astype({"benchmark": "str", "model": "str"})
+    ends = tables["samples"][tables["samples"]["checkpoint"] > 0.999].astype({"benchmark": "str", "model": "str"})
     rates = ends.sort_values("item_id", kind="stable").groupby(["model", "benchmark"])["exact_pass_rate"].agg(list)
-    table = measurements_of_ladder(tables.checkpoints)
+    table = measurements_of_ladder(tables["checkpoints"])
     at = pd.MultiIndex.from_frame(table[["run", "benchmark"]])
     return table.assign(item_pass_rates=rates.reindex(at).where(table["is_final"].to_numpy()).to_numpy())
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foretell.assets.families.learning_curves.examples import (
     LEAST_RUNS,
+    LISTS,
     TRAINING_RUNS,
     load_lcdb,
     usable_curves,
 )
-from foretell.assets.families.learning_curves.rounds import by_cut, left_out, outcomes_of
-from foretell.assets.families.learning_curves.training_runs import run_splits
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.splits import Round, Split
 from foretell.assets.store.sources import Sources
+from foretell.predictors.base import BasePredictor
 
+METRICS = ("mae", "crps", "coverage_90", "width_90", "interval_score_90")
 LEARNER_FOLDS = 4
+JUDGED = "algoperf"
 LAST_VALUE = "last_value"
 """The reference where a fit has few curves to learn from."""
 
@@ -40,7 +43,7 @@ def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: 
     - ``new_benchmark_warm``: the other learners' whole curves on the data set.
 
     In ``ladder`` every skill is forecast by a fit to the other skills; of ``training-runs`` see
-    `training_runs.run_splits`.
+    `run_splits`.
     """
     if dataset == "lcdb":
         return _lcdb_splits(family, examples, sources)
@@ -102,3 +105,45 @@ def _ladder_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
     models = family.models()
     rounds = left_out(family, examples.set_index("cell_id", drop=False))
     yield by_cut("new_benchmark", rounds, models, (LAST_VALUE, models[LAST_VALUE]))
+
+
+def run_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
+    """``new_benchmark``: each base workload by a fit to the others; ``within``: every third setting by a fit to the
+    rest; ``new_source``: each source by a fit to the other.
+
+    Errors are shares of the 5-95 % range of the whole curve; intervals are over base workloads.
+    """
+    rows = examples.set_index("cell_id", drop=False)
+    models = family.models()
+    reference = (LAST_VALUE, models[LAST_VALUE])
+    first = {family.name: models[family.name]}
+    judged, other = rows[rows["source"] == JUDGED], rows[rows["source"] != JUDGED]
+    yield by_cut("new_benchmark", left_out(family, judged, other), models, reference)
+    out = rows["setting"].map(lambda name: int(name, 16) % 3 == 0)
+    yield by_cut("within", [_round(family, rows[~out], rows[out & (rows["source"] == JUDGED)])], first, reference)
+    yield by_cut("new_source", [_round(family, judged, other), _round(family, other, judged)], first, reference)
+
+
+def _round(family: Family, train: pd.DataFrame, asked: pd.DataFrame) -> Round:
+    return Round(train, family.inputs(asked), outcomes_of(asked))
+
+
+def left_out(family: Family, rows: pd.DataFrame, always: pd.DataFrame | None = None) -> list[Round]:
+    """Each query of `rows`, index `cell_id`, forecast by a fit to the others and to the rows `always`."""
+    return [
+        _round(family, pd.concat([rows[rows["query_id"] != query], always]), part)
+        for query, part in rows.groupby("query_id", sort=True)
+    ]
+
+
+def outcomes_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """What is judged: the rows without what was known before."""
+    return rows.reset_index(drop=True).drop(columns=["split", *(name for name in LISTS if name in rows)])
+
+
+def by_cut(
+    name: str, rounds: Sequence[Round], models: Mapping[str, BasePredictor], reference: tuple[str, BasePredictor]
+) -> Split:
+    """A split that is judged whole and by cut, with the log density of the outcomes."""
+    cut: Any = {"segments": ("cut",), "others_segments": ("cut",)}
+    return Split(name, rounds, models, reference, **cut, metrics=METRICS, has_likelihood=True)

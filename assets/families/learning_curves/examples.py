@@ -8,24 +8,8 @@ import pandas as pd
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.store.sources import Sources
-from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.splits import assign_split
-
-__all__ = [
-    "DATASETS",
-    "LCDB_CUTS",
-    "LEAST_RUNS",
-    "LISTS",
-    "PUBLIC",
-    "TRAINING_RUNS",
-    "examples_from_dataset",
-    "examples_from_ladder",
-    "examples_from_lcdb",
-    "lcdb_split",
-    "load_ladder_curves",
-    "load_lcdb",
-    "usable_curves",
-]
 
 TRAINING_RUNS = "training-runs"
 PUBLIC = "lcdb+training-runs"
@@ -35,17 +19,24 @@ LCDB_CUTS = (0.1, 0.2, 0.4, 0.8)
 """Shares of the anchors that are observed."""
 LADDER_CUTS = (3, 4, 5)
 """Of the seven checkpoints of a run of the model ladder, how many are observed."""
+RUN_CUTS = (0.2, 0.4, 0.6, 0.8)
+"""Shares of a run's own logged points that are observed."""
 LEAST_ANCHORS = 8
 LEAST_RUNS = 5
 LEAST_POINTS = 5
 MOST_ANCHORS = 50
 TRAIN_SHARE = 0.6
+LEAST_SEEDS = 3
+HELD_OUT = frozenset({"imagenet_vit"})
+"""Workload that a registered fit is judged on; `evaluation.run_splits` leaves out each in turn."""
+_TOP = {"accuracy": 1.0, "bleu": 100.0, "precision": 1.0, "ssim": 1.0}
+"""Upper bound of a metric by the end of its name."""
 LISTS = ("steps", "values", "standard_errors", "sibling_learners", "sibling_steps", "sibling_values")
 """Columns that hold a list in every row."""
-_FIXED: dict[str, Any] = {
+_OUTCOME: dict[str, Any] = {
     "replicate": 0, "started_at": pd.NaT, "is_censored": False, "is_capped": False, "repeat_prob": 1.0,
-    "metric": "accuracy", "lower_bound": 0.0, "upper_bound": 1.0,
 }  # fmt: skip
+_FIXED: dict[str, Any] = {**_OUTCOME, "metric": "accuracy", "lower_bound": 0.0, "upper_bound": 1.0}
 
 
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
@@ -62,18 +53,14 @@ def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
         "lcdb": lambda: examples_from_lcdb(load_lcdb(sources)),
         "ladder": lambda: examples_from_ladder(load_ladder_curves(sources)),
         LAKE: lambda: examples_from_lake(TABLES["training_curves"].read(sources.home / "lake")),
-        TRAINING_RUNS: lambda: _training_runs(sources),
-        PUBLIC: lambda: pd.concat([examples_from_dataset("lcdb", sources), _training_runs(sources)], ignore_index=True),
+        TRAINING_RUNS: lambda: examples_from_runs(load_runs(sources)),
+        PUBLIC: lambda: pd.concat(
+            [examples_from_dataset(name, sources) for name in ("lcdb", TRAINING_RUNS)], ignore_index=True
+        ),
     }
     if dataset not in makers:
         raise InvalidInputError(f"unknown data set {dataset!r}; learning_curves has {', '.join(DATASETS)}")
     return makers[dataset]()
-
-
-def _training_runs(sources: Sources) -> pd.DataFrame:
-    from foretell.assets.families.learning_curves import training_runs
-
-    return training_runs.examples_from_runs(training_runs.load_runs(sources))
 
 
 def load_lcdb(sources: Sources) -> pd.DataFrame:
@@ -84,25 +71,20 @@ def load_lcdb(sources: Sources) -> pd.DataFrame:
 
 
 def load_ladder_curves(sources: Sources) -> pd.DataFrame:
-    """The committed model ladder's checkpoints as `LearningCurves`, with the `skill` of each task.
-
-    A curve is a task of one trained model; its budget counts training tokens, its value is the mean exact pass rate.
-    """
+    """The committed model ladder's checkpoints: dataset (the task), learner (the model), skill, step, value and its
+    standard_error. The budget counts training tokens, the value is the mean exact pass rate."""
     from foretell.assets.families.downstream_scaling.ladder import load_ladder
-    from foretell.predictors.schemas.learning_curves import LearningCurves
 
     tables = load_ladder(sources.starter)
-    rows = tables.checkpoints[tables.checkpoints["level"] == 0]
-    task, model = rows["benchmark"].astype("str"), rows["model"].astype("str")
-    curves = pd.DataFrame({
-        "curve_id": task + "/" + model, "dataset": task, "learner": model, "resource": "training",
-        "resource_unit": "tokens", "step": rows["n_train_tokens"].astype("float64"),
-        "seed": rows["seed"].astype("Int64"), "metric": "exact pass rate", "value": rows["score"].astype("float64"),
-        "higher_is_better": True, "standard_error": rows["score_se"].astype("float64"),
-    })  # fmt: skip
-    skills = tables.tasks.assign(benchmark=tables.tasks["benchmark"].astype("str")).drop_duplicates("benchmark")
-    curves = LearningCurves.validate(curves, lazy=True)
-    return curves.assign(skill=task.map(skills.set_index("benchmark")["skill"].astype("str")))
+    skills = tables["tasks"].astype({"benchmark": "str", "skill": "str"}).drop_duplicates("benchmark")
+    rows = tables["checkpoints"].astype({"benchmark": "str", "model": "str"})
+    rows = rows[rows["level"] == 0].merge(skills[["benchmark", "skill"]], on="benchmark", validate="m:1")
+    names = {
+        "benchmark": "dataset", "model": "learner", "skill": "skill", "n_train_tokens": "step", "score": "value",
+        "score_se": "standard_error",
+    }  # fmt: skip
+    curves = rows[list(names)].rename(columns=names)
+    return curves.astype(dict.fromkeys(("step", "value", "standard_error"), "float64"))
 
 
 def lcdb_split(datasets: pd.Series) -> pd.Series:
@@ -166,11 +148,62 @@ def examples_from_ladder(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(split="test", resource_unit="tokens", source="ladder", **_FIXED)
 
 
+def load_runs(sources: Sources) -> pd.DataFrame:
+    """The bundled figures, one row per run, metric and step; see ``data/public/README.md``.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing.
+    """
+    path = sources.public / "training_curves.parquet"
+    if not path.is_file():
+        raise DatasetError(f"{path}: the public training curves are missing; install foretell again")
+    return pd.read_parquet(path)
+
+
+def examples_from_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per curve and cut: the first logged points as inputs, the last one that was logged as `value`.
+
+    `query_id` is the base workload, whose variants stay together. Values are counted in the 5-95 % range of the whole
+    curve, which makes metrics comparable; since that scales what is observed as well, and every forecaster of the
+    family goes with the scale, it tells nothing of the end. `standard_error` is the spread of the last values of the
+    runs of one setting: what a seed alone changes, where they stopped.
+    """
+    rows: list[dict[str, Any]] = []
+    for (curve, metric), part in table.groupby(["curve_id", "metric"], sort=True):
+        steps, values = (part[name].to_numpy(dtype=np.float64) for name in ("step", "value"))
+        width = float(np.subtract(*np.quantile(values, [0.95, 0.05])))
+        if width <= 0:
+            continue
+        first = part.iloc[0]
+        name = str(metric).replace("/", " ")
+        top = next((top for end, top in _TOP.items() if name.endswith(end)), np.inf)
+        shared = {
+            "query_id": first["base"], "dataset": first["workload"], "setting": first["setting"], "metric": name,
+            "value": values[-1] / width, "last": values[-1], "width": width, "target_step": float(steps[-1]),
+            "lower_bound": (0.0 if values.min() >= 0 else -np.inf) / width, "upper_bound": top / width,
+            "source": first["source"],
+        }  # fmt: skip
+        for cut in RUN_CUTS:
+            k = max(2, round(cut * len(steps)))
+            rows.append({
+                **shared, "cell_id": f"{curve}/{metric}/{cut:.0%}", "cut": f"{cut:.0%}", "steps": steps[:k].tolist(),
+                "values": (values[:k] / width).tolist(),
+            })  # fmt: skip
+    out = pd.DataFrame(rows)
+    same = out.groupby(["setting", "metric", "cut"])["last"]
+    out["standard_error"] = same.transform("std") / out["width"]
+    out = out[same.transform("size") >= LEAST_SEEDS].reset_index(drop=True)
+    split = pd.Series(np.where(out["query_id"].isin(HELD_OUT), "test", "train"), dtype="str")
+    return out.drop(columns=["last", "width"]).assign(**_OUTCOME, split=split, resource_unit="steps")
+
+
 def examples_from_lake(table: pd.DataFrame) -> pd.DataFrame:
     """One row per finished run of `training_curves`, metric and cut: its beginning, and its last value as `value`.
 
     `query_id` is the run, or the one that it is nested in. Values are counted in the 5-95 % range of the whole curve,
-    as those of public training runs are (`training_runs.examples_from_runs`). Long runs are thinned to `MOST_ANCHORS`
+    as those of public training runs are (`examples_from_runs`). Long runs are thinned to `MOST_ANCHORS`
     points, evenly in log steps; a run with fewer than `LEAST_POINTS` finite ones is left out.
     """
     rows: list[dict[str, Any]] = []

@@ -9,12 +9,12 @@ import pandas as pd
 
 from foretell.assets.families.learning_curves.examples import LISTS
 from foretell.assets.lake.input_tables import read_input_table
+from foretell.assets.readers.core.normalise import as_number
+from foretell.assets.readers.curves.histories import TARGETS
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-TARGET_NAMES = ("target_step", "max_steps", "total_steps", "epochs", "num_train_epochs", "n_epochs")
 
 
 def read_inputs(path: Path) -> pd.DataFrame:
@@ -58,20 +58,10 @@ def curve_from_mlflow(tracking_uri: str, run_id: str, metric: str, *, target_ste
     """The history of a metric of an MLflow run as one request.
 
     Points that were logged twice for a step keep the latest; the `dataset` is the experiment, the `learner` the run's
-    name. Without `target_step` the run's parameter or tag ``target_step``, ``max_steps`` or ``epochs`` is read.
+    name. Without `target_step` the first of the run's parameters or tags `TARGETS` is read.
 
-    Parameters
-    ----------
-    tracking_uri : str
-    run_id : str
-    metric : str
-        Name of the metric, such as ``val_accuracy``. Names with ``loss`` or ``error`` count as better when lower.
-    target_step : float, optional
-        Step that is asked about.
-
-    Returns
-    -------
-    DataFrame of one row, valid under `CurveRequests`; index is the run.
+    The one row is valid under `CurveRequests`, its index is the run. Metrics with ``loss`` or ``error`` in their name
+    count as better when lower.
 
     Raises
     ------
@@ -88,25 +78,16 @@ def curve_from_mlflow(tracking_uri: str, run_id: str, metric: str, *, target_ste
         there = ", ".join(sorted(run.data.metrics)) or "none"
         raise InvalidInputError(f"{run_id}: has no metric {metric!r}; it has {there}")
     facts = {**run.data.tags, **run.data.params}
-    if target_step is None:
-        target_step = next((float(facts[name]) for name in TARGET_NAMES if _is_number(facts.get(name))), None)
-    if target_step is None:
-        raise InvalidInputError(
-            f"{run_id}: no target; give `--target-step` or log a parameter {' or '.join(TARGET_NAMES)}"
-        )
+    logged = [number for name in TARGETS if (number := as_number(facts.get(name))) is not None and number > 0]
+    if target_step is None and not logged:
+        raise InvalidInputError(f"{run_id}: no target; give `--target-step` or log a parameter {' or '.join(TARGETS)}")
     latest = {point.step: point for point in sorted(history, key=lambda p: (p.step, p.timestamp))}
     steps = sorted(latest)
     row: dict[str, list[object]] = {
         "steps": [[float(step) for step in steps]], "values": [[float(latest[step].value) for step in steps]],
-        "target_step": [target_step], "metric": [metric], "learner": [run.info.run_name or run_id],
+        "target_step": [logged[0] if target_step is None else target_step], "metric": [metric],
+        "learner": [run.info.run_name or run_id],
         "dataset": [run.info.experiment_id], "resource_unit": ["steps"],
         "higher_is_better": [not lower_is_better(metric)],
     }  # fmt: skip
     return pd.DataFrame(row, index=pd.Index([run_id], name="run_id"))
-
-
-def _is_number(value: object) -> bool:
-    try:
-        return float(str(value)) > 0
-    except ValueError:
-        return False

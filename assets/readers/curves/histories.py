@@ -99,53 +99,38 @@ class TrainingLog:
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
         """Stream a point for every number of a row."""
-        told = options.columns
         names = column_names(head_of(path), path)
-        step_column = told.get("step") or next((name for name in STEPS if name in names), None)
+        step_column = options.columns.get("step") or next((name for name in STEPS if name in names), None)
         if step_column is None:
             yield Reject("no column counts steps", 1, f"name it in --columns, or one of {', '.join(STEPS[:4])}", True)
             return
-        shared = _of_file(path) | {name: value[1:] for name, value in told.items() if value[:1] == "="}
-        seen: dict[tuple[str, float], float] = {}
-        points = partial(self._points, step_column=step_column, shared=shared, seen=seen)
+        constants = {name: value[1:] for name, value in options.columns.items() if value[:1] == "="}
+        points = partial(_logged_points, step_column=step_column, shared=_of_file(path) | constants, seen={})
         yield from records_of(table_items(path), points)
 
-    def _points(
-        self,
-        number: int,
-        values: dict[str, Any],
-        *,
-        step_column: str,
-        shared: Row,
-        seen: dict[tuple[str, float], float],
-    ) -> Iterator[Item | Reject]:
-        step = as_number(values.get(step_column))
-        if step is None:
-            yield Reject(f"`{step_column}` is no number", number, "give the step in every row")
-            return
-        at = epoch_us(values.get("_timestamp"))
-        for name, value in values.items():
-            score = _score(value)
-            if name == step_column or _NO_METRIC.match(str(name)) or score is None:
-                continue
-            curve = _of_column(str(name), shared)
-            before = seen.setdefault((curve["curve_id"] + curve["metric"], step), score)
-            if before != score and not (math.isnan(before) and math.isnan(score)):
-                remedy = "steps must increase: is the run logged twice into one file?"
-                yield Reject(f"step {step:g} of `{curve['metric']}` came before with another value", number, remedy)
-                continue
-            runtime = {"wall_time_s": as_number(values.get("_runtime")), "source_line": number}
-            started = {} if at is None or runtime["wall_time_s"] is None else {
-                "started_at": at - round(1e6 * runtime["wall_time_s"])
-            }  # fmt: skip
-            day = {} if not started or shared.get("started_at") else _first_start(shared, started)
-            yield CURVES, {**_point(curve, curve["metric"], step, score), **runtime, **day}
 
-
-def _first_start(shared: Row, started: Row) -> Row:
-    """The start of a run is one moment, though every row tells it with another rounding."""
-    shared.update(started)
-    return started
+def _logged_points(
+    number: int, values: dict[str, Any], *, step_column: str, shared: Row, seen: dict[tuple[str, float], float]
+) -> Iterator[Item | Reject]:
+    step = as_number(values.get(step_column))
+    if step is None:
+        yield Reject(f"`{step_column}` is no number", number, "give the step in every row")
+        return
+    at, runtime = epoch_us(values.get("_timestamp")), as_number(values.get("_runtime"))
+    if at is not None and runtime is not None and not shared.get("started_at"):
+        # The start of a run is one moment, though every row tells it with another rounding.
+        shared["started_at"] = at - round(1e6 * runtime)
+    for name, value in values.items():
+        score = _score(value)
+        if name == step_column or _NO_METRIC.match(str(name)) or score is None:
+            continue
+        curve = _of_column(str(name), shared)
+        before = seen.setdefault((curve["curve_id"] + curve["metric"], step), score)
+        if before != score and not (math.isnan(before) and math.isnan(score)):
+            remedy = "steps must increase: is the run logged twice into one file?"
+            yield Reject(f"step {step:g} of `{curve['metric']}` came before with another value", number, remedy)
+            continue
+        yield CURVES, _point(curve, curve["metric"], step, score, wall_time_s=runtime, source_line=number)
 
 
 class TensorBoard:
@@ -217,8 +202,10 @@ def _score(value: Any) -> float | None:
 
 
 def _is_measure(name: str) -> bool:
-    told = re.search(r"(?i)loss|acc|err|score|f1|auc|bleu|rouge|perplexity|ppl|reward|mse|mae|iou|map|val|eval", name)
-    return told is not None and not _NO_METRIC.match(name) and "token" not in name.lower()
+    measure = re.search(
+        r"(?i)loss|acc|err|score|f1|auc|bleu|rouge|perplexity|ppl|reward|mse|mae|iou|map|val|eval", name
+    )
+    return measure is not None and not _NO_METRIC.match(name) and "token" not in name.lower()
 
 
 def _whole(value: Any) -> int | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,16 +26,11 @@ def weights_file() -> Path:
 class PriorFittedNetwork:
     """Forecasts of learning curves in one forward pass, trained on prior curves alone (zero-shot).
 
-    Parameters
-    ----------
-    network : ForwardPass
-    card : dict
-        How the weights were made.
+    How the weights were made stands beside them, in a file of the same name that ends in ``.json``.
     """
 
-    def __init__(self, network: ForwardPass, card: dict[str, Any] | None = None) -> None:
+    def __init__(self, network: ForwardPass) -> None:
         self.network = network
-        self.card = card or {}
 
     @classmethod
     def load_pretrained(cls, file: Path | str | None = None) -> PriorFittedNetwork:
@@ -52,14 +45,11 @@ class PriorFittedNetwork:
 
         path = weights_file() if file is None else Path(file)
         try:
-            network = ForwardPass.read(path)
-            card_file = path.with_suffix(".json")
-            card = json.loads(card_file.read_text("utf-8")) if card_file.exists() else {}
+            return cls(ForwardPass.read(path))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(
                 f"{path}: not the weights of a learning-curve network ({error}); train them anew"
             ) from error
-        return cls(network, card)
 
     def forecast(self, batch: CurveBatch) -> Mixture:
         """Forecasts for curves that `read_curves` read: n rows, in the unit of each metric, truncated to its range."""
@@ -72,9 +62,7 @@ class PriorFittedNetwork:
         for start in range(0, n, BATCH):
             rows = order[start : start + BATCH]
             longest, lengths = int(batch.lengths[rows].max()), batch.lengths[rows].astype(np.int64)
-            answer = self.network(
-                steps[rows, :longest], batch.values[rows, :longest], lengths, targets[rows, None]
-            )  # fmt: skip
+            answer = self.network(steps[rows, :longest], batch.values[rows, :longest], lengths, targets[rows, None])
             log_weights, mean, sd = (part[:, 0] for part in answer)
             weights[rows], means[rows], sds[rows] = np.exp(log_weights), mean, sd
         weights /= weights.sum(axis=1, keepdims=True)

@@ -215,6 +215,8 @@ def test_large_integers_are_taken_as_floats(predictor: BasePredictor) -> None:
         ({"ladder_flops": [1e18, 1e19, 1e20]}, "has 3 entries"),
         ({"ladder_scores": [10.0, 20.0, 32.0, 450.0]}, "points in 0-100"),
         ({"ladder_scores": []}, "is empty"),
+        ({"ladder_flops": 5.0}, "must be a list"),
+        ({"ladder_runs": 5}, "must be a list"),
         ({"ladder_scores": ["a", "b", "c", "d"]}, "list of numbers"),
         ({"target_flops": None}, "give `target_flops`"),
         ({"target_flops": -1.0}, "must be positive"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from foretell.assets.families.downstream_scaling.assets import ladder_samples, model_ladder
-from foretell.assets.families.downstream_scaling.ladder import LadderTables, ladder_scores, load_ladder
+from foretell.assets.families.downstream_scaling.ladder import ladder_scores, load_ladder
 from foretell.assets.resources import Workspace
 from tests.conftest import ROOT
 
@@ -39,26 +39,28 @@ def test_tiny_ladder_materialises_and_its_tables_are_read_back(tmp_path: Path) -
 
 
 @pytest.fixture(scope="module")
-def ladder() -> LadderTables:
+def ladder() -> dict[str, pd.DataFrame]:
     return load_ladder(STARTER)
 
 
-def test_committed_ladder_is_what_was_asked_for(ladder: LadderTables) -> None:
-    runs = ladder.runs
+def test_committed_ladder_is_what_was_asked_for(ladder: dict[str, pd.DataFrame]) -> None:
+    runs = ladder["runs"]
     first = runs[runs["seed"] == 0].sort_values("n_params")
     assert len(first) >= 7
     assert first["n_params"].iloc[-1] / first["n_params"].iloc[0] >= 100
     assert first["train_flops"].iloc[-1] / first["train_flops"].iloc[-2] >= 5
     ratio = runs["n_train_tokens"] / runs["n_params"]
     assert ratio.between(200, 205).all()
-    assert ladder.samples["checkpoint"].nunique() >= 4
-    assert ladder.samples["item_id"].nunique() >= 2_000
-    assert ladder.descriptions["benchmark"].nunique() >= 24
+    assert ladder["samples"]["checkpoint"].nunique() >= 4
+    assert ladder["samples"]["item_id"].nunique() >= 2_000
+    assert ladder["descriptions"]["benchmark"].nunique() >= 24
     assert sum(path.stat().st_size for path in (STARTER / "ladder").iterdir()) < 5e6
 
 
-def test_committed_scores_rise_with_size_and_the_draws_agree_with_the_exact_rates(ladder: LadderTables) -> None:
-    final = ladder.samples[ladder.samples["checkpoint"] == 1]
+def test_committed_scores_rise_with_size_and_the_draws_agree_with_the_exact_rates(
+    ladder: dict[str, pd.DataFrame],
+) -> None:
+    final = ladder["samples"][ladder["samples"]["checkpoint"] == 1]
     exact = final["exact_pass_rate"].astype("float64")
     means = exact.groupby([final["seed"], final["n_params"]]).mean()
     for _, by_size in means.groupby(level=0):
@@ -71,9 +73,9 @@ def test_committed_scores_rise_with_size_and_the_draws_agree_with_the_exact_rate
     assert z.std() == pytest.approx(1.0, abs=0.05)
 
 
-def test_committed_ladder_gives_scores_of_described_benchmarks(ladder: LadderTables) -> None:
+def test_committed_ladder_gives_scores_of_described_benchmarks(ladder: dict[str, pd.DataFrame]) -> None:
     descriptions, runs, models = ladder_scores(STARTER)
-    assert len(descriptions) == 3 * ladder.descriptions["benchmark"].nunique()
+    assert len(descriptions) == 3 * ladder["descriptions"]["benchmark"].nunique()
     assert runs["score"].between(0, 100).all()
     assert len(runs) == len(models) * len(descriptions)
     assert models["n_params"].is_unique

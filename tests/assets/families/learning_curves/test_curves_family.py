@@ -187,6 +187,5 @@ def test_the_ladder_gives_a_row_per_task_model_and_cut_that_ends_where_training_
     assert len(rows) == 39 * 18 * len(LADDER_CUTS)
     assert rows["query_id"].nunique() == 8
     assert all(max(steps) < target for steps, target in zip(rows["steps"], rows["target_step"], strict=True))
-    ends = curves.sort_values("step").groupby("curve_id")["value"].last()
-    keys = rows["dataset"] + "/" + rows["learner"]
-    assert (rows["value"].to_numpy() == keys.map(ends).to_numpy()).all()
+    ends = curves.sort_values("step").groupby(["dataset", "learner"])["value"].last()
+    assert (rows["value"].to_numpy() == ends.reindex(pd.MultiIndex.from_frame(rows[["dataset", "learner"]]))).all()

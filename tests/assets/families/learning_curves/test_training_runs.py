@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.assets.families.learning_curves.examples import PUBLIC, TRAINING_RUNS
+from foretell.assets.families.learning_curves.evaluation import run_splits
+from foretell.assets.families.learning_curves.examples import PUBLIC, TRAINING_RUNS, examples_from_runs, load_runs
 from foretell.assets.families.learning_curves.family import FAMILY
-from foretell.assets.families.learning_curves.training_runs import examples_from_runs, load_runs, run_splits
 from foretell.assets.judging.splits import judge_splits
 from foretell.assets.registry.shipped import load_shipped
 from foretell.assets.store.sources import Sources
