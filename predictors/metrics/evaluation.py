@@ -26,9 +26,6 @@ from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metr
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
 
-Hashes = NDArray[np.uint64]
-UNSHARED = ("query_id", "cell_id", "response_id")
-
 
 def evaluate(
     outcomes: pd.DataFrame,
@@ -83,9 +80,7 @@ def evaluate(
         For missing columns, null or infinite numbers, values <= 0 on the log scale, losses beyond 1e80, cells without
         a forecast, crossing quantiles, runs that are there twice, queries that straddle splits.
     """
-    part = partial_evaluation(
-        outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments, unshared=()
-    )
+    part = partial_evaluation(outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments)
     return part.table(predictor=predictor, family=family, dataset=dataset, split=split, baseline_name=baseline_name)
 
 
@@ -97,15 +92,13 @@ def partial_evaluation(
     scale: Scale = "identity",
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
-    unshared: Sequence[str] = UNSHARED,
 ) -> PartialEvaluation:
     """Evaluate one part of a table of runs, which holds all runs of its queries.
 
     ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
     whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone. Arguments
-    are those of `evaluate`; without a `forecast` the table holds noise floors alone. `unshared` are columns of ids of
-    which `PartialEvaluation.merge` refuses one that is in two parts: none where whoever cut the table made sure of it,
-    which saves 8 bytes for each.
+    are those of `evaluate`; without a `forecast` the table holds noise floors alone. That no query, cell or
+    `response_id` lies in two parts is for whoever cuts the table to see to: `group_replicates` of the whole refuses it.
 
     Raises
     ------
@@ -126,9 +119,7 @@ def partial_evaluation(
     for segment, places in cells.items():
         there = {metric: {name: held[places] for name, held in of.items()} for metric, of in numbers.items()}
         sums[segment] = CellSums.of(runs.take(places), there, floors)
-    ids = {name: _hashes(outcomes, runs, name) for name in unshared}
-    has = (forecast is not None, baseline is not None)
-    return PartialEvaluation(tuple(parsed), *has, columns, splits, values, sums, ids)
+    return PartialEvaluation(tuple(parsed), forecast is not None, baseline is not None, columns, splits, values, sums)
 
 
 def _cell_numbers(
@@ -154,8 +145,7 @@ class PartialEvaluation:
     """What the Evaluation table needs to know of a part of the runs: sums by segment and metric.
 
     `columns` are those of each segment, `splits` those that the runs name, and `values` those that each segment column
-    takes, null left out. `ids` are sorted hashes of what must not lie in two parts: 8 bytes for each query, each cell
-    and each `response_id`, all that grows with the table.
+    takes, null left out. Nothing of it grows with the runs.
     """
 
     metrics: tuple[Metric, ...]
@@ -165,7 +155,6 @@ class PartialEvaluation:
     splits: frozenset[str]
     values: Mapping[str, pd.Index]
     segments: Mapping[Segment, Mapping[str, CellSums]]
-    ids: Mapping[str, Hashes]
 
     def merge(self, other: PartialEvaluation) -> PartialEvaluation:
         """The evaluation of both parts; the order in which parts are merged changes nothing.
@@ -173,12 +162,9 @@ class PartialEvaluation:
         Raises
         ------
         InvalidInputError
-            If the parts share a query, a cell or a `response_id`, or were evaluated differently.
+            If the parts were evaluated differently.
         """
-        mine, others = (
-            (part.metrics, part.has_forecast, part.has_baseline, part.columns, tuple(part.ids))
-            for part in (self, other)
-        )
+        mine, others = ((part.metrics, part.has_forecast, part.has_baseline, part.columns) for part in (self, other))
         if mine != others:
             raise InvalidInputError(
                 "evaluations in parts can be merged if they have the same metrics, scale, baseline and segments, "
@@ -191,8 +177,7 @@ class PartialEvaluation:
                 sums = {name: of_metric.merge(sums[name]) for name, of_metric in mine_there.items()}
             segments[segment] = sums
         values = {name: index.append(other.values[name]).unique() for name, index in self.values.items()}
-        ids = {name: _merged_ids(name, hashes, other.ids[name]) for name, hashes in self.ids.items()}
-        return replace(self, splits=self.splits | other.splits, values=values, segments=segments, ids=ids)
+        return replace(self, splits=self.splits | other.splits, values=values, segments=segments)
 
     def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
@@ -254,25 +239,6 @@ class PartialEvaluation:
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
             if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
                 yield f"{name},replicated", several
-
-
-def _hashes(outcomes: pd.DataFrame, runs: Replicates, name: str) -> Hashes:
-    if name == "response_id":
-        ids = outcomes[name].dropna() if name in outcomes else pd.Series(dtype="float64")
-    else:
-        ids = (runs.cell_ids if name == "cell_id" else runs.query_ids).to_series()
-    return np.sort(pd.util.hash_pandas_object(ids, index=False).to_numpy(np.uint64))
-
-
-def _merged_ids(name: str, one: Hashes, other: Hashes) -> Hashes:
-    both = np.sort(np.concatenate([one, other]), kind="stable")
-    twice = int(np.count_nonzero(both[1:] == both[:-1]))
-    if twice:
-        raise InvalidInputError(
-            f"{twice} values of `{name}` have runs in two parts: cut the table between queries, and drop runs that are "
-            "there twice"
-        )
-    return both
 
 
 # -- rows -----------------------------------------------------------------------------------------
