@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.descriptions import ScoreRequests
-from .basis import bases
 from .calibration import ResidualCurve, ResidualScale
 from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
 from .description.leakage import assign_folds
@@ -21,7 +20,7 @@ from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets,
 from .known_scores.slopes import ResidualSlopes
 from .rows import Rows, group_weights
 from .scale import checked_scores, from_logit, to_logit
-from .strangeness import Mask, Own, kinds_of, strange_curves, strange_rounds
+from .strangeness import Mask, Own, bases, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
 
 Floats = NDArray[np.float64]

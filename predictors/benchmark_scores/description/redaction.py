@@ -31,18 +31,13 @@ _WORD_COUNT = re.compile(
     r"questions?|queries|articles?|pairs))",
     re.IGNORECASE,
 )
-_PROMPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "prompt",
-        re.compile(r"```.*?```|\{\{.*?\}\}|(?m:^\s*(?:Q|A|Question|Answer|Prompt|Input|Output|User):.*$)", re.S),
-    ),
-    ("prompt", re.compile(r"[\"“”«»]{1,2}[^\"“”«»]{25,}?[\"“”«»]{1,2}")),
+_PROMPTS = (
+    re.compile(r"```.*?```|\{\{.*?\}\}|(?m:^\s*(?:Q|A|Question|Answer|Prompt|Input|Output|User):.*$)", re.S),
+    re.compile(r"[\"“”«»]{1,2}[^\"“”«»]{25,}?[\"“”«»]{1,2}"),
 )
+_SITES = r"(?:com|org|net|edu|io|ai|nl|de|fr|ru|cn|jp|co|vn)"
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "url",
-        re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|edu|io|ai|nl|de|fr|ru|cn|jp|co|vn)\b(?:/\S*)?"),
-    ),
+    ("url", re.compile(rf"(?:https?://|www\.)\S+|\b[\w.-]+\.{_SITES}\b(?:/\S*)?")),
     ("url", re.compile(r"\S+@\S+\.\w+|\barxiv:?\s*\d{4}\.\d{4,5}\b|\bdoi:?\s*10\.\S+", re.IGNORECASE)),
     ("score", re.compile(r"(?<![\w.])\d+(?:[.,]\d+)?\s*(?:%|percent\b|percentage points?\b)")),
     (
@@ -92,8 +87,8 @@ def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] 
     """
     removals: list[tuple[str, str]] = []
     text = text[:MAX_FIELD_CHARS]
-    for kind, pattern in _PROMPTS:
-        text = _remove(kind, pattern, text, removals)
+    for pattern in _PROMPTS:
+        text = _remove("prompt", pattern, text, removals)
     text = _remove_patterns(text, names, removals)
     text = _remove("count", _WORD_COUNT, text, removals)
     text = _tidied(_remove_proper_nouns(text, frozenset(vocabulary) | _ALLOWED, removals))
@@ -234,10 +229,8 @@ def _remove_proper_nouns(text: str, common: Collection[str], removals: list[tupl
         core = re.sub(r"['’]s$", "", lower)
         if word.islower() or core in LANGUAGE_WORDS:
             return word
-        has_inner_capital = any(c.isupper() for c in word[1:])
-        if core in common and not (has_inner_capital and not word.isupper()) and not (word.isupper() and len(word) > 1):
-            return word
-        if not any(c.isupper() for c in word):
+        is_abbreviation = any(c.isupper() for c in word[1:]) or (word.isupper() and len(word) > 1)
+        if (core in common and not is_abbreviation) or not any(c.isupper() for c in word):
             return word
         removals.append(("proper noun", word))
         return " "

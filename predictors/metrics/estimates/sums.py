@@ -34,24 +34,14 @@ LARGEST = 1e80
 
 def _row_sums(rows: Floats) -> tuple[Floats, Floats]:
     """Rounded sum of each row of shape (n_rows, n), and what rounding lost."""
-    high, low = rows, None
+    high = np.pad(rows, ((0, 0), (0, (1 << max(rows.shape[1] - 1, 0).bit_length()) - rows.shape[1])))
+    low = np.zeros_like(high)
     while high.shape[1] > 1:
-        half = high.shape[1] // 2
-        one, other = high[:, :half], high[:, half : 2 * half]
-        total = one + other
-        rest = total - one
-        lost = one - (total - rest)
-        lost += other - rest
-        if low is not None:
-            lost += low[:, :half]
-            lost += low[:, half : 2 * half]
-        if high.shape[1] % 2:
-            total = np.concatenate([total, high[:, -1:]], axis=1)
-            lost = np.concatenate([lost, np.zeros((len(rows), 1)) if low is None else low[:, -1:]], axis=1)
-        high, low = total, lost
-    if low is None:
-        low = np.zeros_like(high)
-    return (high[:, 0], low[:, 0]) if high.shape[1] else (np.zeros(len(rows)), np.zeros(len(rows)))
+        one, other = np.split(high, 2, axis=1)
+        high = one + other
+        rest = high - one
+        low = sum(np.split(low, 2, axis=1), (one - (high - rest)) + (other - rest))
+    return high[:, 0], low[:, 0]
 
 
 def _product(one: Floats, other: Floats, halves: Halves) -> tuple[Floats, Floats]:

@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 
 from foretell.predictors.benchmark_scores.calibration import GRID, ResidualCurve
-from foretell.predictors.benchmark_scores.description.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows
-from foretell.predictors.benchmark_scores.description.kinds import kind_inputs, kind_likeness
+from foretell.predictors.benchmark_scores.description.features import (
+    MODEL_COLUMNS,
+    BenchmarkFeatures,
+    benchmark_rows,
+    kind_inputs,
+    kind_likeness,
+)
 from foretell.predictors.benchmark_scores.known_scores.information import value_of_information
 from foretell.predictors.benchmark_scores.known_scores.slopes import ResidualSlopes
 from foretell.predictors.benchmark_scores.noise import score_standard_error
