@@ -23,12 +23,8 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     """What a saved predictor says of itself, after its files were found whole; nothing else of it is parsed.
 
     A parser must not meet damaged bytes: LightGBM ends the whole process on a tree that was cut short. Predictors that
-    were saved before there were checksums are taken as they are.
-
-    Raises
-    ------
-    DatasetError
-        If there is no manifest, or a file is missing or is not what was written.
+    were saved before there were checksums are taken as they are. Raises DatasetError if there is no manifest, or a file
+    is missing or is not what was written.
     """
     folder = Path(path)
     try:

@@ -25,10 +25,7 @@ class Parameters:
     def set_params(self, **params: Any) -> Self:
         """Assign parameters.
 
-        Raises
-        ------
-        ValueError
-            If there is no parameter of that name.
+        Raises ValueError if there is no parameter of that name.
         """
         for name, value in params.items():
             if name not in (names := self._defaults()):

@@ -99,11 +99,8 @@ def partial_evaluation(
     whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone. Arguments
     are those of `evaluate`; without a `forecast` the table holds noise floors alone. That no query, cell or
     `response_id` lies in two parts is for whoever cuts the table to see to: `group_replicates` of the whole refuses it.
-
-    Raises
-    ------
-    InvalidInputError
-        Where `evaluate` raises it, and for a baseline or a metric without a floor where there is no forecast.
+    Raises InvalidInputError where `evaluate` raises it, and for a baseline or a metric without a floor where there is
+    no forecast.
     """
     splits = splits_of(outcomes)
     parsed = parse_metrics(metrics, scale)
@@ -159,10 +156,7 @@ class PartialEvaluation:
     def merge(self, other: PartialEvaluation) -> PartialEvaluation:
         """The evaluation of both parts; the order in which parts are merged changes nothing.
 
-        Raises
-        ------
-        InvalidInputError
-            If the parts were evaluated differently.
+        Raises InvalidInputError if the parts were evaluated differently.
         """
         mine, others = ((part.metrics, part.has_forecast, part.has_baseline, part.columns) for part in (self, other))
         if mine != others:
@@ -200,13 +194,9 @@ class PartialEvaluation:
     ) -> pd.DataFrame:
         """The Evaluation table of all the runs; names and options as in `evaluate`.
 
-        Without a forecast `value` and all that needs it is NaN, `floor_source` names the estimator too, and
-        `n_queries` and `n_replicates` count what the floor rests on.
-
-        Raises
-        ------
-        InvalidInputError
-            If runs of other splits than `split` are among them.
+        Without a forecast `value` and all that needs it is NaN, `floor_source` names the estimator too, and `n_queries`
+        and `n_replicates` count what the floor rests on. Raises InvalidInputError if runs of other splits than `split`
+        are among them.
         """
         others = sorted(self.splits - {split})
         if self.has_forecast and others:

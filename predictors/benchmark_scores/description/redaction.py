@@ -150,11 +150,7 @@ def check_leaks(descriptions: pd.DataFrame, scores: Mapping[str, Collection[floa
 
     A number in the text that equals one of the benchmark's `scores` (points) to the decimals it is written with is a
     leak; so is one that equals a hundredth of it. Whole numbers below 100 can be class counts and are not judged.
-
-    Raises
-    ------
-    InvalidInputError
-        Naming up to ten leaks: benchmark, field and what survived.
+    Raises InvalidInputError naming up to ten leaks: benchmark, field and what survived.
     """
     fields = [name for name in DESCRIPTION_FIELDS if name in descriptions]
     leaks = []

@@ -137,10 +137,7 @@ def decide(
 ) -> tuple[PromotionState, PromotionDecision]:
     """Apply the rule to one night.
 
-    Raises
-    ------
-    InvalidInputError
-        If the night is not later than the last, or a difference is NaN or infinite.
+    Raises InvalidInputError if the night is not later than the last, or a difference is NaN or infinite.
     """
     rule = rule or PromotionRule()
     if losses.night <= state.night:

@@ -59,13 +59,8 @@ def rank_reversals(
 
     `costs` of shape (n_queries, n_models) are the mean cost of each query on each model, > 0 on average; queries that
     some model did not answer (NaN) are left out for all. `prices` of shape (n_models,) are listed; pairs with equal
-    prices are left out. The bootstrap draws queries, the same for all models.
-
-    Raises
-    ------
-    InvalidInputError
-        If models lack a price, fewer than 2 models or 2 common queries remain, or a mean cost is not
-        positive.
+    prices are left out. The bootstrap draws queries, the same for all models. Raises InvalidInputError if models lack a
+    price, fewer than 2 models or 2 common queries remain, or a mean cost is not positive.
     """
     y, listed, names = _aligned(costs, prices)
     i, j = _pairs(listed)

@@ -136,10 +136,7 @@ class CellSums:
     def merge(self, other: CellSums) -> CellSums:
         """Sums of two parts that share no query.
 
-        Raises
-        ------
-        InvalidInputError
-            If the parts hold different losses or floors.
+        Raises InvalidInputError if the parts hold different losses or floors.
         """
         return CellSums(
             self.support.merge(other.support),

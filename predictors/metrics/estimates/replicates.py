@@ -85,14 +85,9 @@ def group_replicates(outcomes: pd.DataFrame, scale: Scale = "identity") -> Repli
 
     `outcomes` has one row per run: `cell_id`, `query_id`, `value`, optional `repeat_prob`. Where the optional columns
     `replicate` or `response_id` are there, they must not repeat within a cell (`replicate`) or at all (`response_id`):
-    a run counted twice looks like a smaller noise floor. The `scale` ``"log"`` takes natural logarithms.
-
-    Raises
-    ------
-    InvalidInputError
-        If columns are missing, values are null, not finite, or not positive under ``"log"``, a cell
-        belongs to two queries, `repeat_prob` is outside (0, 1] or varies within a cell, or a run is
-        there twice.
+    a run counted twice looks like a smaller noise floor. The `scale` ``"log"`` takes natural logarithms. Raises
+    InvalidInputError if columns are missing, values are null, not finite, or not positive under ``"log"``, a cell
+    belongs to two queries, `repeat_prob` is outside (0, 1] or varies within a cell, or a run is there twice.
     """
     if not isinstance(outcomes, pd.DataFrame):
         raise InvalidInputError(f"`outcomes` must be a DataFrame, got {type(outcomes).__name__}")

@@ -33,10 +33,7 @@ def cells_by_segment(
 ) -> tuple[dict[Segment, Codes], dict[str, pd.Index]]:
     """Places of the cells of every segment, and the values that each segment column takes, in order, null left out.
 
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing or takes two values within a cell.
+    Raises InvalidInputError if a column is missing or takes two values within a cell.
     """
     cells: dict[Segment, Codes] = {ALL: np.arange(runs.n_cells)}
     codes: dict[str, Codes] = {}

@@ -105,10 +105,7 @@ class ClusterSums:
     def merge(self, other: ClusterSums) -> ClusterSums:
         """Sums of two parts that share no cluster.
 
-        Raises
-        ------
-        InvalidInputError
-            If the parts were summed differently.
+        Raises InvalidInputError if the parts were summed differently.
         """
         if (self.columns, self.cubed) != (other.columns, other.cubed):
             raise InvalidInputError(f"sums of {self.columns} and of {other.columns} cannot be merged")
@@ -129,12 +126,8 @@ def cluster_sums(requests: Sequence[tuple[Mapping[str, Floats], Sequence[str]]])
     """Sums of several tables over the same clusters of one part; a product that several ask for is made once.
 
     Each request is of columns by name, ndarrays of shape (n_clusters,), and the names of those of which products of
-    three are wanted too. Columns that are the same object are taken for the same.
-
-    Raises
-    ------
-    InvalidInputError
-        If a number is not finite or beyond 1e80.
+    three are wanted too. Columns that are the same object are taken for the same. Raises InvalidInputError if a number
+    is not finite or beyond 1e80.
     """
     arrays: dict[int, Floats] = {}
     for columns, _ in requests:
