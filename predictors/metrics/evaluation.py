@@ -166,10 +166,8 @@ class PartialEvaluation:
             )
         segments = dict(self.segments)
         for segment, sums in other.segments.items():
-            mine_there = segments.get(segment)
-            if mine_there is not None:
-                sums = {name: of_metric.merge(sums[name]) for name, of_metric in mine_there.items()}
-            segments[segment] = sums
+            here = segments.get(segment, {})
+            segments[segment] = {name: here[name].merge(held) if here else held for name, held in sums.items()}
         values = {name: index.append(other.values[name]).unique() for name, index in self.values.items()}
         return replace(self, splits=self.splits | other.splits, values=values, segments=segments)
 
@@ -184,13 +182,7 @@ class PartialEvaluation:
         return replace(self, segments=segments)
 
     def table(
-        self,
-        *,
-        predictor: str,
-        family: str,
-        dataset: str,
-        split: str,
-        baseline_name: str | None = None,
+        self, *, predictor: str, family: str, dataset: str, split: str, baseline_name: str | None = None
     ) -> pd.DataFrame:
         """The Evaluation table of all the runs; names and options as in `evaluate`.
 

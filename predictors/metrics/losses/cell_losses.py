@@ -22,7 +22,7 @@ from ..estimates.noise_floor import (
     pinball_estimator,
 )
 from ..estimates.replicates import Replicates, Scale
-from .quantile import align_forecast, interval_score, log_loss, pinball_loss
+from .quantile import forecast_parts, interval_score, log_loss, pinball_loss
 
 Floats = NDArray[np.float64]
 Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
@@ -107,9 +107,9 @@ def cell_losses(
     better, coverage is a share and width has no direction. Raises InvalidInputError if forecasts are missing, not
     finite or crossing, or lack a level; if a Brier score is asked of outcomes other than 0 and 1.
     """
-    aligned = align_forecast(forecast, runs.cell_ids, metrics[0].scale, name)
     levels = tuple(sorted({level for metric in metrics for level in metric.levels}))
-    parts = aligned.summarise(runs, levels, crps=any(metric.kind == "crps" for metric in metrics))
+    is_crps = any(metric.kind == "crps" for metric in metrics)
+    parts = forecast_parts(forecast, runs, metrics[0].scale, levels, crps=is_crps, name=name)
     return {metric.name: _loss(metric, runs, parts) for metric in metrics}
 
 
