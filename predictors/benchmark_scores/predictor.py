@@ -42,18 +42,8 @@ class BenchmarkScorePredictor(BasePredictor):
 
     A benchmark of which nothing is known, or of a new metric or answer format, gets the spread of all.
 
-    Parameters
-    ----------
-    n_folds : int
-        Folds, by leak group, of the out-of-fold forecasts.
-    scale_damping : float
-        How far the scale of residuals follows LightGBM (1) rather than a constant (0).
-    scale_rounds : int
-        Trees of the scale of residuals.
-    num_threads : int
-        Threads of LightGBM.
-    random_state : int, optional
-        Seed of everything random.
+    `n_folds` are folds, by leak group, of the out-of-fold forecasts. The scale of residuals has `scale_rounds` trees
+    and follows them rather than a constant by the share `scale_damping`.
     """
 
     family: ClassVar[str] = "benchmark_scores"
