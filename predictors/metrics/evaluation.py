@@ -6,6 +6,7 @@ memory is one part. Without a forecast the same sums give the table of noise flo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -173,13 +174,10 @@ class PartialEvaluation:
 
     def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
-        taken: dict[str, set[Hashable]] = {name: set() for name in self.values}
-        for position, values in self.segments:
-            for name, value in zip(self.columns[position] if values else (), values, strict=True):
-                taken[name].add(value)
-        kept = {position for position, names in enumerate(self.columns) if all(len(taken[name]) > 1 for name in names)}
-        segments = {segment: sums for segment, sums in self.segments.items() if segment[0] < 0 or segment[0] in kept}
-        return replace(self, segments=segments)
+        pairs = {pair for segment in self.segments for pair in segment}
+        several = {name for name, n in Counter(name for name, _ in pairs).items() if n > 1}
+        kept = {s: sums for s, sums in self.segments.items() if all(name in several for name, _ in s)}
+        return replace(self, segments=kept)
 
     def table(
         self, *, predictor: str, family: str, dataset: str, split: str, baseline_name: str | None = None
@@ -211,12 +209,11 @@ class PartialEvaluation:
             places[name] = {value: place for place, value in enumerate(ordered)} | {None: len(ordered)}
 
         def place(segment: Segment) -> tuple[int, ...]:
-            position, values = segment
-            keys = () if position < 0 else self.columns[position]
-            return position, *(places[key][value] for key, value in zip(keys, values, strict=True))
+            position = ((), *self.columns).index(tuple(name for name, _ in segment))
+            return position, *(places[name][value] for name, value in segment)
 
         for segment in sorted(self.segments, key=place):
-            name, sums = segment_name(self.columns, segment), self.segments[segment]
+            name, sums = segment_name(segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
             if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:

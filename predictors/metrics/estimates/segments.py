@@ -14,18 +14,13 @@ from .replicates import Replicates, constant_within
 
 Codes = NDArray[np.intp]
 SegmentColumns: TypeAlias = tuple[tuple[str, ...], ...]
-Segment: TypeAlias = tuple[int, tuple[Hashable, ...]]
-"""Position among the segment columns (-1 for all cells), and the values there; None where they are null."""
-ALL: Segment = (-1, ())
+Segment: TypeAlias = tuple[tuple[str, Hashable], ...]
+"""Columns and the values there, None where they are null; of all cells none."""
 
 
-def segment_name(columns: SegmentColumns, segment: Segment) -> str:
+def segment_name(segment: Segment) -> str:
     """``all`` or ``column=value,column=value``; a null value is called ``null``."""
-    position, values = segment
-    if position < 0:
-        return "all"
-    terms = zip(columns[position], values, strict=True)
-    return ",".join(f"{name}={'null' if value is None else value}" for name, value in terms)
+    return ",".join(f"{name}={'null' if value is None else value}" for name, value in segment) or "all"
 
 
 def cells_by_segment(
@@ -35,18 +30,24 @@ def cells_by_segment(
 
     Raises InvalidInputError if a column is missing or takes two values within a cell.
     """
-    cells: dict[Segment, Codes] = {ALL: np.arange(runs.n_cells)}
+    cells: dict[Segment, Codes] = {(): np.arange(runs.n_cells)}
     codes: dict[str, Codes] = {}
     values: dict[str, pd.Index] = {}
-    for position, names in enumerate(columns):
+    for names in columns:
         missing = sorted(set(names) - set(outcomes.columns))
         if missing:
             raise InvalidInputError(f"`outcomes` lacks the segment columns {missing}")
         for name in names:
             if name not in values:
                 codes[name], values[name] = _codes_by_cell(outcomes[name], runs, name)
-        by_values = _cells_by_values([codes[name] for name in names], [[*values[name], None] for name in names])
-        cells |= {(position, at): places for at, places in by_values}
+        named = [[*values[name], None] for name in names]
+        sizes = [len(of_column) for of_column in named]
+        code = np.ravel_multi_index([codes[name] for name in names], sizes)
+        order = np.argsort(code, kind="stable")
+        present, first = np.unique(code[order], return_index=True)
+        for at, places in zip(np.transpose(np.unravel_index(present, sizes)), np.split(order, first[1:]), strict=True):
+            there = (of_column[i] for of_column, i in zip(named, at, strict=True))
+            cells[tuple(zip(names, there, strict=True))] = places
     return cells, values
 
 
@@ -58,14 +59,3 @@ def _codes_by_cell(column: pd.Series, runs: Replicates, name: str) -> tuple[Code
         constant_within(by_cell, runs.starts, runs.counts, name)
     codes = by_row[runs.first_rows]
     return np.where(codes < 0, len(values), codes), pd.Index(values)
-
-
-def _cells_by_values(codes: list[Codes], values: list[list[Hashable]]) -> list[tuple[tuple[Hashable, ...], Codes]]:
-    code = np.zeros(codes[0].size, dtype=np.intp)
-    for of_column, of_values in zip(codes, values, strict=True):
-        code = code * len(of_values) + of_column
-    order = np.argsort(code, kind="stable")
-    present, first = np.unique(code[order], return_index=True)
-    places = np.unravel_index(present, [len(of_values) for of_values in values])
-    named = [tuple(column[i] for column, i in zip(values, at, strict=True)) for at in zip(*places, strict=True)]
-    return [(at, np.sort(cells)) for at, cells in zip(named, np.split(order, first[1:]), strict=True)]
