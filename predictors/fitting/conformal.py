@@ -30,8 +30,6 @@ def conformal_quantile(scores: ArrayLike, coverage: float, weights: ArrayLike | 
     interval's score). Give runs of a query the weight 1 / R each, so that a query counts once; the new point has 1.
     InvalidInputError if scores are null or infinite, weights negative, or `coverage` outside (0, 1).
 
-    Examples
-    --------
     >>> conformal_quantile(range(1, 20), 0.9)
     18.0
     """

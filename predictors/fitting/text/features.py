@@ -87,8 +87,6 @@ def text_statistics(texts: Sequence[str]) -> NDArray[np.float64]:
 
     An empty text has length 0 and no share of anything.
 
-    Examples
-    --------
     >>> dict(zip(TEXT_STATISTICS, text_statistics(["Prove 1+1=2."])[0]))["asks_for_proof"]
     np.float64(1.0)
     """

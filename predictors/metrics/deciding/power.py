@@ -36,8 +36,6 @@ def required_queries(effect: float, variance: DifferenceVariance, replicates: in
     ``((z_a + z_b) sd / effect)^2 + z_a^2 / 2``, of which the last term is for the estimated variance (Guenther 1981).
     `effect` is the true difference, in the unit of the score or loss, and `replicates` the runs per item.
 
-    Examples
-    --------
     >>> required_queries(0.5, DifferenceVariance(0.5, 0.5))
     34
     """

@@ -74,7 +74,8 @@ def rank_reversals(
     p_value = 2 * stats.norm.sf(np.abs(z))
     confirmed = stats.false_discovery_control(p_value) <= FALSE_DISCOVERIES
     status = np.where(~confirmed, "unresolved", np.where(z > 0, "reversed", "as listed"))
-    shares = _bootstrap_shares(y, i, j, n_bootstrap)
+    means = _drawn_weights(len(y), n_bootstrap) @ y
+    shares = np.mean(means[:, i] > means[:, j] * (1 + TIE), axis=1)
     lower, upper = np.quantile(shares, [0.025, 0.975])
     raw = float(np.mean(log_ratio > 0))
     pairs = pd.DataFrame(
@@ -133,7 +134,7 @@ def frontier_membership(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
     c, s = costs.to_numpy(dtype=np.float64), scores.to_numpy(dtype=np.float64)
     if not (np.isfinite(c).all() and np.isfinite(s).all()) or len(c) < 2:
         raise InvalidInputError("`costs` and `scores` must be finite, with 2 queries or more")
-    weights = np.random.default_rng(0).multinomial(len(c), np.full(len(c), 1 / len(c)), size=FRONTIERS)
+    weights = _drawn_weights(len(c), FRONTIERS)
     on = _undominated(weights @ c / len(c), weights @ s / len(c)).mean(axis=0)
     verdict = np.where(on >= 0.9, "on frontier", np.where(on < 0.1, "off frontier", "maybe"))
     return pd.DataFrame(
@@ -173,7 +174,6 @@ def _pairs(listed: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return i, j
 
 
-def _bootstrap_shares(y: Floats, i: NDArray[np.intp], j: NDArray[np.intp], n: int) -> Floats:
-    weights = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)), size=n)
-    means = weights @ y
-    return np.asarray(np.mean(means[:, i] > means[:, j] * (1 + TIE), axis=1))
+def _drawn_weights(n_queries: int, n_draws: int) -> NDArray[np.int64]:
+    """How often each query is in each bootstrap draw, shape (n_draws, n_queries)."""
+    return np.random.default_rng(0).multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=n_draws)

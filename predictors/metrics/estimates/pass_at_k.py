@@ -16,8 +16,6 @@ def pass_at_k(n_correct: ArrayLike, n_draws: ArrayLike, k: int) -> Floats:
 
     Chen et al. (2021), arXiv 2107.03374.
 
-    Examples
-    --------
     >>> pass_at_k([0, 1, 2], [2, 2, 2], 1).tolist()
     [0.0, 0.5, 1.0]
     """
@@ -29,8 +27,6 @@ def pass_hat_k(n_correct: ArrayLike, n_draws: ArrayLike, k: int) -> Floats:
 
     Yao et al. (2024), tau-bench, arXiv 2406.12045.
 
-    Examples
-    --------
     >>> pass_hat_k([0, 1, 2], [2, 2, 2], 2).tolist()
     [0.0, 0.0, 1.0]
     """

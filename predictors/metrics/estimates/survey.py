@@ -52,8 +52,6 @@ def inclusion_probabilities(sizes: ArrayLike, n: int) -> Floats:
 
     Raises InvalidInputError if a size is not positive or `n` is not in 1 .. n_units.
 
-    Examples
-    --------
     >>> inclusion_probabilities([1.0, 1.0, 8.0], 2).tolist()
     [0.5, 0.5, 1.0]
     """

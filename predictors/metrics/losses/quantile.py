@@ -22,8 +22,6 @@ CHUNK_CELLS = 4096
 def level_weights(levels: ArrayLike) -> Floats:
     """Probability of each atom of a quantile forecast; sums to 1.
 
-    Examples
-    --------
     >>> level_weights([0.1, 0.5, 0.9])
     array([0.3, 0.4, 0.3])
     """
@@ -37,8 +35,6 @@ def pinball_loss(y_true: ArrayLike, y_quantile: ArrayLike, level: float) -> Floa
 
     Half the absolute error at the level 0.5 (Koenker & Bassett 1978).
 
-    Examples
-    --------
     >>> pinball_loss([1.0, 2.0], [0.0, 3.0], 0.9)
     array([0.9, 0.1])
     """
@@ -52,8 +48,6 @@ def interval_score(y_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, covera
 
     `coverage` is the nominal probability of the interval, in (0, 1); Gneiting & Raftery (2007), section 6.2.
 
-    Examples
-    --------
     >>> interval_score([0.0, 2.0], [-1.0, -1.0], [1.0, 1.0], 0.9)
     array([ 2., 22.])
     """
@@ -68,8 +62,6 @@ def log_loss(y_true: ArrayLike, probability: ArrayLike) -> NDArray[np.float64]:
     Raises InvalidInputError if an outcome is not 0 or 1 or a probability not strictly inside (0, 1): a certain forecast
     that is wrong would cost infinitely much, and to clip it is the caller's decision.
 
-    Examples
-    --------
     >>> log_loss([1.0], [0.5]).round(4)
     array([0.6931])
     """
@@ -88,8 +80,6 @@ def crps_quantiles(y_true: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -
     `quantiles` of shape (n_samples, n_levels) do not decrease along a row, `levels` are strictly increasing in (0, 1).
     Gneiting & Raftery (2007), equation 21: ``E|X - y| - E|X - X'| / 2``.
 
-    Examples
-    --------
     >>> crps_quantiles([0.0], [[-1.0, 1.0]], [0.25, 0.75])
     array([0.5])
     """
