@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,16 @@ from .deciding.comparison import detectable_effect
 from .estimates.cell_sums import CellSums
 from .estimates.clusters import wilson_interval
 from .estimates.noise_floor import noise_floor
-from .estimates.replicates import Replicates, Scale, group_replicates, splits_of
-from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_name
+from .estimates.replicates import Replicates, Scale, constant_within, group_replicates, splits_of
 from .estimates.sums import MergedEstimate
 from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metrics
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
+
+Codes = NDArray[np.intp]
+SegmentColumns: TypeAlias = tuple[tuple[str, ...], ...]
+Segment: TypeAlias = tuple[tuple[str, Hashable], ...]
+"""Columns and the values there, None where they are null; of all cells none."""
 
 
 def evaluate(
@@ -111,7 +116,7 @@ def partial_evaluation(
         raise InvalidInputError(f"without a `forecast` there are noise floors alone, got {asked}: leave it out")
     columns = tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
     runs, numbers = _cell_numbers(outcomes, forecast, baseline, parsed)
-    cells, values = cells_by_segment(outcomes, runs, columns)
+    cells, values = _cells_by_segment(outcomes, runs, columns)
     floors = {metric.name: metric.floor for metric in parsed}
     sums = {}
     for segment, places in cells.items():
@@ -213,11 +218,55 @@ class PartialEvaluation:
             return position, *(places[name][value] for name, value in segment)
 
         for segment in sorted(self.segments, key=place):
-            name, sums = segment_name(segment), self.segments[segment]
+            name, sums = _segment_name(segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
             if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
                 yield f"{name},replicated", several
+
+
+# -- segments -------------------------------------------------------------------------------------
+def _segment_name(segment: Segment) -> str:
+    """``all`` or ``column=value,column=value``; a null value is called ``null``."""
+    return ",".join(f"{name}={'null' if value is None else value}" for name, value in segment) or "all"
+
+
+def _cells_by_segment(
+    outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns
+) -> tuple[dict[Segment, Codes], dict[str, pd.Index]]:
+    """Places of the cells of every segment, and the values that each segment column takes, in order, null left out.
+
+    Raises InvalidInputError if a column is missing or takes two values within a cell.
+    """
+    cells: dict[Segment, Codes] = {(): np.arange(runs.n_cells)}
+    codes: dict[str, Codes] = {}
+    values: dict[str, pd.Index] = {}
+    for names in columns:
+        missing = sorted(set(names) - set(outcomes.columns))
+        if missing:
+            raise InvalidInputError(f"`outcomes` lacks the segment columns {missing}")
+        for name in names:
+            if name not in values:
+                codes[name], values[name] = _codes_by_cell(outcomes[name], runs, name)
+        named = [[*values[name], None] for name in names]
+        sizes = [len(of_column) for of_column in named]
+        code = np.ravel_multi_index([codes[name] for name in names], sizes)
+        order = np.argsort(code, kind="stable")
+        present, first = np.unique(code[order], return_index=True)
+        for at, places in zip(np.transpose(np.unravel_index(present, sizes)), np.split(order, first[1:]), strict=True):
+            there = (of_column[i] for of_column, i in zip(named, at, strict=True))
+            cells[tuple(zip(names, there, strict=True))] = places
+    return cells, values
+
+
+def _codes_by_cell(column: pd.Series, runs: Replicates, name: str) -> tuple[Codes, pd.Index]:
+    """Place of each cell's value among the values, which are in order; null comes after the last."""
+    by_row, values = pd.factorize(column, use_na_sentinel=True, sort=True)
+    if (by_row != by_row[runs.first_rows][runs.row_cell]).any():
+        by_cell = by_row[np.argsort(runs.row_cell, kind="stable")]
+        constant_within(by_cell, runs.starts, runs.counts, name)
+    codes = by_row[runs.first_rows]
+    return np.where(codes < 0, len(values), codes), pd.Index(values)
 
 
 # -- rows -----------------------------------------------------------------------------------------

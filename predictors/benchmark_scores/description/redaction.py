@@ -119,14 +119,10 @@ def _tidied(text: str) -> str:
 
 
 def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Redact those of the seven fields that a table has, by `benchmark` (empty where it has no name).
+    """The table with those of the seven fields redacted that it has, null where nothing is left, and a report.
 
-    Returns
-    -------
-    redacted : DataFrame of shape (n_benchmarks, n_columns)
-        The same table with redacted fields; a field that has nothing left is null.
-    report : DataFrame of shape (n_removals, 4)
-        Columns benchmark, field, kind, removed.
+    `benchmark` names each row (empty where it has no name); the report has one row per removal: `benchmark`, `field`,
+    `kind`, `removed`.
     """
     fields = [name for name in DESCRIPTION_FIELDS if name in descriptions]
     vocabulary = lowercase_vocabulary(text for name in fields for text in descriptions[name].dropna())
