@@ -34,14 +34,21 @@ LARGEST = 1e80
 
 def _row_sums(rows: Floats) -> tuple[Floats, Floats]:
     """Rounded sum of each row of shape (n_rows, n), and what rounding lost."""
-    high = np.pad(rows, ((0, 0), (0, (1 << max(rows.shape[1] - 1, 0).bit_length()) - rows.shape[1])))
-    low = np.zeros_like(high)
+    missing = (1 << max(rows.shape[1] - 1, 0).bit_length()) - rows.shape[1]
+    high = np.concatenate([rows, np.zeros((len(rows), missing))], axis=1) if missing else rows
+    low = None
     while high.shape[1] > 1:
-        one, other = np.split(high, 2, axis=1)
-        high = one + other
-        rest = high - one
-        low = sum(np.split(low, 2, axis=1), (one - (high - rest)) + (other - rest))
-    return high[:, 0], low[:, 0]
+        half = high.shape[1] // 2
+        one, other = high[:, :half], high[:, half:]
+        total = one + other
+        rest = total - one
+        lost = one - (total - rest)
+        lost += other - rest
+        if low is not None:
+            lost += low[:, :half]
+            lost += low[:, half:]
+        high, low = total, lost
+    return high[:, 0], np.zeros(len(rows)) if low is None else low[:, 0]
 
 
 def _product(one: Floats, other: Floats, halves: Halves) -> tuple[Floats, Floats]:
