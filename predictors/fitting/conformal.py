@@ -3,11 +3,7 @@
 Families use these primitives to calibrate; `foretell.predictors.metrics` measures the result. Everything works on
 the scale the caller uses (calibrate log tokens on log tokens). Coverage is guaranteed for exchangeable
 calibration and test data only: weight repeated runs of one query by 1 / R, since runs of a query are not exchangeable
-with new queries.
-
-References
-----------
-Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
+with new queries. Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
 """
 
 from __future__ import annotations
