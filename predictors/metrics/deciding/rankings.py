@@ -63,7 +63,9 @@ def rank_reversals(
     price, fewer than 2 models or 2 common queries remain, or a mean cost is not positive.
     """
     y, listed, names = _aligned(costs, prices)
-    i, j = _pairs(listed)
+    i, j = np.nonzero(listed[:, None] < listed)  # cheaper-listed and dearer-listed model of every pair
+    if i.size == 0:
+        raise InvalidInputError("`prices` has no two models of different price")
     mean = y.mean(axis=0)
     log_ratio = np.log(mean[i] / mean[j])
     log_ratio[np.abs(log_ratio) < TIE] = 0.0
@@ -164,14 +166,6 @@ def _aligned(costs: pd.DataFrame, prices: pd.Series) -> tuple[Floats, Floats, ND
     if not (y.mean(axis=0) > 0).all():
         raise InvalidInputError("the mean cost of every model must be positive")
     return y, prices.loc[costs.columns].to_numpy(dtype=np.float64), np.array(costs.columns, dtype=object)
-
-
-def _pairs(listed: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Cheaper-listed and dearer-listed model of every pair with different prices."""
-    i, j = np.nonzero(listed[:, None] < listed[None, :])
-    if i.size == 0:
-        raise InvalidInputError("`prices` has no two models of different price")
-    return i, j
 
 
 def _drawn_weights(n_queries: int, n_draws: int) -> NDArray[np.int64]:
