@@ -100,13 +100,11 @@ def measure_parts(
     table = reduce(PartialEvaluation.merge, sums).table(**names)
     done = time.process_time()
     pd.testing.assert_frame_equal(table, whole, rtol=1e-9, atol=1e-12)
-    hashes = sum(array.nbytes for array in sums[0].ids.values())
     return {
         "parts": len(parts),
         "parts_cpu_s": made - start,
         "merge_cpu_s": done - made,
-        "sums_kb": (len(pickle.dumps(sums[0])) - hashes) / 1e3,
-        "ids_kb": hashes / 1e3,
+        "sums_kb": len(pickle.dumps(sums[0])) / 1e3,
         "forecasts_kb": 2 * 8 * forecast.shape[1] * min(CELLS_OF_A_PART, len(ids)) / 1e3,
     }
 
@@ -132,10 +130,10 @@ IN_PARTS = """
 
 `partial_evaluation` of parts of {cells:,} cells, one after the other in the same process, then merged.
 Made by `--in-parts`, {date}; the program checks that the table is that of `evaluate` to 1e-9.
-From a part come back the sums (54 rows of the table) and ids (8 bytes a query and a cell, to notice one in two parts).
+From a part come back the sums (54 rows of the table).
 The two forecasts stay where they are made.
 
-| rows | parts | processor, s | µs per row | merge and finish, s | sums, kB a part | ids, kB | forecasts, kB |
+| rows | parts | processor, s | µs per row | merge and finish, s | sums, kB a part | forecasts, kB |
 |---|---|---|---|---|---|---|---|
 {rows}
 """
@@ -164,7 +162,7 @@ def parts_row(m: dict[str, float]) -> str:
     """A row of the second table."""
     return (
         f"| {m['rows']:,} | {m['parts']} | {m['parts_cpu_s']:.2f} | {m['parts_cpu_s'] / m['rows'] * 1e6:.2f} | "
-        f"{m['merge_cpu_s']:.2f} | {m['sums_kb']:.0f} | {m['ids_kb']:.0f} | {m['forecasts_kb']:,.0f} |"
+        f"{m['merge_cpu_s']:.2f} | {m['sums_kb']:.0f} | {m['forecasts_kb']:,.0f} |"
     )
 
 

@@ -17,8 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from foretell.assets.families import get_family
 from foretell.assets.families.benchmark_scores.evaluation import FOLDS
 from foretell.pipelines.settings import Settings
-from foretell.predictors.benchmark_scores.description.cues import whole_texts
-from foretell.predictors.benchmark_scores.description.features import benchmark_rows, model_matrix
+from foretell.predictors.benchmark_scores.description.features import benchmark_rows, model_matrix, whole_texts
 from foretell.predictors.benchmark_scores.description.leakage import assign_folds
 
 LEAST = 5

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 from .errors import DatasetError, InvalidInputError, NotFittedError, OtherCodeError
 from .glance import valid_at_a_glance
 from .manifest import read_manifest, write_manifest
-from .parameters import Parameters
 
 LEVELS: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Levels of a forecast for people: the median with its 50 % and 90 % intervals."""
@@ -45,6 +45,47 @@ def check_levels(levels: Sequence[float]) -> NDArray[np.float64]:
     if not inside or np.any(np.diff(array) <= 0):
         raise InvalidInputError(f"`levels` must be strictly increasing in (0, 1), got {list(levels)}")
     return array
+
+
+class Parameters:
+    """A class whose `__init__` takes keyword-only arguments with defaults, and only assigns them.
+
+    scikit-learn's protocol of construction (`sklearn.base.clone` works with it): to inherit from `BaseEstimator` would
+    import scikit-learn and scipy.stats, which takes longer than a forecast.
+    """
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        parameters = signature(cls).parameters
+        return {name: parameters[name].default for name in sorted(parameters)}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; `deep` is of the protocol, no parameter has parameters of its own."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Assign parameters.
+
+        Raises ValueError if there is no parameter of that name.
+        """
+        for name, value in params.items():
+            if name not in (names := self._defaults()):
+                raise ValueError(f"`{name}` is no parameter of {type(self).__name__}, which has {', '.join(names)}")
+            setattr(self, name, value)
+        return self
+
+    def unfitted(self) -> Self:
+        """A new one with the same parameters, which has learnt nothing."""
+        return type(self)(**self.get_params())
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=True))
+
+    def __repr__(self) -> str:
+        changed = {k: v for k, v in self._defaults().items() if repr(getattr(self, k)) != repr(v)}
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in changed)})"
 
 
 class BasePredictor(Parameters):

@@ -14,7 +14,8 @@ MANIFEST = "predictor.json"
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:
     """Write `content` (JSON) with a checksum of every other file of `folder` and of itself."""
-    manifest = {**content, "files": _checksums(folder)}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    manifest = {**content, "files": {path.relative_to(folder).as_posix(): _checksum(path) for path in files}}
     manifest["checksum"] = _checksum_of(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
 
@@ -23,12 +24,8 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     """What a saved predictor says of itself, after its files were found whole; nothing else of it is parsed.
 
     A parser must not meet damaged bytes: LightGBM ends the whole process on a tree that was cut short. Predictors that
-    were saved before there were checksums are taken as they are.
-
-    Raises
-    ------
-    DatasetError
-        If there is no manifest, or a file is missing or is not what was written.
+    were saved before there were checksums are taken as they are. Raises DatasetError if there is no manifest, or a file
+    is missing or is not what was written.
     """
     folder = Path(path)
     try:
@@ -44,12 +41,6 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     if damaged:
         raise DatasetError(f"{folder}: damaged, {', '.join(sorted(damaged))} is missing or not what was written")
     return manifest
-
-
-def _checksums(folder: Path) -> dict[str, str | None]:
-    """Checksum of every file of a saved predictor but its manifest, by path below the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    return {path.relative_to(folder).as_posix(): _checksum(path) for path in files}
 
 
 def _checksum(file: Path) -> str | None:

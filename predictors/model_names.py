@@ -39,8 +39,6 @@ def model_keys(name: str) -> tuple[str, ...]:
     model; later ones lack the release date and then the stage (``-preview``, ``-latest``). A fine-tune (``ft:``) has
     one form and equals nothing but itself.
 
-    Examples
-    --------
     >>> model_keys("anthropic/claude-haiku-4.5")
     ('claude-haiku-4-5',)
     >>> model_keys("us.anthropic.claude-haiku-4-5-20251001-v1:0")

@@ -61,5 +61,4 @@ def _runs(part: Part, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _floors_of_bundle(runs: pd.DataFrame, segments: Sequence[str | tuple[str, ...]], scale: Scale) -> PartialEvaluation:
-    # A bundle holds all runs of its queries by its making, and there may be 10^8 ids: they are not looked at again.
-    return partial_evaluation(runs, metrics=METRICS, scale=scale, segments=segments, unshared=())
+    return partial_evaluation(runs, metrics=METRICS, scale=scale, segments=segments)

@@ -67,9 +67,12 @@ def evaluations_in_parts(
 ) -> Evaluations:
     """`evaluations` of fitted models (those of `terms` and the reference), made in parts of whole queries.
 
-    Only sums come back. `inputs` have a row for each cell, index `cell_id`.
+    Only sums come back. `inputs` have a row for each cell, index `cell_id`. What no part can see, a cell of two queries
+    and a run that is there twice, is refused before.
     """
-    n_cells = runs["cell_id"].nunique()
+    from foretell.predictors.metrics import group_replicates
+
+    n_cells = group_replicates(runs).n_cells
     engine = current_engine() if n_cells >= CELLS_IN_PARTS else LocalEngine()
     judge = partial(_judged, models=models, reference=reference, terms=terms)
     segments = {name for how in terms.values() for keys in how["segments"] for name in columns_of(keys)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from ..schemas.descriptions import ScoreRequests
 from .calibration import ResidualCurve
 from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
 from .description.leakage import assign_folds
-from .rows import group_weights
+from .rows import group_weights, text_column
 from .scale import checked_scores, from_logit, to_logit
 from .trees import BOOSTING, grow, predict_trees
 
@@ -149,12 +148,10 @@ class StructuredBaseline(BasePredictor):
 
 
 def _key(X: pd.DataFrame, name: str) -> list[str]:
-    values: list[Hashable]
     if name == "size":
         sizes = X["n_params"].to_numpy(dtype=np.float64) if "n_params" in X else np.full(len(X), np.nan)
         return ["" if np.isnan(s) else str(np.searchsorted(SIZE_EDGES, np.log(max(s, 1.0)))) for s in sizes]
-    values = X[name].astype("object").where(X[name].notna(), "").tolist() if name in X else [""] * len(X)
-    return [str(value) for value in values]
+    return text_column(X, name)
 
 
 def _quantiles(score: Floats, weight: Floats) -> Floats:

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.descriptions import ScoreRequests
-from .basis import bases
 from .calibration import ResidualCurve, ResidualScale
 from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
 from .description.leakage import assign_folds
 from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets, refuse_shares, simulate_evidence
 from .known_scores.slopes import ResidualSlopes
-from .rows import Rows, group_weights
+from .rows import Rows, group_weights, text_column
 from .scale import checked_scores, from_logit, to_logit
-from .strangeness import Mask, Own, kinds_of, strange_curves, strange_rounds
+from .strangeness import Mask, Own, bases, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
 
 Floats = NDArray[np.float64]
@@ -43,18 +42,8 @@ class BenchmarkScorePredictor(BasePredictor):
 
     A benchmark of which nothing is known, or of a new metric or answer format, gets the spread of all.
 
-    Parameters
-    ----------
-    n_folds : int
-        Folds, by leak group, of the out-of-fold forecasts.
-    scale_damping : float
-        How far the scale of residuals follows LightGBM (1) rather than a constant (0).
-    scale_rounds : int
-        Trees of the scale of residuals.
-    num_threads : int
-        Threads of LightGBM.
-    random_state : int, optional
-        Seed of everything random.
+    `n_folds` are folds, by leak group, of the out-of-fold forecasts. The scale of residuals has `scale_rounds` trees
+    and follows them rather than a constant by the share `scale_damping`.
     """
 
     family: ClassVar[str] = "benchmark_scores"
@@ -94,7 +83,7 @@ class BenchmarkScorePredictor(BasePredictor):
         residuals = z - self._location(parts)
         self._fit_spread(rows, parts, residuals, folds, weight)
         record = z - self.two_way_.predict(rows.undescribed()).location
-        self.blank_curve_ = ResidualCurve.fit(record, _per_group(rows))
+        self.blank_curve_ = ResidualCurve.fit(record, rows.weights())
         self._fit_known(rows, parts, residuals, folds)
         self.last_year_ = float(rows.benchmarks["published_year"].max())
         rounds = strange_rounds(rows, z, folds, seed=self.random_state or 0)
@@ -107,7 +96,7 @@ class BenchmarkScorePredictor(BasePredictor):
         rest = rows.take(asked)
         parts = fitted.predict(rest, {row: (place[rows.benchmark[at]], z[at]) for row, at in own.items()})
         scale = self.scale_.predict(self._scale_columns(rest, parts))
-        return (z[asked] - self._location(parts)) / scale, _per_group(rest)
+        return (z[asked] - self._location(parts)) / scale, rest.weights()
 
     def _location(self, parts: Forecast) -> Floats:
         return parts.location + self.share_ * parts.forest
@@ -125,13 +114,12 @@ class BenchmarkScorePredictor(BasePredictor):
         described = X.assign(**{"_group": labels})
         benchmarks, codes = benchmark_rows(described, ["_group"])
         groups = pd.factorize(benchmarks["_group"])[0]
-        names = X["model"].fillna("").astype("str") if "model" in X else pd.Series("", index=X.index)
-        models, unique = pd.factorize(names)
-        self.models_ = [str(name) for name in unique]
+        models, unique = pd.factorize(pd.Series(text_column(X, "model")))
+        self.models_ = unique.tolist()
         features = model_matrix(X)
         self.metadata_ = features[np.unique(models, return_index=True)[1]].copy()
-        titles = X["benchmark"].fillna("").astype("str").to_numpy() if "benchmark" in X else np.full(len(X), "")
-        self.benchmarks_ = [str(name) for name in titles[np.unique(codes, return_index=True)[1]]]
+        titles = text_column(X, "benchmark")
+        self.benchmarks_ = [titles[i] for i in np.unique(codes, return_index=True)[1]]
         return Rows(benchmarks, groups, self.metadata_, codes, models, features)
 
     def _new(self, rows: Rows) -> TwoWay:
@@ -154,7 +142,7 @@ class BenchmarkScorePredictor(BasePredictor):
             out = folds == fold
             scale[out] = self._new_scale(columns[~out], residuals[~out], weight[~out]).predict(columns[out])
         self.scale_ = self._new_scale(columns, residuals, weight)
-        self.curve_ = ResidualCurve.fit(residuals / scale, _per_group(rows))
+        self.curve_ = ResidualCurve.fit(residuals / scale, rows.weights())
 
     def _new_scale(self, columns: Floats, residuals: Floats, weight: Floats) -> ResidualScale:
         return ResidualScale.fit(
@@ -184,7 +172,7 @@ class BenchmarkScorePredictor(BasePredictor):
             informed.append(values)
             chosen.append(at[positions])
         self.slopes_ = fit(slice(None))
-        weight = _per_group(rows.take(np.concatenate(chosen)))
+        weight = rows.take(np.concatenate(chosen)).weights()
         self.evidence_curve_ = ResidualCurve.fit(np.concatenate(informed), weight) if len(weight) else self.curve_
 
     # -- forecasts -----------------------------------------------------------------------------------
@@ -211,8 +199,7 @@ class BenchmarkScorePredictor(BasePredictor):
     def _request_rows(self, X: pd.DataFrame) -> Rows:
         benchmarks, codes = benchmark_rows(X)
         place = {name: i for i, name in enumerate(self.models_)}
-        names = X["model"].fillna("").astype("str") if "model" in X else pd.Series("", index=X.index)
-        models = np.array([place.get(name, -1) for name in names], dtype=np.intp)
+        models = np.array([place.get(name, -1) for name in text_column(X, "model")], dtype=np.intp)
         return Rows(benchmarks, np.arange(len(benchmarks)), self.metadata_, codes, models, model_matrix(X))
 
     def _located(
@@ -340,9 +327,3 @@ class BenchmarkScorePredictor(BasePredictor):
         self.models_, self.metadata_ = state["models"], arrays["metadata"]
         self.benchmarks_ = state["benchmarks"]
         self.curves_ = {kind: ResidualCurve(arrays[f"strange.{kind}"]) for kind in state["strange"]}
-
-
-def _per_group(rows: Rows) -> Floats:
-    """Weight of each row for calibration: the inverse square root of its leak group's number of rows."""
-    group = rows.groups[rows.benchmark]
-    return np.asarray(np.bincount(group)[group] ** -0.5, dtype=np.float64)

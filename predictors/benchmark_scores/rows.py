@@ -33,12 +33,21 @@ class Rows:
         """The same benchmarks and models with fewer rows."""
         return replace(self, benchmark=self.benchmark[rows], model=self.model[rows], features=self.features[rows])
 
+    def weights(self) -> Floats:
+        """Weight of each row for calibration: the inverse square root of its leak group's number of rows."""
+        return group_weights(self.groups[self.benchmark])
+
     def undescribed(self) -> Rows:
         """The same rows on benchmarks of which nothing is told."""
         nothing, codes = benchmark_rows(pd.DataFrame(index=range(len(self.benchmark))))
         return replace(self, benchmarks=nothing, groups=np.zeros(1, dtype=np.intp), benchmark=codes)
 
 
+def text_column(X: pd.DataFrame, name: str) -> list[str]:
+    """A column as texts, empty where they are null or the column is not there."""
+    return [str(value) for value in X[name].astype("object").where(X[name].notna(), "")] if name in X else [""] * len(X)
+
+
 def group_weights(groups: Codes) -> Floats:
-    """Weight of each benchmark, shape (n_benchmarks,): the inverse square root of the size of its leak group."""
+    """Weight of each member, shape (n_members,): the inverse square root of the size of its leak group."""
     return np.asarray(np.bincount(groups)[groups] ** -0.5, dtype=np.float64)

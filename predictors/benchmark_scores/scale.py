@@ -1,4 +1,4 @@
-"""The scales on which scores and figures are modelled: a logit that is finite at 0 and 100 points, and moments."""
+"""Scores as numbers: a logit that is finite at 0 and 100 points, moments, and how much of a score is noise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InvalidInputError
 
 Floats = NDArray[np.float64]
+SHARE_METRICS = frozenset(("accuracy", "acc", "exact_match", "em"))
+"""Metrics that are a mean of right and wrong answers, so that the binomial holds."""
 MARGIN = 1.0
 """Points added at either end, so that scores of 0 and 100 have a finite logit."""
 
@@ -40,3 +42,30 @@ def moments(values: Floats) -> tuple[Floats, Floats]:
     centre = np.where(known, values, 0).sum(axis=0) / n
     scale = np.sqrt((np.where(known, values - centre, 0) ** 2).sum(axis=0) / n)
     return centre, np.where(scale > 1e-9, scale, 1.0)
+
+
+def score_standard_error(scores: pd.DataFrame) -> NDArray[np.float64]:
+    """Standard error of every score in points, shape (n_samples,); NaN where neither part can be known.
+
+    Noise is sampling of test items and repetition of the experiment, independent, so that variances add:
+    ``p (1 - p) / (n - 1)`` for the share of right answers over n items, ``replicate_sd ** 2 / n_replicates`` for means.
+    A part that is not known is left out, so that it is a lower bound where only one is. `scores` have `score` (points)
+    and `metric`; optional `n_items`, `replicate_sd`, `n_replicates` and `standard_error_reported`: one that a harness
+    reports without repeats is its sampling error and stands in for the binomial. `n_items` must count the items that
+    were scored: for ranking metrics it counts documents, and is not used.
+    """
+
+    def column(name: str) -> NDArray[np.float64]:
+        if name not in scores:
+            return np.full(len(scores), np.nan)
+        return np.asarray(scores[name].astype("float64").to_numpy(), dtype=np.float64)
+
+    share = column("score") / 100
+    items, replicates = column("n_items"), column("n_replicates")
+    is_share = scores["metric"].isin(list(SHARE_METRICS)).to_numpy() & (items > 1)
+    binomial = np.where(is_share, 1e4 * share * (1 - share) / np.maximum(items - 1, 1), np.nan)
+    repeated = np.where(replicates > 1, column("replicate_sd") ** 2 / np.maximum(replicates, 1), np.nan)
+    reported = np.where(np.isnan(repeated), column("standard_error_reported") ** 2, np.nan)
+    sampling = np.where(np.isnan(reported), binomial, reported)
+    total = np.where(np.isnan(sampling), 0, sampling) + np.where(np.isnan(repeated), 0, repeated)
+    return np.where(np.isnan(sampling) & np.isnan(repeated), np.nan, np.sqrt(total))

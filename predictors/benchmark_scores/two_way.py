@@ -1,7 +1,7 @@
 """A two-way model with dates: how hard a benchmark is, how good a model is, and how the one bends the other.
 
 On the logit scale, ``score = mean + benchmark + model + slope * ability + affinity + noise``. Every part is Gaussian:
-the benchmark's level follows from its words, its kind (`description.cues`, `description.kinds`), chance and year of
+the benchmark's level follows from its words, its kind (`CUES`, `kind_likeness`), chance and year of
 publication, and a remainder of its own; the model's level from how long after the benchmark it was released, price,
 size and reasoning, and a remainder of its own; the slope of a benchmark over abilities from the kind of work; a model's
 remainders on alike benchmarks covary. The variances are estimated by expectation maximisation (Searle, Casella &
@@ -20,9 +20,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..fitting.trees import SavedBooster
-from .description.cues import CUES, cue_matrix, whole_texts
-from .description.features import BENCHMARK_COLUMNS, MODEL_COLUMNS, BenchmarkFeatures, unit_rows
-from .description.kinds import kind_inputs, kind_likeness
+from .description.features import (
+    BENCHMARK_COLUMNS,
+    CUES,
+    MODEL_COLUMNS,
+    BenchmarkFeatures,
+    cue_matrix,
+    kind_inputs,
+    kind_likeness,
+    unit_rows,
+    whole_texts,
+)
 from .rows import Rows, group_weights
 from .scale import moments
 from .trees import FOREST, grow, predict_trees

@@ -3,11 +3,7 @@
 Families use these primitives to calibrate; `foretell.predictors.metrics` measures the result. Everything works on
 the scale the caller uses (calibrate log tokens on log tokens). Coverage is guaranteed for exchangeable
 calibration and test data only: weight repeated runs of one query by 1 / R, since runs of a query are not exchangeable
-with new queries.
-
-References
-----------
-Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
+with new queries. Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
 """
 
 from __future__ import annotations
@@ -30,12 +26,15 @@ def conformal_quantile(scores: ArrayLike, coverage: float, weights: ArrayLike | 
     interval's score). Give runs of a query the weight 1 / R each, so that a query counts once; the new point has 1.
     InvalidInputError if scores are null or infinite, weights negative, or `coverage` outside (0, 1).
 
-    Examples
-    --------
     >>> conformal_quantile(range(1, 20), 0.9)
     18.0
     """
-    s, w = _scores_and_weights(scores, weights)
+    s = np.asarray(scores, dtype=np.float64).ravel()
+    w = np.ones(s.size) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
+    if not np.isfinite(s).all():
+        raise InvalidInputError(f"`scores` must be finite, got {int((~np.isfinite(s)).sum())} NaN or infinite values")
+    if w.size != s.size or not np.isfinite(w).all() or (w < 0).any():
+        raise InvalidInputError("`weights` must be finite, not negative and as many as `scores`")
     if not 0 < coverage < 1:
         raise InvalidInputError(f"`coverage` must be in (0, 1), got {coverage}")
     order = np.argsort(s, kind="stable")
@@ -66,13 +65,3 @@ def level_offsets(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike, weights
     if not finite.any():
         raise InvalidInputError(f"{outcome.size} calibration outcomes are too few to calibrate any of the levels")
     return np.asarray(np.interp(checked, checked[finite], offsets[finite]))
-
-
-def _scores_and_weights(scores: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
-    s = np.asarray(scores, dtype=np.float64).ravel()
-    w = np.ones(s.size) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
-    if not np.isfinite(s).all():
-        raise InvalidInputError(f"`scores` must be finite, got {int((~np.isfinite(s)).sum())} NaN or infinite values")
-    if w.size != s.size or not np.isfinite(w).all() or (w < 0).any():
-        raise InvalidInputError("`weights` must be finite, not negative and as many as `scores`")
-    return s, w

@@ -2,11 +2,8 @@
 
 Each row is a problem of its own with the same model, its own data, prior, damping and stopping. Rows that have
 converged leave the batch. A row whose model overflows or whose data are not usable keeps its start: the solver
-raises nothing for what it is given.
-
-References
-----------
-Marquardt (1963), An Algorithm for Least-Squares Estimation of Nonlinear Parameters; Nielsen (1999) for the damping.
+raises nothing for what it is given. Marquardt (1963), An Algorithm for Least-Squares Estimation of Nonlinear
+Parameters; Nielsen (1999) for the damping.
 """
 
 from __future__ import annotations

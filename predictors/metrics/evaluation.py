@@ -6,8 +6,10 @@ memory is one part. Without a forecast the same sums give the table of noise flo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,15 +21,16 @@ from .deciding.comparison import detectable_effect
 from .estimates.cell_sums import CellSums
 from .estimates.clusters import wilson_interval
 from .estimates.noise_floor import noise_floor
-from .estimates.replicates import Replicates, Scale, group_replicates, splits_of
-from .estimates.segments import Segment, SegmentColumns, cells_by_segment, segment_name
+from .estimates.replicates import Replicates, Scale, constant_within, group_replicates, splits_of
 from .estimates.sums import MergedEstimate
 from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metrics
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
 
-Hashes = NDArray[np.uint64]
-UNSHARED = ("query_id", "cell_id", "response_id")
+Codes = NDArray[np.intp]
+SegmentColumns: TypeAlias = tuple[tuple[str, ...], ...]
+Segment: TypeAlias = tuple[tuple[str, Hashable], ...]
+"""Columns and the values there, None where they are null; of all cells none."""
 
 
 def evaluate(
@@ -83,9 +86,7 @@ def evaluate(
         For missing columns, null or infinite numbers, values <= 0 on the log scale, losses beyond 1e80, cells without
         a forecast, crossing quantiles, runs that are there twice, queries that straddle splits.
     """
-    part = partial_evaluation(
-        outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments, unshared=()
-    )
+    part = partial_evaluation(outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments)
     return part.table(predictor=predictor, family=family, dataset=dataset, split=split, baseline_name=baseline_name)
 
 
@@ -97,20 +98,15 @@ def partial_evaluation(
     scale: Scale = "identity",
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
-    unshared: Sequence[str] = UNSHARED,
 ) -> PartialEvaluation:
     """Evaluate one part of a table of runs, which holds all runs of its queries.
 
     ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
     whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone. Arguments
-    are those of `evaluate`; without a `forecast` the table holds noise floors alone. `unshared` are columns of ids of
-    which `PartialEvaluation.merge` refuses one that is in two parts: none where whoever cut the table made sure of it,
-    which saves 8 bytes for each.
-
-    Raises
-    ------
-    InvalidInputError
-        Where `evaluate` raises it, and for a baseline or a metric without a floor where there is no forecast.
+    are those of `evaluate`; without a `forecast` the table holds noise floors alone. That no query, cell or
+    `response_id` lies in two parts is for whoever cuts the table to see to: `group_replicates` of the whole refuses it.
+    Raises InvalidInputError where `evaluate` raises it, and for a baseline or a metric without a floor where there is
+    no forecast.
     """
     splits = splits_of(outcomes)
     parsed = parse_metrics(metrics, scale)
@@ -120,15 +116,13 @@ def partial_evaluation(
         raise InvalidInputError(f"without a `forecast` there are noise floors alone, got {asked}: leave it out")
     columns = tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
     runs, numbers = _cell_numbers(outcomes, forecast, baseline, parsed)
-    cells, values = cells_by_segment(outcomes, runs, columns)
+    cells, values = _cells_by_segment(outcomes, runs, columns)
     floors = {metric.name: metric.floor for metric in parsed}
     sums = {}
     for segment, places in cells.items():
         there = {metric: {name: held[places] for name, held in of.items()} for metric, of in numbers.items()}
         sums[segment] = CellSums.of(runs.take(places), there, floors)
-    ids = {name: _hashes(outcomes, runs, name) for name in unshared}
-    has = (forecast is not None, baseline is not None)
-    return PartialEvaluation(tuple(parsed), *has, columns, splits, values, sums, ids)
+    return PartialEvaluation(tuple(parsed), forecast is not None, baseline is not None, columns, splits, values, sums)
 
 
 def _cell_numbers(
@@ -154,8 +148,7 @@ class PartialEvaluation:
     """What the Evaluation table needs to know of a part of the runs: sums by segment and metric.
 
     `columns` are those of each segment, `splits` those that the runs name, and `values` those that each segment column
-    takes, null left out. `ids` are sorted hashes of what must not lie in two parts: 8 bytes for each query, each cell
-    and each `response_id`, all that grows with the table.
+    takes, null left out. Nothing of it grows with the runs.
     """
 
     metrics: tuple[Metric, ...]
@@ -165,20 +158,13 @@ class PartialEvaluation:
     splits: frozenset[str]
     values: Mapping[str, pd.Index]
     segments: Mapping[Segment, Mapping[str, CellSums]]
-    ids: Mapping[str, Hashes]
 
     def merge(self, other: PartialEvaluation) -> PartialEvaluation:
         """The evaluation of both parts; the order in which parts are merged changes nothing.
 
-        Raises
-        ------
-        InvalidInputError
-            If the parts share a query, a cell or a `response_id`, or were evaluated differently.
+        Raises InvalidInputError if the parts were evaluated differently.
         """
-        mine, others = (
-            (part.metrics, part.has_forecast, part.has_baseline, part.columns, tuple(part.ids))
-            for part in (self, other)
-        )
+        mine, others = ((part.metrics, part.has_forecast, part.has_baseline, part.columns) for part in (self, other))
         if mine != others:
             raise InvalidInputError(
                 "evaluations in parts can be merged if they have the same metrics, scale, baseline and segments, "
@@ -186,42 +172,26 @@ class PartialEvaluation:
             )
         segments = dict(self.segments)
         for segment, sums in other.segments.items():
-            mine_there = segments.get(segment)
-            if mine_there is not None:
-                sums = {name: of_metric.merge(sums[name]) for name, of_metric in mine_there.items()}
-            segments[segment] = sums
+            here = segments.get(segment, {})
+            segments[segment] = {name: here[name].merge(held) if here else held for name, held in sums.items()}
         values = {name: index.append(other.values[name]).unique() for name, index in self.values.items()}
-        ids = {name: _merged_ids(name, hashes, other.ids[name]) for name, hashes in self.ids.items()}
-        return replace(self, splits=self.splits | other.splits, values=values, segments=segments, ids=ids)
+        return replace(self, splits=self.splits | other.splits, values=values, segments=segments)
 
     def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
-        taken: dict[str, set[Hashable]] = {name: set() for name in self.values}
-        for position, values in self.segments:
-            for name, value in zip(self.columns[position] if values else (), values, strict=True):
-                taken[name].add(value)
-        kept = {position for position, names in enumerate(self.columns) if all(len(taken[name]) > 1 for name in names)}
-        segments = {segment: sums for segment, sums in self.segments.items() if segment[0] < 0 or segment[0] in kept}
-        return replace(self, segments=segments)
+        pairs = {pair for segment in self.segments for pair in segment}
+        several = {name for name, n in Counter(name for name, _ in pairs).items() if n > 1}
+        kept = {s: sums for s, sums in self.segments.items() if all(name in several for name, _ in s)}
+        return replace(self, segments=kept)
 
     def table(
-        self,
-        *,
-        predictor: str,
-        family: str,
-        dataset: str,
-        split: str,
-        baseline_name: str | None = None,
+        self, *, predictor: str, family: str, dataset: str, split: str, baseline_name: str | None = None
     ) -> pd.DataFrame:
         """The Evaluation table of all the runs; names and options as in `evaluate`.
 
-        Without a forecast `value` and all that needs it is NaN, `floor_source` names the estimator too, and
-        `n_queries` and `n_replicates` count what the floor rests on.
-
-        Raises
-        ------
-        InvalidInputError
-            If runs of other splits than `split` are among them.
+        Without a forecast `value` and all that needs it is NaN, `floor_source` names the estimator too, and `n_queries`
+        and `n_replicates` count what the floor rests on. Raises InvalidInputError if runs of other splits than `split`
+        are among them.
         """
         others = sorted(self.splits - {split})
         if self.has_forecast and others:
@@ -244,35 +214,59 @@ class PartialEvaluation:
             places[name] = {value: place for place, value in enumerate(ordered)} | {None: len(ordered)}
 
         def place(segment: Segment) -> tuple[int, ...]:
-            position, values = segment
-            keys = () if position < 0 else self.columns[position]
-            return position, *(places[key][value] for key, value in zip(keys, values, strict=True))
+            position = ((), *self.columns).index(tuple(name for name, _ in segment))
+            return position, *(places[name][value] for name, value in segment)
 
         for segment in sorted(self.segments, key=place):
-            name, sums = segment_name(self.columns, segment), self.segments[segment]
+            name, sums = _segment_name(segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
             if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
                 yield f"{name},replicated", several
 
 
-def _hashes(outcomes: pd.DataFrame, runs: Replicates, name: str) -> Hashes:
-    if name == "response_id":
-        ids = outcomes[name].dropna() if name in outcomes else pd.Series(dtype="float64")
-    else:
-        ids = (runs.cell_ids if name == "cell_id" else runs.query_ids).to_series()
-    return np.sort(pd.util.hash_pandas_object(ids, index=False).to_numpy(np.uint64))
+# -- segments -------------------------------------------------------------------------------------
+def _segment_name(segment: Segment) -> str:
+    """``all`` or ``column=value,column=value``; a null value is called ``null``."""
+    return ",".join(f"{name}={'null' if value is None else value}" for name, value in segment) or "all"
 
 
-def _merged_ids(name: str, one: Hashes, other: Hashes) -> Hashes:
-    both = np.sort(np.concatenate([one, other]), kind="stable")
-    twice = int(np.count_nonzero(both[1:] == both[:-1]))
-    if twice:
-        raise InvalidInputError(
-            f"{twice} values of `{name}` have runs in two parts: cut the table between queries, and drop runs that are "
-            "there twice"
-        )
-    return both
+def _cells_by_segment(
+    outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns
+) -> tuple[dict[Segment, Codes], dict[str, pd.Index]]:
+    """Places of the cells of every segment, and the values that each segment column takes, in order, null left out.
+
+    Raises InvalidInputError if a column is missing or takes two values within a cell.
+    """
+    cells: dict[Segment, Codes] = {(): np.arange(runs.n_cells)}
+    codes: dict[str, Codes] = {}
+    values: dict[str, pd.Index] = {}
+    for names in columns:
+        missing = sorted(set(names) - set(outcomes.columns))
+        if missing:
+            raise InvalidInputError(f"`outcomes` lacks the segment columns {missing}")
+        for name in names:
+            if name not in values:
+                codes[name], values[name] = _codes_by_cell(outcomes[name], runs, name)
+        named = [[*values[name], None] for name in names]
+        sizes = [len(of_column) for of_column in named]
+        code = np.ravel_multi_index([codes[name] for name in names], sizes)
+        order = np.argsort(code, kind="stable")
+        present, first = np.unique(code[order], return_index=True)
+        for at, places in zip(np.transpose(np.unravel_index(present, sizes)), np.split(order, first[1:]), strict=True):
+            there = (of_column[i] for of_column, i in zip(named, at, strict=True))
+            cells[tuple(zip(names, there, strict=True))] = places
+    return cells, values
+
+
+def _codes_by_cell(column: pd.Series, runs: Replicates, name: str) -> tuple[Codes, pd.Index]:
+    """Place of each cell's value among the values, which are in order; null comes after the last."""
+    by_row, values = pd.factorize(column, use_na_sentinel=True, sort=True)
+    if (by_row != by_row[runs.first_rows][runs.row_cell]).any():
+        by_cell = by_row[np.argsort(runs.row_cell, kind="stable")]
+        constant_within(by_cell, runs.starts, runs.counts, name)
+    codes = by_row[runs.first_rows]
+    return np.where(codes < 0, len(values), codes), pd.Index(values)
 
 
 # -- rows -----------------------------------------------------------------------------------------

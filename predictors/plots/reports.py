@@ -225,14 +225,7 @@ def plot_quotes(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_spend(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Dollars by day, stacked by project: the four dearest, and the rest in one.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `day`, `project`, `usd`. The last 60 days are drawn; a day without requests stands empty.
-    ax : Axes, optional
-    """
+    """Dollars of the last 60 days, stacked by project: the four dearest, and the rest in one."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     days = pd.to_datetime(table["day"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
@@ -44,16 +47,15 @@ class CurveRequests(pa.DataFrameModel):
 
     @pa.dataframe_check(error="steps and values must be lists of equal length with one point or more")
     def points_are_lists(cls, df: pd.DataFrame) -> pd.Series:
-        sizes = [_size(s) if _size(s) == _size(v) else -1 for s, v in zip(df["steps"], df["values"], strict=True)]
-        return pd.Series(np.asarray(sizes, dtype=int) > 0, index=df.index)
+        return _by_row(lambda steps, values: _size(steps) == _size(values) > 0, df["steps"], df["values"])
 
     @pa.dataframe_check(error="steps must be finite, not negative and increasing: sort them, keep one value a step")
     def steps_increase(cls, df: pd.DataFrame) -> pd.Series:
-        return pd.Series([_increases(s) for s in df["steps"]], index=df.index, dtype=bool)
+        return _by_row(_increases, df["steps"])
 
     @pa.dataframe_check(error="values must be numbers, at least one of them finite (NaN marks a diverged point)")
     def values_are_numbers(cls, df: pd.DataFrame) -> pd.Series:
-        return pd.Series([bool(np.isfinite(as_points(v)).any()) for v in df["values"]], index=df.index, dtype=bool)
+        return _by_row(lambda values: np.isfinite(as_points(values)).any(), df["values"])
 
     @pa.dataframe_check(error="target_step must be finite and not before the last observed step")
     def target_is_ahead(cls, df: pd.DataFrame) -> pd.Series:
@@ -64,16 +66,13 @@ class CurveRequests(pa.DataFrameModel):
     def values_in_bounds(cls, df: pd.DataFrame) -> pd.Series:
         lower = df["lower_bound"] if "lower_bound" in df else pd.Series(np.nan, index=df.index)
         upper = df["upper_bound"] if "upper_bound" in df else pd.Series(np.nan, index=df.index)
-        good = [_inside(v, a, b) for v, a, b in zip(df["values"], lower, upper, strict=True)]
-        return pd.Series(good, index=df.index, dtype=bool)
+        return _by_row(_inside, df["values"], lower, upper)
 
     @pa.dataframe_check(error="standard_errors must be as many as steps and not negative")
     def errors_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
         if "standard_errors" not in df:
             return True
-        pairs = zip(df["steps"], df["standard_errors"], strict=True)
-        good = [_size(e) in (0, _size(s)) and not bool((as_points(e) < 0).any()) for s, e in pairs]
-        return pd.Series(good, index=df.index, dtype=bool)
+        return _by_row(_are_errors, df["steps"], df["standard_errors"])
 
     @pa.dataframe_check(error="sibling columns must come together, as lists of equal length")
     def siblings_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
@@ -82,13 +81,7 @@ class CurveRequests(pa.DataFrameModel):
             return True
         if len(there) < len(SIBLING_COLUMNS):
             return False
-        good = []
-        for _, steps, values in zip(*(df[name] for name in SIBLING_COLUMNS), strict=True):
-            inner = _size(steps) == _size(values)
-            inner = inner and all(_size(s) == _size(v) for s, v in zip(_items(steps), _items(values), strict=True))
-            good.append(inner)
-        sizes = [_size(names) == _size(steps) for names, steps in zip(df[there[0]], df[there[1]], strict=True)]
-        return pd.Series(np.asarray(good, dtype=bool) & np.asarray(sizes, dtype=bool), index=df.index)
+        return _by_row(_are_siblings, *(df[name] for name in SIBLING_COLUMNS))
 
 
 def as_points(values: object) -> np.ndarray:
@@ -101,6 +94,22 @@ def as_points(values: object) -> np.ndarray:
         return np.asarray(
             pd.to_numeric(pd.Series(list(_items(values)), dtype=object), errors="coerce"), dtype=np.float64
         )
+
+
+def _by_row(rule: Callable[..., Any], *columns: pd.Series) -> pd.Series:
+    """Whether each row's values of the columns keep a rule."""
+    kept = [bool(rule(*values)) for values in zip(*columns, strict=True)]
+    return pd.Series(kept, index=columns[0].index, dtype=bool)
+
+
+def _are_errors(steps: object, errors: object) -> bool:
+    return _size(errors) in (0, _size(steps)) and not (as_points(errors) < 0).any()
+
+
+def _are_siblings(names: object, steps: object, values: object) -> bool:
+    if not _size(names) == _size(steps) == _size(values):
+        return False
+    return all(_size(s) == _size(v) for s, v in zip(_items(steps), _items(values), strict=True))
 
 
 def _size(value: object) -> int:

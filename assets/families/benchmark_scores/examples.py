@@ -80,7 +80,7 @@ def examples_from_scores(
     `standard_error` is the score's own noise, NaN where it cannot be known. Without `source` the runs tell theirs, and
     runs of one model asked alike are replicates of a cell.
     """
-    from foretell.predictors.benchmark_scores.noise import score_standard_error
+    from foretell.predictors.benchmark_scores.scale import score_standard_error
 
     order_of_runs = ["benchmark", "model", *(["started_at"] if source is None else []), "run_id"]
     runs = tables.runs.sort_values(order_of_runs, kind="stable", ignore_index=True)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +45,46 @@ _STOP_WORDS = """
 _STOP = frozenset(_STOP_WORDS.split())
 _BANDS = {"very short": 0.0, "short": 1.0, "medium-length": 2.0, "long": 3.0, "very long": 4.0}
 _LENGTHS = [re.compile(rf"(very short|short|medium-length|very long|long) {what}") for what in ("documents", "texts")]
+
+_CUE_PATTERNS: dict[str, str] = {
+    "choice": r"multiple.?choice|\boptions?\b|pick(?:ing)? one|choose which|\bclasses\b",
+    "yes_no": r"yes.?(?:or.?)?no\b|true or false|\bbinary\b",
+    "contest": r"olympiad|competition|contest|tournament",
+    "expert": r"research.level|frontier|doctora|graduate|\bphd\b|professional|expert|specialist",
+    "adversarial": r"adversarial|\bfool\b|defeat|built (?:so|to be)|models? (?:mostly )?failed|challenge frontier",
+    "elementary": r"grade.school|elementary|\beasy\b|\bsimple\b|trivial|\bbasic\b|\bshort\b",
+    "hard": r"\bhard|difficult|challeng",
+    "agent": r"\bagents?\b|agentic|browser|shell|desktop|simulated|environment",
+    "tools": r"function.call|\btools?\b|\bapi\b",
+    "code": r"\bcod(?:e|ing)\b|program|python|function",
+    "repository": r"repositor|\bissues?\b|\bpatch|code base|codebase|software engineering",
+    "long": r"long.(?:context|conversation|document|story|edge)|very long|hundred thousand tokens|long.horizon",
+    "image": r"image|visual|chart|diagram|picture|photograph|figure|multimodal",
+    "video": r"video",
+    "instructions": r"instruction|constraint",
+    "languages": r"languages|translat|lingual|chinese",
+    "facts": r"\bfacts?\b|factual|trivia|from memory|closed.book|hallucinat",
+    "commonsense": r"common.?sense|everyday|\bphysical\b",
+    "mathematics": r"\bmath|arithmetic|algebra|geometry",
+    "science": r"physics|chemistry|biolog|scien",
+    "search": r"\bweb\b|search|brows",
+    "judged": r"\bjudge|\brates?\b|\bvotes\b|win.rate|compare|preference",
+    "partial": r"partial|f.?score|\bf1\b|similarity|progress",
+    "game": r"\bgames?\b",
+    "unseen": r"soon after|recent|unpublished|private|never leaked|original|contaminat|held.out",
+    "passage": r"passage|paragraph|document|reading comprehension",
+    "exam": r"knowledge|\bexams?\b|textbook",
+    "format": r"\bformat\b",
+    "people": r"easy for (?:people|humans|ordinary|native)|trivial for (?:people|humans)|bright pupil",
+    "turns": r"multi.?turn|multi.?step|several steps|multi.?hop|dialogue",
+    "baseline": r"baseline",
+    "safety": r"refus|harm|safety",
+    "logic": r"logic|puzzle|\brules?\b|deduc",
+    "summary": r"summar",
+}
+CUES = tuple(_CUE_PATTERNS)
+"""What a description says of the kind of work, read by patterns that hold for texts of any author."""
+_COMPILED = [re.compile(pattern) for pattern in _CUE_PATTERNS.values()]
 
 
 def benchmark_rows(X: pd.DataFrame, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, NDArray[np.intp]]:
@@ -187,3 +228,41 @@ def _bands(difficulty: pd.Series) -> list[Floats]:
         matches = [pattern.search(text) for text in difficulty]
         out.append(np.array([_BANDS[match.group(1)] if match else np.nan for match in matches]))
     return out
+
+
+def whole_texts(benchmarks: pd.DataFrame) -> list[str]:
+    """All that is said of each benchmark, format, metric and domain included, in lower case."""
+    columns = [benchmarks[name] for name in (*DESCRIPTION_FIELDS, "answer_format", "metric", "domain")]
+    return [" ".join(parts).lower().replace("_", " ").replace("|", " ") for parts in zip(*columns, strict=True)]
+
+
+def cue_matrix(texts: list[str]) -> NDArray[np.float64]:
+    """Whether each of `CUES` is in each text, shape (n_texts, n_cues); 0 or 1."""
+    return np.array([_cues_of(text) for text in texts]).reshape(len(texts), -1)
+
+
+@lru_cache(maxsize=4096)
+def _cues_of(text: str) -> tuple[float, ...]:
+    return tuple(float(bool(cue.search(text))) for cue in _COMPILED)
+
+
+def kind_inputs(features: BenchmarkFeatures, benchmarks: pd.DataFrame) -> dict[str, Floats]:
+    """What `kind_likeness` compares: unit vectors by name, and logarithms of the numbers of classes and languages."""
+    classes = np.log(benchmarks["n_classes"].fillna(0.5).to_numpy(dtype=np.float64)) / 0.7
+    languages = np.log1p(benchmarks["languages"].str.count(r"\|").to_numpy(dtype=np.float64))
+    return {**features.blocks(benchmarks), "numbers": np.column_stack([classes, languages])}
+
+
+def kind_likeness(left: dict[str, Floats], right: dict[str, Floats]) -> Floats:
+    """Kernel between two sets of benchmarks, shape (n_left, n_right).
+
+    A sum of cosines, of their products with that of the answer format, and of the product of all that is structure:
+    equal weights within each of the three, the last counted twice, since nothing else tells translations apart.
+    """
+    alike = {name: left[name] @ right[name].T for name in left if name != "numbers"}
+    a, b = left["numbers"], right["numbers"]
+    classes, languages = (np.exp(-0.5 * (a[:, [i]] - b[:, i]) ** 2) for i in (0, 1))
+    shared = alike["language"] + alike["domain"] + alike["detail"] + alike["word"]
+    every = alike["metric"] * classes * (0.3 + alike["language"]) * (0.3 + alike["domain"])
+    total = alike["format"] * (shared + classes + 2 * every) + shared + alike["format"] + alike["metric"] + languages
+    return np.asarray(total / 7.0)

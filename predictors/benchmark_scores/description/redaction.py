@@ -31,18 +31,13 @@ _WORD_COUNT = re.compile(
     r"questions?|queries|articles?|pairs))",
     re.IGNORECASE,
 )
-_PROMPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "prompt",
-        re.compile(r"```.*?```|\{\{.*?\}\}|(?m:^\s*(?:Q|A|Question|Answer|Prompt|Input|Output|User):.*$)", re.S),
-    ),
-    ("prompt", re.compile(r"[\"“”«»]{1,2}[^\"“”«»]{25,}?[\"“”«»]{1,2}")),
+_PROMPTS = (
+    re.compile(r"```.*?```|\{\{.*?\}\}|(?m:^\s*(?:Q|A|Question|Answer|Prompt|Input|Output|User):.*$)", re.S),
+    re.compile(r"[\"“”«»]{1,2}[^\"“”«»]{25,}?[\"“”«»]{1,2}"),
 )
+_SITES = r"(?:com|org|net|edu|io|ai|nl|de|fr|ru|cn|jp|co|vn)"
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "url",
-        re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|edu|io|ai|nl|de|fr|ru|cn|jp|co|vn)\b(?:/\S*)?"),
-    ),
+    ("url", re.compile(rf"(?:https?://|www\.)\S+|\b[\w.-]+\.{_SITES}\b(?:/\S*)?")),
     ("url", re.compile(r"\S+@\S+\.\w+|\barxiv:?\s*\d{4}\.\d{4,5}\b|\bdoi:?\s*10\.\S+", re.IGNORECASE)),
     ("score", re.compile(r"(?<![\w.])\d+(?:[.,]\d+)?\s*(?:%|percent\b|percentage points?\b)")),
     (
@@ -92,8 +87,8 @@ def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] 
     """
     removals: list[tuple[str, str]] = []
     text = text[:MAX_FIELD_CHARS]
-    for kind, pattern in _PROMPTS:
-        text = _remove(kind, pattern, text, removals)
+    for pattern in _PROMPTS:
+        text = _remove("prompt", pattern, text, removals)
     text = _remove_patterns(text, names, removals)
     text = _remove("count", _WORD_COUNT, text, removals)
     text = _tidied(_remove_proper_nouns(text, frozenset(vocabulary) | _ALLOWED, removals))
@@ -124,14 +119,10 @@ def _tidied(text: str) -> str:
 
 
 def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Redact those of the seven fields that a table has, by `benchmark` (empty where it has no name).
+    """The table with those of the seven fields redacted that it has, null where nothing is left, and a report.
 
-    Returns
-    -------
-    redacted : DataFrame of shape (n_benchmarks, n_columns)
-        The same table with redacted fields; a field that has nothing left is null.
-    report : DataFrame of shape (n_removals, 4)
-        Columns benchmark, field, kind, removed.
+    `benchmark` names each row (empty where it has no name); the report has one row per removal: `benchmark`, `field`,
+    `kind`, `removed`.
     """
     fields = [name for name in DESCRIPTION_FIELDS if name in descriptions]
     vocabulary = lowercase_vocabulary(text for name in fields for text in descriptions[name].dropna())
@@ -155,11 +146,7 @@ def check_leaks(descriptions: pd.DataFrame, scores: Mapping[str, Collection[floa
 
     A number in the text that equals one of the benchmark's `scores` (points) to the decimals it is written with is a
     leak; so is one that equals a hundredth of it. Whole numbers below 100 can be class counts and are not judged.
-
-    Raises
-    ------
-    InvalidInputError
-        Naming up to ten leaks: benchmark, field and what survived.
+    Raises InvalidInputError naming up to ten leaks: benchmark, field and what survived.
     """
     fields = [name for name in DESCRIPTION_FIELDS if name in descriptions]
     leaks = []
@@ -234,10 +221,8 @@ def _remove_proper_nouns(text: str, common: Collection[str], removals: list[tupl
         core = re.sub(r"['’]s$", "", lower)
         if word.islower() or core in LANGUAGE_WORDS:
             return word
-        has_inner_capital = any(c.isupper() for c in word[1:])
-        if core in common and not (has_inner_capital and not word.isupper()) and not (word.isupper() and len(word) > 1):
-            return word
-        if not any(c.isupper() for c in word):
+        is_abbreviation = any(c.isupper() for c in word[1:]) or (word.isupper() and len(word) > 1)
+        if (core in common and not is_abbreviation) or not any(c.isupper() for c in word):
             return word
         removals.append(("proper noun", word))
         return " "

@@ -80,10 +80,7 @@ def own_sets(X: pd.DataFrame, benchmarks: Sequence[str]) -> dict[int, tuple[Code
 
 def counts_of(own: dict[int, tuple[Codes, Floats]], n_rows: int) -> Codes:
     """Scores of its own model that each row has, shape (n_rows,)."""
-    counts = np.zeros(n_rows, dtype=np.intp)
-    for row, (places, _) in own.items():
-        counts[row] = len(places)
-    return counts
+    return np.array([len(own[row][0]) if row in own else 0 for row in range(n_rows)], dtype=np.intp)
 
 
 def simulate_evidence(

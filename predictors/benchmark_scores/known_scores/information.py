@@ -23,16 +23,8 @@ def value_of_information(
     `BenchmarkScorePredictor.score_covariance`, and `noise` the variance of a run around its score. `costs` (n_runs,),
     > 0, and `budget` are in one unit. `wanted` are positions of the scores that one cares about, by default all.
 
-    Returns
-    -------
-    DataFrame of shape (n_bought, 4)
-        In order of purchase: `run` (position), `cost`, `variance_removed` (from the sum over `wanted`),
-        `variance_left`.
-
-    Raises
-    ------
-    InvalidInputError
-        If shapes disagree or a cost is not > 0.
+    One row per run bought, in that order: `run` (position), `cost`, `variance_removed` (from the sum over `wanted`),
+    `variance_left`. Raises InvalidInputError if shapes disagree or a cost is not > 0.
     """
     left = np.array(covariance, dtype=np.float64)
     price = np.asarray(costs, dtype=np.float64)

@@ -87,8 +87,6 @@ def text_statistics(texts: Sequence[str]) -> NDArray[np.float64]:
 
     An empty text has length 0 and no share of anything.
 
-    Examples
-    --------
     >>> dict(zip(TEXT_STATISTICS, text_statistics(["Prove 1+1=2."])[0]))["asks_for_proof"]
     np.float64(1.0)
     """
@@ -147,18 +145,9 @@ class TextEmbedding:
     Fitted on the texts of training only. The parts are scaled to unit mean square, so that a ridge
     penalty means the same in each; a null text becomes the zero vector, the centre of the training texts.
 
-    Parameters
-    ----------
-    parts : tuple of str
-        Some of ``word`` and ``char``.
-    n_components : int
-        Dimensions of each part (fewer where there are fewer texts or terms).
-    max_terms : int
-        Most frequent terms kept in each vocabulary.
-    statistics_scale : float
-        Scale of each standardised text statistic, relative to a part of unit mean square.
-    random_state : int, optional
-        Seed of the randomised SVD.
+    Each of `parts` (``word``, ``char``) has `n_components` dimensions (fewer where there are fewer texts or terms) of
+    the `max_terms` most frequent terms; `statistics_scale` is that of each standardised text statistic, relative to a
+    part of unit mean square.
     """
 
     def __init__(

@@ -28,12 +28,7 @@ def compare(
 
     The noise floor cancels in it. Tables are as of `foretell.predictors.metrics.evaluate`; `metric` must be a loss,
     since less coverage or width is not better. `t_p_value`, `sign_flip_p_value` and `detectable_effect` judge the
-    estimate.
-
-    Raises
-    ------
-    InvalidInputError
-        For malformed tables or a metric that is not a loss.
+    estimate. Raises InvalidInputError for malformed tables or a metric that is not a loss.
     """
     runs, a, b = _paired(outcomes, forecast_a, forecast_b, metric, scale)
     return mean_estimate(a - b, runs.query, runs.n_queries)

@@ -40,12 +40,8 @@ def night_statistics(outcomes: ArrayLike, forecast: ArrayLike) -> Night:
     """Excess and floor of one night's sample.
 
     `outcomes` of shape (n_queries, n_runs) are on the scale of the loss (log tokens), every query with the same number
-    of runs; `forecast` of shape (n_queries,) is the forecast mean of each.
-
-    Raises
-    ------
-    InvalidInputError
-        If fewer than 2 queries are there, shapes disagree or numbers are not finite.
+    of runs; `forecast` of shape (n_queries,) is the forecast mean of each. Raises InvalidInputError if fewer than 2
+    queries are there, shapes disagree or numbers are not finite.
     """
     y, f = np.atleast_2d(np.asarray(outcomes, dtype=np.float64)), np.asarray(forecast, dtype=np.float64)
     if y.ndim != 2 or f.shape != (len(y),) or len(y) < 2:

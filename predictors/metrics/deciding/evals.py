@@ -35,8 +35,6 @@ def holm(p_values: ArrayLike) -> Floats:
 
     NaN stays NaN and counts as no test.
 
-    Examples
-    --------
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
@@ -85,23 +83,15 @@ def compare_systems(scores: pd.DataFrame, *, margin: float | None = None) -> pd.
 
     `margin` is the difference that does not matter, in the unit of the score: by default 2 % of the range of scores.
 
-    Returns
-    -------
-    DataFrame of shape (n_pairs, n_columns)
-        `a`, `b`; `difference` (a - b, positive where a is better) with its 95 % t interval over clusters, which holds 0
-        where the sign-flip test does; `p_value`, the larger of the two tests' (few discordant items make the t test
-        too sure), and `p_value_holm` over all pairs;
-        `standard_error` and `standard_error_unclustered`; `minimum_detectable_effect`
-        (80 % power); `margin` and `p_value_equivalence` of two one-sided tests, after Holm;
-        `probability_of_improvement` (a run of a above one of b on the same item, ties half) with its interval;
-        `n_items` compared, `n_only_a`, `n_only_b`; `between` and `within` (variance of the difference of
-        one item and of one run, NaN without repeats), `items_needed` to find `margin` at these repeats; `verdict`:
-        ``a better``, ``b better``, ``equal`` within the margin, ``undecided``.
-
-    Raises
-    ------
-    InvalidInputError
-        For fewer than two systems, two without a common item, or a margin that is not positive.
+    One row per pair: `a`, `b`; `difference` (a - b, positive where a is better) with its 95 % t interval over clusters,
+    which holds 0 where the sign-flip test does; `p_value`, the larger of the two tests' (few discordant items make the
+    t test too sure), and `p_value_holm` over all pairs; `standard_error` and `standard_error_unclustered`;
+    `minimum_detectable_effect` (80 % power); `margin` and `p_value_equivalence` of two one-sided tests, after Holm;
+    `probability_of_improvement` (a run of a above one of b on the same item, ties half) with its interval; `n_items`
+    compared, `n_only_a`, `n_only_b`; `between` and `within` (variance of the difference of one item and of one run, NaN
+    without repeats), `items_needed` to find `margin` at these repeats; `verdict`: ``a better``, ``b better``, ``equal``
+    within the margin, ``undecided``. Raises InvalidInputError for fewer than two systems, two without a common item, or
+    a margin that is not positive.
     """
     systems = scores["system"].drop_duplicates().tolist()
     if len(systems) < 2:
@@ -267,8 +257,6 @@ def interquartile_mean(scores: ArrayLike) -> tuple[float, float, float]:
     InvalidInputError if scores are not a finite matrix. Agarwal et al. (2021), Deep reinforcement learning at the edge
     of the statistical precipice.
 
-    Examples
-    --------
     >>> interquartile_mean([[0.0, 1.0, 2.0, 99.0]])[0]
     1.5
     """

@@ -36,8 +36,6 @@ def required_queries(effect: float, variance: DifferenceVariance, replicates: in
     ``((z_a + z_b) sd / effect)^2 + z_a^2 / 2``, of which the last term is for the estimated variance (Guenther 1981).
     `effect` is the true difference, in the unit of the score or loss, and `replicates` the runs per item.
 
-    Examples
-    --------
     >>> required_queries(0.5, DifferenceVariance(0.5, 0.5))
     34
     """
@@ -70,19 +68,10 @@ def plan_items(
 
     The optimum is near ``sqrt(within / between * cost_per_item / cost_per_run)`` (Cochran 1977, section 10.6).
 
-    Parameters
-    ----------
-    effects : sequence of float
-        True differences to find, in the unit of the score.
-    cost_per_item, cost_per_run : float, optional
-        What an item costs once, such as its labels, and one run of it on both systems together; any unit.
-    design_effect : float, optional
-        By how much clusters inflate the variance; 1 where items are independent.
-
-    Returns
-    -------
-    DataFrame
-        `effect`, `replicates`, `n_items`, `n_runs` (of each system), `cost`, `is_cheapest` (of its effect).
+    `effects` are true differences to find, in the unit of the score; `cost_per_item` what an item costs once, such as
+    its labels, `cost_per_run` one run of it on both systems together, in any one unit; `design_effect` by how much
+    clusters inflate the variance. Columns `effect`, `replicates`, `n_items`, `n_runs` (of each system), `cost`,
+    `is_cheapest` (of its effect).
     """
     if np.isnan(variance.within) or np.isnan(variance.between):
         raise InvalidInputError("`variance` must be known in both parts: give runs that repeat items, or the numbers")

@@ -137,10 +137,7 @@ def decide(
 ) -> tuple[PromotionState, PromotionDecision]:
     """Apply the rule to one night.
 
-    Raises
-    ------
-    InvalidInputError
-        If the night is not later than the last, or a difference is NaN or infinite.
+    Raises InvalidInputError if the night is not later than the last, or a difference is NaN or infinite.
     """
     rule = rule or PromotionRule()
     if losses.night <= state.night:
@@ -158,11 +155,8 @@ def log_e_value(total: float, total_squares: float, n_units: int, tuned_units: i
     gains: a supermartingale where the mean gain is <= 0, asymptotically in the number of units.
     `total` and `total_squares` are of the differences candidate - champion; `tuned_units` is where the mixture is most
     powerful at the level `error_probability`. -inf for fewer than two units or differences without any spread.
-
-    References
-    ----------
-    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Time-uniform central limit theory and
-    asymptotic confidence sequences; the one-sided mixture as in Howard et al. (2021).
+    Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Time-uniform central limit theory and asymptotic confidence
+    sequences; the one-sided mixture as in Howard et al. (2021).
     """
     if n_units < 2:
         return float("-inf")

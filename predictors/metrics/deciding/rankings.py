@@ -59,16 +59,13 @@ def rank_reversals(
 
     `costs` of shape (n_queries, n_models) are the mean cost of each query on each model, > 0 on average; queries that
     some model did not answer (NaN) are left out for all. `prices` of shape (n_models,) are listed; pairs with equal
-    prices are left out. The bootstrap draws queries, the same for all models.
-
-    Raises
-    ------
-    InvalidInputError
-        If models lack a price, fewer than 2 models or 2 common queries remain, or a mean cost is not
-        positive.
+    prices are left out. The bootstrap draws queries, the same for all models. Raises InvalidInputError if models lack a
+    price, fewer than 2 models or 2 common queries remain, or a mean cost is not positive.
     """
     y, listed, names = _aligned(costs, prices)
-    i, j = _pairs(listed)
+    i, j = np.nonzero(listed[:, None] < listed)  # cheaper-listed and dearer-listed model of every pair
+    if i.size == 0:
+        raise InvalidInputError("`prices` has no two models of different price")
     mean = y.mean(axis=0)
     log_ratio = np.log(mean[i] / mean[j])
     log_ratio[np.abs(log_ratio) < TIE] = 0.0
@@ -79,7 +76,8 @@ def rank_reversals(
     p_value = 2 * stats.norm.sf(np.abs(z))
     confirmed = stats.false_discovery_control(p_value) <= FALSE_DISCOVERIES
     status = np.where(~confirmed, "unresolved", np.where(z > 0, "reversed", "as listed"))
-    shares = _bootstrap_shares(y, i, j, n_bootstrap)
+    means = _drawn_weights(len(y), n_bootstrap) @ y
+    shares = np.mean(means[:, i] > means[:, j] * (1 + TIE), axis=1)
     lower, upper = np.quantile(shares, [0.025, 0.975])
     raw = float(np.mean(log_ratio > 0))
     pairs = pd.DataFrame(
@@ -138,7 +136,7 @@ def frontier_membership(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
     c, s = costs.to_numpy(dtype=np.float64), scores.to_numpy(dtype=np.float64)
     if not (np.isfinite(c).all() and np.isfinite(s).all()) or len(c) < 2:
         raise InvalidInputError("`costs` and `scores` must be finite, with 2 queries or more")
-    weights = np.random.default_rng(0).multinomial(len(c), np.full(len(c), 1 / len(c)), size=FRONTIERS)
+    weights = _drawn_weights(len(c), FRONTIERS)
     on = _undominated(weights @ c / len(c), weights @ s / len(c)).mean(axis=0)
     verdict = np.where(on >= 0.9, "on frontier", np.where(on < 0.1, "off frontier", "maybe"))
     return pd.DataFrame(
@@ -170,15 +168,6 @@ def _aligned(costs: pd.DataFrame, prices: pd.Series) -> tuple[Floats, Floats, ND
     return y, prices.loc[costs.columns].to_numpy(dtype=np.float64), np.array(costs.columns, dtype=object)
 
 
-def _pairs(listed: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Cheaper-listed and dearer-listed model of every pair with different prices."""
-    i, j = np.nonzero(listed[:, None] < listed[None, :])
-    if i.size == 0:
-        raise InvalidInputError("`prices` has no two models of different price")
-    return i, j
-
-
-def _bootstrap_shares(y: Floats, i: NDArray[np.intp], j: NDArray[np.intp], n: int) -> Floats:
-    weights = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)), size=n)
-    means = weights @ y
-    return np.asarray(np.mean(means[:, i] > means[:, j] * (1 + TIE), axis=1))
+def _drawn_weights(n_queries: int, n_draws: int) -> NDArray[np.int64]:
+    """How often each query is in each bootstrap draw, shape (n_draws, n_queries)."""
+    return np.random.default_rng(0).multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=n_draws)

@@ -70,13 +70,9 @@ def decide_scope(losses: ScopeLosses, rule: ScopeRule | None = None) -> ScopeDec
 
     It does where at least one new cell with `ScopeRule.min_queries` held-out queries is covered, where on the rows of
     cells that the champion knows the version is worse by less than the margin, beyond luck, and where on new cells that
-    are thin or not covered it is not worse by `margin_z` standard errors. New cells stand by themselves:
-    a gain there can hide no loss elsewhere. Where the champion knows no row there is nothing to be worse at.
-
-    Raises
-    ------
-    InvalidInputError
-        If a loss is NaN or infinite, or losses do not come in pairs.
+    are thin or not covered it is not worse by `margin_z` standard errors. New cells stand by themselves: a gain there
+    can hide no loss elsewhere. Where the champion knows no row there is nothing to be worse at. Raises
+    InvalidInputError if a loss is NaN or infinite, or losses do not come in pairs.
     """
     rule = rule or ScopeRule()
     pairs = {name: _pairs(values) for name, values in losses.by_new_cell.items()}

@@ -106,21 +106,11 @@ class CellSums:
     def of(
         cls, cells: Cells, numbers: Mapping[str, Mapping[str, Floats]], floors: Mapping[str, FloorEstimator | None]
     ) -> dict[str, CellSums]:
-        """Sums of one part, which holds all cells of its queries.
+        """Sums of one part, which holds all cells of its queries, by metric.
 
-        Parameters
-        ----------
-        cells : Cells
-        numbers : mapping of metric to mapping of str to ndarray of shape (n_cells,)
-            ``loss``, ``baseline`` and ``floor``, as far as there are these; floors of cells with too few runs for the
-            estimator are not looked at.
-        floors : mapping of metric to FloorEstimator
-            How its floor was estimated; None without one.
-
-        Raises
-        ------
-        InvalidInputError
-            If a number is not finite or beyond 1e80.
+        Its `numbers` of shape (n_cells,) are ``loss``, ``baseline`` and ``floor``, as far as there are these; `floors`
+        says how its floor was estimated (None without one), and floors of cells with too few runs for that are not
+        looked at. Raises InvalidInputError if a number is not finite or beyond 1e80.
         """
         columns = _Columns(cells)
         requests = [request for name, held in numbers.items() for request in columns.requests(held, floors[name])]
@@ -136,10 +126,7 @@ class CellSums:
     def merge(self, other: CellSums) -> CellSums:
         """Sums of two parts that share no query.
 
-        Raises
-        ------
-        InvalidInputError
-            If the parts hold different losses or floors.
+        Raises InvalidInputError if the parts hold different losses or floors.
         """
         return CellSums(
             self.support.merge(other.support),

@@ -93,8 +93,6 @@ class Estimate(AnyEstimate):
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t at `level` in (0, 1): that of `scipy.stats`, at a fiftieth of the time.
 
-    Examples
-    --------
     >>> round(t_quantile(0.975, 10), 3)
     2.228
     """

@@ -14,28 +14,19 @@ Floats = NDArray[np.float64]
 def pass_at_k(n_correct: ArrayLike, n_draws: ArrayLike, k: int) -> Floats:
     """Unbiased probability that one of `k` draws of each item is right, ``1 - C(n - c, k) / C(n, k)``.
 
-    References
-    ----------
     Chen et al. (2021), arXiv 2107.03374.
 
-    Examples
-    --------
     >>> pass_at_k([0, 1, 2], [2, 2, 2], 1).tolist()
     [0.0, 0.5, 1.0]
     """
-    c, n = np.broadcast_arrays(np.asarray(n_correct, dtype=np.float64), np.asarray(n_draws, dtype=np.float64))
-    return np.asarray(1.0 - pass_hat_k(n - c, n, k))
+    return np.asarray(1.0 - pass_hat_k(np.asarray(n_draws) - np.asarray(n_correct), n_draws, k))
 
 
 def pass_hat_k(n_correct: ArrayLike, n_draws: ArrayLike, k: int) -> Floats:
     """Unbiased probability that all of `k` draws of each item are right (pass^k), ``C(c, k) / C(n, k)``.
 
-    References
-    ----------
     Yao et al. (2024), tau-bench, arXiv 2406.12045.
 
-    Examples
-    --------
     >>> pass_hat_k([0, 1, 2], [2, 2, 2], 2).tolist()
     [0.0, 0.0, 1.0]
     """

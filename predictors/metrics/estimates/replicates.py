@@ -6,7 +6,6 @@ replicates. A **query** is what is independent; several cells may belong to one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,18 +85,18 @@ def group_replicates(outcomes: pd.DataFrame, scale: Scale = "identity") -> Repli
 
     `outcomes` has one row per run: `cell_id`, `query_id`, `value`, optional `repeat_prob`. Where the optional columns
     `replicate` or `response_id` are there, they must not repeat within a cell (`replicate`) or at all (`response_id`):
-    a run counted twice looks like a smaller noise floor. The `scale` ``"log"`` takes natural logarithms.
-
-    Raises
-    ------
-    InvalidInputError
-        If columns are missing, values are null, not finite, or not positive under ``"log"``, a cell
-        belongs to two queries, `repeat_prob` is outside (0, 1] or varies within a cell, or a run is
-        there twice.
+    a run counted twice looks like a smaller noise floor. The `scale` ``"log"`` takes natural logarithms. Raises
+    InvalidInputError if columns are missing, values are null, not finite, or not positive under ``"log"``, a cell
+    belongs to two queries, `repeat_prob` is outside (0, 1] or varies within a cell, or a run is there twice.
     """
-    _check_columns(outcomes, ["cell_id", "query_id", "value"], "outcomes")
-    values = _finite(outcomes["value"], "outcomes['value']")
-    values = to_scale(values, scale, "outcomes['value']")
+    if not isinstance(outcomes, pd.DataFrame):
+        raise InvalidInputError(f"`outcomes` must be a DataFrame, got {type(outcomes).__name__}")
+    missing = sorted({"cell_id", "query_id", "value"} - set(outcomes.columns))
+    if missing:
+        raise InvalidInputError(f"`outcomes` lacks the columns {missing}")
+    if len(outcomes) == 0:
+        raise InvalidInputError("`outcomes` has no rows")
+    values = to_scale(_finite(outcomes["value"], "outcomes['value']"), scale, "outcomes['value']")
     cell, cell_ids = _codes(outcomes["cell_id"], "cell_id")
     query, query_ids = _codes(outcomes["query_id"], "query_id")
     duplicates = duplicated_runs(outcomes)
@@ -166,16 +165,6 @@ def splits_of(outcomes: pd.DataFrame) -> frozenset[str]:
             f"{straddling[0]!r}): split by `query_id`, never by row"
         )
     return frozenset(outcomes["split"].astype(str))
-
-
-def _check_columns(table: pd.DataFrame, wanted: Sequence[str], name: str) -> None:
-    if not isinstance(table, pd.DataFrame):
-        raise InvalidInputError(f"`{name}` must be a DataFrame, got {type(table).__name__}")
-    missing = sorted(set(wanted) - set(table.columns))
-    if missing:
-        raise InvalidInputError(f"`{name}` lacks the columns {missing}")
-    if len(table) == 0:
-        raise InvalidInputError(f"`{name}` has no rows")
 
 
 def _finite(values: pd.Series, name: str) -> Floats:

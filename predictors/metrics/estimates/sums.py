@@ -34,24 +34,21 @@ LARGEST = 1e80
 
 def _row_sums(rows: Floats) -> tuple[Floats, Floats]:
     """Rounded sum of each row of shape (n_rows, n), and what rounding lost."""
-    high, low = rows, None
+    missing = (1 << max(rows.shape[1] - 1, 0).bit_length()) - rows.shape[1]
+    high = np.concatenate([rows, np.zeros((len(rows), missing))], axis=1) if missing else rows
+    low = None
     while high.shape[1] > 1:
         half = high.shape[1] // 2
-        one, other = high[:, :half], high[:, half : 2 * half]
+        one, other = high[:, :half], high[:, half:]
         total = one + other
         rest = total - one
         lost = one - (total - rest)
         lost += other - rest
         if low is not None:
             lost += low[:, :half]
-            lost += low[:, half : 2 * half]
-        if high.shape[1] % 2:
-            total = np.concatenate([total, high[:, -1:]], axis=1)
-            lost = np.concatenate([lost, np.zeros((len(rows), 1)) if low is None else low[:, -1:]], axis=1)
+            lost += low[:, half:]
         high, low = total, lost
-    if low is None:
-        low = np.zeros_like(high)
-    return (high[:, 0], low[:, 0]) if high.shape[1] else (np.zeros(len(rows)), np.zeros(len(rows)))
+    return high[:, 0], np.zeros(len(rows)) if low is None else low[:, 0]
 
 
 def _product(one: Floats, other: Floats, halves: Halves) -> tuple[Floats, Floats]:
@@ -115,10 +112,7 @@ class ClusterSums:
     def merge(self, other: ClusterSums) -> ClusterSums:
         """Sums of two parts that share no cluster.
 
-        Raises
-        ------
-        InvalidInputError
-            If the parts were summed differently.
+        Raises InvalidInputError if the parts were summed differently.
         """
         if (self.columns, self.cubed) != (other.columns, other.cubed):
             raise InvalidInputError(f"sums of {self.columns} and of {other.columns} cannot be merged")
@@ -139,12 +133,8 @@ def cluster_sums(requests: Sequence[tuple[Mapping[str, Floats], Sequence[str]]])
     """Sums of several tables over the same clusters of one part; a product that several ask for is made once.
 
     Each request is of columns by name, ndarrays of shape (n_clusters,), and the names of those of which products of
-    three are wanted too. Columns that are the same object are taken for the same.
-
-    Raises
-    ------
-    InvalidInputError
-        If a number is not finite or beyond 1e80.
+    three are wanted too. Columns that are the same object are taken for the same. Raises InvalidInputError if a number
+    is not finite or beyond 1e80.
     """
     arrays: dict[int, Floats] = {}
     for columns, _ in requests:

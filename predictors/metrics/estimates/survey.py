@@ -52,8 +52,6 @@ def inclusion_probabilities(sizes: ArrayLike, n: int) -> Floats:
 
     Raises InvalidInputError if a size is not positive or `n` is not in 1 .. n_units.
 
-    Examples
-    --------
     >>> inclusion_probabilities([1.0, 1.0, 8.0], 2).tolist()
     [0.5, 0.5, 1.0]
     """
@@ -138,19 +136,10 @@ def estimate_total(
     Certain units count as they are. The others give their weighted mean and a slope, shrunk so that a useless forecast
     gets none (James & Stein); every residual is divided by one minus its leverage, which pays for the fitted slope.
 
-    Parameters
-    ----------
-    values, probabilities : array-likes of shape (n_drawn,)
-        What was observed, and with what probability, in (0, 1], each of the `n_units` was drawn.
-    forecast : array-like of shape (n_drawn,), optional
-        Of the drawn units, of any level, with its sum over all units; None: the plain expansion.
-
-    Raises
-    ------
-    InvalidInputError
-        If shapes disagree or a probability is out of range.
-    InsufficientReplicatesError
-        If fewer than `MIN_DRAWS` draws are not certain while other units are not drawn.
+    Of each draw, shape (n_drawn,), what was observed, with what probability, in (0, 1], it was drawn from `n_units`,
+    and its forecast, of any level, whose sum over all units is `forecast_total`; without one the plain expansion.
+    Raises InvalidInputError if shapes disagree or a probability is out of range, InsufficientReplicatesError if fewer
+    than `MIN_DRAWS` draws are not certain while other units are not drawn.
     """
     y, p = np.asarray(values, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     m = np.zeros(len(y)) if forecast is None else np.asarray(forecast, dtype=np.float64)

@@ -22,7 +22,7 @@ from ..estimates.noise_floor import (
     pinball_estimator,
 )
 from ..estimates.replicates import Replicates, Scale
-from .quantile import align_forecast, interval_score, log_loss, pinball_loss
+from .quantile import forecast_parts, interval_score, log_loss, pinball_loss
 
 Floats = NDArray[np.float64]
 Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
@@ -76,12 +76,8 @@ def parse_metric(name: str, scale: Scale) -> Metric:
     """Read a metric's name.
 
     ``crps``, ``mae``, ``mse``, ``brier``, ``log_loss``, ``coverage_90``, ``width_90``, ``interval_score_90``,
-    ``pinball_95`` (numbers in per cent); with ``_log`` at the end on the log scale whatever `scale` says.
-
-    Raises
-    ------
-    InvalidInputError
-        For an unknown name.
+    ``pinball_95`` (numbers in per cent); with ``_log`` at the end on the log scale whatever `scale` says. Raises
+    InvalidInputError for an unknown name.
     """
     match = PATTERN.match(name)
     percent = float(match[3] or 50) if match else 0.0
@@ -108,17 +104,12 @@ def cell_losses(
 
     `forecast` of shape (n_forecasts, n_levels) has the index `cell_id` and one column per level, in the unit of the
     outcomes before they were put on the scale; errors call it by its `name`. By metric, in its unit: of losses lower is
-    better, coverage is a share and width has no direction.
-
-    Raises
-    ------
-    InvalidInputError
-        If forecasts are missing, not finite or crossing, or lack a level; if a Brier score is asked
-        of outcomes other than 0 and 1.
+    better, coverage is a share and width has no direction. Raises InvalidInputError if forecasts are missing, not
+    finite or crossing, or lack a level; if a Brier score is asked of outcomes other than 0 and 1.
     """
-    aligned = align_forecast(forecast, runs.cell_ids, metrics[0].scale, name)
     levels = tuple(sorted({level for metric in metrics for level in metric.levels}))
-    parts = aligned.summarise(runs, levels, crps=any(metric.kind == "crps" for metric in metrics))
+    is_crps = any(metric.kind == "crps" for metric in metrics)
+    parts = forecast_parts(forecast, runs, metrics[0].scale, levels, crps=is_crps, name=name)
     return {metric.name: _loss(metric, runs, parts) for metric in metrics}
 
 

@@ -7,9 +7,6 @@ here is exact for that distribution, so floors and excess computed beside it are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -25,8 +22,6 @@ CHUNK_CELLS = 4096
 def level_weights(levels: ArrayLike) -> Floats:
     """Probability of each atom of a quantile forecast; sums to 1.
 
-    Examples
-    --------
     >>> level_weights([0.1, 0.5, 0.9])
     array([0.3, 0.4, 0.3])
     """
@@ -40,8 +35,6 @@ def pinball_loss(y_true: ArrayLike, y_quantile: ArrayLike, level: float) -> Floa
 
     Half the absolute error at the level 0.5 (Koenker & Bassett 1978).
 
-    Examples
-    --------
     >>> pinball_loss([1.0, 2.0], [0.0, 3.0], 0.9)
     array([0.9, 0.1])
     """
@@ -55,8 +48,6 @@ def interval_score(y_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, covera
 
     `coverage` is the nominal probability of the interval, in (0, 1); Gneiting & Raftery (2007), section 6.2.
 
-    Examples
-    --------
     >>> interval_score([0.0, 2.0], [-1.0, -1.0], [1.0, 1.0], 0.9)
     array([ 2., 22.])
     """
@@ -71,8 +62,6 @@ def log_loss(y_true: ArrayLike, probability: ArrayLike) -> NDArray[np.float64]:
     Raises InvalidInputError if an outcome is not 0 or 1 or a probability not strictly inside (0, 1): a certain forecast
     that is wrong would cost infinitely much, and to clip it is the caller's decision.
 
-    Examples
-    --------
     >>> log_loss([1.0], [0.5]).round(4)
     array([0.6931])
     """
@@ -91,8 +80,6 @@ def crps_quantiles(y_true: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -
     `quantiles` of shape (n_samples, n_levels) do not decrease along a row, `levels` are strictly increasing in (0, 1).
     Gneiting & Raftery (2007), equation 21: ``E|X - y| - E|X - X'| / 2``.
 
-    Examples
-    --------
     >>> crps_quantiles([0.0], [[-1.0, 1.0]], [0.25, 0.75])
     array([0.5])
     """
@@ -137,69 +124,52 @@ def _count_below(y: Floats, row: NDArray[np.intp], q: Floats) -> NDArray[np.intp
     return lower
 
 
-@dataclass(frozen=True)
-class QuantileForecast:
-    """Forecasts of all cells on one scale, read in chunks of cells so that no second copy is held.
+def forecast_parts(
+    forecast: pd.DataFrame, runs: Replicates, scale: Scale, wanted: tuple[float, ...], *, crps: bool, name: str
+) -> dict[str | float, Floats]:
+    """Per cell the forecast's ``mean`` and quantile at each `wanted` level, on the scale; per run ``crps_per_run``.
 
-    `quantiles` of shape (n_forecasts, n_levels) are as given by the caller, `rows` says which row is that of each cell,
-    and error messages call it by its `name`.
+    Forecasts are read in chunks of cells, so that no second copy is held. Raises InvalidInputError, which calls the
+    forecast by its `name`, if its index repeats or lacks a cell, its columns are not increasing levels, or quantiles
+    are not finite, cross or lack a wanted level.
     """
-
-    quantiles: Floats
-    rows: NDArray[np.intp]
-    levels: Floats
-    scale: Scale
-    name: str
-
-    def chunks(self) -> Iterator[tuple[slice, Floats]]:
-        """Checked quantiles on the scale, shape (n_some_cells, n_levels), a few thousand cells at a time."""
-        for start in range(0, self.rows.size, CHUNK_CELLS):
-            part = slice(start, min(start + CHUNK_CELLS, self.rows.size))
-            q = self.quantiles[self.rows[part]]
-            bad = int(np.count_nonzero(~np.isfinite(q)))
-            if bad:
-                raise InvalidInputError(f"`{self.name}` must be finite, got at least {bad} NaN or infinite quantiles")
-            if np.any(np.diff(q, axis=1) < 0):
-                raise InvalidInputError(f"`{self.name}` has crossing quantiles: each row must be non-decreasing")
-            yield part, to_scale(q, self.scale, self.name)
-
-    def summarise(self, runs: Replicates, wanted: tuple[float, ...], *, crps: bool) -> dict[str | float, Floats]:
-        """Per cell: ``mean`` of the forecast, its quantile at each `wanted` level; per run, ``crps_per_run``.
-
-        One pass over the forecasts.
-        """
-        weights = level_weights(self.levels)
-        keys: tuple[str | float, ...] = ("mean", *wanted)
-        out: dict[str | float, Floats] = {key: np.empty(self.rows.size) for key in keys}
-        per_run = np.empty(runs.values.size if crps else 0)
-        for part, q in self.chunks():
-            out["mean"][part] = _row_products(q, weights)
-            for level in wanted:
-                out[level][part] = self._at(q, level)
-            if crps:
-                first = int(runs.starts[part.start])
-                last = int(runs.starts[part.stop - 1] + runs.counts[part.stop - 1])
-                y = runs.values[first:last]
-                per_run[first:last] = _crps_rows(y, runs.cell[first:last] - part.start, q, weights)
+    quantiles, rows, levels = _aligned(forecast, runs.cell_ids, name)
+    weights = level_weights(levels)
+    out: dict[str | float, Floats] = {key: np.empty(rows.size) for key in ("mean", *wanted)}
+    out["crps_per_run"] = np.empty(runs.values.size if crps else 0)
+    for start in range(0, rows.size, CHUNK_CELLS):
+        part = slice(start, min(start + CHUNK_CELLS, rows.size))
+        q = quantiles[rows[part]]
+        bad = int(np.count_nonzero(~np.isfinite(q)))
+        if bad:
+            raise InvalidInputError(f"`{name}` must be finite, got at least {bad} NaN or infinite quantiles")
+        if np.any(np.diff(q, axis=1) < 0):
+            raise InvalidInputError(f"`{name}` has crossing quantiles: each row must be non-decreasing")
+        q = to_scale(q, scale, name)
+        out["mean"][part] = _row_products(q, weights)
+        for level in wanted:
+            out[level][part] = _at(q, levels, level, name)
         if crps:
-            out["crps_per_run"] = per_run
-        return out
-
-    def _at(self, q: Floats, level: float) -> Floats:
-        """Quantile at `level`, linearly between the levels that are there."""
-        right = int(np.searchsorted(self.levels, level - 1e-9))
-        if right < self.levels.size and abs(self.levels[right] - level) <= 1e-9:
-            return q[:, right]
-        if right in (0, self.levels.size):
-            raise InvalidInputError(
-                f"`{self.name}` has levels {self.levels[0]:g} to {self.levels[-1]:g}, the metric needs level {level:g}"
-            )
-        share = (level - self.levels[right - 1]) / (self.levels[right] - self.levels[right - 1])
-        return np.asarray((1.0 - share) * q[:, right - 1] + share * q[:, right])
+            ran = slice(int(runs.starts[start]), int(runs.starts[part.stop - 1] + runs.counts[part.stop - 1]))
+            out["crps_per_run"][ran] = _crps_rows(runs.values[ran], runs.cell[ran] - start, q, weights)
+    return out
 
 
-def align_forecast(forecast: pd.DataFrame, cell_ids: pd.Index, scale: Scale, name: str) -> QuantileForecast:
-    """Match forecasts to cells; refuses a repeated index, cells without a forecast, columns that are no levels."""
+def _at(q: Floats, levels: Floats, level: float, name: str) -> Floats:
+    """Quantile at `level`, linearly between the levels that are there."""
+    right = int(np.searchsorted(levels, level - 1e-9))
+    if right < levels.size and abs(levels[right] - level) <= 1e-9:
+        return q[:, right]
+    if right in (0, levels.size):
+        raise InvalidInputError(
+            f"`{name}` has levels {levels[0]:g} to {levels[-1]:g}, the metric needs level {level:g}"
+        )
+    share = (level - levels[right - 1]) / (levels[right] - levels[right - 1])
+    return np.asarray((1.0 - share) * q[:, right - 1] + share * q[:, right])
+
+
+def _aligned(forecast: pd.DataFrame, cell_ids: pd.Index, name: str) -> tuple[Floats, NDArray[np.intp], Floats]:
+    """Quantiles as given, the row of each cell among them, and their levels."""
     if not isinstance(forecast, pd.DataFrame):
         raise InvalidInputError(f"`{name}` must be a DataFrame, got {type(forecast).__name__}")
     try:
@@ -213,7 +183,6 @@ def align_forecast(forecast: pd.DataFrame, cell_ids: pd.Index, scale: Scale, nam
         missing = cell_ids[rows < 0]
         raise InvalidInputError(f"`{name}` has no row for {len(missing)} cells, for example {missing[0]!r}")
     try:
-        quantiles = forecast.to_numpy(dtype=np.float64)
+        return forecast.to_numpy(dtype=np.float64), rows, levels
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"`{name}` must be numbers: {error}") from None
-    return QuantileForecast(quantiles, rows, levels, scale, name)

@@ -153,8 +153,7 @@ def test_what_comes_back_does_not_grow_with_the_runs(
     for rows in (examples, make_examples(800)):
         evaluate_family(CHEAP, fitted, rows, dataset="d", leave_out_vault=False)
         found = engine.returned.pop(0)
-        ids = {id(array): array.nbytes for part in found.values() for array in part.ids.values()}
-        sizes.append(len(pickle.dumps(found)) - sum(ids.values()))
+        sizes.append(len(pickle.dumps(found)))
         engine.returned.clear()
     assert sizes[1] < 1.1 * sizes[0]  # four times the rows; a sum has a few more digits
 
@@ -180,11 +179,13 @@ def test_few_cells_stay_in_this_process(
     assert engine.sent == []
 
 
-def test_one_cell_in_queries_of_two_parts_is_refused(
-    examples: pd.DataFrame, fitted: FittedFamily, engine: WatchedEngine
-) -> None:
+def test_what_lies_in_two_parts_is_refused(examples: pd.DataFrame, fitted: FittedFamily, engine: WatchedEngine) -> None:
     test = examples[(examples["split"] == "test") & ~examples["is_capped"]]
     first, last = test["cell_id"].iloc[0], test["cell_id"].iloc[-1]
-    moved = examples.replace({"cell_id": {last: first}})
-    with pytest.raises(InvalidInputError, match="`cell_id` have runs in two parts"):
+    moved = examples.replace({"cell_id": {last: first}}).assign(replicate=range(len(examples)))
+    with pytest.raises(InvalidInputError, match="`query_id` must be the same in all runs of a cell"):
         evaluate_family(CHEAP, fitted, moved, dataset="d", leave_out_vault=False)
+    ids = pd.Series([f"r{i}" for i in range(len(examples))], index=examples.index)
+    ids[test.index[-1]] = ids[test.index[0]]
+    with pytest.raises(InvalidInputError, match="1 runs twice"):
+        evaluate_family(CHEAP, fitted, examples.assign(response_id=ids), dataset="d", leave_out_vault=False)

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 
 from foretell.predictors.benchmark_scores.calibration import GRID, ResidualCurve
-from foretell.predictors.benchmark_scores.description.features import MODEL_COLUMNS, BenchmarkFeatures, benchmark_rows
-from foretell.predictors.benchmark_scores.description.kinds import kind_inputs, kind_likeness
+from foretell.predictors.benchmark_scores.description.features import (
+    MODEL_COLUMNS,
+    BenchmarkFeatures,
+    benchmark_rows,
+    kind_inputs,
+    kind_likeness,
+)
 from foretell.predictors.benchmark_scores.known_scores.information import value_of_information
 from foretell.predictors.benchmark_scores.known_scores.slopes import ResidualSlopes
-from foretell.predictors.benchmark_scores.noise import score_standard_error
-from foretell.predictors.benchmark_scores.scale import from_logit, to_logit
+from foretell.predictors.benchmark_scores.scale import from_logit, score_standard_error, to_logit
 from foretell.predictors.errors import InvalidInputError
 from tests.predictors.benchmark_scores.synthetic_scores import make_scores
 

@@ -8,8 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.predictors.benchmark_scores.description.cues import CUES, cue_matrix
-from foretell.predictors.benchmark_scores.description.features import BenchmarkFeatures, benchmark_rows, model_matrix
+from foretell.predictors.benchmark_scores.description.features import (
+    CUES,
+    BenchmarkFeatures,
+    benchmark_rows,
+    cue_matrix,
+    model_matrix,
+)
 from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 from foretell.predictors.benchmark_scores.rows import Rows
 from foretell.predictors.benchmark_scores.scale import from_logit, to_logit

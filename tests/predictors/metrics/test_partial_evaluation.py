@@ -196,27 +196,6 @@ class TestRefusals:
         first = rows["query_id"] < 10
         return [partial_evaluation(part, self.forecast, **options) for part in (rows[first], rows[~first])]
 
-    def test_a_query_in_two_parts(self) -> None:
-        first = np.arange(len(self.outcomes)) < len(self.outcomes) // 2 + 1
-        one, other = (partial_evaluation(self.outcomes[keep], self.forecast) for keep in (first, ~first))
-        with pytest.raises(InvalidInputError, match="1 values of `query_id` have runs in two parts"):
-            one.merge(other)
-
-    def test_a_cell_in_two_queries_of_two_parts(self) -> None:
-        moved = self.outcomes.replace({"cell_id": {self.outcomes["cell_id"].iloc[-1]: "c0"}})
-        one, other = self.parts(moved)
-        with pytest.raises(InvalidInputError, match="`cell_id` have runs in two parts"):
-            one.merge(other)
-
-    def test_one_answer_in_two_parts(self) -> None:
-        ids = [None] * len(self.outcomes)
-        one, other = self.parts(self.outcomes.assign(response_id=ids))
-        one.merge(other)
-        ids[0] = ids[-1] = "cached"
-        one, other = self.parts(self.outcomes.assign(response_id=ids))
-        with pytest.raises(InvalidInputError, match="`response_id` have runs in two parts"):
-            one.merge(other)
-
     def test_splits(self) -> None:
         both = self.outcomes.assign(split=np.where(self.outcomes["query_id"] < 10, "test", "train"))
         with pytest.raises(InvalidInputError, match="rows of the splits \\['train'\\]"):

@@ -13,7 +13,7 @@ from foretell.predictors.benchmark_scores.calibration import ResidualCurve, Resi
 from foretell.predictors.benchmark_scores.description.features import (
     benchmark_rows,
 )
-from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor, _per_group
+from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 from foretell.predictors.benchmark_scores.rows import Rows, group_weights
 from foretell.predictors.benchmark_scores.two_way import TwoWay
 from tests.predictors.benchmark_scores.synthetic_scores import INPUTS, make_scores
@@ -69,7 +69,7 @@ def test_a_collection_of_many_benchmarks_counts_by_the_root_of_its_size() -> Non
     np.testing.assert_allclose(group_weights(groups), [0.5, 0.5, 0.5, 0.5, 1.0])
     table, codes = benchmark_rows(make_scores(5, 2), ["benchmark"])
     rows = Rows(table, groups, np.empty((2, 0)), codes, np.tile([0, 1], 5), np.empty((10, 0)))
-    np.testing.assert_allclose(_per_group(rows), [8**-0.5] * 8 + [2**-0.5] * 2)
+    np.testing.assert_allclose(rows.weights(), [8**-0.5] * 8 + [2**-0.5] * 2)
 
 
 def test_a_benchmark_of_which_nothing_is_known_has_the_spread_of_all(
