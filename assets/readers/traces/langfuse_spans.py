@@ -5,27 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from foretell.assets.readers.core.normalise import dig
-from foretell.assets.readers.core.spans import parsed
+from foretell.assets.readers.core.spans import ALIASES, TOKENS, parsed
 from foretell.assets.readers.core.usage import UsageError, tokens_of_parts
 
 _OBSERVATION = "langfuse.observation."
 _CALLS = {"generation": "chat", "embedding": "embeddings"}
-_USAGE = {
-    "input_tokens": "gen_ai.usage.input_tokens",
-    "output_tokens": "gen_ai.usage.output_tokens",
-    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
-    "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
-    "total_tokens": "gen_ai.usage.total_tokens",
-}
-_PARAMETERS = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
-    "seed": "gen_ai.request.seed",
-    "reasoning_effort": "gen_ai.request.reasoning.effort",
-}
+_PARAMETERS = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
 
 
 def in_conventions(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -44,12 +29,14 @@ def in_conventions(attributes: dict[str, Any]) -> dict[str, Any]:
     }
     parameters = parsed(attributes.get(f"{_OBSERVATION}model.parameters"))
     if isinstance(parameters, dict):
-        made |= {theirs: parameters[ours] for ours, theirs in _PARAMETERS.items() if ours in parameters}
+        made |= {ALIASES[name][0]: parameters[name] for name in _PARAMETERS if name in parameters}
+        if "max_completion_tokens" in parameters:
+            made[ALIASES["max_tokens"][0]] = parameters["max_completion_tokens"]
     usage = parsed(attributes.get(f"{_OBSERVATION}usage_details"))
     if isinstance(usage, dict):
         try:
             counts = tokens_of_parts(usage)
         except UsageError:
             counts = {}  # the span then carries no usage, and its reject says so
-        made |= {name: counts.get(column) for column, name in _USAGE.items()}
+        made |= {ALIASES[column][0]: counts.get(column) for column in TOKENS}
     return {name: value for name, value in made.items() if value is not None} | attributes

@@ -29,7 +29,15 @@ from foretell.assets.readers.core.records import (
     Single,
     records_of,
 )
-from foretell.assets.readers.core.requests import request_columns, response_columns
+from foretell.assets.readers.core.requests import (
+    BESIDE,
+    CREATED,
+    LATENCY_MS,
+    LATENCY_S,
+    MOMENTS,
+    request_columns,
+    response_columns,
+)
 from foretell.assets.readers.core.secrets import shown_names, word
 from foretell.assets.readers.core.stream import head_of, json_lines, json_texts
 from foretell.assets.readers.core.usage import UsageError, tokens_of
@@ -211,34 +219,16 @@ def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str
     # What the harness says about the call counts more than what stands beside it on the line.
     get = (metadata if body is line else ({**line, **metadata} if metadata else line)).get
     columns: Row = {
-        "request_id": first(
-            metadata.get("request_id"),
-            line.get("request_id"),
-            body.get("id"),
-            body.get("responseId"),
-            line.get("custom_id"),
-        ),
-        "trace_id": get("trace_id"),
-        "project": get("project"),
-        "key_name": get("key_name"),
-        "benchmark": get("benchmark"),
-        "item_id": first(get("item_id"), get("query_id")),
-        "replicate": first(get("replicate"), get("repeat"), get("epoch")),
-        "repeat_prob": get("repeat_prob"),
-        "score": get("score"),
-        "latency_s": first(
-            seconds(first(get("latency_s"), get("duration_s"))),
-            seconds(first(get("latency_ms"), get("duration_ms")), unit=1e-3),
-        ),
-        "is_cached_answer": first(get("cache_hit"), get("cached")),
+        column: get(names[0]) if len(names) == 1 else first(*map(get, names)) for column, names in BESIDE.items()
     }
+    ids = (metadata.get("request_id"), line.get("request_id"), body.get("id"), body.get("responseId"))
+    columns["request_id"] = first(*ids, line.get("custom_id"))
+    in_s, in_ms = (first(*map(get, names)) for names in (LATENCY_S, LATENCY_MS))
+    columns["latency_s"] = first(seconds(in_s), seconds(in_ms, unit=1e-3))
     if metadata.get("reasoning_effort") is not None:
         columns["reasoning_effort"] = metadata["reasoning_effort"]
-    moment = first(get("started_at"), get("timestamp"), get("start_time"))
-    started = epoch_us(moment) if moment is not None else None
-    if started is None:
-        started = epoch_us(first(body.get("created"), body.get("created_at"), body.get("createTime")))
-    columns["started_at"] = started
+    moments = (first(*map(get, MOMENTS)), first(*map(body.get, CREATED)))
+    columns["started_at"] = next((us for moment in moments if (us := epoch_us(moment)) is not None), None)
     return columns
 
 
