@@ -38,14 +38,10 @@ def fetch(
 
     Parameters
     ----------
-    name : str
-        Name of the entry.
     cache : Path
         Folder that keeps fetched files, as ``<cache>/<host>/<path>``.
     mirror : str or None
         Folder or URL that serves ``<mirror>/<host>/<path>``; files of a folder are checked and used in place.
-    progress : callable, optional
-        See `Progress`.
     retry_wait_s : float, optional
         Wait before the second try; it doubles with each try.
     timeout_s : (float, float), optional

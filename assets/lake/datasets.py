@@ -19,20 +19,10 @@ PUBLIC = "public"
 
 
 def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, price: Pricer) -> Curated:
-    """Load a named set of request traces.
+    """Load one of `TRACE_DATASETS`, curated and priced by `price`.
 
-    Parameters
-    ----------
-    name : str
-        One of `TRACE_DATASETS`.
-    starter : Path
-        The file of the set ``starter`` (``data/starter/local_llm_traces.jsonl.gz``).
-    cache : Path
-        Where public files are kept once fetched.
-    mirror : str or None
-        Folder or URL that serves ``<mirror>/<host>/<path>`` instead of the original URLs.
-    price : callable
-        See `foretell.assets.lake.traces.curation.Pricer`.
+    `starter` is the file of the set ``starter``; public files come from `mirror` or are kept in `cache`, see
+    `foretell.assets.catalog.fetch`.
 
     Raises
     ------

@@ -63,17 +63,10 @@ MAX_REJECTS = 100_000
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of one delivered file.
+    """What became of one delivered file, with its first problems and the rows that it feeds each canonical table with.
 
-    Attributes
-    ----------
-    status : str
-        ``landed``, ``known`` (the same content landed before), ``joined`` (a batch input, whose prompts went to
-        its output) or ``unusable`` (no row could be read; `problems` say why).
-    tables : dict of str to int
-        Rows that the file feeds each canonical table with.
-    problems : list of str
-        The first problems, each with file, line and remedy.
+    `status` is ``landed``, ``known`` (the same content landed before), ``joined`` (a batch input, whose prompts went to
+    its output) or ``unusable`` (no row could be read; `problems` say why).
     """
 
     path: str
@@ -130,7 +123,7 @@ def ingest(
     columns: dict[str, str] | None = None,
     redact: Redactor | None = None,
 ) -> IngestReport:
-    """Land files: parse each content once, split it by day.
+    """Land files: parse each content once, split it by day. Bad content is reported, not raised.
 
     Parameters
     ----------
@@ -139,7 +132,7 @@ def ingest(
     landing : Path
         The landing zone; made if absent.
     format : str, optional
-        A name in `foretell.assets.readers.READERS`. By default told from the content of each file.
+        A name in `READERS`. By default told from the content of each file.
     date : str, optional
         UTC day ``YYYY-MM-DD`` of records that have no time. By default such records are rejected.
     source : str, optional
@@ -150,11 +143,6 @@ def ingest(
         Column map of the tabular reader.
     redact : callable, optional
         Takes the text of a prompt and returns what may be kept; `query_id` is the hash of the text as it came.
-
-    Returns
-    -------
-    IngestReport
-        Bad content is reported, not raised.
 
     Raises
     ------

@@ -36,14 +36,8 @@ Numbered: TypeAlias = tuple[int, Part]
 class AcrossDays:
     """What the rules over all days say of a table.
 
-    Attributes
-    ----------
-    repeated : DataFrame
-        Requests whose key came before: `part`, `row` (positions), `first_day`.
-    replicates : DataFrame
-        `part`, `row`, `replicate` of the runs that are not the first of their cell, of queries that are drawn.
-    share : float
-        Of queries that are drawn (`foretell.assets.lake.traces.draw`).
+    `repeated` are requests whose key came before (`part`, `row` as positions, `first_day`); `replicates` runs that are
+    not the first of their cell (`part`, `row`, `replicate`), of the `share` of queries that are drawn.
     """
 
     repeated: pd.DataFrame
@@ -71,16 +65,8 @@ class AcrossDays:
 def rules_across_days(traces: Table, engine: Engine | None = None, *, share: float = 1.0) -> AcrossDays:
     """Find keys that came before on another day, and number the runs of each query on a model and configuration.
 
-    Of several requests with one key the earliest stays. Runs are numbered by time, then key.
-
-    Parameters
-    ----------
-    traces : Table
-        `request_traces`; within a part keys are unique.
-    engine : Engine, optional
-        By default the current one.
-    share : float, optional
-        Of queries to draw and number; keys are those of all rows.
+    Of several requests with one key the earliest stays; within a part keys are unique. Runs are numbered by time, then
+    key, of the `share` of queries that are drawn.
     """
     engine = engine or current_engine()
     repeated = repeated_keys(traces, engine)

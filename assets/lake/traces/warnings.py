@@ -21,21 +21,9 @@ FIRST_TRACE = pd.Timestamp("2020-01-01", tz="UTC")
 
 
 def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame, *, now: pd.Timestamp | None = None) -> pd.DataFrame:
-    """List semantic warnings, one row per check and model.
+    """List semantic warnings of accepted rows and what came with them, one row per check and model.
 
-    Parameters
-    ----------
-    traces : DataFrame
-        Accepted rows.
-    raw : DataFrame
-        The same requests with the raw columns, of which ``total_tokens`` is read.
-    now : Timestamp, optional
-        The present, UTC, for the check of clocks. By default the clock of this machine.
-
-    Returns
-    -------
-    DataFrame
-        Columns `WARNING_COLUMNS`; `share` is of the rows of the model.
+    Columns `WARNING_COLUMNS`; `share` is of the rows of the model. `now` is the clock of this machine by default.
     """
     if traces.empty:
         return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})

@@ -33,16 +33,7 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 class TableColumns:
     """Reader of one canonical table by its columns.
 
-    Attributes
-    ----------
-    name : str
-        Of the format.
-    table : str
-    contract : type of DataFrameModel
-    needs : tuple of tuple of str
-        Of each group of columns one must be there.
-    others : mapping of str to tuple of str
-        Our column -> other names that are read as it.
+    Of each group in `needs` one column must be there; `others` are other names that are read as a column of ours.
     """
 
     name: str
