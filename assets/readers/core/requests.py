@@ -27,9 +27,9 @@ _OF_CONFIG = {
 
 
 BESIDE = {
-    "trace_id": ("trace_id",), "benchmark": ("benchmark",), "item_id": ("item_id", "query_id"),
-    "replicate": ("replicate", "repeat", "epoch"), "repeat_prob": ("repeat_prob",), "score": ("score",),
-    "is_cached_answer": ("cache_hit", "cached"),
+    "trace_id": ("trace_id",), "project": ("project",), "key_name": ("key_name",),
+    "benchmark": ("benchmark",), "item_id": ("item_id", "query_id"), "replicate": ("replicate", "repeat", "epoch"),
+    "repeat_prob": ("repeat_prob",), "score": ("score",), "is_cached_answer": ("cache_hit", "cached"),
 }  # fmt: skip
 """Column -> its names on a line beside request and response."""
 LATENCY_S, LATENCY_MS = ("latency_s", "duration_s"), ("latency_ms", "duration_ms")

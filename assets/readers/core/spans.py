@@ -18,7 +18,7 @@ ALIASES: dict[str, tuple[str, ...]] = spellings("spans")
 
 TOKENS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens",
            "total_tokens")  # fmt: skip
-OURS = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source")
+OURS = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name")
 """Columns for which the conventions have no word; not gen_ai.conversation.id, whose turns are different queries."""
 FIRST_TOKEN = {
     "gen_ai.response.time_to_first_chunk": 1.0, "gen_ai.server.time_to_first_token": 1.0,
