@@ -69,13 +69,6 @@ def fetch(
     return paths
 
 
-def is_at_hand(name: str, *, cache: Path, mirror: str | None) -> bool:
-    """Whether `fetch` would need no network: every file lies in the cache or in a mirror that is a folder."""
-    entry = load_entry(name)
-    folder = cache if mirror is None or "://" in mirror else Path(mirror)
-    return all((folder / _place(entry, file)).is_file() for file in entry.files)
-
-
 def provenance(name: str) -> list[dict[str, Any]]:
     """Where each file of an entry comes from: url, sha256, bytes, licence, path in cache or mirror."""
     entry = load_entry(name)

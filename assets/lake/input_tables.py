@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyarrow.parquet import read_schema
 
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.families import FAMILIES
@@ -78,20 +77,6 @@ def refuse_other_family(file: Path, family: str, names: Collection[str]) -> None
         f"{file}: looks like a file for {likely}, having the columns {_listed(seen[likely])}; {family} wants columns "
         f"such as {_listed(wanted)}"
     )
-
-
-def column_names(file: Path) -> list[str]:
-    """Columns of a csv or parquet table or of the first line of a JSONL file; none where that cannot be told."""
-    try:
-        if file.suffix == ".csv":
-            return [str(name) for name in pd.read_csv(file, nrows=0).columns]
-        if file.suffix == ".parquet":
-            return [str(name) for name in read_schema(file).names]
-        with file.open("rb") as lines:
-            first = json.loads(next(lines, b"null"))
-    except (ValueError, OSError):
-        return []  # what is wrong with the file, its reader says with the line
-    return list(first) if isinstance(first, dict) else []
 
 
 def _listed(names: Sequence[str]) -> str:

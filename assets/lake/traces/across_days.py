@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
-from foretell.assets.lake.traces.draw import is_drawn
+from foretell.assets.lake.traces.draw import is_drawn, query_bundles
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
@@ -141,7 +141,7 @@ def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
     else:
         frame = read_part(part, by)
         row = np.arange(len(frame), dtype=np.int32)
-    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": _hash(frame)})
+    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": query_bundles(frame)})
 
 
 def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
@@ -151,11 +151,7 @@ def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
 def _rows_in_play(job: _InPlay, by: list[str]) -> pd.DataFrame:
     position, part = job.item
     frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[job.rows]
-    return frame.assign(part=np.int32(position), row=job.rows, bundle=_hash(frame[by]))
-
-
-def _hash(keys: pd.DataFrame) -> NDArray[np.uint64]:
-    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
+    return frame.assign(part=np.int32(position), row=job.rows, bundle=query_bundles(frame[by]))
 
 
 def _repeated(keys: pd.DataFrame) -> pd.DataFrame:

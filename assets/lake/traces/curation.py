@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from foretell.assets.lake.traces.censoring import mark_censored
 from foretell.assets.lake.traces.warnings import trace_warnings
 from foretell.assets.readers.core.messages import query_id_of_text
-from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, empty_rejects, raw_frame
+from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, raw_frame, rejects_frame
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.schemas.quarantine import Quarantine, split_valid
 from foretell.predictors.schemas.traces import RequestTraces
@@ -65,7 +65,7 @@ def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = N
 
     Rejects of the readers become part of the quarantine.
     """
-    rejects = empty_rejects() if rejects is None else rejects
+    rejects = rejects_frame([], "") if rejects is None else rejects
     frame = _typed(raw)
     impossible = _impossible(frame)
     is_bad = impossible != ""

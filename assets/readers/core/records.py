@@ -243,11 +243,6 @@ def rejects_frame(rejects: Iterable[Reject], source_file: str) -> pd.DataFrame:
     return raw_frame(rejects_table(rejects, source_file))
 
 
-def empty_rejects() -> pd.DataFrame:
-    """Return a rejects table without rows."""
-    return rejects_frame([], "")
-
-
 def clean_text(text: str) -> str:
     """Return the text with what UTF-8 cannot hold (half of a surrogate pair) replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
