@@ -8,22 +8,10 @@ from foretell.assets.readers.core.messages import normalised_messages, prompt_te
 from foretell.assets.readers.core.normalise import dig, first, normal_finish_reason, seconds
 from foretell.assets.readers.core.records import Row
 from foretell.assets.readers.core.settings import settings_json
+from foretell.assets.readers.spellings import spellings
 
-# What has a column of its own, or says nothing about how the model samples.
-_NOT_SETTINGS = {
-    "model", "messages", "input", "contents", "prompt", "system", "instructions", "systemInstruction",
-    "system_instruction", "temperature", "top_p", "max_tokens", "max_completion_tokens", "max_output_tokens",
-    "reasoning_effort", "reasoning", "thinking", "seed", "stream", "stream_options", "user", "metadata", "store",
-    "service_tier", "timeout", "extra_headers", "generationConfig", "generation_config", "previous_response_id",
-    "prompt_cache_key", "safety_identifier", "api_key", "base_url", "cache_prompt", "labels", "config",
-}  # fmt: skip
-
-
-# Gemini's settings in REST's spelling and in the Python SDK's.
-_OF_CONFIG = {
-    "temperature", "topP", "top_p", "maxOutputTokens", "max_output_tokens", "seed", "thinkingConfig", "thinking_config",
-    "systemInstruction", "system_instruction", "labels",
-}  # fmt: skip
+_NOT_SETTINGS = frozenset(spellings("settings")["not_settings"])
+_OF_CONFIG = frozenset(spellings("settings")["not_settings_of_gemini"])
 
 
 BESIDE = {

@@ -34,19 +34,7 @@ from foretell.predictors.schemas.descriptions import BenchmarkDescriptions, Benc
 LENGTH_BANDS = ((60, "very short"), (200, "short"), (1000, "medium-length"), (4000, "long"))
 """Characters up to which a text counts as such; longer is "very long". Bands, because exact counts are redacted."""
 
-_FORMATS = {
-    "Classification": "assigns each text to one class",
-    "MultilabelClassification": "assigns each text any number of labels",
-    "Retrieval": "ranks the documents of a corpus for each query",
-    "InstructionRetrieval": "ranks the documents of a corpus for each query with an instruction",
-    "Reranking": "reorders a short list of candidates for each query",
-    "InstructionReranking": "reorders candidates for each query under changed instructions",
-    "Clustering": "groups texts without labels",
-    "STS": "grades how similar two sentences are",
-    "PairClassification": "decides whether two texts match",
-    "BitextMining": "finds the translation of each sentence in another language",
-    "Summarization": "grades machine summaries against human ones",
-}
+_FORMATS = spellings("mteb_tasks")
 GENERATED = re.compile(
     r"^(?:gsm8k|math_|triviaqa|webqs|arithmetic_|lambada|squad|drop|coqa|anagrams|cycle|random_|rever)"
 )
