@@ -5,6 +5,6 @@ to cite, which reader understands them, what they are good for and what is wrong
 """
 
 from foretell.assets.catalog.entries import CatalogEntry, CatalogFile, list_entries, load_entry
-from foretell.assets.catalog.fetching import fetch, is_at_hand, provenance
+from foretell.assets.catalog.fetching import fetch, provenance
 
-__all__ = ["CatalogEntry", "CatalogFile", "fetch", "is_at_hand", "list_entries", "load_entry", "provenance"]
+__all__ = ["CatalogEntry", "CatalogFile", "fetch", "list_entries", "load_entry", "provenance"]

@@ -38,14 +38,10 @@ def fetch(
 
     Parameters
     ----------
-    name : str
-        Name of the entry.
     cache : Path
         Folder that keeps fetched files, as ``<cache>/<host>/<path>``.
     mirror : str or None
         Folder or URL that serves ``<mirror>/<host>/<path>``; files of a folder are checked and used in place.
-    progress : callable, optional
-        See `Progress`.
     retry_wait_s : float, optional
         Wait before the second try; it doubles with each try.
     timeout_s : (float, float), optional
@@ -71,13 +67,6 @@ def fetch(
         if progress is not None:
             progress(done, entry.n_bytes, file.path)
     return paths
-
-
-def is_at_hand(name: str, *, cache: Path, mirror: str | None) -> bool:
-    """Whether `fetch` would need no network: every file lies in the cache or in a mirror that is a folder."""
-    entry = load_entry(name)
-    folder = cache if mirror is None or "://" in mirror else Path(mirror)
-    return all((folder / _place(entry, file)).is_file() for file in entry.files)
 
 
 def provenance(name: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from foretell.assets.lake.traces.curation import Curated, Pricer
 
 TRACE_DATASETS = ("starter", "pricing-reversal", "lrm-token-economy")
@@ -19,20 +18,10 @@ PUBLIC = "public"
 
 
 def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, price: Pricer) -> Curated:
-    """Load a named set of request traces.
+    """Load one of `TRACE_DATASETS`, curated and priced by `price`.
 
-    Parameters
-    ----------
-    name : str
-        One of `TRACE_DATASETS`.
-    starter : Path
-        The file of the set ``starter`` (``data/starter/local_llm_traces.jsonl.gz``).
-    cache : Path
-        Where public files are kept once fetched.
-    mirror : str or None
-        Folder or URL that serves ``<mirror>/<host>/<path>`` instead of the original URLs.
-    price : callable
-        See `foretell.assets.lake.traces.curation.Pricer`.
+    `starter` is the file of the set ``starter``; public files come from `mirror` or are kept in `cache`, see
+    `foretell.assets.catalog.fetch`.
 
     Raises
     ------
@@ -52,9 +41,9 @@ def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, pr
     entry = load_entry(name)
     files = fetch(name, cache=cache, mirror=mirror)
     if name == "lrm-token-economy":
-        from foretell.assets.readers.public.lrm_prompts import read_prompts
-
-        prompts = read_prompts(next(path for path in files if path.suffix == ".json"))
+        # Its table of runs names the prompts and does not hold them; the content is known by its checksum.
+        document = json.loads(next(path for path in files if path.suffix == ".json").read_text("utf-8"))
+        prompts = {prompt["prompt_id"]: prompt["prompt"] for prompt in document["prompts"]}
         runs = [path for path in files if path.name == "evaluation_stats.csv"]
         return _curated(runs, format=entry.reader, source=name, price=price, prompts=prompts)
     return _curated(
@@ -63,7 +52,7 @@ def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, pr
 
 
 def _curated(
-    files: Sequence[Path], *, format: str | None, source: str, price: Pricer, prompts: pd.Series | None = None
+    files: Sequence[Path], *, format: str | None, source: str, price: Pricer, prompts: dict[str, str] | None = None
 ) -> Curated:
     import pandas as pd
 
@@ -75,5 +64,5 @@ def _curated(
     rejects = pd.concat([read.rejects for read in reads], ignore_index=True)
     rows = concat([read.rows for read in reads])
     if prompts is not None:
-        rows["prompt_text"] = rows["item_id"].map(prompts).astype("str").where(rows["item_id"].isin(prompts.index))
+        rows["prompt_text"] = rows["item_id"].map(prompts).astype("str").where(rows["item_id"].isin(prompts.keys()))
     return curate(rows, price=price, rejects=rejects)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from foretell.assets.readers.core.spans import ALIASES, FIRST_TOKEN
 from foretell.assets.store.permissions import umask_of_the_caller
 from foretell.assets.store.spreadsheets import without_formulas
 from foretell.predictors.errors import DatasetError, InvalidInputError
@@ -30,25 +31,13 @@ LOCKED = (
     "SET lock_configuration = true",
 )
 
-# Column -> attribute of the OpenTelemetry GenAI conventions.
-_CONVENTIONS = {
-    "provider": "gen_ai.provider.name",
-    "request_model": "gen_ai.request.model",
-    "response_model": "gen_ai.response.model",
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "seed": "gen_ai.request.seed",
-    "reasoning_effort": "gen_ai.request.reasoning.effort",
-    "input_tokens": "gen_ai.usage.input_tokens",
-    "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
-    "output_tokens": "gen_ai.usage.output_tokens",
-    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
-    "time_to_first_token_s": "gen_ai.response.time_to_first_chunk",
-    "service_tier": "openai.response.service_tier",
-    "cost_reported_usd": "gen_ai.usage.cost",
-}
+_SAID = (
+    "provider", "request_model", "response_model", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort",
+    "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "service_tier",
+    "cost_reported_usd",
+)  # fmt: skip
+_CONVENTIONS = {column: ALIASES[column][0] for column in _SAID} | {"time_to_first_token_s": next(iter(FIRST_TOKEN))}
+"""Column -> attribute of the OpenTelemetry GenAI conventions, the first that the reader of spans looks for."""
 # The conventions have no word for these.
 _OWN = (
     "source", "request_id", "query_id", "replicate", "benchmark", "item_id", "score", "repeat_prob",
@@ -59,16 +48,8 @@ _OWN = (
 def export_traces(traces: pd.DataFrame, path: Path | str, format: str | None = None) -> Path:
     """Write a table of requests; a file that is there is replaced at once or not at all.
 
-    In csv an apostrophe stands before texts that a spreadsheet would compute; the other formats keep every byte.
-
-    Parameters
-    ----------
-    traces : DataFrame
-        `request_traces`, or any part of it.
-    path : path
-        Where to.
-    format : str, optional
-        One of `EXPORT_FORMATS`. By default told from the suffix of `path`.
+    In csv an apostrophe stands before texts that a spreadsheet would compute; the other formats keep every byte. The
+    format, one of `EXPORT_FORMATS`, is told from the suffix of `path` by default.
 
     Raises
     ------

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyarrow.parquet import read_schema
 
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.families import FAMILIES
@@ -21,23 +20,11 @@ MAX_NAMES = 8
 def read_input_table(
     file: Path, *, columns: Collection[str], lists: Collection[str] = (), family: str | None = None
 ) -> pd.DataFrame:
-    """Read the inputs of forecasts, in the order of the file.
+    """Read the inputs of forecasts from csv, parquet or jsonl, in the order of the file.
 
-    Parameters
-    ----------
-    file : Path
-        csv, parquet or jsonl.
-    columns : collection of str
-        The columns that are read; others are left out.
-    lists : collection of str
-        Those of `columns` that hold a list: in csv, JSON such as ``[1, 2]``.
-    family : str, optional
-        Whose inputs these are: a table that looks like the inputs of another family is refused.
-
-    Returns
-    -------
-    DataFrame
-        Those of `columns` that the file has; index is the line (JSONL) or the row (tables), from 1.
+    Of its columns those in `columns` are read; `lists` are those that hold a list: in csv, JSON such as ``[1, 2]``.
+    The index is the line (JSONL) or the row (tables), from 1. A table that looks like the inputs of another family
+    than `family` is refused.
 
     Raises
     ------
@@ -65,15 +52,7 @@ def read_input_table(
 
 
 def refuse_other_family(file: Path, family: str, names: Collection[str]) -> None:
-    """Refuse a table of which no column is read by `family` alone, and some by another family alone.
-
-    Parameters
-    ----------
-    file : Path
-        For the message.
-    family : str
-    names : collection of str
-        Columns of the table.
+    """Refuse a table with columns `names` of which none is read by `family` alone, and some by another family alone.
 
     Raises
     ------
@@ -98,20 +77,6 @@ def refuse_other_family(file: Path, family: str, names: Collection[str]) -> None
         f"{file}: looks like a file for {likely}, having the columns {_listed(seen[likely])}; {family} wants columns "
         f"such as {_listed(wanted)}"
     )
-
-
-def column_names(file: Path) -> list[str]:
-    """Columns of a csv or parquet table or of the first line of a JSONL file; none where that cannot be told."""
-    try:
-        if file.suffix == ".csv":
-            return [str(name) for name in pd.read_csv(file, nrows=0).columns]
-        if file.suffix == ".parquet":
-            return [str(name) for name in read_schema(file).names]
-        with file.open("rb") as lines:
-            first = json.loads(next(lines, b"null"))
-    except (ValueError, OSError):
-        return []  # what is wrong with the file, its reader says with the line
-    return list(first) if isinstance(first, dict) else []
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -20,15 +20,8 @@ _KEPT = ["stage", "model", "reasoning_effort", "max_tokens", "n_requests", *_END
 def keep_quote(home: Path, file: str, totals: pd.DataFrame, requests: pd.DataFrame) -> None:
     """Keep a quote until its batch has run: a small file under ``<home>/quotes``, without any text.
 
-    Parameters
-    ----------
-    home : Path
-    file : str
-        Name of the file of requests.
-    totals : DataFrame
-        `Quote.totals`; a column `stage` tells the bills of a pilot from forecasts.
-    requests : DataFrame
-        What was quoted: `query_id` or `prompt_text`.
+    A column `stage` of `totals` tells the bills of a pilot from forecasts; `requests` are what was quoted (`query_id`
+    or `prompt_text`), of the file of this name.
     """
     texts = requests["prompt_text"].map(lambda text: query_id_of_text(str(text)))
     queries = requests["query_id"].fillna(texts) if "query_id" in requests else texts

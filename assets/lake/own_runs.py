@@ -54,13 +54,8 @@ def read_runs(files: Sequence[Path], *, price_file: Path | None = None) -> tuple
 def learn_from_runs(predictor: BasePredictor, runs: pd.DataFrame) -> ThinkingTokensPredictor:
     """A copy of `predictor` for which `runs` are anchors, all at once: their order does not matter.
 
-    Parameters
-    ----------
-    predictor : BasePredictor
-        A `ThinkingTokensPredictor`.
-    runs : DataFrame
-        `model`, `output_tokens`, and where known other columns of `request_traces`. A benchmark says which work it is;
-        without one the runs are of the work that is asked about. `source` is not read: who asks has none.
+    Runs have `model`, `output_tokens`, and where known other columns of `request_traces`. A benchmark says which work
+    it is; without one the runs are of the work that is asked about. `source` is not read: who asks has none.
 
     Raises
     ------

@@ -47,10 +47,6 @@ class PromptfooConfig:
     Every prompt is sent with every test (and every combination where a variable is a list), `evaluateOptions.repeat`
     times. Files that it names are read below its own folder alone.
 
-    Parameters
-    ----------
-    file : Path
-
     Raises
     ------
     InvalidInputError

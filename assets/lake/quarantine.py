@@ -15,20 +15,9 @@ from foretell.predictors.schemas.quarantine import Quarantine
 
 
 def gather_quarantine(landing: Path, lake: Path, of_days: pd.DataFrame, traces: Table) -> dict[str, pd.DataFrame]:
-    """Rejects of landed files, records that broke the contract of a day, and keys that came before on another day.
+    """Rows of `Quarantine` by where they were refused.
 
-    Parameters
-    ----------
-    landing, lake : Path
-    of_days : DataFrame
-        `quarantined_traces` of all days.
-    traces : Table
-        `request_traces` of all days.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Rows of `foretell.predictors.schemas.quarantine.Quarantine` by where they were refused.
+    `of_days` are `quarantined_traces` of all days, `traces` the requests of all days.
     """
     return {
         "rejected_at_landing": load_rejects(landing),

@@ -41,11 +41,6 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
     gives its prompts times its tests. A request with a setting that no provider takes (``max_tokens: -5``) is a problem
     of that request and leaves the others alone.
 
-    Parameters
-    ----------
-    file : Path
-        csv, parquet, jsonl, Inspect's eval or json, promptfoo's yaml, or a folder of texts.
-
     Returns
     -------
     requests : DataFrame

@@ -9,7 +9,7 @@ import pandas as pd
 
 from foretell.assets.judging.family import LAKE, Family, late, predictors_of
 from foretell.assets.lake.datasets import PUBLIC, TRACE_DATASETS
-from foretell.assets.lake.input_tables import column_names, refuse_other_family
+from foretell.assets.lake.input_tables import refuse_other_family
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.fitting.text.features import MIN_TEXTS_OF_TERM
 
@@ -26,8 +26,11 @@ def read_inputs(path: Path) -> pd.DataFrame:
         the forecasts of the others.
     """
     from foretell.assets.lake.requests import read_requests
+    from foretell.assets.readers.core.stream import head_of
+    from foretell.assets.readers.traces.tabular import column_names
 
-    refuse_other_family(path, "thinking_tokens", column_names(path))
+    if path.is_file():
+        refuse_other_family(path, "thinking_tokens", column_names(head_of(path), path))
     requests, problems = read_requests(path)
     if problems:
         raise InvalidInputError(problems[0])

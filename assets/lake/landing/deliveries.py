@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +27,9 @@ from foretell.assets.engine import current_engine
 from foretell.assets.lake.landing.days import Redactor, checked_day, possible_day, write_days
 from foretell.assets.lake.landing.manifests import (
     STREAM_PREFIX,
+    facts_digest,
     next_folder,
+    origins,
     read_manifest,
     read_manifests,
     read_parquet,
@@ -63,27 +63,20 @@ MAX_REJECTS = 100_000
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of one delivered file.
+    """What became of one delivered file, with its first problems and the rows that it feeds each canonical table with.
 
-    Attributes
-    ----------
-    status : str
-        ``landed``, ``known`` (the same content landed before), ``joined`` (a batch input, whose prompts went to
-        its output) or ``unusable`` (no row could be read; `problems` say why).
-    tables : dict of str to int
-        Rows that the file feeds each canonical table with.
-    problems : list of str
-        The first problems, each with file, line and remedy.
+    `status` is ``landed``, ``known`` (the same content landed before), ``joined`` (a batch input, whose prompts went to
+    its output) or ``unusable`` (no row could be read; `problems` say why).
     """
 
     path: str
-    sha256: str
-    format: str
-    status: str
-    n_read: int
-    n_rows: int
-    n_rejects: int
-    days: list[str]
+    sha256: str = ""
+    format: str = "unknown"
+    status: str = "unusable"
+    n_read: int = 0
+    n_rows: int = 0
+    n_rejects: int = 0
+    days: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     tables: dict[str, int] = field(default_factory=dict)
 
@@ -130,7 +123,7 @@ def ingest(
     columns: dict[str, str] | None = None,
     redact: Redactor | None = None,
 ) -> IngestReport:
-    """Land files: parse each content once, split it by day.
+    """Land files: parse each content once, split it by day. Bad content is reported, not raised.
 
     Parameters
     ----------
@@ -139,7 +132,7 @@ def ingest(
     landing : Path
         The landing zone; made if absent.
     format : str, optional
-        A name in `foretell.assets.readers.READERS`. By default told from the content of each file.
+        A name in `READERS`. By default told from the content of each file.
     date : str, optional
         UTC day ``YYYY-MM-DD`` of records that have no time. By default such records are rejected.
     source : str, optional
@@ -150,11 +143,6 @@ def ingest(
         Column map of the tabular reader.
     redact : callable, optional
         Takes the text of a prompt and returns what may be kept; `query_id` is the hash of the text as it came.
-
-    Returns
-    -------
-    IngestReport
-        Bad content is reported, not raised.
 
     Raises
     ------
@@ -172,11 +160,12 @@ def ingest(
         matching = _expand(path)
         files += [file for file in matching if file not in files]
         if not matching:
-            reports.append(_missing(readable_name(path)))
+            problem = f"{readable_name(path)}: no such file or folder, and no file matches it"
+            reports.append(FileReport(readable_name(path), problems=[problem]))
     inputs = [file for file in files if is_batch_input(file)] if format is None else []
     joined = inputs if len(files) > len(inputs) else []
-    land = partial(_land_or_join, landing=landing, how=how, inputs=inputs, joined=joined, redact=redact)
-    return IngestReport(reports + current_engine().map(land, files))
+    delivery = _Delivery(landing, how, inputs, joined, redact)
+    return IngestReport(reports + current_engine().map(delivery.land, files))
 
 
 def ingest_stream(stream: IO[bytes], landing: Path, **options: Any) -> IngestReport:
@@ -189,50 +178,47 @@ def ingest_stream(stream: IO[bytes], landing: Path, **options: Any) -> IngestRep
         return ingest([path], landing, **options)
 
 
-def _land_or_join(
-    file: Path,
-    landing: Path,
-    how: dict[str, Any],
-    inputs: Sequence[Path],
-    joined: Sequence[Path],
-    redact: Redactor | None,
-) -> FileReport:
-    try:
-        content = file_digest(file)
-    except OSError as error:  # of this file: its folder holds others
-        problem = f"{readable_name(file)}: cannot be read ({error.strerror}); give this account the right to read it"
-        return FileReport(readable_name(file), "", "unknown", "unusable", 0, 0, 0, [], [problem])
-    if file in joined:
-        return FileReport(readable_name(file), content, "batch_input", "joined", 0, 0, 0, [])
-    return _land(file, content, landing, how, [other for other in inputs if other != file], redact)
+@dataclass(frozen=True)
+class _Delivery:
+    """Files that came together: where they land, how they are read, and which of them are inputs of a batch."""
 
+    landing: Path
+    how: dict[str, Any]
+    inputs: Sequence[Path]
+    joined: Sequence[Path]
+    redact: Redactor | None
 
-def _land(
-    file: Path, content: str, landing: Path, how: dict[str, Any], companions: Sequence[Path], redact: Redactor | None
-) -> FileReport:
-    # What is joined with a file is part of its content.
-    format = how["format"] or detect(file, how["columns"])
-    companions = [*companions, *companions_of(file, format)]
-    key = (
-        content
-        if not companions
-        else hashlib.sha256("".join([content, *map(file_digest, companions)]).encode()).hexdigest()
-    )
-    locks = landing / ".locks"
-    locks.mkdir(exist_ok=True)
-    folder = landing / key
-    with FileLock(locks / f"{key}.lock"):
+    def land(self, file: Path) -> FileReport:
+        """Read a file, unless it goes with another one or cannot be opened."""
+        name = readable_name(file)
+        try:
+            content = file_digest(file)
+        except OSError as error:  # of this file: its folder holds others
+            problem = f"{name}: cannot be read ({error.strerror}); give this account the right to read it"
+            return FileReport(name, problems=[problem])
+        if file in self.joined:
+            return FileReport(name, content, "batch_input", "joined")
+        # What is joined with a file is part of its content.
+        format = self.how["format"] or detect(file, self.how["columns"])
+        companions = [*(other for other in self.inputs if other != file), *companions_of(file, format)]
+        digests = [content, *map(file_digest, companions)]
+        key = hashlib.sha256("".join(digests).encode()).hexdigest() if companions else content
+        (self.landing / ".locks").mkdir(exist_ok=True)
+        with FileLock(self.landing / ".locks" / f"{key}.lock"):
+            return self._landed(file, key, content, format, companions)
+
+    def _landed(self, file: Path, key: str, content: str, format: str | None, companions: Sequence[Path]) -> FileReport:
+        folder, fresh = self.landing / key, self.landing / f".tmp-{key}"
         old = _account(folder)
-        if old is not None and not _must_read_again(old, how):
+        if old is not None and not _must_read_again(old, self.how):
             remove_former_rows(folder, old)  # of a run that was killed
             return _report(old, file, "known" if old["n_rows"] else "unusable")
-        fresh = landing / f".tmp-{key}"
         shutil.rmtree(fresh, ignore_errors=True)
         rows = fresh / next_folder(folder)
         rows.mkdir(parents=True)
         manifest = {"key": key, "sha256": content, "name": readable_name(file), "bytes": file.stat().st_size}
-        manifest |= {"folder": rows.name, "how": how, "reader_version": READER_VERSION}
-        manifest |= _read_into(file, rows, how, format, companions, redact)
+        manifest |= {"folder": rows.name, "how": self.how, "reader_version": READER_VERSION}
+        manifest |= self._read_into(rows, file, format, companions)
         if folder.exists():
             # The rows come first, under a name that nobody asks for; the account points to them from one rename on.
             publish_folder(rows, folder / rows.name)
@@ -244,30 +230,23 @@ def _land(
             publish_folder(fresh, folder)
         return _report(manifest, file, "landed" if manifest["n_rows"] else "unusable")
 
-
-def _read_into(
-    file: Path,
-    folder: Path,
-    how: dict[str, Any],
-    format: str | None,
-    companions: Sequence[Path],
-    redact: Redactor | None,
-) -> dict[str, Any]:
-    """Write the rows of a file for every table that it feeds; the account of all."""
-    options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
-    account: dict[str, Any] = {"format": format, "days": {}, "first_day_ahead": None, "tables": {}}
-    of_traces = format is None or is_trace_format(format)
-    if of_traces:
-        account |= write_days(file, folder, {**how, "format": format}, options, redact)
-    if format is not None and table_reader(format) is not None:
-        # Of a log that feeds both, the reader of requests tells what is wrong with it.
-        rows = write_table_rows(file, folder, how, format, options, with_rejects=not of_traces)
-        if not of_traces:
-            return account | rows
-        for count in ("n_read", "n_rows"):
-            account[count] += rows["n_rows"]
-        account["tables"] = rows["tables"]
-    return account
+    def _read_into(self, folder: Path, file: Path, format: str | None, companions: Sequence[Path]) -> dict[str, Any]:
+        """Write the rows of a file for every table that it feeds; the account of all."""
+        how = self.how
+        options = ReadOptions(companions=tuple(companions), columns=how["columns"] or {}, date=how["date"])
+        account: dict[str, Any] = {"format": format, "days": {}, "first_day_ahead": None, "tables": {}}
+        of_traces = format is None or is_trace_format(format)
+        if of_traces:
+            account |= write_days(file, folder, {**how, "format": format}, options, self.redact)
+        if format is not None and table_reader(format) is not None:
+            # Of a log that feeds both, the reader of requests tells what is wrong with it.
+            rows = write_table_rows(file, folder, how, format, options, with_rejects=not of_traces)
+            if not of_traces:
+                return account | rows
+            for count in ("n_read", "n_rows"):
+                account[count] += rows["n_rows"]
+            account["tables"] = rows["tables"]
+        return account
 
 
 def _account(folder: Path) -> dict[str, Any] | None:
@@ -297,11 +276,7 @@ def landed_days(landing: Path) -> list[str]:
 
 def day_digests(landing: Path) -> dict[str, str]:
     """For every landed UTC day, a SHA-256 over what its rows come from: equal digests mean equal rows."""
-    parts: dict[str, list[Any]] = {}
-    for manifest in read_manifests(landing):
-        for day in manifest["days"]:
-            parts.setdefault(day, []).append([manifest["key"], manifest["reader_version"], manifest["how"]])
-    return {day: hashlib.sha256(json.dumps(p, sort_keys=True).encode()).hexdigest() for day, p in sorted(parts.items())}
+    return {day: facts_digest(files) for day, files in origins(landing, lambda manifest: manifest["days"]).items()}
 
 
 def load_day(landing: Path, day: str) -> pd.DataFrame:
@@ -353,7 +328,7 @@ def landing_digest(landing: Path) -> str:
     """SHA-256 over the requests that have landed and how they were read: equal digests mean equal rows."""
     files = [m for m in read_manifests(landing) if m["days"] or not m.get("tables")]
     parts = [[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in files]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return facts_digest(parts)
 
 
 def load_manifests(landing: Path) -> pd.DataFrame:
@@ -374,11 +349,6 @@ def _report(manifest: dict[str, Any], file: Path, status: str) -> FileReport:
     tables |= {name: sum(parts.values()) for name, parts in manifest.get("tables", {}).items()}
     name, format = readable_name(file), manifest["format"] or "unknown"
     return FileReport(name, manifest["sha256"], format, status, *counts, days, problems, tables)
-
-
-def _missing(path: str) -> FileReport:
-    problem = f"{path}: no such file or folder, and no file matches it"
-    return FileReport(path, "", "unknown", "unusable", 0, 0, 0, [], [problem])
 
 
 def _expand(path: Path | str) -> list[Path]:

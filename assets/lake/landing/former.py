@@ -38,10 +38,7 @@ def is_former_landing(landing: Path) -> bool:
 def migrate_landing(landing: Path) -> list[str]:
     """Take back what a kill between two renames left aside, and quarantine records of impossible days.
 
-    Returns
-    -------
-    list of str
-        What was changed, a sentence each.
+    Returns what was changed, a sentence each.
     """
     notes = [_taken_back(landing, folder) for folder in sorted(landing.glob(f"{PUT_ASIDE}*"))]
     for manifest in read_manifests(landing):
@@ -65,11 +62,8 @@ def _taken_back(landing: Path, aside: Path) -> str:
 
 def _quarantined(landing: Path, manifest: dict[str, Any], days: list[str]) -> str:
     """Write a landed file's rows again without those of `days`, which become rejects."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from foretell.assets.lake.landing.days import impossible_day
-    from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA, rejects_table
+    from foretell.assets.lake.landing.days import Written, impossible_day
+    from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA
 
     folder = landing / manifest["key"]
     name = next_folder(folder)
@@ -78,15 +72,15 @@ def _quarantined(landing: Path, manifest: dict[str, Any], days: list[str]) -> st
     rows = fresh / name
     rows.mkdir(parents=True)
     lost = []
-    for day, _ in sorted(manifest["days"].items()):
-        table = read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA)
-        if day in days:
-            lost += [impossible_day(day, line) for line in table.column("source_line").to_pylist()]
-        else:
-            pq.write_table(table, rows / f"rows-{day}.parquet", compression="zstd", write_page_checksum=True)
-    former = read_parquet(rejects_file(landing, manifest), REJECT_SCHEMA)
-    rejects = pa.concat_tables([former, rejects_table(lost, manifest["name"])])
-    pq.write_table(rejects, rows / "rejects.parquet", compression="zstd", write_page_checksum=True)
+    with Written(rows, manifest["name"]) as written:
+        for day in sorted(manifest["days"]):
+            table = read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA)
+            if day in days:
+                lost += [impossible_day(day, line) for line in table.column("source_line").to_pylist()]
+            else:
+                written.add(f"rows-{day}", table)
+        written.add("rejects", read_parquet(rejects_file(landing, manifest), REJECT_SCHEMA))
+        written.reject(lost)
     publish_folder(rows, folder / name)
     changed = {
         **manifest,

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,17 @@ def read_manifests(landing: Path) -> list[dict[str, Any]]:
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write the account of a folder with its own checksum, in place of the one that is there."""
-    content = {**manifest, CHECKSUM: _checksum(manifest)}
+    content = {**manifest, CHECKSUM: facts_digest(manifest)}
     write_text_durably(json.dumps(content, indent=1, sort_keys=True) + "\n", folder / MANIFEST)
+
+
+def origins(landing: Path, parts_of: Callable[[dict[str, Any]], Iterable[str]]) -> dict[str, list[list[Any]]]:
+    """For every part of a table, what its rows come from: key, version of the readers, how each file was read."""
+    came: dict[str, list[list[Any]]] = {}
+    for manifest in read_manifests(landing):
+        for part in parts_of(manifest):
+            came.setdefault(part, []).append([manifest["key"], manifest["reader_version"], manifest["how"]])
+    return dict(sorted(came.items()))
 
 
 def rows_file(landing: Path, manifest: dict[str, Any], day: str) -> Path:
@@ -124,7 +133,7 @@ def read_parquet(path: Path, schema: pa.Schema | None, read: Callable[[Path], pa
         if not table.schema.equals(schema):
             raise pa.ArrowInvalid("names or types of columns have changed")
         return table
-    except (OSError, ArrowException) as error:
+    except (OSError, UnicodeDecodeError, ArrowException) as error:
         folder = path.parent.parent if path.parent.name.isdecimal() else path.parent
         raise DatasetError(
             f"{path}: damaged, parquet cannot read it ({error}); run `foretell restore BACKUP`, or delete the folder "
@@ -151,8 +160,9 @@ def _damage(manifest: object) -> str | None:
     wanted = manifest.pop(CHECKSUM, None)
     if wanted is None and "folder" not in manifest:
         return None  # versions before wrote no checksum
-    return None if wanted == _checksum(manifest) else "its checksum does not match"
+    return None if wanted == facts_digest(manifest) else "its checksum does not match"
 
 
-def _checksum(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def facts_digest(facts: object) -> str:
+    """SHA-256 of what JSON can say."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -48,14 +48,7 @@ def split_address(address: str) -> tuple[str, str | None]:
 
 
 def export_mlflow_traces(address: str, file: Path) -> int:
-    """Write every trace of a store to `file`, one a line, and return their number.
-
-    Parameters
-    ----------
-    address : str
-        See `split_address`.
-    file : Path
-        JSON lines to write.
+    """Write every trace of a store (`split_address`) to `file`, one a line, and return their number.
 
     Raises
     ------
@@ -119,22 +112,10 @@ def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def export_mlflow_runs(address: str, file: Path, since: str | None = None) -> tuple[int, int, str]:
-    """Write the runs that are new or have gone on since, a line each with the history of every metric.
+    """Write the runs of a store that are new or have gone on, a line each with the history of every metric.
 
-    Parameters
-    ----------
-    address : str
-        See `split_address`.
-    file : Path
-        JSON lines to write.
-    since : str, optional
-        What the last export returned: a run that ended before it is not read again.
-
-    Returns
-    -------
-    n_runs, n_written : int
-    seen : str
-        JSON: a hash of the state and the last values of every run.
+    Returns the numbers of all and of written runs, and as JSON a hash of the state and the last values of each; given
+    that as `since`, the next export leaves out what has not changed.
 
     Raises
     ------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,14 @@ import pandas as pd
 import pyarrow as pa
 
 from foretell.assets.lake.landing.days import ROW_GROUP, Written, impossible_day
-from foretell.assets.lake.landing.manifests import read_manifests, read_parquet, readable_name, rejects_file
+from foretell.assets.lake.landing.manifests import (
+    facts_digest,
+    origins,
+    read_manifests,
+    read_parquet,
+    readable_name,
+    rejects_file,
+)
 from foretell.assets.lake.tables.contracts import CONTRACT_VERSION, TABLES, UNDATED, LakeTable
 from foretell.assets.readers import table_reader
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, clean_text, raw_frame
@@ -82,20 +87,13 @@ def _arrow(name: str, rows: Sequence[Row]) -> pa.Table:
 
 def landed_parts(landing: Path, table: LakeTable) -> dict[str, str]:
     """For every part, a SHA-256 over what its rows come from: equal digests mean equal rows."""
-    came: dict[str, list[Any]] = {}
-    for manifest in read_manifests(landing):
-        for part in manifest.get("tables", {}).get(table.name, {}):
-            came.setdefault(part, []).append([manifest["key"], manifest["reader_version"], manifest["how"]])
-    return {part: _digest([CONTRACT_VERSION, files]) for part, files in sorted(came.items())}
+    came = origins(landing, lambda manifest: manifest.get("tables", {}).get(table.name, {}))
+    return {part: facts_digest([CONTRACT_VERSION, files]) for part, files in came.items()}
 
 
 def tables_digest(landing: Path, names: Sequence[str]) -> str:
     """SHA-256 over what has landed for some tables."""
-    return _digest({name: landed_parts(landing, TABLES[name]) for name in names})
-
-
-def _digest(facts: object) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return facts_digest({name: landed_parts(landing, TABLES[name]) for name in names})
 
 
 def load_part(landing: Path, table: LakeTable, part: str) -> pd.DataFrame:

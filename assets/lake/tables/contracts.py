@@ -38,18 +38,10 @@ _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 
 @dataclass(frozen=True)
 class LakeTable:
-    """One canonical table.
+    """One canonical table: `contract` has its columns and rules, `description` says what one row is.
 
-    Attributes
-    ----------
-    name : str
-    contract : type of DataFrameModel
-        Its columns and rules; `Landed` among them.
-    description : str
-        What one row is.
-    settles : str, optional
-        A flag that may become true when a record is delivered again: of rows that differ in nothing else the one of
-        which it is true is kept.
+    `settles` names a flag that may become true when a record is delivered again: of rows that differ in nothing else
+    the one of which it is true is kept.
     """
 
     name: str

@@ -32,15 +32,9 @@ CORRECT = "correct the record at its source and ingest it again"
 
 @dataclass(frozen=True)
 class CuratedTable:
-    """What curation did to a table.
+    """What curation did to a table: the account of each part, and which parts were made now.
 
-    Attributes
-    ----------
-    name : str
-    parts : mapping of str to dict
-        Account of each part: `digest`, `read`, `accepted`, `quarantined`, `duplicates`.
-    changed : tuple of str
-        Parts that were made now.
+    An account has `digest`, `read`, `accepted`, `quarantined`, `duplicates`.
     """
 
     name: str

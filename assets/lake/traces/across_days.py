@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
-from foretell.assets.lake.traces.draw import is_drawn
+from foretell.assets.lake.traces.draw import is_drawn, query_bundles
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
@@ -36,14 +36,8 @@ Numbered: TypeAlias = tuple[int, Part]
 class AcrossDays:
     """What the rules over all days say of a table.
 
-    Attributes
-    ----------
-    repeated : DataFrame
-        Requests whose key came before: `part`, `row` (positions), `first_day`.
-    replicates : DataFrame
-        `part`, `row`, `replicate` of the runs that are not the first of their cell, of queries that are drawn.
-    share : float
-        Of queries that are drawn (`foretell.assets.lake.traces.draw`).
+    `repeated` are requests whose key came before (`part`, `row` as positions, `first_day`); `replicates` runs that are
+    not the first of their cell (`part`, `row`, `replicate`), of the `share` of queries that are drawn.
     """
 
     repeated: pd.DataFrame
@@ -71,16 +65,8 @@ class AcrossDays:
 def rules_across_days(traces: Table, engine: Engine | None = None, *, share: float = 1.0) -> AcrossDays:
     """Find keys that came before on another day, and number the runs of each query on a model and configuration.
 
-    Of several requests with one key the earliest stays. Runs are numbered by time, then key.
-
-    Parameters
-    ----------
-    traces : Table
-        `request_traces`; within a part keys are unique.
-    engine : Engine, optional
-        By default the current one.
-    share : float, optional
-        Of queries to draw and number; keys are those of all rows.
+    Of several requests with one key the earliest stays; within a part keys are unique. Runs are numbered by time, then
+    key, of the `share` of queries that are drawn.
     """
     engine = engine or current_engine()
     repeated = repeated_keys(traces, engine)
@@ -155,7 +141,7 @@ def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
     else:
         frame = read_part(part, by)
         row = np.arange(len(frame), dtype=np.int32)
-    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": _hash(frame)})
+    return pd.DataFrame({"part": np.int32(position), "row": row, "bundle": query_bundles(frame)})
 
 
 def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
@@ -165,11 +151,7 @@ def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
 def _rows_in_play(job: _InPlay, by: list[str]) -> pd.DataFrame:
     position, part = job.item
     frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[job.rows]
-    return frame.assign(part=np.int32(position), row=job.rows, bundle=_hash(frame[by]))
-
-
-def _hash(keys: pd.DataFrame) -> NDArray[np.uint64]:
-    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
+    return frame.assign(part=np.int32(position), row=job.rows, bundle=query_bundles(frame[by]))
 
 
 def _repeated(keys: pd.DataFrame) -> pd.DataFrame:

@@ -40,19 +40,9 @@ MAX_ROWS = 20
 
 @dataclass(frozen=True)
 class TraceCheck:
-    """The result of one check of a day.
+    """The result of one of `CHECKS` for a day: what was counted, and rows that say why, as Markdown.
 
-    Attributes
-    ----------
-    name : str
-        As in `CHECKS`.
-    passed : bool
-    is_blocking : bool
-        Whether a failure stops the run; else it warns.
-    numbers : dict
-        What was counted.
-    tables : dict of str to str
-        Rows that say why, as Markdown.
+    A failure stops the run where `is_blocking`, else it warns.
     """
 
     name: str

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from foretell.assets.lake.traces.censoring import mark_censored
 from foretell.assets.lake.traces.warnings import trace_warnings
 from foretell.assets.readers.core.messages import query_id_of_text
-from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, empty_rejects, raw_frame
+from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, raw_frame, rejects_frame
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.schemas.quarantine import Quarantine, split_valid
 from foretell.predictors.schemas.traces import RequestTraces
@@ -42,20 +42,10 @@ _REMEDY = "correct the record at its source and ingest it again"
 
 @dataclass(frozen=True)
 class Curated:
-    """Accepted rows and an account of all others.
+    """Accepted rows and an account of all others: `n_read` = accepted + quarantined + duplicates.
 
-    Attributes
-    ----------
-    traces : DataFrame
-        `request_traces`, ordered by time and key: the same records give the same table in whatever order they came.
-    quarantine : DataFrame
-        Schema `Quarantine`.
-    n_read : int
-        Records that came in: accepted + quarantined + duplicates.
-    n_duplicates : int
-        Records delivered more than once with the same content, beyond the first.
-    warnings : DataFrame
-        What is accepted but should be known; columns ``check``, ``model``, ``n_rows``, ``share``, ``message``.
+    `traces` are ordered by time and key: the same records give the same table in whatever order they came. Duplicates
+    were delivered more than once with the same content. `warnings`: see `trace_warnings`.
     """
 
     traces: pd.DataFrame
@@ -71,23 +61,11 @@ class Curated:
 
 
 def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = None) -> Curated:
-    """Make `request_traces` of raw rows.
+    """Make `request_traces` of raw rows (`RAW_SCHEMA`; absent columns are unknown), priced by `price`.
 
-    Parameters
-    ----------
-    raw : DataFrame
-        Columns of `foretell.assets.readers.core.records.RAW_SCHEMA`; absent ones are taken as unknown.
-    price : callable
-        Prices the accepted rows; see `Pricer`.
-    rejects : DataFrame, optional
-        Rejects of the readers, which become part of the quarantine.
-
-    Returns
-    -------
-    Curated
-        The counts add up.
+    Rejects of the readers become part of the quarantine.
     """
-    rejects = empty_rejects() if rejects is None else rejects
+    rejects = rejects_frame([], "") if rejects is None else rejects
     frame = _typed(raw)
     impossible = _impossible(frame)
     is_bad = impossible != ""

@@ -8,9 +8,9 @@ KEY = "foretell: a draw"
 """Sixteen characters: another hash than the one by which rows are bundled."""
 
 
-def query_bundles(query_id: pd.Series) -> NDArray[np.uint64]:
-    """What brings the rows of a query together in `Engine.group`, shape (n_rows,)."""
-    return np.asarray(pd.util.hash_pandas_object(query_id, index=False, categorize=False), dtype=np.uint64)
+def query_bundles(keys: pd.Series | pd.DataFrame) -> NDArray[np.uint64]:
+    """What brings the rows of a query (of a key of several columns) together in `Engine.group`, shape (n_rows,)."""
+    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
 
 
 def is_drawn(query_id: pd.Series, share: float) -> NDArray[np.bool_]:

@@ -20,26 +20,14 @@ FIRST_TRACE = pd.Timestamp("2020-01-01", tz="UTC")
 """No request to a priced model is older: GPT-3's API opened in June 2020."""
 
 
-def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame, *, now: pd.Timestamp | None = None) -> pd.DataFrame:
-    """List semantic warnings, one row per check and model.
+def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
+    """List semantic warnings of accepted rows and what came with them, one row per check and model.
 
-    Parameters
-    ----------
-    traces : DataFrame
-        Accepted rows.
-    raw : DataFrame
-        The same requests with the raw columns, of which ``total_tokens`` is read.
-    now : Timestamp, optional
-        The present, UTC, for the check of clocks. By default the clock of this machine.
-
-    Returns
-    -------
-    DataFrame
-        Columns `WARNING_COLUMNS`; `share` is of the rows of the model.
+    Columns `WARNING_COLUMNS`; `share` is of the rows of the model.
     """
     if traces.empty:
         return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})
-    found = _by_model(traces, raw, pd.Timestamp.now("UTC") if now is None else now)
+    found = _by_model(traces, raw)
     return pd.DataFrame(found + _constant_metering(traces) + _thinking_cut(traces), columns=WARNING_COLUMNS)
 
 
@@ -60,7 +48,7 @@ _MESSAGES = {
 }
 
 
-def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> list[Warned]:
+def _by_model(traces: pd.DataFrame, raw: pd.DataFrame) -> list[Warned]:
     ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
     n_tokens = traces["input_tokens"].fillna(0) + traces["output_tokens"]
     masks = {
@@ -70,7 +58,8 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, now: pd.Timestamp) -> lis
         "query_unknown": raw["prompt_text"].isna() & raw["item_id"].isna() & raw["query_id_was_null"],
         "free_despite_tokens": (ours == 0) & (n_tokens > 0),
         "cost_differs": (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
-        "clock_skew": (traces["started_at"] > now + CLOCK_TOLERANCE) | (traces["started_at"] < FIRST_TRACE),
+        "clock_skew": (traces["started_at"] > pd.Timestamp.now("UTC") + CLOCK_TOLERANCE)
+        | (traces["started_at"] < FIRST_TRACE),
         "cost_not_reported": _cost_lost(traces),
         "thinking_off": _thinking_off(traces),
         "total_differs": raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],

@@ -14,26 +14,14 @@ import orjson
 import pyarrow as pa
 
 _FINISH = {
-    "stop": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "completed": "stop",
-    "complete": "stop",
-    "eos": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "model_context_window_exceeded": "length",
-    "tool_calls": "tool_calls",
-    "tool_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "prohibited_content": "content_filter",
-    "refusal": "content_filter",
+    word: reason
+    for reason, words in {
+        "stop": ("stop", "end_turn", "stop_sequence", "completed", "complete", "eos"),
+        "length": ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"),
+        "tool_calls": ("tool_calls", "tool_call", "tool_use", "function_call"),
+        "content_filter": ("content_filter", "safety", "recitation", "prohibited_content", "refusal"),
+    }.items()
+    for word in words
 }
 _FIRST_US = 631_152_000_000_000
 _LAST_US = 7_258_118_400_000_000

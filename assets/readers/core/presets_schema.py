@@ -14,26 +14,26 @@ from foretell.predictors.errors import InvalidInputError
 _MORE = {"messages", "ended_at", "first_token_at"}
 
 
-class Failed(BaseModel):
-    """A row is a failed call if the number in `column` is at least or at most a limit."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Failed(_Strict):
+    """A row is a failed call if the number in `column` is at least or at most a limit."""
 
     column: str
     at_least: float | None = None
     at_most: float | None = None
 
 
-class RelativeTime(BaseModel):
+class RelativeTime(_Strict):
     """Times that count from the start of a trace: the column, and how many seconds its unit has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str
     seconds: float
 
 
-class Preset(BaseModel):
+class Preset(_Strict):
     """A column map.
 
     Attributes
@@ -60,8 +60,6 @@ class Preset(BaseModel):
     relative_time : RelativeTime or None
         Times that count from the start of a trace.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     detect: list[str] = Field(default_factory=list)
     detect_any: list[list[str]] = Field(default_factory=list)

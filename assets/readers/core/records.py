@@ -156,14 +156,9 @@ Record: TypeAlias = Single | Packed
 class ReadOptions:
     """What the caller may tell a reader.
 
-    Attributes
-    ----------
-    companions : sequence of Path
-        Files delivered together with this one, such as the input of a batch beside its output.
-    columns : dict of str to str
-        Column map of the tabular reader: canonical column to column of the file.
-    date : str, optional
-        UTC day ``YYYY-MM-DD`` on which times that count from the start of a trace begin.
+    `companions` are files delivered together with this one, such as the input of a batch beside its output; `columns`
+    maps canonical columns to those of the file; `date` is the UTC day on which times that count from the start of a
+    trace begin.
     """
 
     companions: Sequence[Path] = ()
@@ -208,18 +203,9 @@ class TableReader(Protocol):
 
 @dataclass(frozen=True)
 class TraceRead:
-    """What one file held.
+    """What one file held: rows (`RAW_SCHEMA`), rejects (`REJECT_SCHEMA`), ``n_read == len(rows) + len(rejects)``.
 
-    Attributes
-    ----------
-    rows : DataFrame
-        Raw canonical rows, columns of `RAW_SCHEMA`.
-    rejects : DataFrame
-        Columns ``reason``, ``remedy``, ``source_file``, ``source_line``, ``is_file``.
-    n_read : int
-        Records seen: ``len(rows) + len(rejects)``.
-    format : str
-        Name of the reader, or ``"unknown"``.
+    `format` is the name of the reader, or ``"unknown"``.
     """
 
     rows: pd.DataFrame
@@ -255,11 +241,6 @@ def rejects_table(rejects: Iterable[Reject], source_file: str) -> pa.Table:
 def rejects_frame(rejects: Iterable[Reject], source_file: str) -> pd.DataFrame:
     """Return rejects as a DataFrame."""
     return raw_frame(rejects_table(rejects, source_file))
-
-
-def empty_rejects() -> pd.DataFrame:
-    """Return a rejects table without rows."""
-    return rejects_frame([], "")
 
 
 def clean_text(text: str) -> str:

@@ -8,43 +8,35 @@ from foretell.assets.readers.core.messages import normalised_messages, prompt_te
 from foretell.assets.readers.core.normalise import dig, first, normal_finish_reason, seconds
 from foretell.assets.readers.core.records import Row
 from foretell.assets.readers.core.settings import settings_json
+from foretell.assets.readers.spellings import spellings
 
-# What has a column of its own, or says nothing about how the model samples.
-_NOT_SETTINGS = {
-    "model", "messages", "input", "contents", "prompt", "system", "instructions", "systemInstruction",
-    "system_instruction", "temperature", "top_p", "max_tokens", "max_completion_tokens", "max_output_tokens",
-    "reasoning_effort", "reasoning", "thinking", "seed", "stream", "stream_options", "user", "metadata", "store",
-    "service_tier", "timeout", "extra_headers", "generationConfig", "generation_config", "previous_response_id",
-    "prompt_cache_key", "safety_identifier", "api_key", "base_url", "cache_prompt", "labels", "config",
+_NOT_SETTINGS = frozenset(spellings("settings")["not_settings"])
+_OF_CONFIG = frozenset(spellings("settings")["not_settings_of_gemini"])
+
+
+BESIDE = {
+    "trace_id": ("trace_id",), "project": ("project",), "key_name": ("key_name",),
+    "benchmark": ("benchmark",), "item_id": ("item_id", "query_id"), "replicate": ("replicate", "repeat", "epoch"),
+    "repeat_prob": ("repeat_prob",), "score": ("score",), "is_cached_answer": ("cache_hit", "cached"),
 }  # fmt: skip
-
-
-# Gemini's settings in REST's spelling and in the Python SDK's.
-_OF_CONFIG = {
-    "temperature", "topP", "top_p", "maxOutputTokens", "max_output_tokens", "seed", "thinkingConfig", "thinking_config",
-    "systemInstruction", "system_instruction", "labels",
-}  # fmt: skip
+"""Column -> its names on a line beside request and response."""
+LATENCY_S, LATENCY_MS = ("latency_s", "duration_s"), ("latency_ms", "duration_ms")
+MOMENTS = ("started_at", "timestamp", "start_time")
+RESPONSE_MODELS = ("model", "modelVersion", "model_version")
+CREATED = ("created", "created_at", "createTime")
 
 
 def request_columns(request: dict[str, Any], *, prompt: Any = None) -> Row:
     """Return the columns that the request gives; `prompt` replaces its messages where it is text."""
     config = _config_of(request)
-    system = first(
-        request.get("system"),
-        request.get("instructions"),
-        request.get("systemInstruction"),
-        request.get("system_instruction"),
-        config.get("systemInstruction"),
-        config.get("system_instruction"),
-    )
-    messages = first(request.get("messages"), request.get("input"), request.get("contents"), request.get("prompt"))
+    of_google = ("systemInstruction", "system_instruction")
+    system = first(*map(request.get, ("system", "instructions", *of_google)), *map(config.get, of_google))
+    messages = first(*map(request.get, ("messages", "input", "contents", "prompt")))
     row = {
         "request_model": request.get("model"),
         "temperature": request.get("temperature"),
         "top_p": request.get("top_p"),
-        "max_tokens": first(
-            request.get("max_completion_tokens"), request.get("max_tokens"), request.get("max_output_tokens")
-        ),
+        "max_tokens": first(*map(request.get, ("max_completion_tokens", "max_tokens", "max_output_tokens"))),
         "seed": request.get("seed"),
         "reasoning_effort": effort_of(request, config),
         **prompt_columns(messages, system=system, prompt=prompt),
@@ -109,7 +101,7 @@ def response_columns(body: dict[str, Any]) -> Row:
     """Return the columns that the response gives, without its usage."""
     usage = body.get("usage")
     return {
-        "response_model": first(body.get("model"), body.get("modelVersion"), body.get("model_version")),
+        "response_model": first(*map(body.get, RESPONSE_MODELS)),
         "provider": body.get("provider"),
         "finish_reason": finish_of(body),
         "service_tier": first(body.get("service_tier"), dig(usage, "service_tier")),

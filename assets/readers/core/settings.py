@@ -12,36 +12,14 @@ from typing import Any
 from foretell.assets.readers.core.normalise import canonical_json
 from foretell.assets.readers.core.secrets import is_secret_name, is_word
 from foretell.assets.readers.core.stream import loads
+from foretell.assets.readers.spellings import spellings
 
 OTHERS = "others"
 """The key under which everything that is not on the list stands, as one hash."""
 MAX_ITEMS = 16
 
-_KEPT = {
-    # sampling
-    "top_k", "topK", "min_p", "top_a", "typical_p", "tfs_z", "epsilon_cutoff", "eta_cutoff", "frequency_penalty",
-    "frequencyPenalty", "presence_penalty", "presencePenalty", "repetition_penalty", "repeat_penalty", "repeat_last_n",
-    "length_penalty", "dynatemp_range", "mirostat", "mirostat_tau", "mirostat_eta", "min_tokens", "min_length",
-    "use_beam_search", "best_of", "n", "candidateCount", "candidate_count", "choice.count", "num_choices", "num_ctx",
-    "stop", "stopSequences", "stop_sequences", "stop_seqs", "ignore_eos", "logit_bias", "logprobs", "top_logprobs",
-    "responseLogprobs", "response_logprobs", "early_stopping", "skip_special_tokens", "do_sample",
-    # how much is answered, and in which form
-    "verbosity", "text", "format", "response_format", "responseMimeType", "response_mime_type", "responseSchema",
-    "response_schema", "response_json_schema", "responseModalities", "modalities", "truncation", "include",
-    "prediction", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar", "json_schema",
-    "thinking_budget", "enable_thinking", "chat_template_kwargs", "add_generation_prompt", "output_config", "effort",
-    "reasoning_history", "reasoning_summary", "cache_prompt", "speed", "mediaResolution",
-    # tools
-    "tools", "toolConfig", "tool_config", "tool_choice", "parallel_tool_calls", "internal_tools", "max_tool_output",
-    "max_tool_calls", "functions", "function_call", "web_search_options", "plugins", "transforms", "route", "models",
-    "safetySettings", "safety_settings", OTHERS,
-}  # fmt: skip
-
-# Where a word is a choice among the provider's own, and no content of the caller.
-_CHOICES = {
-    "verbosity", "truncation", "tool_choice", "type", "format", "effort", "summary", "reasoning_summary", "speed",
-    "responseMimeType", "response_mime_type", "mediaResolution", "mode", OTHERS,
-}  # fmt: skip
+_KEPT = {*spellings("settings")["kept"], OTHERS}
+_CHOICES = {*spellings("settings")["choices"], OTHERS}
 
 
 def settings_json(settings: dict[str, Any]) -> str | None:

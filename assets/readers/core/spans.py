@@ -1,8 +1,4 @@
-"""One model call of a tracing tool, whatever it calls its attributes.
-
-The table of aliases covers the OpenTelemetry GenAI conventions with their deprecated and vendor
-spellings, OpenInference, OpenLLMetry, the Vercel AI SDK, pydantic-ai, Sentry and MLflow.
-"""
+"""One model call of a tracing tool, whatever it calls its attributes (``spellings/spans.yaml``)."""
 
 from __future__ import annotations
 
@@ -16,64 +12,19 @@ from foretell.assets.readers.core.requests import effort_of, prompt_columns
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.core.stream import loads
+from foretell.assets.readers.spellings import spellings
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "input_tokens": (
-        "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "llm.usage.prompt_tokens",
-        "ai.usage.inputTokens", "ai.usage.promptTokens",
-    ),
-    "output_tokens": (
-        "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion",
-        "llm.usage.completion_tokens", "ai.usage.outputTokens", "ai.usage.completionTokens",
-    ),
-    "reasoning_tokens": (
-        "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
-        "llm.token_count.completion_details.reasoning", "ai.usage.reasoningTokens", "llm.usage.reasoning_tokens",
-        "gen_ai.usage.details.reasoning_tokens", "gen_ai.usage.details.thoughts_tokens",
-        "gen_ai.usage.completion_tokens_details.reasoning_tokens",
-    ),
-    "cache_read_tokens": (
-        "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.input_tokens.cached", "llm.token_count.prompt_details.cache_read", "ai.usage.cachedInputTokens",
-        "llm.usage.cache_read_input_tokens", "gen_ai.usage.details.cache_read_tokens",
-        "gen_ai.usage.details.cache_read_input_tokens", "gen_ai.usage.details.cached_tokens",
-    ),
-    "cache_write_tokens": (
-        "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.input_tokens.cache_write",
-        "llm.token_count.prompt_details.cache_write", "llm.usage.cache_creation_input_tokens",
-        "gen_ai.usage.details.cache_write_tokens", "gen_ai.usage.details.cache_creation_input_tokens",
-    ),
-    "total_tokens": (
-        "gen_ai.usage.total_tokens", "llm.token_count.total", "llm.usage.total_tokens", "ai.usage.totalTokens",
-    ),
-    "request_model": ("gen_ai.request.model", "ai.model.id", "llm.request.model", "mlflow.llm.model"),
-    "response_model": ("gen_ai.response.model", "ai.response.model", "llm.response.model", "llm.model_name"),
-    "provider": (
-        "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider",
-        "mlflow.llm.provider",
-    ),
-    "temperature": ("gen_ai.request.temperature", "ai.settings.temperature", "llm.request.temperature"),
-    "top_p": ("gen_ai.request.top_p", "ai.settings.topP", "llm.request.top_p"),
-    "max_tokens": (
-        "gen_ai.request.max_tokens", "ai.settings.maxOutputTokens", "ai.settings.maxTokens", "llm.request.max_tokens",
-    ),
-    "seed": ("gen_ai.request.seed", "gen_ai.openai.request.seed", "ai.settings.seed"),
-    "reasoning_effort": (
-        "gen_ai.request.reasoning.effort", "gen_ai.request.reasoning_effort", "gen_ai.openai.request.reasoning_effort",
-    ),
-    "finish_reason": (
-        "gen_ai.response.finish_reasons", "ai.response.finishReason", "gen_ai.completion.0.finish_reason",
-        "llm.response.finish_reason", "gen_ai.response.finish_reason",
-    ),
-    "service_tier": (
-        "openai.response.service_tier", "gen_ai.openai.response.service_tier", "gen_ai.response.service_tier",
-    ),
-    "cost_reported_usd": ("gen_ai.usage.cost", "llm.cost.total", "operation.cost", "gen_ai.usage.total_cost"),
-}  # fmt: skip
+ALIASES: dict[str, tuple[str, ...]] = spellings("spans")
 
 TOKENS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens",
            "total_tokens")  # fmt: skip
+OURS = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name")
+"""Columns for which the conventions have no word; not gen_ai.conversation.id, whose turns are different queries."""
+FIRST_TOKEN = {
+    "gen_ai.response.time_to_first_chunk": 1.0, "gen_ai.server.time_to_first_token": 1.0,
+    "ai.response.msToFirstChunk": 1e-3,
+}  # fmt: skip
+"""Attribute with the time to the first token -> its unit in seconds."""
 _CALLS = {"chat", "generate_content", "text_completion", "completion", "completions", "responses", "message"}
 _NOT_CALLS = {"invoke_agent", "create_agent", "execute_tool", "embeddings", "rerank", "invoke_workflow", "retrieval",
               "plan"}  # fmt: skip
@@ -173,18 +124,10 @@ def span_record(span: Span, number: int) -> Single:
         "latency_s": latency_of(span),
         "time_to_first_token_s": first_token_of(attributes),
         "settings": settings_of(attributes),
-        "source": attributes.get("foretell.source"),
-        "project": attributes.get("foretell.project"),
-        "key_name": attributes.get("foretell.key_name"),
         "request_id": attributes.get("foretell.request_id") or f"{span.trace_id}/{span.span_id}",
         "trace_id": span.trace_id,
         "model": first(row["request_model"], row["response_model"]),
-        # Not gen_ai.conversation.id: the turns of one conversation are different queries.
-        "item_id": attributes.get("foretell.item_id"),
-        "benchmark": attributes.get("foretell.benchmark"),
-        "replicate": attributes.get("foretell.replicate"),
-        "repeat_prob": attributes.get("foretell.repeat_prob"),
-        "score": attributes.get("foretell.score"),
+        **{name: attributes.get(f"foretell.{name}") for name in OURS},
         "source_line": number,
     }
     return row
@@ -249,12 +192,9 @@ def latency_of(span: Span) -> float | None:
 
 def first_token_of(attributes: dict[str, Any]) -> float | None:
     """Seconds to the first token."""
-    waited: float | None = first(
-        seconds(attributes.get("gen_ai.response.time_to_first_chunk")),
-        seconds(attributes.get("gen_ai.server.time_to_first_token")),
-        seconds(attributes.get("ai.response.msToFirstChunk"), unit=1e-3),
+    return next(
+        (s for key, unit in FIRST_TOKEN.items() if (s := seconds(attributes.get(key), unit=unit)) is not None), None
     )
-    return waited
 
 
 _MORE_SETTINGS = ("top_k", "frequency_penalty", "presence_penalty", "stop_sequences", "choice.count")

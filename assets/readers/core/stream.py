@@ -111,17 +111,17 @@ def _unzstd(path: Path) -> Iterator[bytes]:
             yield out
 
 
-def head_of(path: Path, size: int = HEAD_BYTES) -> bytes:
-    """First `size` decompressed bytes, as many as there are."""
+def head_of(path: Path) -> bytes:
+    """First `HEAD_BYTES` decompressed bytes, as many as there are."""
     head = b""
     try:
         for chunk in chunks(path):
             head += chunk
-            if len(head) >= size:
+            if len(head) >= HEAD_BYTES:
                 break
     except CutShortError:
         pass  # the reader reports it, with the line
-    return head[:size].removeprefix(b"\xef\xbb\xbf")
+    return head[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
 
 
 def is_whole(path: Path) -> bool:
@@ -216,14 +216,8 @@ def is_too_deep(value: object) -> bool:
     return bool(level)
 
 
-def json_document(path: Path) -> object:
-    """Parse a file that is one JSON document of many records.
-
-    Raises
-    ------
-    ValueError
-        If it is too long, cut short or no JSON; the text says why.
-    """
+def json_document(path: Path, remedy: str) -> Any:
+    """Parse a file that is one JSON document of many records; a `Reject` if it is too long, cut short or no JSON."""
     content = bytearray()
     try:
         for chunk in chunks(path):
@@ -232,7 +226,7 @@ def json_document(path: Path) -> object:
                 raise ValueError(f"over {MAX_DOCUMENT_BYTES >> 20} MiB in one JSON document")
         return loads(content, is_document=True)
     except (CutShortError, ValueError) as error:
-        raise ValueError(f"not a whole JSON document: {error}") from None
+        return Reject(f"not a whole JSON document: {error}", 1, remedy, is_file=True)
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, object] | Reject]:

@@ -19,7 +19,17 @@ import orjson
 
 from foretell.assets.readers.core.normalise import coalesced, epoch_us, epochs_us, normal_finish_reason, seconds
 from foretell.assets.readers.core.records import Columns, NotCommonError, Packed, Row, Single
-from foretell.assets.readers.core.requests import finish_of, request_columns, time_to_first_token_of
+from foretell.assets.readers.core.requests import (
+    BESIDE,
+    CREATED,
+    LATENCY_MS,
+    LATENCY_S,
+    MOMENTS,
+    RESPONSE_MODELS,
+    finish_of,
+    request_columns,
+    time_to_first_token_of,
+)
 from foretell.assets.readers.core.usage import is_count_key
 from foretell.assets.readers.fast.memo import Memo
 from foretell.assets.readers.fast.token_columns import token_columns
@@ -32,15 +42,8 @@ _RESPONSE_KEYS = {"usage", "usageMetadata", "usage_metadata", "choices", "candid
 _NO_BODY = {"resourceSpans", "spans", "litellm_call_id", "response_cost"}
 _RARE_IN_LINE = {*_RESPONSE_KEYS, "result", "input"}
 _RARE_IN_BODY = {*_NO_BODY, "body", "status_code", "response", "request", "result", "custom_id"}
-_BESIDE = (
-    "request_id", "trace_id", "project", "key_name", "benchmark", "item_id", "query_id", "replicate", "repeat", "epoch",
-    "repeat_prob", "score", "latency_s", "duration_s", "latency_ms", "duration_ms", "cache_hit", "cached", "started_at",
-    "timestamp", "start_time",
-)  # fmt: skip
-_IN_BODY = (
-    "id", "model", "modelVersion", "model_version", "provider", "service_tier", "created", "created_at", "createTime",
-    "type",
-)  # fmt: skip
+_BESIDE = ("request_id", *(name for names in BESIDE.values() for name in names), *LATENCY_S, *LATENCY_MS, *MOMENTS)
+_IN_BODY = ("id", *RESPONSE_MODELS, "provider", "service_tier", *CREATED, "type")
 _ODD_COUNTS = (bool, float, str, list, dict)
 _REQUEST = tuple(request_columns({}))
 
@@ -148,7 +151,7 @@ class CallForm:
         columns: dict[str, Any] = {
             **token_columns(self._paths, counts, is_anthropic=self._is_anthropic(answered)),
             **self._line_columns(_columns_of(self._beside, beside), answered),
-            "response_model": coalesced(answered, "model", "modelVersion", "model_version"),
+            "response_model": coalesced(answered, *RESPONSE_MODELS),
             "provider": answered.get("provider"),
             "finish_reason": reasons,
             "time_to_first_token_s": times if self._has_times else None,
@@ -171,31 +174,23 @@ class CallForm:
 
     def _line_columns(self, beside: dict[str, list[Any]], answered: dict[str, list[Any]]) -> dict[str, Any]:
         """Columns of what stands beside request and response, with id and time of the response where it is silent."""
-        moments = coalesced(beside, "started_at", "timestamp", "start_time")
-        created = coalesced(answered, "created", "created_at", "createTime")
+        moments, created = coalesced(beside, *MOMENTS), coalesced(answered, *CREATED)
         started: Any = None if created is None else epochs_us(created)
         if moments is not None:
             others = created or [None] * len(moments)
             started = [epoch_us(moment) or epoch_us(other) for moment, other in zip(moments, others, strict=True)]
-        in_s, in_ms = coalesced(beside, "latency_s", "duration_s"), coalesced(beside, "latency_ms", "duration_ms")
+        in_s, in_ms = coalesced(beside, *LATENCY_S), coalesced(beside, *LATENCY_MS)
         latencies: dict[str, Any] = {
             "s": None if in_s is None else _seconds(in_s),
             "ms": None if in_ms is None else [seconds(value, unit=1e-3) for value in in_ms],
         }
         return {
+            **{column: beside.get(names[0]) if len(names) == 1 else coalesced(beside, *names)
+               for column, names in BESIDE.items()},
             "request_id": coalesced({**beside, "id": answered["id"]}, "request_id", "id"),
-            "trace_id": beside.get("trace_id"),
-            "project": beside.get("project"),
-            "key_name": beside.get("key_name"),
-            "benchmark": beside.get("benchmark"),
-            "item_id": coalesced(beside, "item_id", "query_id"),
-            "replicate": coalesced(beside, "replicate", "repeat", "epoch"),
-            "repeat_prob": beside.get("repeat_prob"),
-            "score": beside.get("score"),
             "latency_s": coalesced(latencies, "s", "ms"),
-            "is_cached_answer": coalesced(beside, "cache_hit", "cached"),
             "started_at": started,
-        }
+        }  # fmt: skip
 
 
 def _request_columns(request: Any) -> Row:

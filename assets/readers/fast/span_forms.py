@@ -17,6 +17,8 @@ from foretell.assets.readers.core.normalise import coalesced, epochs_us, normal_
 from foretell.assets.readers.core.records import Columns, NotCommonError, Row, Single
 from foretell.assets.readers.core.spans import (
     ALIASES,
+    FIRST_TOKEN,
+    OURS,
     TOKENS,
     Span,
     as_count,
@@ -31,16 +33,9 @@ from foretell.assets.readers.fast.memo import Memo
 from foretell.assets.readers.fast.token_columns import Counts, counts_of, with_reasoning
 
 MAX_FORMS = 1_000
-_OWN = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name")
 _RARE = ("mlflow.", "llm.invocation_parameters")
 _PROMPTS = ("gen_ai.input.messages", "gen_ai.prompt", "gen_ai.system_instructions", "ai.prompt", "input.value",
             "llm.input_messages.", "llm.system_instructions")  # fmt: skip
-_FIRST_TOKEN = (
-    "gen_ai.response.time_to_first_chunk",
-    "gen_ai.server.time_to_first_token",
-    "ai.response.msToFirstChunk",
-)
-
 Values: TypeAlias = "list[Any]"
 
 
@@ -99,14 +94,14 @@ class SpanForm:
         finish = found["finish_reason"]
         columns["finish_reason"] = None if finish is None else _finish_reasons(finish)
         columns |= self._prompt_columns(told, len(spans))
-        for name in _OWN:
+        for name in OURS:
             columns[name] = told.get(f"foretell.{name}")
         if (ids := told.get("foretell.query_id")) is not None:
             others = columns.get("query_id") or [None] * len(spans)
             columns["query_id"] = [own or other for own, other in zip(ids, others, strict=True)]
         if self._has_settings:
             columns["settings"] = [settings_of(span.attributes) for span in spans]
-        if any(key in told for key in _FIRST_TOKEN):
+        if any(key in told for key in FIRST_TOKEN):
             columns["time_to_first_token_s"] = [first_token_of(span.attributes) for span in spans]
         columns["trace_id"] = [span.trace_id for span in spans]
         columns["request_id"] = [f"{span.trace_id}/{span.span_id}" for span in spans]

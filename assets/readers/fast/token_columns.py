@@ -31,14 +31,7 @@ def counts_of(values: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def token_columns(paths: tuple[Path, ...], values: Sequence[Sequence[int]], *, is_anthropic: bool) -> Columns:
-    """Return the token columns of usage blocks that hold counts at the same paths.
-
-    Parameters
-    ----------
-    paths : tuple of Path, n_paths of them
-    values : sequence of shape (n, n_paths)
-    is_anthropic : bool
-        As in `usage.tokens_of`.
+    """Return the token columns of usage blocks that hold counts, shape (n, n_paths), at the same paths.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.messages import query_id_of_text
-from foretell.assets.readers.core.normalise import as_number
+from foretell.assets.readers.core.normalise import as_number, dig
 from foretell.assets.readers.core.records import ReadOptions, Record, Reject, guarded
 from foretell.assets.readers.core.stream import NOT_A_REQUEST, TOO_DEEP, is_too_deep, json_document
 
@@ -51,24 +51,14 @@ class PricingReversal:
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
         """Stream the records; ``source_line`` is the position of the record in its file."""
-        document = _document(path)
-        if isinstance(document, Reject):
-            yield document
+        document = json_document(path, _REMEDY)
+        if isinstance(document, Reject) or not isinstance(dig(document, "records"), list):
+            yield document if isinstance(document, Reject) else Reject("no list `records`", 1, _REMEDY, is_file=True)
             return
         run = document.get("run_index")
         seen: Counter[str] = Counter()
         for position, record in enumerate(document["records"], start=1):
             yield from guarded(position, _records, document, record, position, run, seen)
-
-
-def _document(path: Path) -> dict[str, Any] | Reject:
-    try:
-        document = json_document(path)
-    except ValueError as error:
-        return Reject(str(error), 1, _REMEDY, is_file=True)
-    if not isinstance(document, dict) or not isinstance(document.get("records"), list):
-        return Reject("no list `records`", 1, _REMEDY, is_file=True)
-    return document
 
 
 def _records(document: dict[str, Any], record: Any, position: int, run: Any, seen: Counter[str]) -> Iterator[Record]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +45,12 @@ class LmEvalResults:
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
         """Stream one row per task, metric and filter."""
-        try:
-            header = json_document(path)
-        except ValueError as error:
-            yield Reject(str(error), 1, "deliver the file again: the harness writes it whole", is_file=True)
+        header = json_document(path, "deliver the file again: the harness writes it whole")
+        if isinstance(header, Reject):
+            yield header
             return
-        results = header.get("results") if isinstance(header, dict) else None
-        if not isinstance(results, dict) or not results or not isinstance(header, dict):
+        results = dig(header, "results")
+        if not isinstance(results, dict) or not results:
             yield Reject("no results of lm-eval", 1, "give the file that `--output_path` names", is_file=True)
             return
         for number, (task, scores) in enumerate(results.items(), start=1):
@@ -80,9 +78,8 @@ class LmEvalSamples:
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
         """Stream one row per item, repeat, metric and filter."""
-        match, header = _SAMPLES.fullmatch(path.name), None
-        with suppress(ValueError):
-            header = json_document(Path(options.companions[0])) if options.companions else None
+        match = _SAMPLES.fullmatch(path.name)
+        header = json_document(Path(options.companions[0]), "") if options.companions else None
         if match is None or not isinstance(header, dict):
             remedy = "deliver samples_<task>_<date>.jsonl with the results_<date>.json that lies beside it"
             yield Reject("no results of the run beside the samples, so nobody can tell the model", 1, remedy, True)

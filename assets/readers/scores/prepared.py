@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from pandera.pandas import DataFrameModel
 
+from foretell.assets.readers.spellings import spellings
 from foretell.predictors.benchmark_scores.description.leakage import leak_groups
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
@@ -33,47 +34,12 @@ from foretell.predictors.schemas.descriptions import BenchmarkDescriptions, Benc
 LENGTH_BANDS = ((60, "very short"), (200, "short"), (1000, "medium-length"), (4000, "long"))
 """Characters up to which a text counts as such; longer is "very long". Bands, because exact counts are redacted."""
 
-_FORMATS = {
-    "Classification": "assigns each text to one class",
-    "MultilabelClassification": "assigns each text any number of labels",
-    "Retrieval": "ranks the documents of a corpus for each query",
-    "InstructionRetrieval": "ranks the documents of a corpus for each query with an instruction",
-    "Reranking": "reorders a short list of candidates for each query",
-    "InstructionReranking": "reorders candidates for each query under changed instructions",
-    "Clustering": "groups texts without labels",
-    "STS": "grades how similar two sentences are",
-    "PairClassification": "decides whether two texts match",
-    "BitextMining": "finds the translation of each sentence in another language",
-    "Summarization": "grades machine summaries against human ones",
-}
+_FORMATS = spellings("mteb_tasks")
 GENERATED = re.compile(
     r"^(?:gsm8k|math_|triviaqa|webqs|arithmetic_|lambada|squad|drop|coqa|anagrams|cycle|random_|rever)"
 )
-_FOLDERS = (
-    ("hendrycksTest", "mmlu"), ("ethics", "hendrycks_ethics"), ("math_asdiv", "asdiv"), ("mathqa", "mathqa"),
-    ("math", "hendrycks_math"), ("lambada_openai_mt", "lambada_multilingual"), ("lambada_mt", "lambada_multilingual"),
-    ("lambada", "lambada"), ("pawsx", "paws-x"), ("xstory_cloze", "xstorycloze"), ("headqa", "headqa"),
-    ("anagrams", "unscramble"), ("cycle_letters", "unscramble"), ("random_insertion", "unscramble"),
-    ("reversed_words", "unscramble"), ("wsc273", "wsc273"), ("cola", "glue"), ("mnli", "glue"), ("mrpc", "glue"),
-    ("qnli", "glue"), ("qqp", "glue"), ("rte", "glue"), ("sst", "glue"), ("wnli", "glue"), ("axb", "super_glue"),
-    ("axg", "super_glue"), ("boolq", "super_glue"), ("cb", "super_glue"), ("copa", "super_glue"),
-    ("multirc", "super_glue"), ("wic", "super_glue"), ("wsc", "super_glue"), ("record", "super_glue"),
-)  # fmt: skip
-"""First part of old task names to the folder that holds their README, where the two differ."""
-_LANGUAGES = {
-    "et": "est", "ht": "hat", "id": "ind", "it": "ita", "qu": "que", "sw": "swa", "ta": "tam", "th": "tha",
-    "tr": "tur", "vi": "vie", "zh": "zho", "ar": "ara", "bg": "bul", "de": "deu", "el": "ell", "en": "eng",
-    "es": "spa", "fr": "fra", "hi": "hin", "ru": "rus", "ur": "urd", "ja": "jpn", "jp": "jpn", "ko": "kor",
-    "pt": "por", "eu": "eus", "my": "mya", "te": "tel", "english": "eng", "french": "fra",
-}  # fmt: skip
-_CHOICES = {
-    "mmlu": 4, "arc_easy": 4, "arc_challenge": 4, "openbookqa": 4, "hellaswag": 4, "swag": 4, "race": 4, "logiqa": 4,
-    "mathqa": 5, "sciq": 4, "piqa": 2, "winogrande": 2, "blimp": 2, "xcopa": 2, "xstorycloze": 2, "xwinograd": 2,
-    "wsc273": 2, "paws-x": 2, "xnli": 3, "anli": 3, "hendrycks_ethics": 2, "pubmedqa": 3, "headqa": 4, "prost": 4,
-    "crows_pairs": 2, "toxigen": 2, "boolq": 2, "cb": 3, "copa": 2, "multirc": 2, "wic": 2, "wsc": 2, "rte": 2,
-    "wnli": 2, "qnli": 2, "qqp": 2, "mrpc": 2, "sst": 2, "cola": 2, "mnli": 3, "mnli_mismatched": 3, "axb": 2, "axg": 2,
-}  # fmt: skip
-"""Answers to choose from, as the tasks' papers say; redaction allows the number of classes."""
+_TASKS = spellings("harness_tasks")
+_FOLDERS, _LANGUAGES, _CHOICES = (_TASKS[name] for name in ("folders", "languages", "choices"))
 
 
 def load_mteb_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -277,7 +243,7 @@ def _harness_runs(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _folder(task: str, abstracts: Mapping[str, str | None]) -> str | None:
-    for start, folder in _FOLDERS:
+    for start, folder in _FOLDERS.items():
         if task == start or task.startswith((f"{start}_", f"{start}-")):
             return folder
     parts = re.split(r"[_-]", task)

@@ -35,13 +35,12 @@ class Promptfoo:
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
         """Stream one row of `benchmark_runs` per result and numeric score."""
-        try:
-            document = json_document(path)
-        except ValueError as error:
-            yield Reject(str(error), 1, "write it again with `promptfoo export eval`", is_file=True)
+        document = json_document(path, "write it again with `promptfoo export eval`")
+        if isinstance(document, Reject):
+            yield document
             return
         results = dig(document, "results", "results")
-        if not isinstance(document, dict) or not isinstance(results, list):
+        if not isinstance(results, list):
             remedy = "write it with `promptfoo eval --output results.json`"
             yield Reject("no list results.results", 1, remedy, is_file=True)
             return

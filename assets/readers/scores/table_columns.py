@@ -5,7 +5,7 @@ A column map says our name and that of the table, ``score: accuracy``, or a valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 from foretell.assets.readers.core.normalise import as_number, canonical_json, first
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, records_of
 from foretell.assets.readers.core.stream import head_of
+from foretell.assets.readers.spellings import spellings
 from foretell.assets.readers.traces.tabular import column_names, table_items
-from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS
 from foretell.predictors.schemas.lake import (
     BenchmarkRunRows,
     DescriptionRows,
@@ -33,23 +33,14 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 class TableColumns:
     """Reader of one canonical table by its columns.
 
-    Attributes
-    ----------
-    name : str
-        Of the format.
-    table : str
-    contract : type of DataFrameModel
-    needs : tuple of tuple of str
-        Of each group of columns one must be there.
-    others : mapping of str to tuple of str
-        Our column -> other names that are read as it.
+    Of each group in `needs` one column must be there; `others` are other names that are read as a column of ours.
     """
 
     name: str
     table: str
     contract: type[Landed]
-    needs: tuple[tuple[str, ...], ...]
-    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: Sequence[Sequence[str]]
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """True where every group of `needs` is among the columns."""
@@ -134,33 +125,10 @@ def falls(metric: str) -> bool:
 
 _FILLED = {"benchmark_runs": _run, "training_curves": _curve, "ladder_measurements": _rung,
            "benchmark_descriptions": _as_it_is, "models": _as_it_is}  # fmt: skip
-_MODEL = ("model_name", "Model")
-_BENCHMARK = ("task", "dataset", "benchmark_name")
-COLUMN_READERS = (
-    TableColumns(
-        "curve_table", "training_curves", TrainingCurves, (("step",), ("value",), ("curve_id", "learner", "seed")),
-        {"step": ("steps", "epoch", "global_step"), "curve_id": ("run_id", "run"), "learner": ("model",),
-         "target_step": ("max_steps", "total_steps")},
-    ),
-    TableColumns(
-        "ladder_table", "ladder_measurements", LadderMeasurements,
-        (("model",), ("benchmark",), ("score",), ("train_flops", "n_params"), ("train_flops", "n_train_tokens")),
-        {"model": (*_MODEL, "run"), "benchmark": _BENCHMARK, "n_params": ("params", "size"), "family": ("ladder",),
-         "n_train_tokens": ("tokens", "train_tokens"), "train_flops": ("flops", "compute"),
-         "standard_error": ("stderr", "score_se"), "chance_score": ("chance",)},
-    ),
-    TableColumns(
-        "score_table", "benchmark_runs", BenchmarkRunRows, (("model",), ("benchmark",), ("score",)),
-        {"model": _MODEL, "benchmark": _BENCHMARK, "standard_error_reported": ("stderr", "standard_error"),
-         "started_at": ("date",), "is_self_reported": ("self_reported",), "item_id": ("item", "doc_id"),
-         "replicate": ("epoch",)},
-    ),
-    TableColumns(
-        "description_table", "benchmark_descriptions", DescriptionRows, (("benchmark",), DESCRIPTION_FIELDS),
-    ),
-    TableColumns(
-        "model_table", "models", ModelRows,
-        (("model",), ("n_params", "released_at", "input_usd_per_million", "is_reasoning")),
-        {"model": _MODEL, "released_at": ("release_date",), "n_params": ("params",), "vendor": ("org",)},
-    ),
-)  # fmt: skip
+_CONTRACTS: dict[str, type[Landed]] = {
+    "benchmark_runs": BenchmarkRunRows, "training_curves": TrainingCurves, "ladder_measurements": LadderMeasurements,
+    "benchmark_descriptions": DescriptionRows, "models": ModelRows,
+}  # fmt: skip
+COLUMN_READERS = tuple(
+    TableColumns(name, contract=_CONTRACTS[told["table"]], **told) for name, told in spellings("tables").items()
+)

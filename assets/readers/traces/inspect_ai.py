@@ -93,10 +93,9 @@ def _members(archive: Archive) -> Iterator[tuple[int, dict[str, Any], dict[str, 
 
 
 def _document(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
-    try:
-        log = json_document(path)
-    except ValueError as error:
-        yield Reject(str(error), 1, f"{_REMEDY}, or write it as .eval", is_file=True)
+    log = json_document(path, f"{_REMEDY}, or write it as .eval")
+    if isinstance(log, Reject):
+        yield log
         return
     samples = log.get("samples") if isinstance(log, dict) else None
     if not isinstance(samples, list):

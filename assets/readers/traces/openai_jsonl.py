@@ -17,7 +17,6 @@ from typing import Any
 
 import orjson
 
-from foretell.assets.readers.core.calls import CallFolder
 from foretell.assets.readers.core.normalise import canonical_json, dig, epoch_us, first, seconds
 from foretell.assets.readers.core.records import (
     UNREADABLE,
@@ -29,8 +28,16 @@ from foretell.assets.readers.core.records import (
     Single,
     records_of,
 )
-from foretell.assets.readers.core.requests import request_columns, response_columns
-from foretell.assets.readers.core.secrets import shown_names, word
+from foretell.assets.readers.core.requests import (
+    BESIDE,
+    CREATED,
+    LATENCY_MS,
+    LATENCY_S,
+    MOMENTS,
+    request_columns,
+    response_columns,
+)
+from foretell.assets.readers.core.secrets import described, shown_names, word
 from foretell.assets.readers.core.stream import head_of, json_lines, json_texts
 from foretell.assets.readers.core.usage import UsageError, tokens_of
 from foretell.assets.readers.fast.openai_forms import CallForms
@@ -211,34 +218,16 @@ def _line_columns(line: dict[str, Any], body: dict[str, Any], metadata: dict[str
     # What the harness says about the call counts more than what stands beside it on the line.
     get = (metadata if body is line else ({**line, **metadata} if metadata else line)).get
     columns: Row = {
-        "request_id": first(
-            metadata.get("request_id"),
-            line.get("request_id"),
-            body.get("id"),
-            body.get("responseId"),
-            line.get("custom_id"),
-        ),
-        "trace_id": get("trace_id"),
-        "project": get("project"),
-        "key_name": get("key_name"),
-        "benchmark": get("benchmark"),
-        "item_id": first(get("item_id"), get("query_id")),
-        "replicate": first(get("replicate"), get("repeat"), get("epoch")),
-        "repeat_prob": get("repeat_prob"),
-        "score": get("score"),
-        "latency_s": first(
-            seconds(first(get("latency_s"), get("duration_s"))),
-            seconds(first(get("latency_ms"), get("duration_ms")), unit=1e-3),
-        ),
-        "is_cached_answer": first(get("cache_hit"), get("cached")),
+        column: get(names[0]) if len(names) == 1 else first(*map(get, names)) for column, names in BESIDE.items()
     }
+    ids = (metadata.get("request_id"), line.get("request_id"), body.get("id"), body.get("responseId"))
+    columns["request_id"] = first(*ids, line.get("custom_id"))
+    in_s, in_ms = (first(*map(get, names)) for names in (LATENCY_S, LATENCY_MS))
+    columns["latency_s"] = first(seconds(in_s), seconds(in_ms, unit=1e-3))
     if metadata.get("reasoning_effort") is not None:
         columns["reasoning_effort"] = metadata["reasoning_effort"]
-    moment = first(get("started_at"), get("timestamp"), get("start_time"))
-    started = epoch_us(moment) if moment is not None else None
-    if started is None:
-        started = epoch_us(first(body.get("created"), body.get("created_at"), body.get("createTime")))
-    columns["started_at"] = started
+    moments = (first(*map(get, MOMENTS)), first(*map(body.get, CREATED)))
+    columns["started_at"] = next((us for moment in moments if (us := epoch_us(moment)) is not None), None)
     return columns
 
 
@@ -258,3 +247,85 @@ def _batch_prompts(path: Path, options: ReadOptions) -> dict[str, Any]:
                 request = first(item[1].get("body"), item[1].get("params"), item[1].get("request"))
                 prompts.setdefault(str(item[1]["custom_id"]), request)
     return prompts
+
+
+# -- calls of one request ------------------------------------------------------------------------------
+_ALL_CALLS = "deliver all calls of the request in one file"
+_SUMS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "total_tokens",
+    "max_tokens",
+    "latency_s",
+    "cost_reported_usd",
+)
+
+
+class CallFolder:
+    """Folds the calls of one logical request into one row, once all ``n_calls`` of ``metadata.request_id`` are there.
+
+    A harness that makes a model think in a call of its own (zero-shot chain of thought, a critique) spends reasoning
+    tokens in every call before the last: the logical request's output is all of them.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[int, dict[int, Row]]] = {}
+
+    def add(self, row: Row, metadata: Any) -> Iterator[Record]:
+        """Take one call; yield the request if it is whole now, and the call itself if it stands alone."""
+        n_calls = metadata.get("n_calls") if isinstance(metadata, dict) else None
+        request_id = metadata.get("request_id") if isinstance(metadata, dict) else None
+        if n_calls is None or request_id is None:
+            yield row
+            return
+        index = metadata.get("call_index", 0)
+        number = row["source_line"]
+        if not (_is_int(n_calls) and _is_int(index) and 0 <= index < n_calls):
+            yield Reject(
+                f"call {described(index)} of {described(n_calls)} is no position",
+                number,
+                "call_index counts from 0 to n_calls - 1",
+            )
+            return
+        key = str(request_id)
+        wanted, calls = self._open.setdefault(key, (n_calls, {}))
+        if wanted != n_calls or index in calls:
+            why = f"call {index} of request {key} came before" if index in calls else f"request {key} has two n_calls"
+            yield Reject(why, number, "deliver each call once")
+            return
+        calls[index] = row
+        if len(calls) == n_calls:
+            del self._open[key]
+            yield _fold([calls[i] for i in range(n_calls)])
+
+    def rest(self) -> Iterator[Reject]:
+        """Yield a reject for every request of which calls are missing."""
+        for key, (n_calls, calls) in self._open.items():
+            line = min(row["source_line"] for row in calls.values())
+            yield Reject(f"request {key}: {len(calls)} of its {n_calls} calls are here", line, _ALL_CALLS)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _fold(calls: list[Row]) -> Row:
+    """Return the row of one logical request from its calls in order; the last one carries score and answer."""
+    row = dict(calls[-1])
+    head = calls[0]
+    for column in ("started_at", "source_line", "seed", "settings"):
+        row[column] = head.get(column)
+    for column in _SUMS:
+        values = [call.get(column) for call in calls]
+        row[column] = None if any(value is None for value in values) else sum(values)
+    before = [call["output_tokens"] for call in calls[:-1]]
+    # A call of a harness that says how many calls it makes has no thinking of its own unless it says so.
+    last = calls[-1].get("reasoning_tokens") or 0
+    row["reasoning_tokens"] = None if any(value is None for value in before) else sum(before) + last
+    if any(call.get("finish_reason") == "length" for call in calls):
+        row["finish_reason"] = "length"
+    if len(calls) > 1:
+        row["time_to_first_token_s"] = None
+    return row

@@ -22,7 +22,7 @@ from typing import Any
 from foretell.assets.readers.core.normalise import dig, epoch_us, first
 from foretell.assets.readers.core.records import ReadOptions, Record, Reject, guarded, records_of
 from foretell.assets.readers.core.secrets import described, shown_names
-from foretell.assets.readers.core.spans import Span, SpanFilter, span_record
+from foretell.assets.readers.core.spans import ALIASES, TOKENS, Span, SpanFilter, parsed, span_record
 from foretell.assets.readers.core.stream import (
     MAX_DEPTH,
     NOT_A_REQUEST,
@@ -33,8 +33,8 @@ from foretell.assets.readers.core.stream import (
     json_texts,
     loads,
 )
+from foretell.assets.readers.core.usage import UsageError, tokens_of_parts
 from foretell.assets.readers.fast.span_forms import SpanForm, SpanForms
-from foretell.assets.readers.traces.langfuse_spans import in_conventions
 from foretell.assets.readers.traces.otlp_proto import export_batches, is_protobuf
 
 _OTHER = "one export batch or one span a line; name another format with --format"
@@ -170,7 +170,7 @@ def _otlp_span(raw: dict[str, Any]) -> Span:
         name=str(raw.get("name")),
         start=_ns(_either(raw, "startTimeUnixNano", "start_time_unix_nano")),
         end=_ns(_either(raw, "endTimeUnixNano", "end_time_unix_nano")),
-        attributes=in_conventions(_attributes(raw.get("attributes"))),
+        attributes=_in_conventions(_attributes(raw.get("attributes"))),
         is_error=bool(raw.get("status")) and dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR"),
     )
 
@@ -181,35 +181,24 @@ def _either(raw: dict[str, Any], name: str, other: str) -> Any:
 
 
 def _attributes(listed: Any) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for attribute in listed if isinstance(listed, list) else ():
-        try:
-            key, value = attribute["key"], attribute.get("value")
-            ((kind, inner),) = value.items()
-        except (AttributeError, KeyError, TypeError, ValueError):
-            kind = inner = None
-            if not isinstance(attribute, dict):
-                continue
-            key, value = attribute.get("key"), attribute.get("value")
-        if isinstance(key, str):
-            if kind in _PLAIN:
-                attributes[key] = inner
-            elif kind == "intValue" and type(inner) is str and inner.isdecimal():
-                attributes[key] = int(inner)
-            else:
-                attributes[key] = _value(value)
-    return attributes
+    pairs = (pair for pair in listed if isinstance(pair, dict)) if isinstance(listed, list) else ()
+    return {key: _value(pair.get("value")) for pair in pairs if isinstance(key := pair.get("key"), str)}
 
 
-_PLAIN = ("stringValue", "boolValue", "doubleValue")
+_PLAIN = frozenset(
+    {"stringValue", "boolValue", "doubleValue", "bytesValue", "string_value", "bool_value", "double_value"}
+)
 
 
 def _value(value: Any, depth: int = 0) -> Any:
+    """A value of OTLP, in camel or snake case; what is nested deeper than any request is null."""
     if depth > MAX_DEPTH // 2:
         return None
     if not isinstance(value, dict):
         return value
     for key, inner in value.items():
+        if key in _PLAIN:
+            return inner
         kind = key.replace("_", "").lower()
         if kind == "intvalue":
             try:
@@ -237,7 +226,7 @@ def _console_span(raw: dict[str, Any]) -> Span:
         name=str(raw.get("name")),
         start=None if start is None else start * 1000,
         end=None if end is None else end * 1000,
-        attributes=in_conventions(attributes),
+        attributes=_in_conventions(attributes),
         is_error=dig(raw, "status", "status_code") == "ERROR",
     )
 
@@ -280,3 +269,38 @@ def _ns(value: Any) -> int | None:
         return int(value)
     except (OverflowError, TypeError, ValueError):
         return None
+
+
+# -- Langfuse ------------------------------------------------------------------------------------------
+_OBSERVATION = "langfuse.observation."
+_OBSERVED = {"generation": "chat", "embedding": "embeddings"}
+_PARAMETERS = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort")
+
+
+def _in_conventions(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a span, with those of Langfuse under the names of the GenAI conventions beside them.
+
+    What the span says in the conventions' own words stays; an observation that is no generation is no model call.
+    """
+    kind = attributes.get(f"{_OBSERVATION}type")
+    if kind is None:
+        return attributes
+    made: dict[str, Any] = {
+        "gen_ai.operation.name": _OBSERVED.get(str(kind).lower(), "invoke_agent"),
+        "gen_ai.request.model": attributes.get(f"{_OBSERVATION}model.name"),
+        "gen_ai.input.messages": attributes.get(f"{_OBSERVATION}input"),
+        "gen_ai.usage.cost": dig(parsed(attributes.get(f"{_OBSERVATION}cost_details")), "total"),
+    }
+    parameters = parsed(attributes.get(f"{_OBSERVATION}model.parameters"))
+    if isinstance(parameters, dict):
+        made |= {ALIASES[name][0]: parameters[name] for name in _PARAMETERS if name in parameters}
+        if "max_completion_tokens" in parameters:
+            made[ALIASES["max_tokens"][0]] = parameters["max_completion_tokens"]
+    usage = parsed(attributes.get(f"{_OBSERVATION}usage_details"))
+    if isinstance(usage, dict):
+        try:
+            counts = tokens_of_parts(usage)
+        except UsageError:
+            counts = {}  # the span then carries no usage, and its reject says so
+        made |= {ALIASES[column][0]: counts.get(column) for column in TOKENS}
+    return {name: value for name, value in made.items() if value is not None} | attributes

@@ -144,11 +144,6 @@ class _Rows:
         row["settings"] = settings_of_text(row.get("settings"))
         if row.get("request_id") is None:
             row["request_id"] = content_id(item, self._seen)
-        for column in ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens",
-                       "total_tokens", "max_tokens", "seed", "replicate"):  # fmt: skip
-            number = as_number(row.get(column))
-            if number is not None and number.is_integer():
-                row[column] = int(number)
 
     def _prompt(self, messages: Any, text: str | None) -> Row:
         """Columns of a prompt; rows repeat their prompts, and a table may hold a long one many times."""

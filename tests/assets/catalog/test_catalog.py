@@ -231,18 +231,3 @@ def test_folder_as_a_mirror_is_used_in_place_and_checked(entry, tmp_path):
     place.unlink()
     with pytest.raises(DatasetError, match="not in the mirror"):
         fetch("test", cache=tmp_path / "cache", mirror=str(tmp_path / "mirror"))
-
-
-def test_a_set_is_at_hand_once_all_of_it_is(tmp_path):
-    from foretell.assets.catalog import is_at_hand
-    from foretell.assets.catalog.fetching import _place
-
-    entry = load_entry("lrm-token-economy")
-    for file in entry.files:
-        assert not is_at_hand(entry.name, cache=tmp_path, mirror=None)
-        path = tmp_path / _place(entry, file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert is_at_hand(entry.name, cache=tmp_path, mirror=None)
-    assert is_at_hand(entry.name, cache=tmp_path / "none", mirror=str(tmp_path))
-    assert not is_at_hand(entry.name, cache=tmp_path / "none", mirror="https://mirror.example")

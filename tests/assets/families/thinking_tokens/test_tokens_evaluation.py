@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from foretell.assets.families.thinking_tokens.evaluation import query_folds, regime_rows
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces
@@ -14,8 +12,6 @@ from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.lake.datasets import load_traces
 from foretell.assets.lake.traces.curation import curate
 from foretell.assets.readers import read_traces
-from foretell.assets.readers.public.lrm_prompts import read_prompts
-from foretell.predictors.errors import DatasetError
 from tests.assets.trace_lines import MIRROR, flat_price, needs_mirror
 
 HEADER = (
@@ -75,29 +71,6 @@ def test_nearly_no_thinking_and_lost_costs_are_warned_of(tmp_path: Path) -> None
     rows["cost_reported_usd"] = [0.0, *[0.1] * (len(rows) - 1)]
     lost = curate(rows, price=flat_price).warnings.query("check == 'cost_not_reported'")
     assert lost[["model", "n_rows"]].to_numpy().tolist() == [["a", 1]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "no list `prompts`"),
-        ('{"prompts": [{"prompt_id": "a"}]}', "no list `prompts`"),
-        ('{"prompts": [{"prompt_id": "a", "prompt": "x"}, {"prompt_id": "a", "prompt": "y"}]}', "stands twice"),
-    ],
-)
-def test_broken_prompts_say_what_to_do(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "prompts.json"
-    path.write_text(content, "utf-8")
-    with pytest.raises(DatasetError, match=message):
-        read_prompts(path)
-    with pytest.raises(DatasetError, match="foretell fetch"):
-        read_prompts(tmp_path / "missing.json")
-
-
-def test_prompts_come_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "prompts.json"
-    path.write_text(json.dumps({"prompts": [{"prompt_id": "a", "prompt": "How?"}]}), "utf-8")
-    assert read_prompts(path).to_dict() == {"a": "How?"}
 
 
 @needs_mirror
