@@ -209,7 +209,7 @@ def land(settings: Settings, world: World, night: int) -> str:
 def simulate(home: Path, world: World, *, window_days: int = 60, progress: bool = False) -> Log:
     """Run every night; returns what happened."""
     from foretell.assets.nightly.record import read_record
-    from foretell.pipelines.operations import prune_runs
+    from foretell.pipelines.jobs import prune_runs
 
     settings, instance, run_night = install(home, world, window_days)
     registry = settings.open_registry()
