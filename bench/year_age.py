@@ -49,7 +49,7 @@ def main() -> None:
 
 def compare(old: Path, age: int, young: Path, nights: int) -> pd.DataFrame:
     """Processor seconds of each night on both."""
-    from foretell.pipelines.operations import prune_runs
+    from foretell.pipelines.jobs import prune_runs
 
     # Of the young world every gain and drift lies behind, as of the old one.
     worlds = {"old": World(age), "young": World(1)}

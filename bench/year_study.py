@@ -121,7 +121,7 @@ def simulate(
     """Run every night; returns what happened."""
     from foretell.assets.nightly.record import read_record
     from foretell.assets.registry.tracking import BASIS_TAG
-    from foretell.pipelines.operations import prune_runs
+    from foretell.pipelines.jobs import prune_runs
 
     settings, instance, run_night = install(home, world, window_days, rule)
     registry, truth = settings.open_registry(), Truth(world, settings)

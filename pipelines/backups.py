@@ -19,8 +19,16 @@ from typing import Any
 
 from foretell.assets.store.digests import file_digest
 from foretell.assets.store.durable import publish_folder
-from foretell.pipelines.addresses import addresses_outside, move_addresses
-from foretell.pipelines.home import HOME_FILE, Stamp, check_stamp, read_stamp, write_stamp
+from foretell.pipelines.home import (
+    HOME_FILE,
+    Stamp,
+    addresses_outside,
+    check_stamp,
+    move_addresses,
+    read_stamp,
+    told_as_dataset_errors,
+    write_stamp,
+)
 from foretell.pipelines.runs import locked
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
@@ -54,18 +62,14 @@ def back_up(settings: Settings, folder: Path) -> dict[str, Any]:
         raise InvalidInputError(f"{folder} lies inside {settings.home}: a backup belongs on another disk")
     if not any((settings.home / name).exists() for name in FOLDERS):
         raise DatasetError(f"{settings.home}: nothing to back up yet")
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(told_as_dataset_errors(f"{folder}: the backup could not be written"))
         if folder.exists() and any(folder.iterdir()):
             raise InvalidInputError(f"{folder} is not empty: name a new folder")
-        with ExitStack() as stack:
-            stack.enter_context(locked(settings, wait_s=LOCK_WAIT_S))
-            for family in FAMILIES:
-                stack.enter_context(family_lock(settings.home / "locks", family, wait_s=LOCK_WAIT_S))
-            return copy_home(settings, folder)
-    except DatasetError:  # an OSError too, which says what is wrong already
-        raise
-    except OSError as error:
-        raise DatasetError(f"{folder}: the backup could not be written ({error})") from error
+        stack.enter_context(locked(settings, wait_s=LOCK_WAIT_S))
+        for family in FAMILIES:
+            stack.enter_context(family_lock(settings.home / "locks", family, wait_s=LOCK_WAIT_S))
+        return copy_home(settings, folder)
 
 
 def copy_home(settings: Settings, folder: Path, *, link: bool = False) -> dict[str, Any]:
@@ -76,24 +80,20 @@ def copy_home(settings: Settings, folder: Path, *, link: bool = False) -> dict[s
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        _copy(settings.home, partial, link=link)
-        files = {path.relative_to(partial).as_posix(): file_digest(path) for path in _files(partial)}
-        manifest = {
-            "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "home": str(settings.home),
-            "tracking_uri": settings.tracking_uri,
-            "bytes": sum(path.stat().st_size for path in _files(partial)),
-            "files": files,
-        }
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
-        if folder.exists():
-            folder.rmdir()
-        publish_folder(partial, folder)
-    except DatasetError:  # an OSError too, which says what is wrong already
-        raise
-    except (OSError, sqlite3.Error) as error:
-        raise DatasetError(f"{folder}: the backup could not be written ({error})") from error
+        with told_as_dataset_errors(f"{folder}: the backup could not be written"):
+            partial.mkdir(parents=True)
+            _copy(settings.home, partial, link=link)
+            manifest = {
+                "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "home": str(settings.home),
+                "tracking_uri": settings.tracking_uri,
+                "bytes": sum(path.stat().st_size for path in _files(partial)),
+                "files": {path.relative_to(partial).as_posix(): file_digest(path) for path in _files(partial)},
+            }
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+            if folder.exists():
+                folder.rmdir()
+            publish_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
@@ -144,19 +144,16 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
     fresh, before = home.with_name(f".{home.name}.restoring"), free_name(home, "before-restore")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(MANIFEST))
-        champions = _champions(settings, place, fresh)
-        move_addresses(fresh / "mlflow" / "mlflow.db", place, home)
-        stamp = read_stamp(fresh)
-        if stamp is not None:
-            write_stamp(fresh, Stamp(stamp.version, home))
-        if home.exists():
-            home.rename(before)
-        publish_folder(fresh, home)
-    except DatasetError:  # an OSError too, which says what is wrong already
-        raise
-    except OSError as error:
-        raise DatasetError(f"{folder}: could not be restored ({error})") from error
+        with told_as_dataset_errors(f"{folder}: could not be restored"):
+            shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(MANIFEST))
+            champions = _champions(settings, place, fresh)
+            move_addresses(fresh / "mlflow" / "mlflow.db", place, home)
+            stamp = read_stamp(fresh)
+            if stamp is not None:
+                write_stamp(fresh, Stamp(stamp.version, home))
+            if home.exists():
+                home.rename(before)
+            publish_folder(fresh, home)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return {"files": len(manifest["files"]), "champions": champions, "before": str(before) if before.exists() else None}

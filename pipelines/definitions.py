@@ -25,8 +25,7 @@ from foretell.assets.reports import REPORT_ASSETS, data_docs, eval_comparisons
 from foretell.assets.reports import summary as report
 from foretell.assets.resources import Workspace, set_by_settings
 from foretell.assets.store.io_manager import ParquetIOManager
-from foretell.pipelines.jobs import JOBS, family_jobs
-from foretell.pipelines.operations import housekeeping
+from foretell.pipelines.jobs import JOBS, family_jobs, housekeeping
 from foretell.pipelines.schedules import (
     alerts_sensor,
     cadence_schedules,
@@ -53,6 +52,11 @@ def assets_of(families: Sequence[Family]) -> list[dg.AssetsDefinition]:
     ]
 
 
+WORKSPACE = {"starter", "home", "mirror", "price_file", "engine", "scheduler", "engine_workers", "engine_memory",
+             "learn_rows"}  # fmt: skip
+"""Settings that assets read of their workspace."""
+
+
 def build_tracking(settings: Settings) -> Tracking:
     """The MLflow store of one installation."""
     return Tracking(
@@ -68,19 +72,8 @@ def build_resources(settings: Settings) -> dict[str, object]:
     resources: dict[str, dg.ConfigurableResource | dg.ConfigurableIOManager] = {
         "io_manager": ParquetIOManager(root=str(settings.home / "lake"), window_days=settings.window_days),
         "workspace": Workspace(
-            landing=str(settings.landing),
-            models=str(settings.home / "models"),
-            reports=str(settings.home / "reports"),
-            starter=str(settings.starter),
-            cache=str(settings.cache),
-            home=str(settings.home),
-            mirror=settings.mirror,
-            price_file=None if settings.price_file is None else str(settings.price_file),
-            engine=settings.engine,
-            scheduler=settings.scheduler,
-            engine_workers=settings.engine_workers,
-            engine_memory=settings.engine_memory,
-            learn_rows=settings.learn_rows,
+            **settings.model_dump(mode="json", include=WORKSPACE),
+            **{name: str(settings.home / name) for name in ("landing", "models", "reports", "cache")},
         ),
         "tracking": build_tracking(settings),
     }

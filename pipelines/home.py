@@ -2,21 +2,33 @@
 
 ``home.json`` says which version of the layout a home has and which place its absolute addresses are for. A home of the
 version before there were numbers has none. A change of layout raises `HOME_VERSION` and adds one line to `MIGRATIONS`.
+Addresses of artefacts in MLflow's database are absolute: they move when their home does.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
-from foretell.pipelines.addresses import addressed_home, move_addresses
 from foretell.pipelines.settings import Settings, prepare_dagster_home
 from foretell.predictors.errors import DatasetError
 
 HOME_FILE = "home.json"
 LOCK_WAIT_S = 600.0
+COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+ARTIFACTS = "/mlflow/artifacts/"
+WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,12 +65,7 @@ HOME_VERSION = max(MIGRATIONS)
 def open_home(settings: Settings, *, create: bool = False) -> list[str]:
     """Make sure that this code can work with the home; returns what was done to it, a sentence each.
 
-    Parameters
-    ----------
-    settings : Settings
-        Names the home.
-    create : bool, optional
-        Make a home where there is none, with a folder for Dagster. By default nothing is written then.
+    Where there is none, `create` makes it, with a folder for Dagster; else nothing is written.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def open_home(settings: Settings, *, create: bool = False) -> list[str]:
         If a newer version made the home, its number is damaged, or it cannot be migrated.
     """
     home = settings.home
-    try:
+    with told_as_dataset_errors(f"{home}: cannot be opened; set FORETELL_HOME to a folder you can write to"):
         stamp = read_stamp(home)
         if stamp is None and not _made_before(settings):
             stamp = Stamp(HOME_VERSION, home)
@@ -77,13 +84,18 @@ def open_home(settings: Settings, *, create: bool = False) -> list[str]:
         notes = [] if is_current else _bring_up_to_date(settings)
         if create:
             prepare_dagster_home(settings)
+    return notes
+
+
+@contextmanager
+def told_as_dataset_errors(what: str) -> Iterator[None]:
+    """Raise what a disk or a database says as a `DatasetError` that begins with `what`."""
+    try:
+        yield
     except DatasetError:  # an OSError too, which says what is wrong already
         raise
-    except OSError as error:
-        raise DatasetError(
-            f"{home}: cannot be opened ({error}); set FORETELL_HOME to a folder you can write to"
-        ) from error
-    return notes
+    except (OSError, sqlite3.Error) as error:
+        raise DatasetError(f"{what} ({error})") from error
 
 
 def read_stamp(home: Path) -> Stamp | None:
@@ -172,3 +184,58 @@ def _keep(settings: Settings) -> Path:
 def _is_same(place: Path, home: Path) -> bool:
     """Whether both are one folder under two names, such as a mount."""
     return place == home or (place.exists() and place.samefile(home))
+
+
+def move_addresses(database: Path, old: Path, new: Path) -> int:
+    """Let every address below `old` point below `new`, all at once; returns how many there were.
+
+    Raises
+    ------
+    DatasetError
+        If the database is damaged, or another process holds it for a minute.
+    """
+    if not database.exists() or old == new:
+        return 0
+    moved = 0
+    try:
+        with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection, connection:
+            for table, column in COLUMNS:
+                for was, now in (
+                    (old.as_uri(), new.as_uri()),
+                    (str(old), str(new)),
+                    (quote(str(old)), quote(str(new))),
+                ):
+                    moved += connection.execute(
+                        f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                        (f"{now}/", len(was) + 2, len(was) + 1, f"{was}/"),
+                    ).rowcount
+    except sqlite3.Error as error:
+        raise DatasetError(f"{database}: addresses of artefacts cannot be rewritten ({error})") from error
+    return moved
+
+
+def addressed_home(database: Path) -> Path | None:
+    """The home that the newest experiment's artefacts were written to; None where there is none."""
+    for path in reversed(_paths(database, "experiments", "artifact_location")):
+        place, artifacts, _ = str(path).partition(ARTIFACTS)
+        if artifacts:
+            return Path(place)
+    return None
+
+
+def addresses_outside(database: Path, home: Path) -> list[Path]:
+    """Folders of registered versions that lie on this machine, but not in `home`."""
+    return [path for path in _paths(database, "model_versions", "storage_location") if not path.is_relative_to(home)]
+
+
+def _paths(database: Path, table: str, column: str) -> list[Path]:
+    """Addresses of a column that are folders of this machine."""
+    if not database.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection:
+            rows = connection.execute(f"select {column} from {table} where {column} is not null order by rowid")
+            addresses = [urlsplit(str(address)) for (address,) in rows]
+    except sqlite3.Error as error:
+        raise DatasetError(f"{database}: cannot be read ({error}); run `foretell restore BACKUP`") from error
+    return [Path(unquote(address.path)) for address in addresses if address.scheme in ("", "file")]

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from foretell.assets.judging.family import Family
-from foretell.pipelines.jobs import NIGHTLY, curate_day, curate_tables, nightly_retrain, retrain
+from foretell.pipelines.jobs import NIGHTLY, curate_day, curate_tables, housekeeping, nightly_retrain, retrain
 from foretell.pipelines.jobs import TABLES as LAKE_TABLES
-from foretell.pipelines.operations import housekeeping
 
 if TYPE_CHECKING:
     from foretell.pipelines.settings import Settings

@@ -28,12 +28,6 @@ class Origin:
 class FileSource(TomlConfigSettingsSource):
     """The files of settings: that of the working folder, whose values win, and that of the home.
 
-    Parameters
-    ----------
-    settings_cls : class of BaseSettings
-    given : mapping
-        What the caller sets; of interest is `home`.
-
     Raises
     ------
     InvalidInputError

@@ -57,15 +57,9 @@ def evaluate(settings: Settings, family: str, folder: Path) -> None:
     write_table(table, folder / "evaluation.parquet")
     rows = table[(table["predictor"] == type(fitted.predictor).__name__) & (table["split"] == chosen.held_out)]
     head = rows[(rows["segment"] == "all") & rows["metric"].isin(METRICS)].set_index("metric")
-    columns = {"error": "value", "floor": "noise_floor", "excess": "excess_error", "skill": "skill"}
-    metrics = {
-        metric: {
-            name: round(float(head.loc[metric, column]), 6)
-            for name, column in columns.items()
-            if pd.notna(head.loc[metric, column])
-        }
-        for metric in head.index
-    }
+    columns = {"value": "error", "noise_floor": "floor", "excess_error": "excess", "skill": "skill"}
+    numbers = head[list(columns)].astype("float64").rename(columns=columns).round(6)
+    metrics = {metric: row.dropna().to_dict() for metric, row in numbers.iterrows()}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
     errors = rows[main_segments(rows) & (rows["metric"] == METRICS[0])]
     errors[["segment", "value", "noise_floor", "baseline_value"]].to_csv(folder / "errors.csv", index=False)

@@ -85,15 +85,10 @@ def without_each(classes: pd.DataFrame, models: pd.Index) -> Iterator[tuple[str,
 
 
 def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
-    """The cheapest pass of each benchmark with and without each class of models.
+    """The cheapest pass of each benchmark with and without each class of models (`model_classes`).
 
-    Parameters
-    ----------
-    runs : DataFrame
-        `benchmark`, `model`, `query_id`, `cost_usd`, `passed`; of several rows of a query and model the mean counts.
-    classes : DataFrame
-        See `model_classes`.
-    n_bootstrap : int, optional
+    `runs` hold `benchmark`, `model`, `query_id`, `cost_usd`, `passed`; of several rows of a query and model the mean
+    counts.
 
     Returns
     -------

@@ -24,10 +24,7 @@ TASK = ["source", "benchmark", "metric", "filter"]
 def compare_landed(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Every pair of runs of one source, task, metric and filter that began on one day, on the items of both.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        Rows of `benchmark_runs`; aggregates over all items are left out.
+    `runs` are rows of `benchmark_runs`; aggregates over all items are left out.
 
     Returns
     -------

@@ -56,16 +56,7 @@ class Router:
 
 
 def fit_router(runs: pd.DataFrame, models: Sequence[str], price_file: Path | None = None) -> Router:
-    """Learn a router.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        Of `cost_of_pass.scored_runs`: `model`, `prompt_text`, `passed`, `output_tokens`, ...
-    models : sequence of str
-        To choose from.
-    price_file : Path, optional
-        The user's own prices.
+    """Learn to route between `models` from runs of `cost_of_pass.scored_runs`.
 
     Raises
     ------
@@ -114,15 +105,7 @@ def usable_models(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def lack_of_evidence(runs: pd.DataFrame, models: Sequence[str]) -> str | None:
-    """Why neither a report nor a promise about routing can rest on these runs; None where it can.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        Of `cost_of_pass.scored_runs`.
-    models : sequence of str
-        To choose from.
-    """
+    """Why neither a report nor a promise can rest on these runs (of `cost_of_pass.scored_runs`); None where it can."""
     if len(models) < 2 or runs["prompt_text"].isna().all():
         return "Routing needs the prompts, and two models or more that answered the same queries."
     of_models = runs[runs["model"].isin(list(models)) & runs["prompt_text"].notna()]
@@ -140,14 +123,7 @@ def lack_of_evidence(runs: pd.DataFrame, models: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What policies are learnt from and judged by.
-
-    Attributes
-    ----------
-    models : list of str
-    runs : DataFrame
-        Of `cost_of_pass.scored_runs`, those of the models, with a column `split`.
-    """
+    """What policies are learnt from and judged by: runs of `cost_of_pass.scored_runs` with a column `split`."""
 
     models: list[str]
     runs: pd.DataFrame

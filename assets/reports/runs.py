@@ -87,15 +87,7 @@ def merge_groups(one: Mapping[K, M], other: Mapping[K, M]) -> dict[K, M]:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Requests of some queries, or of all.
-
-    Attributes
-    ----------
-    rows : DataFrame
-        By time, then key; the columns that were asked for are among them.
-    n_there : int
-        Requests of all queries.
-    """
+    """Requests of some queries, or of all: `rows` by time, then key; how many there are of all queries."""
 
     rows: pd.DataFrame
     n_there: int
@@ -118,19 +110,11 @@ def drawn_share(traces: pd.DataFrame | Table, max_rows: int) -> float:
 
 
 def draw_queries(traces: pd.DataFrame | Table, columns: Sequence[str], *, max_rows: int = ROWS_IN_RUN) -> Drawn:
-    """Bring requests into this process, of more than about `max_rows` those of some queries only.
+    """Bring `columns` of `request_traces` into this process, of more than about `max_rows` requests some queries only.
 
     A query is drawn by its hash, with all its requests, whatever part they lie in; so the draw is the same however
     the table is cut, and the same from one night to the next as long as the table grows little. The number of rows is
     about `max_rows` where queries have about as many requests each.
-
-    Parameters
-    ----------
-    traces : DataFrame or Table
-        `request_traces`.
-    columns : sequence of str
-        Which columns travel.
-    max_rows : int, optional
     """
     engine, parts = trace_parts(traces)
     wanted = list(dict.fromkeys([*columns, *ORDER, "query_id"]))

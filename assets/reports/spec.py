@@ -23,16 +23,8 @@ ROWS_IN_METADATA = 30
 class Report:
     """A report about request traces.
 
-    Attributes
-    ----------
-    table : DataFrame
-        The main table, which the asset keeps. Empty where the data cannot answer.
-    more : mapping of str to DataFrame
-        Further tables by title.
-    findings : tuple of str
-        What it comes to, a sentence each.
-    reasons : tuple of str
-        Why something is missing, a sentence each.
+    `table` is what the asset keeps, empty where the data cannot answer; `more` holds further tables by title;
+    `findings` say what it comes to, `reasons` why something is missing, a sentence each.
     """
 
     table: pd.DataFrame

@@ -13,15 +13,12 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from foretell.predictors.errors import ForecastError
-
-if TYPE_CHECKING:
-    from foretell.pipelines.settings import Settings
 
 ROOM = "foretell.pipelines.cli"
 
@@ -97,13 +94,15 @@ class LazyCommand(TyperCommand):
     """A line of the table; the command itself is imported when it is called."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        from foretell.pipelines.home import open_home
         from foretell.pipelines.settings import quiet_environment, read_settings
 
         settings = read_settings()
         quiet_environment(settings)
         is_asked_what_follows = extra.get("resilient_parsing", False)  # by the shell that completes a line
         if self.name not in WITHOUT_HOME and "--help" not in args and not is_asked_what_follows:
-            _enter(settings)
+            for note in open_home(settings):
+                sys.stderr.write(f"{note}\n")
         return self.load().make_context(info_name, args, parent=parent, **extra)
 
     def load(self) -> TyperCommand:
@@ -148,14 +147,6 @@ def foretell(
     ] = False,
 ) -> None:
     """Forecast what a language model will cost and how well it will score, next to the noise floor."""
-
-
-def _enter(settings: Settings) -> None:
-    """Open the home: one of an older version is migrated, a newer one refused."""
-    from foretell.pipelines.home import open_home
-
-    for note in open_home(settings):
-        sys.stderr.write(f"{note}\n")
 
 
 def main() -> None:

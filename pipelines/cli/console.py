@@ -117,21 +117,11 @@ def count_keys(table: pd.DataFrame) -> int:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, n_keys: int = 1, prose: Sequence[str] = ()
 ) -> None:
-    """A table for people, as wide as the terminal allows.
+    """A table for people, as wide as the terminal allows; cells are shown as ``str`` makes them.
 
-    Parameters
-    ----------
-    title : str
-    columns : sequence of str
-        The keys, then the values in the order of their importance: where the terminal is too narrow the last ones are
-        left out, and below the table it says which.
-    rows : iterable of sequences
-        Cells are shown as ``str`` makes them.
-    n_keys : int
-        How many columns tell the rows apart. They are never left out or broken: where they leave no room for
-        `LEAST_VALUES` values (or all there are), every row is a block of its own.
-    prose : sequence of str
-        Columns of sentences, whose lines may break.
+    The first `n_keys` columns tell the rows apart. They are never left out or broken: where they leave no room for
+    `LEAST_VALUES` values (or all there are), every row is a block of its own. The others are in the order of their
+    importance: the last ones are left out, and below the table it says which. Lines of `prose` columns may break.
     """
     cells = [[_printable(cell) for cell in row] for row in rows]
     needed = [_needed(name, index, cells, prose) for index, name in enumerate(columns)]

@@ -26,12 +26,7 @@ TABLES = (".csv", ".json", ".jsonl", ".parquet")
 class Output:
     """What is written beside or instead of the result on the screen.
 
-    Attributes
-    ----------
-    out : list of Path
-        Files; a table (`TABLES`) replaces the result on the screen, a page or a picture comes beside it.
-    json : bool
-        One JSON object per row on standard output, nothing else.
+    A table (`TABLES`) replaces it, a page or a picture comes beside it; `json` prints an object per row, nothing else.
     """
 
     out: Annotated[

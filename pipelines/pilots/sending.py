@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,18 +136,15 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 def _seconds(header: str | None) -> float | None:
     """`Retry-After` in seconds, whether it is a number or a date."""
-    from email.utils import parsedate_to_datetime
+    from urllib3.exceptions import InvalidHeader
+    from urllib3.util import Retry
 
-    if not header:
-        return None
     try:
-        return max(float(header), 0.0)
+        return max(float(header), 0.0) if header else None
     except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
-    except (TypeError, ValueError):
-        return None
+        with suppress(InvalidHeader):
+            return Retry().parse_retry_after(header)
+    return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import argparse
 import signal
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 import uvicorn
 
 from foretell.pipelines.home import open_home
 from foretell.pipelines.settings import Settings, quiet_environment
 from foretell.pipelines.webservers.guard import guard
+from foretell.pipelines.webservers.pages import dagster_app, mlflow_app
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
+APPS = {"dagster": dagster_app, "mlflow": mlflow_app}
 PORTS = {"dagster": 3000, "mlflow": 5000}
 SECONDS_TO_END = 5
 """What requests and websockets that are open get when the server is stopped."""
@@ -33,7 +31,7 @@ def main() -> None:
     open_home(settings, create=True)
     # uvicorn ends in good order on both signals and then raises them again, which must not skip what follows it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), open_app(args.name, settings) as app:
+    with suppress(KeyboardInterrupt), APPS[args.name](settings) as app:
         uvicorn.run(
             guard(app, bound_to=args.host, hosts=settings.ui_hosts),
             host=args.host,
@@ -50,17 +48,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
     return parser.parse_args(arguments)
-
-
-def open_app(name: str, settings: Settings) -> AbstractContextManager[ASGIApp]:
-    """The application, without a guard; only its program is imported."""
-    if name == "dagster":
-        from foretell.pipelines.webservers.dagster_app import dagster_app
-
-        return dagster_app(settings)
-    from foretell.pipelines.webservers.mlflow_app import mlflow_app
-
-    return mlflow_app(settings)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,24 +27,16 @@ def refusal(status: int, message: str, **headers: str) -> Response:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one request.
-
-    Attributes
-    ----------
-    body_bytes : int
-        A larger body is refused with 413; it is read past, not kept.
-    send_s : float
-        Seconds that head and body may each take to arrive; then 408.
-    answer_s : float
-        Seconds after which a caller is told that the answer takes too long (504).
-    waiting : int
-        Requests that may wait for the one that is worked on; then 503.
-    """
+    """Bounds of one request, and the status that says so."""
 
     body_bytes: int = 1_048_576
+    """A larger body is refused with 413; it is read past, not kept."""
     send_s: float = 10.0
+    """Seconds that head and body may each take to arrive; then 408."""
     answer_s: float = 30.0
+    """Seconds after which a caller is told that the answer takes too long (504)."""
     waiting: int = 64
+    """Requests that may wait for the one that is worked on; then 503."""
 
 
 class Bounds:
@@ -69,6 +62,8 @@ class Bounds:
                 return
             if len(body) > self._limits.body_bytes:
                 refused = self._too_large()
+            elif body and not _is_json(body):
+                refused = refusal(400, "the body is no JSON; NaN and broken characters are not either")
         if refused is not None:
             await refused(scope, receive, send)
             return
@@ -109,6 +104,15 @@ class Bounds:
             body += part[: self._limits.body_bytes + 1 - len(body)]
             if not message.get("more_body", False) or n > 16 * self._limits.body_bytes:
                 return body
+
+
+def _is_json(body: bytes) -> bool:
+    """By orjson: NaN, half a surrogate pair, or a thousand brackets deep is none."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 class _ClientLeftError(Exception):

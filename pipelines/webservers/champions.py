@@ -24,15 +24,8 @@ TRY_AGAIN_S = 60.0
 class Followed:
     """The champions of some families: loaded when the server starts, replaced when another version is promoted.
 
-    One thread looks and loads; requests never wait for it and are answered by the version that was there.
-
-    Parameters
-    ----------
-    settings : Settings
-    families : sequence of str
-        The first must have a champion for a server to start.
-    say : callable
-        Is told of what comes and of what cannot be read.
+    One thread looks and loads; requests never wait for it and are answered by the version that was there. The first
+    family must have a champion for a server to start. `say` is told of what comes and of what cannot be read.
     """
 
     def __init__(self, settings: Settings, families: Sequence[str], say: Callable[[str], None]) -> None:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -113,24 +112,6 @@ class QuoteBody(BaseModel):
     cached_share: float = Field(0.0, ge=0, le=1, description="share of the input that a prompt cache serves")
 
 
-class _StrictJson(Request):
-    """A body by orjson: NaN, half a surrogate pair, or a thousand brackets deep is no JSON."""
-
-    async def json(self) -> Any:
-        return orjson.loads(await self.body())
-
-
-class _Route(APIRoute):
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        inner = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            answer: Response = await inner(_StrictJson(request.scope, request.receive))
-            return answer
-
-        return handle
-
-
 class _BusyError(Exception):
     """More requests wait than may."""
 
@@ -185,27 +166,24 @@ def forecast_app(
         title="Foretell", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
         description="What requests to language models will take, before they are sent.",
     )  # fmt: skip
-    routes = APIRouter(route_class=_Route)
 
-    @routes.post("/forecast", summary="Forecast requests, one by one, with the champion.")
+    @app.post("/forecast", summary="Forecast requests, one by one, with the champion.")
     async def forecast(body: ForecastBody) -> Response:
         worker.admit()  # before it is added to those that wait
         return await worker.do(together.add(body))
 
-    @routes.post("/quote", summary="The bill of a batch on each of several models, before it is sent.")
+    @app.post("/quote", summary="The bill of a batch on each of several models, before it is sent.")
     async def quote(body: QuoteBody) -> Response:
         return await worker.do(lambda: _quote(champions, gauges, body, price_file))
 
-    @routes.get("/health", summary="Whether forecasts are answered; needs no token.")
+    @app.get("/health", summary="Whether forecasts are answered; needs no token.")
     async def health() -> Response:
         state = "ok" if FAMILIES[0] not in champions.broken else "stale"
         return _json({"status": state, "version": __version__, "champions": champions.versions})
 
-    @routes.get("/metrics", summary="Counts and times for Prometheus.")
+    @app.get("/metrics", summary="Counts and times for Prometheus.")
     async def metrics() -> Response:
         return PlainTextResponse(gauges.text(champions.versions, champions.broken, champions.n_swaps))
-
-    app.include_router(routes)
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
@@ -221,8 +199,6 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         faults = error.errors()
-        if any(fault["type"] == "json_invalid" for fault in faults):
-            return refusal(400, "the body is no JSON; NaN and broken characters are not either")
         more = f"; {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
         return refusal(422, "; ".join(_fault(fault) for fault in faults[:MAX_FAULTS]) + more)
 

@@ -36,15 +36,8 @@ _logger = logging.getLogger(__name__)
 def guard(app: ASGIApp, *, bound_to: str, hosts: Sequence[str] = ()) -> ASGIApp:
     """Put the checks in front of a web application.
 
-    Parameters
-    ----------
-    app : ASGI application
-        Dagster's or MLflow's.
-    bound_to : str
-        Address that the server listens on; a name or one interface is a host that requests may name.
-    hosts : sequence of str, optional
-        More of them, without a port: the names of a proxy before the server; ``*.example.com`` for all below one.
-        Loopback is always among them.
+    Requests may name loopback, the address `bound_to` that the server listens on unless that is every interface, and
+    `hosts`, without a port: the names of a proxy before the server; ``*.example.com`` for all below one.
     """
     own_address = () if bound_to in EVERY_INTERFACE else (f"[{bound_to}]" if ":" in bound_to else bound_to,)
     inner = _OwnPagesOnly(app)

@@ -18,11 +18,10 @@ import pytest
 from foretell.assets.lake.landing.deliveries import load_rows
 from foretell.assets.registry.tracking import Registry
 from foretell.assets.store.io import read_table
-from foretell.pipelines.addresses import move_addresses
 from foretell.pipelines.backups import back_up, restore, verify
 from foretell.pipelines.cli.data.ingest import Options, run_ingest
 from foretell.pipelines.cli.output import Output
-from foretell.pipelines.home import HOME_VERSION, Stamp, open_home, write_stamp
+from foretell.pipelines.home import HOME_VERSION, Stamp, move_addresses, open_home, write_stamp
 from foretell.pipelines.runs import State, locked
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError

@@ -13,9 +13,8 @@ from foretell.assets.lake.landing.deliveries import landed_days, load_rejects, l
 from foretell.assets.nightly.record import force_champion, rollback
 from foretell.assets.registry.tracking import Registry
 from foretell.assets.store.io import read_table
-from foretell.pipelines.addresses import addresses_outside
 from foretell.pipelines.backups import back_up, restore, verify
-from foretell.pipelines.home import HOME_FILE, HOME_VERSION, Stamp, open_home, read_stamp
+from foretell.pipelines.home import HOME_FILE, HOME_VERSION, Stamp, addresses_outside, open_home, read_stamp
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError
 from tests.former_home import IMPOSSIBLE_DAYS, N_ROWS, unpack_former_home

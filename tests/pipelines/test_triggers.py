@@ -11,7 +11,7 @@ import pytest
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.traces.events import report_quarantine
 from foretell.pipelines.home import open_home
-from foretell.pipelines.operations import housekeeping, prune_runs
+from foretell.pipelines.jobs import housekeeping, prune_runs
 from foretell.pipelines.schedules import CRONS, retrain_sensor
 from foretell.pipelines.settings import Settings
 from tests.synthetic import chat_call, write_jsonl

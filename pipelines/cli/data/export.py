@@ -12,31 +12,23 @@ from foretell.pipelines.cli.console import counted, say
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError, unknown_name
 
+TRACES = "request_traces"
+
 
 def export(
     path: Annotated[Path, typer.Argument(help="File to write: .parquet, .csv or .jsonl.")],
     format: Annotated[str | None, typer.Option(help="parquet, csv, jsonl; of requests otlp_json too.")] = None,
-    table: Annotated[str, typer.Option(help=f"request_traces, {', '.join(TABLES)}.")] = "request_traces",
+    table: Annotated[str, typer.Option(help=f"{TRACES}, {', '.join(TABLES)}.")] = TRACES,
 ) -> None:
     """Write a table of the lake to a file, by default the curated traces."""
-    export_lake(Settings(), path, format=format, table=table)
-
-
-def export_lake(settings: Settings, path: Path, *, format: str | None, table: str = "request_traces") -> None:
-    """Write a table of the lake to a file.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such table, or the format is not one of it.
-    """
     from foretell.assets.families.thinking_tokens.examples import traces_of_dataset
     from foretell.assets.lake.export import export_traces
 
-    if table not in ("request_traces", *TABLES):
-        raise unknown_name("table", table, ["request_traces", *TABLES])
-    if table != "request_traces" and format == "otlp_json":
+    settings = Settings()
+    if table not in (TRACES, *TABLES):
+        raise unknown_name("table", table, [TRACES, *TABLES])
+    if table != TRACES and format == "otlp_json":
         raise InvalidInputError(f"otlp_json is a format of requests; write {table} as .parquet, .csv or .jsonl")
-    is_traces = table == "request_traces"
-    traces = traces_of_dataset("lake", settings.sources) if is_traces else TABLES[table].read(settings.home / "lake")
-    say(f"{counted(len(traces), 'request' if is_traces else 'row')} written to {export_traces(traces, path, format)}")
+    is_traces = table == TRACES
+    rows = traces_of_dataset("lake", settings.sources) if is_traces else TABLES[table].read(settings.home / "lake")
+    say(f"{counted(len(rows), 'request' if is_traces else 'row')} written to {export_traces(rows, path, format)}")

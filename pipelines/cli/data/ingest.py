@@ -83,8 +83,7 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
             files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
         stores = (PREFIX, RUNS_PREFIX, FORMER_PREFIX)
         for address in (path for path in paths if path.startswith(stores)):
-            land = _ingest_runs if address.startswith(RUNS_PREFIX) else _ingest_store
-            files += land(settings, address, keywords)
+            files += _ingest_live(settings, address, keywords)
         plain = [path for path in paths if path != STDIN and not path.startswith(stores)]
         files += ingest(plain, settings.landing, **keywords).files
         report = IngestReport(files)
@@ -125,36 +124,27 @@ def _remove_leftovers(landing: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ingest_store(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:
-    """Land the traces of a live MLflow store; those that landed before are told apart by their ids."""
-    from foretell.assets.lake.landing.deliveries import ingest
-    from foretell.assets.lake.landing.mlflow_store import export_mlflow_traces
+def _ingest_live(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:
+    """Land what a live MLflow store holds: traces, which their ids tell apart, or runs that are new or have gone on."""
+    from foretell.assets.lake.landing.deliveries import FileReport, ingest
+    from foretell.assets.lake.landing.mlflow_store import export_mlflow_runs, export_mlflow_traces
 
     if address.startswith(FORMER_PREFIX):
         say(f"`{FORMER_PREFIX}URI#EXPERIMENT` is `{PREFIX}URI/EXPERIMENT` now; the old form goes with the next version")
     settings.landing.mkdir(parents=True, exist_ok=True)
+    state, key, seen = State(settings), f"store:{address}", None
     with tempfile.TemporaryDirectory(dir=settings.landing, prefix=EXPORT_PREFIX) as folder:
-        file = Path(folder) / "traces.jsonl"
-        say(f"{address}: {export_mlflow_traces(address, file)} traces")
-        reports = ingest([file], settings.landing, **{**keywords, "format": "mlflow_traces"}).files
-    return [replace(report, path=address) for report in reports]
-
-
-def _ingest_runs(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:
-    """Land the runs of a live MLflow store that are new or have gone on since the last time."""
-    from foretell.assets.lake.landing.deliveries import FileReport, ingest
-    from foretell.assets.lake.landing.mlflow_store import export_mlflow_runs
-
-    settings.landing.mkdir(parents=True, exist_ok=True)
-    state, key = State(settings), f"store:{address}"
-    with tempfile.TemporaryDirectory(dir=settings.landing, prefix=EXPORT_PREFIX) as folder:
-        file = Path(folder) / "runs.jsonl"
-        n_runs, n_new, seen = export_mlflow_runs(address, file, state.get(key))
-        say(f"{address}: {n_runs} runs, {n_new} of them new or longer than the last time")
-        if not n_new:
-            return [FileReport(address, "", "mlflow_runs", "known", 0, 0, 0, [])]
-        reports = ingest([file], settings.landing, **{**keywords, "format": "mlflow_runs"}).files
-    if all(report.n_rows for report in reports):
+        file, format = Path(folder) / "traces.jsonl", "mlflow_traces"
+        if address.startswith(RUNS_PREFIX):
+            file, format = Path(folder) / "runs.jsonl", "mlflow_runs"
+            n_runs, n_new, seen = export_mlflow_runs(address, file, state.get(key))
+            say(f"{address}: {n_runs} runs, {n_new} of them new or longer than the last time")
+            if not n_new:
+                return [FileReport(address, "", format, "known", 0, 0, 0, [])]
+        else:
+            say(f"{address}: {export_mlflow_traces(address, file)} traces")
+        reports = ingest([file], settings.landing, **{**keywords, "format": format}).files
+    if seen is not None and all(report.n_rows for report in reports):
         state.set(key, seen)
     return [replace(report, path=address) for report in reports]
 

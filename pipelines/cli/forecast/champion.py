@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretell.pipelines.cli.console import say
-from foretell.predictors.errors import DatasetError, InvalidInputError
-from foretell.predictors.families import FAMILIES
+from foretell.pipelines.cli.console import counted, say
+from foretell.pipelines.cli.options import check_family
+from foretell.predictors.errors import DatasetError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from foretell.predictors.base import BasePredictor
 
 REGISTERED = "models:/"
+WORDS = {
+    "neither": "neither model nor benchmark known",
+    "benchmark": "benchmark known, model not",
+    "model": "model known, benchmark not",
+    "cell": "model and benchmark known",
+}
+"""What `BasePredictor.known_of` answers, in words, the least known first."""
 
 
 def load_champion(settings: Settings, family: str, source: Path | str | None = None) -> BasePredictor:
-    """The predictor of a family that is to be asked.
+    """The predictor of a family that is to be asked; it is said where another than the champion answers.
 
-    Parameters
-    ----------
-    settings : Settings
-        Says where the registry is.
-    family : str
-    source : path or str, optional
-        Folder that `BasePredictor.save` wrote, ``models:/<family>@<alias>`` or ``models:/<family>/<version>``; by
-        default the champion, or a former one, loudly, where it is damaged; where none was registered, the one that
-        came with the package, and it is said.
+    `source` is a folder that `BasePredictor.save` wrote, ``models:/<family>@<alias>`` or
+    ``models:/<family>/<version>``; by default the champion, or what stands in for it (`answering`).
 
     Raises
     ------
@@ -41,10 +41,12 @@ def load_champion(settings: Settings, family: str, source: Path | str | None = N
     """
     from foretell.predictors.base import load_predictor
 
-    if family not in FAMILIES:
-        raise InvalidInputError(f"`family` must be one of {', '.join(FAMILIES)}, got {family!r}")
+    check_family(family)
     if source is None:
-        predictor = _serving(settings, family)
+        answer = answering(settings, family)
+        if answer.note:
+            say(answer.note)
+        predictor = answer.predictor
     elif str(source).startswith(REGISTERED):
         predictor = _registered(settings, str(source))
     else:
@@ -59,15 +61,7 @@ def say_what_waits(
 ) -> None:
     """Say where the champion is only a baseline, or a better version waits behind it; nothing for a named source.
 
-    Parameters
-    ----------
-    settings : Settings
-    predictor : BasePredictor
-        What `load_champion` returned.
-    inputs : DataFrame
-        What is asked about: one row per forecast, with the first of the predictor's `scope_columns`, such as `model`.
-    source : path or str, optional
-        As in `load_champion`.
+    `inputs` are what is asked about, with the first of the predictor's `scope_columns`, such as `model`.
     """
     from foretell.assets.nightly.serving import baseline_note, waiting_version
 
@@ -78,13 +72,6 @@ def say_what_waits(
     for note in (baseline_note(registry, predictor.family), waiting_version(registry, predictor.family, asked)):
         if note is not None:
             say(note)
-
-
-def _serving(settings: Settings, family: str) -> BasePredictor:
-    answer = answering(settings, family)
-    if answer.note:
-        say(answer.note)
-    return answer.predictor
 
 
 @dataclass(frozen=True)
@@ -104,7 +91,7 @@ def champion_number(settings: Settings, family: str) -> str | None:
 
 
 def answering(settings: Settings, family: str) -> Answering:
-    """The champion of a family, or what stands in for it, as `load_champion` says.
+    """The champion of a family, or a former one where it is damaged, or what came with the package where there is none.
 
     Raises
     ------
@@ -130,3 +117,10 @@ def _registered(settings: Settings, uri: str) -> BasePredictor:
     if not version:
         raise DatasetError(f"{uri} does not exist yet: run `foretell retrain {family}`, or `foretell demo`")
     return registry.load(registry.version(family, version))
+
+
+def known_lines(known: pd.Series) -> list[str]:
+    """How many rows each is true of, such as ``neither model nor benchmark known: 2 rows``; none where none is told."""
+    counts = known.value_counts()
+    parts = [f"{words}: {counted(int(counts[name]), 'row')}" for name, words in WORDS.items() if name in counts]
+    return ["; ".join(parts)] if parts else []

@@ -13,7 +13,7 @@ import typer
 
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import say
-from foretell.pipelines.cli.forecast.known import known_lines
+from foretell.pipelines.cli.forecast.champion import known_lines, load_champion
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
@@ -34,18 +34,7 @@ LEVELS = {"lower_90": 0.05, "lower_50": 0.25, "median": 0.5, "upper_50": 0.75, "
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """Options of `foretell predict learning_curves`; None where they are not given.
-
-    Attributes
-    ----------
-    mlflow_run : str or None
-        Identifier of a run on the tracking server; `metric` names the curve.
-    metric : str or None
-    target_step : float or None
-        See `families.learning_curves.inputs.curve_from_mlflow`. With a file, it replaces that of every row.
-    target_value : float or None
-        What the run must beat, in the metric's unit; by default its last value.
-    """
+    """Options of `foretell predict learning_curves`; None where they are not given."""
 
     mlflow_run: Annotated[
         str | None, typer.Option(help="Extrapolate a metric of this MLflow run.", rich_help_panel=PANEL)
@@ -58,16 +47,7 @@ class CurveOptions:
 
 
 def run_predict_curves(settings: Settings, file: Path | None, options: CurveOptions, output: Output) -> None:
-    """Forecast the curves of a file or of one MLflow run, and print what to do about them.
-
-    Parameters
-    ----------
-    settings : Settings
-    file : Path or None
-        Rows as `foretell.assets.families.learning_curves.inputs.read_inputs` reads them. This or a run of MLflow.
-    options : CurveOptions
-    output : Output
-        A picture (.png) is of the first curve.
+    """Forecast the curves of a file or of one MLflow run, and say what to do about them; a picture is of the first.
 
     Raises
     ------
@@ -118,17 +98,12 @@ def _check_targets(rows: pd.DataFrame) -> None:
 
 
 def load_forecaster(settings: Settings, rows: pd.DataFrame) -> tuple[CurveForecaster, str]:
-    """The champion; the network where there is none, or one that has learnt of training set sizes alone and is asked
-    about runs. A champion of another version of the code is asked where every curve names its learner, as then.
+    """What answers, and a sentence that says which and why: the champion, or the network.
 
-    Returns
-    -------
-    predictor : CurveForecaster
-    answered_by : str
-        Which of the two answers and why, a sentence.
+    The network answers where there is no champion, or one that has learnt of training set sizes alone and is asked
+    about runs. A champion of another version of the code is asked where every curve names its learner, as then.
     """
     from foretell.assets.families.learning_curves.family import FAMILY
-    from foretell.pipelines.cli.forecast.champion import load_champion
     from foretell.predictors.learning_curves.forecaster import CurveForecaster
     from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
 
@@ -198,18 +173,9 @@ def forecast_curves(
 def curve_figure(
     predictor: CurveForecaster, row: pd.DataFrame, forecast: pd.Series, target_value: float | None
 ) -> Figure:
-    """One curve with its forecast from the last observed step to the target.
+    """The curve of the only row, and its forecast (of `forecast_curves`) from the last observed step to the target.
 
-    Parameters
-    ----------
-    predictor : CurveForecaster
-        Fitted.
-    row : DataFrame of one row
-        The curve, valid under `CurveRequests`.
-    forecast : Series
-        Its row of `forecast_curves`.
-    target_value : float or None
-        In the metric's unit; drawn where it is given.
+    `target_value`, in the metric's unit, is drawn where it is given.
     """
     from foretell.predictors.plots.forecasts import plot_extrapolation
     from foretell.predictors.schemas.learning_curves import as_points
@@ -250,18 +216,13 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     from foretell.predictors.learning_curves.decisions import REACH_COLUMNS
 
     text = {name: [_cell(value) for value in table[name]] for name in table.columns}
+    ends = zip(text["median"], text["lower_90"], text["upper_90"], strict=True)
     columns = {
-        "curve": text["curve"],
-        "known": text["known"],
-        "median [90 %]": [
-            f"{m} [{a}, {b}]" for m, a, b in zip(text["median"], text["lower_90"], text["upper_90"], strict=True)
-        ],
-        "advice": text["advice"],
-        "last value": text["last_value"],
-        "target step": text["target_step"],
+        "curve": text["curve"], "known": text["known"], "median [90 %]": [f"{m} [{a}, {b}]" for m, a, b in ends],
+        "advice": text["advice"], "last value": text["last_value"], "target step": text["target_step"],
         "[50 %]": [f"[{a}, {b}]" for a, b in zip(text["lower_50"], text["upper_50"], strict=True)],
-    }
-    columns["basis"] = text["basis"]
+        "basis": text["basis"],
+    }  # fmt: skip
     rest = [name for name in (*REACH_COLUMNS, "probability_better", "expected_gain", "noise_floor", "last_step",
                               "stop_step") if name in text]  # fmt: skip
     return pd.DataFrame({**columns, **{name.replace("_", " "): text[name] for name in rest}})

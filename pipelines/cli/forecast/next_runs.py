@@ -45,17 +45,9 @@ def next_runs(
 
 
 def plan_runs(champion: object, inputs: pd.DataFrame, candidates: pd.DataFrame, *, budget: float) -> pd.DataFrame:
-    """Runs in the order in which to buy them.
+    """Runs in the order in which to buy them, while `budget` lasts.
 
-    Parameters
-    ----------
-    champion : BenchmarkScorePredictor
-    inputs : DataFrame of shape (n_runs, n_columns)
-        Valid under `ScoreRequests`.
-    candidates : DataFrame of shape (n_runs, n_columns)
-        `cost` (> 0, default 1) and `wanted` (default true: every score is cared about), same index as `inputs`.
-    budget : float
-        Most to spend, in the unit of `cost`.
+    `candidates` has the index of `inputs`, `cost` (> 0, by default 1) and `wanted` (by default every score).
 
     Returns
     -------
@@ -73,28 +65,15 @@ def plan_runs(champion: object, inputs: pd.DataFrame, candidates: pd.DataFrame, 
 
     assert isinstance(champion, BenchmarkScorePredictor)
     covariance = champion.score_covariance(inputs)
-    costs = (
-        candidates["cost"].fillna(1.0).to_numpy(dtype="float64") if "cost" in candidates else np.ones(len(candidates))
-    )
-    cared_for = (
-        candidates["wanted"].fillna(True).to_numpy(dtype=bool)
-        if "wanted" in candidates
-        else np.ones(len(candidates), dtype=bool)
-    )
-    if not cared_for.any():
+    filled = candidates.reindex(columns=["cost", "wanted"]).astype(object).fillna({"cost": 1.0, "wanted": True})
+    costs, wanted = filled["cost"].to_numpy(dtype="float64"), np.flatnonzero(filled["wanted"].to_numpy(dtype=bool))
+    if not len(wanted):
         raise InvalidInputError("`wanted` is false in every row: mark the scores that you care about")
-    wanted = np.flatnonzero(cared_for)
     bought = value_of_information(covariance, costs=costs, budget=budget, wanted=wanted)
     if bought.empty:
         raise InvalidInputError(f"a budget of {budget:g} buys no run: the cheapest costs {costs.min():g}")
     before = float(np.diag(covariance)[wanted].sum())
     rows = inputs.iloc[bought["run"]]
-    return pd.DataFrame(
-        {
-            "benchmark": rows.get("benchmark"),
-            "model": rows.get("model"),
-            "cost": bought["cost"].to_numpy(),
-            "uncertainty_left": bought["variance_left"].to_numpy() / before,
-        },
-        index=rows.index,
+    return rows.reindex(columns=["benchmark", "model"]).assign(
+        cost=bought["cost"].to_numpy(), uncertainty_left=bought["variance_left"].to_numpy() / before
     )

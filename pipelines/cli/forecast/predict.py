@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +12,9 @@ import typer
 
 from foretell.assets.families import get_family
 from foretell.assets.pages import MAX_ROWS, Page, Section
-from foretell.pipelines.cli.console import counted, money
-from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
+from foretell.pipelines.cli.console import counted, dollars
+from foretell.pipelines.cli.forecast.champion import known_lines, load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
-from foretell.pipelines.cli.forecast.known import known_lines
-from foretell.pipelines.cli.forecast.scores import ScoreOptions
 from foretell.pipelines.cli.options import FamilyName, Predictor, check_family, flat, or_stdin
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -27,11 +25,44 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROWS_ON_SCREEN = 20
+SCORES = "Benchmark scores only"
 PROSE = ("basis", "reason")
 OF_REQUEST = ("custom_id", "model", "benchmark")
 """Columns of the input that tell a reader which request a row is about."""
 FIRST = ("abstain", "reason", "basis")
 """What a forecast comes with that must be read before anything else that its family adds."""
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Options of `foretell predict benchmark_scores` without a file."""
+
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="The benchmark in words, or a .txt or .yaml file of them.", rich_help_panel=SCORES),
+    ] = None
+    model: Annotated[
+        list[str], typer.Option(help="Model to forecast; several times for several.", rich_help_panel=SCORES)
+    ] = field(default_factory=list)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any of them is."""
+        return self.benchmark is not None or bool(self.model)
+
+    def rows(self, settings: Settings) -> pd.DataFrame:
+        """What to forecast, a row per model.
+
+        Raises
+        ------
+        InvalidInputError
+            If one of the two is missing, or refused.
+        """
+        from foretell.assets.families.benchmark_scores.asking import ask_rows
+
+        if self.benchmark is None or not self.model:
+            raise InvalidInputError("give both `--benchmark` (a description or its file) and `--model` (once or more)")
+        return ask_rows(self.benchmark, self.model, settings.sources.public)
 
 
 @flat
@@ -123,9 +154,10 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     columns = {name: ["" if pd.isna(value) else str(value) for value in table[name]] for name in key}
     columns["median [90 %]"] = _spans(table, "{}", _number)
     if priced:
-        columns["dollars [90 %]"] = _spans(table, "cost_{}_usd", _dollars)
+        columns["dollars [90 %]"] = _spans(table, "cost_{}_usd", dollars)
     columns["mean"] = [_number(value) for value in table["mean"]]
-    columns["[50 %]"] = [_range(*ends, _number) for ends in zip(table["lower_50"], table["upper_50"], strict=True)]
+    ends = zip(table["lower_50"], table["upper_50"], strict=True)
+    columns["[50 %]"] = [f"[{_number(lower)}, {_number(upper)}]" for lower, upper in ends]
     for name in sorted(table.columns, key=lambda name: name not in FIRST):
         if name not in hidden and not str(name).startswith("cost_"):
             columns[str(name)] = [_number(value) for value in table[name]]
@@ -133,19 +165,9 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spans(table: pd.DataFrame, form: str, text: Callable[[object], str]) -> list[str]:
-    ends = [table[form.format(name)] for name in ("median", "lower_90", "upper_90")]
-    return [
-        "-" if middle != middle else f"{text(middle)} {_range(lower, upper, text)}"
-        for middle, lower, upper in zip(*ends, strict=True)
-    ]
-
-
-def _range(lower: object, upper: object, text: Callable[[object], str]) -> str:
-    return f"[{text(lower)}, {text(upper)}]"
-
-
-def _dollars(value: object) -> str:
-    return money(value) if isinstance(value, float) else "-"
+    ends = table[[form.format(name) for name in ("median", "lower_90", "upper_90")]].to_numpy(dtype=float).tolist()
+    return ["-" if middle != middle else f"{text(middle)} [{text(lower)}, {text(upper)}]"
+            for middle, lower, upper in ends]  # fmt: skip
 
 
 def _number(value: object) -> str:

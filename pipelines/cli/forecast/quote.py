@@ -62,14 +62,9 @@ class QuoteOptions:
         if not models:
             raise InvalidInputError("name the models to quote: `--model gpt-5-mini`, several times to compare")
         return QuoteTerms(
-            models,
-            self.reasoning_efforts,
-            self.max_tokens,
-            budget_usd=self.budget,
-            confidence=self.confidence,
-            service_tier=self.tier,
-            cached_share=self.cached,
-        )
+            models, self.reasoning_efforts, self.max_tokens, budget_usd=self.budget, confidence=self.confidence,
+            service_tier=self.tier, cached_share=self.cached,
+        )  # fmt: skip
 
 
 @flat
@@ -100,29 +95,16 @@ def quote(
     if requests and output.on_screen:
         raise InvalidInputError("`--requests` needs `--json` or a table for `--out`: the screen shows totals")
     run_quote(
-        Settings(),
-        file,
-        options.terms(file),
-        output,
-        per_request=requests,
-        source=predictor,
-        runs=runs or (),
+        Settings(), file, options.terms(file), output, per_request=requests, source=predictor, runs=runs or (),
         check=check,
-    )
+    )  # fmt: skip
 
 
 def run_quote(
-    settings: Settings,
-    file: Path,
-    terms: QuoteTerms,
-    output: Output,
-    *,
-    per_request: bool = False,
-    source: str | None = None,
-    runs: Sequence[Path] = (),
-    check: str | None = None,
-) -> None:
-    """Print what is not known, which model is cheapest and what each takes, and write it where `output` says.
+    settings: Settings, file: Path, terms: QuoteTerms, output: Output, *, per_request: bool = False,
+    source: str | None = None, runs: Sequence[Path] = (), check: str | None = None,
+) -> None:  # fmt: skip
+    """Show what is not known, which model is cheapest and what each takes.
 
     `source` as in `load_champion`; `runs` are files of finished runs, or of a pilot; `check` as in `scores_of`.
 
@@ -138,6 +120,8 @@ def run_quote(
     from foretell.assets.lake.kept_quotes import keep_quote
     from foretell.assets.lake.requests import read_requests
     from foretell.pipelines.cli.forecast.quote_page import quote_page
+    from foretell.pipelines.cli.forecast.quote_pilot import bill_after, with_pilot
+    from foretell.pipelines.pilots.plan import read_pilot
     from foretell.predictors.thinking_tokens.bill import quote as bill
     from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 
@@ -147,12 +131,7 @@ def run_quote(
     if not isinstance(predictor, LogQuantilePredictor):
         raise DatasetError(f"a {type(predictor).__name__} cannot quote a batch: run `foretell retrain thinking_tokens`")
     say_what_waits(settings, predictor, pd.DataFrame({"model": terms.models}), source)
-    pilot = None
-    if runs:
-        from foretell.pipelines.cli.forecast.quote_pilot import bill_after, with_pilot
-        from foretell.pipelines.pilots.plan import read_pilot
-
-        pilot = read_pilot(runs, settings.price_file)
+    pilot = read_pilot(runs, settings.price_file) if runs else None
     for fault in () if pilot is None else pilot[1]:
         say(fault)
     if runs and pilot is None:

@@ -70,8 +70,6 @@ def run_route(settings: Settings, file: Path, options: RouteOptions, output: Out
     ------
     InvalidInputError
         If the budget is missing or too small, or a model was never scored.
-    DatasetError
-        If one of the two families has no champion.
     """
     import pandas as pd
 

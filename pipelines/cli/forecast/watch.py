@@ -18,8 +18,6 @@ from foretell.predictors.errors import InvalidInputError
 if TYPE_CHECKING:
     import pandas as pd
 
-PREFIX = "mlflow-run:"
-
 
 @flat
 def watch(
@@ -32,27 +30,11 @@ def watch(
 ) -> None:
     """Follow a run until it ends: a line whenever it has new points, the band in --out, and when to stop."""
     output.check(is_drawn=True)
-    if not run.startswith(PREFIX) or not run.removeprefix(PREFIX):
-        raise InvalidInputError(f"`foretell watch` follows {PREFIX}ID, a run on the tracking server; got {run!r}")
-    watch_run(
-        Settings(), run.removeprefix(PREFIX), metric, output, target_step=target_step, target_value=target_value,
-        every=every,
-    )  # fmt: skip
+    settings = Settings()
+    kind, _, run_id = run.partition(":")
+    if kind != "mlflow-run" or not run_id:
+        raise InvalidInputError(f"`foretell watch` follows mlflow-run:ID, a run on the tracking server; got {run!r}")
 
-
-def watch_run(
-    settings: Settings, run_id: str, metric: str, output: Output, *, target_step: float | None = None,
-    target_value: float | None = None, every: float = 10.0,
-) -> None:  # fmt: skip
-    """Print one line whenever a run has new points, until it has ended, and write `output` anew each time.
-
-    A picture is of the curve so far with its band, a table of the last forecast; `every` counts seconds.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such run, or it has ended without a point of the metric.
-    """
     from foretell.assets.families.learning_curves.inputs import curve_from_mlflow, read_run
     from foretell.pipelines.cli.forecast.curves import curve_figure, forecast_curves, load_forecaster
 

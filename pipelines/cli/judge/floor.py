@@ -99,15 +99,7 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[
 
 
 def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
-    """The noise floor of every segment of `dataset`, over all splits.
-
-    Raises
-    ------
-    InvalidInputError
-        If the family or the data set is unknown.
-    DatasetError
-        If the files of the data set can neither be fetched nor found in the mirror.
-    """
+    """The noise floor of every segment of `dataset`, over all splits."""
     from foretell.assets.judging.floors import floor_table
 
     chosen = get_family(family)

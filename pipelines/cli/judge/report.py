@@ -31,14 +31,12 @@ def report(
 
 
 def run_report(settings: Settings, name: str, dataset: str, output: Output) -> None:
-    """Print a report about the traces of a data set and write it where `output` says.
+    """Show a report about the traces of a data set.
 
     Raises
     ------
     InvalidInputError
-        If there is no such report or data set, or a file is of an unknown kind.
-    DatasetError
-        If the files of the data set can neither be fetched nor found in the mirror.
+        If there is no such report or data set.
     """
     from foretell.assets.families.thinking_tokens.examples import DATASETS, lake_traces, traces_of_dataset
     from foretell.assets.reports import REPORTS

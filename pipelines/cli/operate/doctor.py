@@ -183,8 +183,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
 
 def _home_version(settings: Settings) -> Iterator[Finding]:
     """Whether this code can work with the home, and whether its artefacts lie in it."""
-    from foretell.pipelines.addresses import addresses_outside
-    from foretell.pipelines.home import open_home
+    from foretell.pipelines.home import addresses_outside, open_home
 
     yield Finding("version of the home", "ok", "; ".join(open_home(settings)) or "as this code makes it")
     strays = addresses_outside(settings.home / "mlflow" / "mlflow.db", settings.home)

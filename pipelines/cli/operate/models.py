@@ -20,6 +20,8 @@ def models(output: Output) -> None:
     """List registered versions, their error next to the floor, and why each is champion or not."""
     import pandas as pd
 
+    from foretell.assets.nightly.record import audit_lines
+
     output.check()
     settings = Settings()
     rows = pd.DataFrame(list_versions(settings))
@@ -36,18 +38,11 @@ def models(output: Output) -> None:
     )
     reasons = zip(rows["family"], rows["version"], rows["decision"].fillna(""), strict=True)
     decided = [f"{family} version {version}: {decision}" for family, version, decision in reasons if decision]
-    by_hand = [f"{family} by hand: {line}" for family, lines in list_audits(settings).items() for line in lines]
+    registry = settings.open_registry()
+    by_hand = [f"{family} by hand: {line}" for family in FAMILIES for line in audit_lines(registry, family)]
     title = f"registered models in {settings.mlflow_uri}"
     sections = [Section(title, table=shown, n_keys=3), Section("Decisions", [*decided, *by_hand])]
     output.show(rows, Page(title, sections))
-
-
-def list_audits(settings: Settings) -> dict[str, list[str]]:
-    """What people did by hand to each family, oldest first."""
-    from foretell.assets.nightly.record import audit_lines
-
-    registry = settings.open_registry()
-    return {family: audit_lines(registry, family) for family in FAMILIES}
 
 
 def list_versions(settings: Settings) -> list[dict[str, Any]]:
@@ -56,16 +51,14 @@ def list_versions(settings: Settings) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for family in FAMILIES:
         held_out = FAMILIES[family].held_out  # "test" in versions of before
-        names: dict[str, list[str]] = {}
-        for alias, number in registry.aliases(family).items():
-            names.setdefault(number, []).append(alias)
+        aliases = registry.aliases(family)
         for version in reversed(registry.versions(family)):
             metrics = registry.metrics(version)
             rows.append(
                 {
                     "family": family,
                     "version": int(version.version),
-                    "alias": ", ".join(sorted(names.get(str(version.version), []))) or None,
+                    "alias": ", ".join(sorted(a for a, n in aliases.items() if n == str(version.version))) or None,
                     "basis": version.tags.get(BASIS_TAG),
                     "created": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(),
                     "decision": version.tags.get("decision"),

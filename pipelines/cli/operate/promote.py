@@ -30,8 +30,7 @@ def promote(
         decision = registry.version(family, version).tags.get("decision", "no night has judged it yet")
         raise InvalidInputError(f"version {version} is not promoted by the rule: {decision} --force overrules it")
     with family_lock(settings.home / "locks", family):
-        record = force_champion(registry, family, version, why)
-    out.print(record.reason)
+        out.print(force_champion(registry, family, version, why).reason)
 
 
 def rollback(family: FamilyName, why: Why) -> None:
@@ -40,7 +39,5 @@ def rollback(family: FamilyName, why: Why) -> None:
 
     settings = Settings()
     check_family(family)
-    registry = settings.open_registry()
     with record.family_lock(settings.home / "locks", family):
-        restored = record.rollback(registry, family, why)
-    out.print(restored.reason)
+        out.print(record.rollback(settings.open_registry(), family, why).reason)

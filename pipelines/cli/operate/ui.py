@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
@@ -95,12 +96,10 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        return False
     return True
 
 
@@ -110,9 +109,8 @@ def _wait_until_open(processes: dict[str, subprocess.Popen[bytes]], host: str, p
         for name, process in processes.items():
             if process.poll() is not None:
                 raise ForecastError(f"{name} ended with exit code {process.returncode}; its last lines above say why")
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex((host, port)) == 0:
-                return
+        with suppress(OSError):
+            socket.create_connection((host, port), timeout=1).close()
+            return
         time.sleep(0.5)
     raise ForecastError(f"nothing answers on port {port} after {STARTUP_S} s")

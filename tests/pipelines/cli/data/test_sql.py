@@ -7,15 +7,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foretell.pipelines.cli.data.export import export_lake
+from foretell.pipelines.cli.data.export import export
 from foretell.pipelines.cli.data.sql import query_lake
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 
-def test_export_and_sql_agree_with_the_lake(installed, tmp_path: Path) -> None:
+def test_export_and_sql_agree_with_the_lake(installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "traces.parquet"
-    export_lake(installed.settings, out, format=None)
+    monkeypatch.setenv("FORETELL_HOME", str(installed.settings.home))
+    export(out)
     exported = pd.read_parquet(out)
     answer = query_lake(installed.settings, "select count(*) n, sum(output_tokens) tokens from request_traces")
     (row,) = answer.to_dict("records")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from foretell.pipelines.cli.forecast import watch as watching
-from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -25,6 +24,7 @@ def test_a_run_is_followed_until_it_ends(
     from mlflow.tracking import MlflowClient
 
     settings = Settings(home=tmp_path / "home", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("FORETELL_TRACKING_URI", settings.mlflow_uri)
     client = MlflowClient(tracking_uri=settings.mlflow_uri)
     run = client.create_run(client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())).info.run_id
     losses = [5.0, 3.0, 2.4, 2.1, 1.95, 1.9]
@@ -37,8 +37,8 @@ def test_a_run_is_followed_until_it_ends(
             client.set_terminated(run)
 
     monkeypatch.setattr(watching.time, "sleep", one_more)
-    picture = tmp_path / "run.png"
-    watching.watch_run(settings, run, "val_loss", Output([picture]), target_step=200, target_value=1.0)
+    picture, asked = tmp_path / "run.png", {"metric": "val_loss", "json": False, "every": 10.0}
+    watching.watch(run=f"mlflow-run:{run}", target_step=200, target_value=1.0, out=[picture], **asked)
     printed = capsys.readouterr()
     lines = [line for line in printed.out.splitlines() if line.strip()]
     assert [line.split(":")[0] for line in lines] == [f"step {10 * (i + 1)}" for i in range(6)]
@@ -46,4 +46,4 @@ def test_a_run_is_followed_until_it_ends(
     assert f"{run}: finished after 6 points" in printed.err
     assert picture.stat().st_size > 10_000
     with pytest.raises(InvalidInputError, match="no such run"):
-        watching.watch_run(settings, "nothing", "val_loss", Output())
+        watching.watch(run="mlflow-run:nothing", target_step=None, target_value=None, out=[], **asked)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from foretell.pipelines.addresses import move_addresses
 from foretell.pipelines.backups import back_up, restore
 from foretell.pipelines.cli.operate.doctor import Finding, examine
-from foretell.pipelines.home import HOME_VERSION, Stamp, write_stamp
+from foretell.pipelines.home import HOME_VERSION, Stamp, move_addresses, write_stamp
 from foretell.pipelines.settings import Settings
 
 
