@@ -155,7 +155,7 @@ def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
     n = len(scores)
     if not n:
         raise InvalidInputError(f"row {label!r}: `ladder_scores` is empty; give the measured scores in points")
-    lists = {name: row.get(name) for name in LISTS if not _is_null(row.get(name))}
+    lists: dict[str, Any] = {name: row.get(name) for name in LISTS if not _is_null(row.get(name))}
     for name, values in lists.items():
         if not hasattr(values, "__len__"):
             raise InvalidInputError(f"row {label!r}: `{name}` must be a list, got {values!r}")
@@ -166,7 +166,7 @@ def _ladder(row: Mapping[Any, Any], label: object) -> Ladder:
         raise InvalidInputError(f"row {label!r}: `ladder_scores` must be points in 0-100, got {wrong:g}")
     _check_points(row, scores, label)
     columns = {name: _floats(lists.get(name, [None] * n), name, label) for name in NUMBERS}
-    final = np.array(lists.get("ladder_is_final", [True] * n), dtype=bool)
+    final = np.array([bool(flag) for flag in lists.get("ladder_is_final", [True] * n)])
     runs = [str(name) for name in lists.get("ladder_runs", [""] * n)]
     params, tokens = columns["ladder_params"], columns["ladder_tokens"]
     flops = _compute(columns["ladder_flops"], params, tokens, label, "ladder")
@@ -204,7 +204,7 @@ def _is_null(value: Any) -> bool:
 
 
 def _number(row: Mapping[Any, Any], name: str, default: float) -> float:
-    value = row.get(name)
+    value: Any = row.get(name)
     return default if _is_null(value) else float(value)
 
 
