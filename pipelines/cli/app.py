@@ -3,7 +3,7 @@
 A command is one file: its options and its body. The table below holds what `foretell --help` shows, so that neither
 help nor a command imports what another command needs. Results go to standard output, progress to standard error.
 Exit codes: 0 done, 1 a check failed, 2 the input or the installation is not usable (with one line that says what to
-do).
+do). What a command raises on purpose is a `ForecastError` whose message is that line.
 """
 
 from __future__ import annotations

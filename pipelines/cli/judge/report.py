@@ -31,13 +31,7 @@ def report(
 
 
 def run_report(settings: Settings, name: str, dataset: str, output: Output) -> None:
-    """Show a report about the traces of a data set.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such report or data set.
-    """
+    """Show a report about the traces of a data set."""
     from foretell.assets.families.thinking_tokens.examples import DATASETS, lake_traces, traces_of_dataset
     from foretell.assets.reports import REPORTS
 
