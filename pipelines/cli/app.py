@@ -36,7 +36,7 @@ COMMANDS = {
         "compare": "Is this gain noise? Evals of two systems or more: paired difference, power, verdict.",
         "power": "How many items and repeats an eval needs to find a difference, and the cheapest split.",
         "samples": "What more samples of a request buy: pass@k beyond what was measured, votes, best of n.",
-        "report": "What traces say about prices, passes, frontiers, thinking, noise, routing, and former quotes.",
+        "report": "What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes and spend.",
         "vault": "Judge the champion on the sealed queries, for a report; four times a year at most.",
     },
     "Forecast": {

@@ -26,7 +26,7 @@ def report(
     output: Output,
     dataset: Annotated[str, typer.Option(help="lake (your own traces), starter, or a public set by name.")] = "lake",
 ) -> None:
-    """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes, and spend."""
+    """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes and spend."""
     run_report(Settings(), name, dataset, output)
 
 
