@@ -12,8 +12,9 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,8 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
 
 def free_name(home: Path, word: str) -> Path:
     """A name beside `home` that is free: ``<home>.<word>-1`` and so on."""
-    number = 1
-    while (path := home.with_name(f"{home.name}.{word}-{number}")).exists():
-        number += 1
-    return path
+    paths = (home.with_name(f"{home.name}.{word}-{number}") for number in count(1))
+    return next(path for path in paths if not path.exists())
 
 
 def _champions(settings: Settings, place: Path, fresh: Path) -> dict[str, int]:
@@ -216,17 +215,14 @@ def _copy(home: Path, target: Path, *, link: bool) -> None:
 
 def _copy_file(path: Path, copy: Path, *, link: bool) -> None:
     if link:
-        try:
+        with suppress(OSError):  # another disk, or one that knows no second names
             os.link(path, copy)
-        except OSError:  # another disk, or one that knows no second names
-            shutil.copy2(path, copy)
-    else:
-        shutil.copy2(path, copy)
+            return
+    shutil.copy2(path, copy)
 
 
 def _databases(home: Path) -> Iterator[Path]:
-    for name in FOLDERS:
-        yield from (path for path in _files(home / name) if path.suffix == ".db")
+    return (path for name in FOLDERS for path in _files(home / name) if path.suffix == ".db")
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -82,19 +82,15 @@ def prune_runs(instance: dg.DagsterInstance, *, keep: int) -> int:
     Counted, not dated, so that a clock that jumps deletes nothing.
     """
     finished = dg.RunsFilter(statuses=FINISHED)
-    n_extra = instance.get_runs_count(finished) - keep
-    n_gone = 0
-    while n_extra > n_gone:
-        old = instance.get_runs(finished, limit=min(BATCH, n_extra - n_gone), ascending=True)
+    n_extra = max(instance.get_runs_count(finished) - keep, 0)
+    for start in range(0, n_extra, BATCH):
+        old = instance.get_runs(finished, limit=min(BATCH, n_extra - start), ascending=True)
         for run in old:
             instance.delete_run(run.run_id)
             _delete_shard(instance, run.run_id)
         _delete_checks(instance, [run.run_id for run in old])
-        n_gone += len(old)
-        if not old:
-            break
     _delete_reports(instance)
-    return n_gone
+    return n_extra
 
 
 def _delete_shard(instance: dg.DagsterInstance, run_id: str) -> None:

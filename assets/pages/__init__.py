@@ -36,30 +36,11 @@ _NUMBER = re.compile(r"^[\s$<>~+-]*[\d.,]+(e[+-]?\d+)?\s*(%|k|M|x)?(\s*\[.*\])?$
 class Section:
     """A part of a page below its head.
 
-    Attributes
-    ----------
-    title : str
-        Where it is empty, that of the page.
-    lines : sequence of str
-        Sentences, as a list.
-    table : DataFrame, optional
-        Of text, shown as it is; more than `MAX_COLUMNS` columns are folded, and beyond `MAX_ROWS` rows it says so.
-    figure : Axes, Figure or callable, optional
-        What is drawn, or draws it when it is wanted.
-    best : int, optional
-        Row of the table that is marked.
-    n_keys : int
-        Columns that tell the rows apart.
-    prose : sequence of str
-        Columns of sentences, whose lines may break on a screen.
-    n_rows : int, optional
-        How many rows there are, where the table holds only the first.
-    n_on_screen : int, optional
-        Rows that a screen shows; by default all.
-    is_folded : bool
-        Whether it opens on demand.
-    page_only : bool
-        Whether it is left to the page; figures always are.
+    `lines` are sentences. `table` is of text, shown as it is: more than `MAX_COLUMNS` columns are folded, of more than
+    `MAX_ROWS` rows the first are shown; the first `n_keys` columns tell the rows apart, lines of `prose` columns may
+    break on a screen, `best` is a row that is marked, `n_rows` how many there are where the table holds only the first,
+    `n_on_screen` how many a screen shows. `figure` is what is drawn, or what draws it when it is wanted. A folded
+    section opens on demand; one that is `page_only`, and every figure, is left out on a screen.
     """
 
     title: str = ""
@@ -84,19 +65,8 @@ class Section:
 class Page:
     """What there is to say of a result, on a page of HTML or on a screen.
 
-    Attributes
-    ----------
-    title : str
-    sections : sequence of Section
-    asked : str
-    caveats : sequence of str
-        What must be known first.
-    answer : sequence of str
-        The answer in sentences.
-    remarks : sequence of str
-        What must be known beside the tables, wherever they are shown.
-    method : sequence of str
-        How it was come by, for the page.
+    `caveats` must be known first, `answer` says it in sentences; `remarks` must be known beside the tables, wherever
+    they are shown; `asked` and `method`, how it was come by, are for the page.
     """
 
     title: str

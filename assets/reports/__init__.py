@@ -3,7 +3,6 @@
 from foretell.assets.reports import (
     cascade,
     cost_of_pass,
-    frontier,
     price_reversals,
     quotes,
     routing,
@@ -16,9 +15,9 @@ from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset
 __all__ = ["REPORTS", "REPORT_ASSETS", "Report", "ReportSpec"]
 
 REPORTS: dict[str, ReportSpec] = {
-    module.SPEC.name.replace("_", "-"): module.SPEC
-    for module in (price_reversals, cost_of_pass, frontier, thinking_share, token_noise, routing, cascade, quotes,
-                   spend)
+    spec.name.replace("_", "-"): spec
+    for spec in (price_reversals.SPEC, cost_of_pass.SPEC, cost_of_pass.FRONTIER, thinking_share.SPEC, token_noise.SPEC,
+                 routing.SPEC, cascade.SPEC, quotes.SPEC, spend.SPEC)
 }  # fmt: skip
 """By the name that the command line uses."""
 

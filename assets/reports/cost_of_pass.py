@@ -1,4 +1,4 @@
-"""Cost of pass by model and benchmark, with intervals, and what it would be without a class of models.
+"""Cost of pass by model and benchmark, the frontier of cost and score, and both without a class of models.
 
 Erol, El, Suzgun, Yuksekgonul, Zou (2025), Cost-of-Pass, arXiv 2504.13359: expected cost of an attempt over the chance
 that it passes. The frontier of a benchmark is its cheapest pass; leaving a class of models out shows what it is worth.
@@ -17,6 +17,7 @@ from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 
 N_BOOTSTRAP = 1000
+MIN_QUERIES = 5
 THINKING_SHARE = 0.05
 CLASSES = ("provider", "price", "thinking")
 
@@ -127,10 +128,67 @@ def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: i
     return pd.DataFrame(rows, columns=columns)
 
 
+def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
+    """One row per benchmark and model, over the queries that every model answered."""
+    sums = run_sums(traces, price_file)
+    runs, reasons = sums.scored(), sums.reasons_scored()
+    rows, without = [], []
+    classes = model_classes(sums) if len(runs) else pd.DataFrame()
+    for benchmark, part in runs.groupby("benchmark", sort=True):
+        costs, scores = query_table(part, "total_usd"), query_table(part, "score")
+        common = costs.dropna().index
+        if len(common) < MIN_QUERIES or costs.shape[1] < 2:
+            reasons.append(f"{benchmark}: {len(common)} queries that all of {costs.shape[1]} models answered: too few.")
+            continue
+        costs, scores = costs.loc[common], scores.loc[common]
+        rows.append(_membership(costs, scores).assign(benchmark=benchmark, n_queries=len(common)))
+        for kind, name, rest in without_each(classes, costs.columns):
+            if rest.sum() >= 2:
+                left = _membership(costs.loc[:, rest], scores.loc[:, rest])
+                without.append(left.assign(benchmark=benchmark, by=kind, left_out=name))
+    if not rows:
+        return Report(pd.DataFrame(), reasons=tuple(reasons))
+    table = _first(pd.concat(rows, ignore_index=True), ["benchmark"])
+    more = {}
+    if without:
+        more["Frontiers without a class of models"] = _first(
+            pd.concat(without, ignore_index=True), ["benchmark", "by", "left_out"]
+        )
+    else:
+        reasons.append("A frontier without a class of models needs two models of other classes.")
+    findings = []
+    for benchmark, part in table.groupby("benchmark", sort=True):
+        sure = part.loc[part["probability"] >= 0.9, "model"].tolist()
+        maybe = part.loc[part["verdict"] == "maybe"].to_dict("records")
+        named = ", ".join(f"{row['model']} ({percent(row['probability'])})" for row in maybe)
+        findings.append(
+            f"{benchmark}: on the frontier {', '.join(sure) or 'nobody surely'}"
+            + (f"; perhaps {named}." if named else ".")
+        )
+    return Report(table, more, tuple(findings), tuple(reasons))
+
+
+def _membership(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    from foretell.predictors.metrics import frontier_membership
+
+    return frontier_membership(costs, scores).sort_values("cost", ignore_index=True)
+
+
+def _first(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return table[[*columns, *(name for name in table.columns if name not in columns)]]
+
+
 SPEC = ReportSpec(
     "cost_of_pass",
     "Cost of pass: what a right answer costs",
     "One row per benchmark and model: USD per passed answer with its interval, pass rate, mean cost.",
     cost_of_pass_report,
     "plot_cost_of_pass",
+)
+FRONTIER = ReportSpec(
+    "frontier",
+    "The frontier of cost and score",
+    "One row per benchmark and model: mean cost, score, and the probability that no other is as good and cheaper.",
+    frontier_report,
+    "plot_frontiers",
 )

@@ -3,7 +3,7 @@
 A command is one file: its options and its body. The table below holds what `foretell --help` shows, so that neither
 help nor a command imports what another command needs. Results go to standard output, progress to standard error.
 Exit codes: 0 done, 1 a check failed, 2 the input or the installation is not usable (with one line that says what to
-do).
+do). What a command raises on purpose is a `ForecastError` whose message is that line.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COMMANDS = {
         "compare": "Is this gain noise? Evals of two systems or more: paired difference, power, verdict.",
         "power": "How many items and repeats an eval needs to find a difference, and the cheapest split.",
         "samples": "What more samples of a request buy: pass@k beyond what was measured, votes, best of n.",
-        "report": "What traces say about prices, passes, frontiers, thinking, noise, routing, and former quotes.",
+        "report": "What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes and spend.",
         "vault": "Judge the champion on the sealed queries, for a report; four times a year at most.",
     },
     "Forecast": {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["chance", "count_keys", "counted", "dollars", "interval", "money", "out", "percent", "print_json",
-           "print_table", "say", "say_next", "say_step", "tokens"]  # fmt: skip
+           "print_table", "say", "say_next", "say_problems", "say_step", "tokens"]  # fmt: skip
 
 WITHOUT_TERMINAL = 200
 """Columns of a pipe or a log, which has no width of its own."""
@@ -62,6 +62,13 @@ def say(message: str) -> None:
 def say_next(*commands: str) -> None:
     """What people do next, as one line."""
     say(f"next: {' or '.join(f'`foretell {command}`' for command in commands)}")
+
+
+def say_problems(problems: Sequence[str], most: int = 20) -> None:
+    """What is left out, a line each, and of many how many more there are."""
+    more = [f"{len(problems) - most} more like these; {len(problems)} are left out in all"]
+    for line in [*problems[:most], *(more if len(problems) > most else [])]:
+        say(line)
 
 
 def say_step(step: str, seconds: float) -> None:

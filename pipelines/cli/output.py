@@ -92,8 +92,10 @@ class Output:
 def print_page(page: Page, *, sentences_only: bool = False) -> None:
     """What a page says, without its figures and what it leaves to paper; without its sections to standard error."""
     tell: Callable[[str], None] = say if sentences_only else out.print
-    for line in (*page.caveats, *page.answer):
+    for line in page.caveats:
         tell(line)
+    for line in page.answer:
+        say(line) if sentences_only else out.print(line, style="bold")
     for section in () if sentences_only else page.sections:
         if section.page_only:
             continue

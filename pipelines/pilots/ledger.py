@@ -171,3 +171,12 @@ def _is_text(messages: object) -> bool:
         if isinstance(parts, list) and not all(isinstance(p, dict) and p.get("type") == "text" for p in parts):
             return False
     return True
+
+
+def json_object(content: str | bytes) -> dict[str, Any] | None:
+    """What the text holds; None where it is no JSON object."""
+    try:
+        parsed = json.loads(content)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

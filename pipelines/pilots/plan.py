@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from foretell.pipelines.pilots.ledger import worst_case
+from foretell.pipelines.pilots.ledger import json_object, worst_case
 from foretell.pipelines.pilots.sending import Call
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.metrics.estimates.survey import draw_systematic, inclusion_probabilities, sampling_sizes
@@ -66,19 +66,11 @@ def raw_requests(file: Path) -> dict[int, dict[str, Any]]:
     """The requests as they stand in the file, by line or row, from 1; of an Inspect log there are none."""
     if file.suffix == ".jsonl":
         lines = enumerate(file.read_text("utf-8", "replace").split("\n"), 1)
-        return {number: _parsed(line) for number, line in lines if line.strip()}
+        return {number: json_object(line) or {} for number, line in lines if line.strip()}
     if file.suffix in (".csv", ".parquet"):
         table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
         return dict(enumerate(json.loads(table.to_json(orient="records")), 1))
     return {}
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(line)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
 
 
 def body_of(raw: Mapping[str, Any], request: Mapping[str, Any], model: str, max_tokens: int | None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import random
 import threading
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from foretell.pipelines.pilots.ledger import Ledger, append_durably
+from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object
 from foretell.predictors.errors import InvalidInputError
 
 NEVER_SENT = 0
@@ -88,7 +87,7 @@ class HttpEndpoint:
             if unsent or cause in ("NewConnectionError", "NameResolutionError"):
                 return Answer(NEVER_SENT, reason="cannot connect")
             raise InDoubtError(f"the connection broke ({type(error).__name__})") from None
-        parsed = _object(bytes(content))
+        parsed = json_object(bytes(content))
         # What a provider says may quote the key: of an error only its code is told.
         fault = parsed.get("error") if parsed else None
         code = str(fault.get("code") or fault.get("type") or "")[:60] if isinstance(fault, dict) else ""
@@ -126,21 +125,15 @@ class LiteLLMEndpoint:
         return Answer(200, made.model_dump(mode="json"))
 
 
-def _object(content: bytes) -> dict[str, Any] | None:
-    try:
-        parsed = json.loads(content)
-    except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
-
-
 def _seconds(header: str | None) -> float | None:
     """`Retry-After` in seconds, whether it is a number or a date."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 
+    if not header:
+        return None
     try:
-        return max(float(header), 0.0) if header else None
+        return max(float(header), 0.0)
     except ValueError:
         with suppress(InvalidHeader):
             return Retry().parse_retry_after(header)

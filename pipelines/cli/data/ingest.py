@@ -52,13 +52,7 @@ class Options:
 
 
 def read_columns(path: Path) -> dict[str, str]:
-    """Read a column map: YAML, our names to those of the table.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file is missing or is not a mapping of text to text.
-    """
+    """Read a column map: YAML, our names to those of the table."""
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:

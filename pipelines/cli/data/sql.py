@@ -30,13 +30,7 @@ def sql(
 
 
 def query_lake(settings: Settings, query: str) -> pd.DataFrame:
-    """The answer to one SQL query over the tables of the lake.
-
-    Raises
-    ------
-    InvalidInputError
-        If the query fails; names the tables there are.
-    """
+    """The answer to one SQL query over the tables of the lake."""
     import duckdb
 
     from foretell.assets.lake.export import connect_lake, lake_tables

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretell.pipelines.cli.console import counted, say
-from foretell.pipelines.cli.options import check_family
-from foretell.predictors.errors import DatasetError
+from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.predictors.families import FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from foretell.pipelines.settings import Settings
     from foretell.predictors.base import BasePredictor
+    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 
 REGISTERED = "models:/"
 WORDS = {
@@ -41,7 +43,8 @@ def load_champion(settings: Settings, family: str, source: Path | str | None = N
     """
     from foretell.predictors.base import load_predictor
 
-    check_family(family)
+    if family not in FAMILIES:
+        raise InvalidInputError(f"`family` must be one of {', '.join(FAMILIES)}, got {family!r}")
     if source is None:
         answer = answering(settings, family)
         if answer.note:
@@ -72,6 +75,25 @@ def say_what_waits(
     for note in (baseline_note(registry, predictor.family), waiting_version(registry, predictor.family, asked)):
         if note is not None:
             say(note)
+
+
+def load_quoting(settings: Settings, models: Sequence[str], source: str | None) -> LogQuantilePredictor:
+    """The predictor that quotes a batch on `models`; what waits behind it is said.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, or it cannot quote.
+    """
+    import pandas as pd
+
+    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
+
+    predictor = load_champion(settings, "thinking_tokens", source)
+    if not isinstance(predictor, LogQuantilePredictor):
+        raise DatasetError(f"a {type(predictor).__name__} cannot quote a batch: run `foretell retrain thinking_tokens`")
+    say_what_waits(settings, predictor, pd.DataFrame({"model": models}), source)
+    return predictor
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,17 @@ import pandas as pd
 import typer
 
 from foretell.assets.pages import Page, Section
-from foretell.pipelines.cli.console import counted, money, out, percent, say
-from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
+from foretell.pipelines.cli.console import counted, money, out, percent, say, say_problems
+from foretell.pipelines.cli.forecast.champion import load_quoting
 from foretell.pipelines.cli.options import Predictor, flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
-from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foretell.pipelines.pilots.sending import Call
-
-MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
@@ -89,16 +87,11 @@ def _plan(
     from foretell.assets.lake.requests import read_requests
     from foretell.pipelines.pilots.plan import draw_pilot, plan_calls
     from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms, quote
-    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 
     n, seed, max_tokens = design
     requests, problems = read_requests(file)
-    for problem in problems[:MAX_PROBLEMS]:
-        say(problem)
-    champion = load_champion(settings, "thinking_tokens", source)
-    if not isinstance(champion, LogQuantilePredictor):
-        raise DatasetError(f"a {type(champion).__name__} cannot quote a batch: run `foretell retrain thinking_tokens`")
-    say_what_waits(settings, champion, pd.DataFrame({"model": models}), source)
+    say_problems(problems)
+    champion = load_quoting(settings, models, source)
     unsent = requests.drop(columns="model", errors="ignore")
     quoted = quote(champion, unsent, QuoteTerms(models), price_file=settings.price_file, n_draws=100)
     for line in quoted.caveats:

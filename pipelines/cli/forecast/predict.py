@@ -51,13 +51,7 @@ class ScoreOptions:
         return self.benchmark is not None or bool(self.model)
 
     def rows(self, settings: Settings) -> pd.DataFrame:
-        """What to forecast, a row per model.
-
-        Raises
-        ------
-        InvalidInputError
-            If one of the two is missing, or refused.
-        """
+        """What to forecast, a row per model."""
         from foretell.assets.families.benchmark_scores.asking import ask_rows
 
         if self.benchmark is None or not self.model:
@@ -95,15 +89,7 @@ def run_predict(
     settings: Settings, family: str, file: Path | None, output: Output, *, source: str | None = None,
     scores: ScoreOptions | None = None,
 ) -> None:  # fmt: skip
-    """Forecast every row of `file`, in order, and print or write the result; `source` as in `load_champion`.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no file, it cannot be read, or the result cannot be written as it was asked for.
-    DatasetError
-        If the family has no champion.
-    """
+    """Forecast every row of `file`, in order, and print or write the result; `source` as in `load_champion`."""
     from foretell.predictors.serving import forecast_frame
 
     output.check(is_drawn=family == "benchmark_scores")

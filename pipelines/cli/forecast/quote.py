@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import say
-from foretell.pipelines.cli.forecast.champion import load_champion, say_what_waits
+from foretell.pipelines.cli.console import say, say_problems
+from foretell.pipelines.cli.forecast.champion import load_quoting
 from foretell.pipelines.cli.forecast.route import chance_of_success
 from foretell.pipelines.cli.options import Predictor, flat, or_stdin
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
-from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
-
-MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,7 @@ class QuoteOptions:
     cached: Annotated[float, typer.Option(help="Share of the input tokens that a prompt cache serves.")] = 0.0
 
     def terms(self, file: Path) -> QuoteTerms:
-        """The same in the words of the library; without models those that `file` itself names.
-
-        Raises
-        ------
-        InvalidInputError
-            If it names none.
-        """
+        """The same in the words of the library; without models those that `file` itself names."""
         from foretell.assets.lake.requests import models_named
         from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
 
@@ -107,30 +99,17 @@ def run_quote(
     """Show what is not known, which model is cheapest and what each takes.
 
     `source` as in `load_champion`; `runs` are files of finished runs, or of a pilot; `check` as in `scores_of`.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file holds no request, or the terms make no sense.
-    DatasetError
-        If there is no champion that can quote.
     """
-    import pandas as pd
-
     from foretell.assets.lake.kept_quotes import keep_quote
     from foretell.assets.lake.requests import read_requests
     from foretell.pipelines.cli.forecast.quote_page import quote_page
     from foretell.pipelines.cli.forecast.quote_pilot import bill_after, with_pilot
     from foretell.pipelines.pilots.plan import read_pilot
     from foretell.predictors.thinking_tokens.bill import quote as bill
-    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 
     output.check(is_drawn=True)
     requests, problems = read_requests(file)
-    predictor = load_champion(settings, "thinking_tokens", source)
-    if not isinstance(predictor, LogQuantilePredictor):
-        raise DatasetError(f"a {type(predictor).__name__} cannot quote a batch: run `foretell retrain thinking_tokens`")
-    say_what_waits(settings, predictor, pd.DataFrame({"model": terms.models}), source)
+    predictor = load_quoting(settings, terms.models, source)
     pilot = read_pilot(runs, settings.price_file) if runs else None
     for fault in () if pilot is None else pilot[1]:
         say(fault)
@@ -151,10 +130,7 @@ def run_quote(
         quoted.totals["chance_of_success"] = quoted.totals["model"].map(chances)
         right = quoted.totals["chance_of_success"] * quoted.totals["n_requests"]
         quoted.totals["usd_per_right_answer"] = quoted.totals["usd_mean"] / right
-    for problem in problems[:MAX_PROBLEMS]:
-        say(problem)
-    if len(problems) > MAX_PROBLEMS:
-        say(f"{file}: {len(problems) - MAX_PROBLEMS} more like these; every total leaves out {len(problems)} requests")
+    say_problems(problems)
     piloted = None if pilot is None else bill_after(quoted, terms, pilot[0], check, file)
     totals = quoted.totals if piloted is None else with_pilot(quoted.totals, piloted)
     if settings.home.is_dir():  # a quote in passing makes no home

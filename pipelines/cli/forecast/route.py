@@ -64,13 +64,7 @@ def route(
 
 
 def run_route(settings: Settings, file: Path, options: RouteOptions, output: Output) -> None:
-    """Assign a model to every request of `file`, within the budget, by the champions of success and thinking tokens.
-
-    Raises
-    ------
-    InvalidInputError
-        If the budget is missing or too small, or a model was never scored.
-    """
+    """Assign a model to every request of `file`, within the budget, by the champions of success and thinking tokens."""
     import pandas as pd
 
     from foretell.assets.pages import MAX_ROWS, Page, Section

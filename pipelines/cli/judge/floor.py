@@ -52,15 +52,7 @@ def floor(
 
 
 def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[pd.DataFrame, str, str]:
-    """The noise floor of every segment of a file of runs, what it is of, and its unit.
-
-    Raises
-    ------
-    InvalidInputError
-        If the family is unknown, or is not what the file holds.
-    DatasetError
-        If there is no such file, or no run that can be read in it.
-    """
+    """The noise floor of every segment of a file of runs, what it is of, and its unit."""
     from foretell.assets.judging.floors import METRICS, floor_table
     from foretell.assets.readers.scores.eval_logs import is_eval_log, read_eval_logs
 

@@ -26,18 +26,12 @@ def report(
     output: Output,
     dataset: Annotated[str, typer.Option(help="lake (your own traces), starter, or a public set by name.")] = "lake",
 ) -> None:
-    """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes, and spend."""
+    """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes and spend."""
     run_report(Settings(), name, dataset, output)
 
 
 def run_report(settings: Settings, name: str, dataset: str, output: Output) -> None:
-    """Show a report about the traces of a data set.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such report or data set.
-    """
+    """Show a report about the traces of a data set."""
     from foretell.assets.families.thinking_tokens.examples import DATASETS, lake_traces, traces_of_dataset
     from foretell.assets.reports import REPORTS
 

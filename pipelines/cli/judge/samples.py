@@ -67,13 +67,7 @@ def samples(files: EvalLogs, terms: Terms, output: Output, metric: Metric = None
 
 
 def sample_table(scores: pd.DataFrame, terms: Terms, false_positives: float) -> tuple[pd.DataFrame, list[str]]:
-    """One row per system and number of samples, and what follows from it in sentences.
-
-    Raises
-    ------
-    InvalidInputError
-        If scores are not 0 or 1, or costs are given for some systems only.
-    """
+    """One row per system and number of samples, and what follows from it in sentences."""
     import numpy as np
     import pandas as pd
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from foretell.pipelines.cli.options import FamilyName, flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @flat
@@ -25,28 +22,16 @@ def vault(
 ) -> None:
     """Judge the champion on the sealed queries, for a report; four times a year at most."""
     output.check()
-    table = vault_evaluation(Settings(), family, why)
 
-    from foretell.pipelines.cli.judge.tables import evaluation_page
-
-    output.show(table, evaluation_page(table))
-
-
-def vault_evaluation(settings: Settings, family: str, why: str) -> pd.DataFrame:
-    """The Evaluation table of the champion on the vault; the opening is logged first.
-
-    Raises
-    ------
-    InvalidInputError
-        If the vault is empty, there is no champion, or it was opened too often in a year.
-    """
     from foretell.assets.families import get_family
     from foretell.assets.judging.pipeline import FittedFamily, load_newest_fit
     from foretell.assets.judging.splits import evaluate_family
     from foretell.assets.judging.vault import MIN_QUERIES, OPENINGS_PER_YEAR, sealed
     from foretell.assets.nightly.record import audit, audit_lines, family_lock
     from foretell.assets.store.io import read_table
+    from foretell.pipelines.cli.judge.tables import evaluation_page
 
+    settings = Settings()
     registry = settings.open_registry()
     examples = read_table(settings.home / "lake", f"{family}_examples")
     inside = examples[sealed(examples)]
@@ -68,4 +53,5 @@ def vault_evaluation(settings: Settings, family: str, why: str) -> pd.DataFrame:
     say(f"opening {len(opened) + 1} of {OPENINGS_PER_YEAR} this year, logged")
     baselines = load_newest_fit(settings.home / "models" / family).baselines
     fitted = FittedFamily("", "", registry.load(champion), baselines)
-    return evaluate_family(get_family(family), fitted, inside, dataset="vault", leave_out_vault=False)
+    table = evaluate_family(get_family(family), fitted, inside, dataset="vault", leave_out_vault=False)
+    output.show(table, evaluation_page(table))

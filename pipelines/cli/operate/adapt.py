@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import counted, out, say, say_next
+from foretell.pipelines.cli.console import counted, out, say_next, say_problems
 from foretell.pipelines.cli.options import QUOTE, FamilyName, check_family
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
@@ -26,8 +26,7 @@ def adapt(
         raise InvalidInputError(f"{family} learns from no single runs: `foretell adapt` is for {FAMILY}")
     settings = Settings()
     runs, problems = read_runs(files, price_file=settings.price_file)
-    for problem in problems[:5]:
-        say(problem)
+    say_problems(problems, most=5)
     before, after = adapt_champion(
         settings.open_registry(), runs, public=settings.sources.public, locks=settings.home / "locks"
     )

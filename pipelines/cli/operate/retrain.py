@@ -26,15 +26,7 @@ def retrain(
 
 
 def run_retrain(settings: Settings, families: Sequence[str]) -> None:
-    """Run ``retrain_<family>`` for each family and print what was decided.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such family.
-    RunFailedError
-        If a step failed, or another run holds this installation.
-    """
+    """Run ``retrain_<family>`` for each family and print what was decided."""
     from foretell.assets.families import get_family
     from foretell.assets.store.io import read_table
 

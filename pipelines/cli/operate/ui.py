@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -47,7 +46,7 @@ def ui(
     }
     # A shell starts background jobs with SIGINT ignored; both signals end the servers all the same.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
     try:
         for name, port in (("Dagster", dagster_port), ("MLflow", mlflow_port)):
             _wait_until_open(processes, host, port)
@@ -89,10 +88,6 @@ def commands(settings: Settings, *, host: str, dagster_port: int, mlflow_port: i
         "dagster-daemon": [sys.executable, "-m", "dagster._daemon", "run", "-m", "foretell.pipelines.definitions"],
         "mlflow": [*pages, "mlflow", "--host", host, "--port", str(mlflow_port)],
     }
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _is_free(host: str, port: int) -> bool:

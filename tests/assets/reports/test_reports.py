@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 
 from foretell.assets.engine import Table
 from foretell.assets.reports import REPORT_ASSETS, REPORTS
-from foretell.assets.reports.cost_of_pass import cost_of_pass_report, counterfactuals, model_classes, scored_runs
-from foretell.assets.reports.frontier import frontier_report
+from foretell.assets.reports.cost_of_pass import (
+    cost_of_pass_report,
+    counterfactuals,
+    frontier_report,
+    model_classes,
+    scored_runs,
+)
 from foretell.assets.reports.price_reversals import FACTORS, attribute_ratio, price_reversals_report
 from foretell.assets.reports.runs import price_runs, query_table, run_sums
 from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset, markdown
