@@ -104,11 +104,6 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         is_censored : Series of bool of shape (n_anchors,), optional
             True where `y` is a lower bound.
 
-        Returns
-        -------
-        ThinkingTokensPredictor
-            The predictor itself is unchanged.
-
         Raises
         ------
         NotFittedError
@@ -123,16 +118,14 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
             raise InvalidInputError(
                 f"`y` must be finite, got {int((~np.isfinite(tokens)).sum())} NaN or infinite values"
             )
-        censored = np.zeros(len(X), dtype=bool)
-        if is_censored is not None:
-            censored = self._aligned(is_censored, X, "is_censored").to_numpy(dtype=bool)
-        query = X["query_id"] if "query_id" in X else pd.Series(np.arange(len(X)), index=X.index)
-        own_row = pd.Series([f"row {i}" for i in range(len(X))], index=X.index)
+        censored = pd.Series(False, index=X.index) if is_censored is None else is_censored
+        own_row = pd.Series([f"row {i}" for i in range(len(X))], index=X.index, dtype=object)
+        query = X["query_id"].astype(object).fillna(own_row) if "query_id" in X else own_row
         anchors = Anchors(
             X,
             np.log(np.maximum(tokens, 1.0)),
-            censored,
-            query.astype(object).where(query.notna(), own_row).to_numpy(dtype=object),
+            self._aligned(censored, X, "is_censored").to_numpy(dtype=bool),
+            query.to_numpy(dtype=object),
             self._text_of_queries(X),
             flatten_context(X),
         )

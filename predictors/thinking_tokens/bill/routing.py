@@ -99,14 +99,9 @@ def value_from_log(
 ) -> LoggedValue:
     """Doubly robust value of a policy (Dudik, Langford & Li 2011): right where the forecast or the propensity is.
 
-    Parameters
-    ----------
-    choice, logged : ndarrays of int of shape (n_queries,)
-        The model that the policy chooses, and the one that answered.
-    outcome : ndarray of shape (n_queries,)
-        Of the answer that was given.
-    forecast, propensity : ndarrays of shape (n_queries, n_models)
-        Forecast of the outcome, made without these queries, and the probability with which each model was asked.
+    `choice` and `logged` (n_queries,) are the models that the policy chooses and that answered, `outcome` (n_queries,)
+    is of the answer. `forecast` and `propensity` (n_queries, n_models) are forecasts of the outcome, made without these
+    queries, and the probability with which each model was asked.
 
     Examples
     --------

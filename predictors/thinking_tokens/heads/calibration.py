@@ -41,18 +41,20 @@ class Calibration:
             if n < MIN_CELL_RUNS:
                 continue
             group_offsets = level_offsets(z[rows], heads[rows], HEAD_LEVELS, weight[rows])
-            self.cell_offsets[cell] = (n * group_offsets + SHRINKAGE * self.offsets) / (n + SHRINKAGE)
+            self.cell_offsets[str(cell)] = (n * group_offsets + SHRINKAGE * self.offsets) / (n + SHRINKAGE)
         return self
 
     def fit_factors(self, cells: NDArray[np.object_], billed: Floats, means: Floats, weight: Floats) -> Self:
         """Learn factors from outcomes and forecast means (n_samples,), tokens, so that the bill of a cell adds up."""
         if weight.sum() < MIN_RUNS:
             return self
-        logs, shares = {}, {}
+        logs: dict[str, float] = {}
+        shares: dict[str, float] = {}
         for cell, rows in pd.Series(cells).groupby(cells, sort=False).indices.items():
             n = weight[rows].sum()
             ratio = np.average(billed[rows], weights=weight[rows]) / np.average(means[rows], weights=weight[rows])
-            logs[cell], shares[cell] = float(np.log(np.clip(ratio, 0.1, 10.0))), float(n / (n + MEAN_SHRINKAGE))
+            logs[str(cell)] = float(np.log(np.clip(ratio, 0.1, 10.0)))
+            shares[str(cell)] = float(n / (n + MEAN_SHRINKAGE))
         overall = float(np.average(list(logs.values()), weights=list(shares.values())))
         self.factor = float(np.exp(overall))
         self.cell_factors = {c: float(np.exp(shares[c] * logs[c] + (1 - shares[c]) * overall)) for c in logs}

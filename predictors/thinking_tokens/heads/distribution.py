@@ -143,12 +143,7 @@ def moved_curves(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each row's curve, moved by `mean` of its spreads and narrowed to `deviation` of them, (n_samples,) each.
 
-    Returns
-    -------
-    centre : ndarray of shape (n_samples,)
-        Mean residual.
-    shape : ndarray of shape (n_samples, n_heads)
-        Quantiles around it at `HEAD_LEVELS`.
+    Returns the mean residual (n_samples,), and quantiles around it at `HEAD_LEVELS` (n_samples, n_heads).
     """
     usual = evaluate_curves(curves, STEPS).mean(axis=1)
     around = evaluate_curves(curves, np.array(HEAD_LEVELS)) - usual[:, None]
@@ -157,15 +152,11 @@ def moved_curves(
 
 @dataclass(frozen=True)
 class Heads:
-    """Log quantiles of n forecasts at `HEAD_LEVELS`, and the shape that joins them.
+    """Log quantiles of n forecasts at `HEAD_LEVELS`, shape (n_samples, n_heads), and the shape that joins them.
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_samples, n_heads)
-    codes, curves : ndarrays of shape (n_samples,) and (n_curves, n_grid)
-        The cell's curve of each row, as `PooledQuantiles.lookup` returns them.
-    regime : ndarray of int of shape (n_samples,)
-        `COLD`, `WARM` (runs of the query on other models are known) or `PILOT` (one of its own is).
+    `codes` (n_samples,) and `curves` (n_curves, n_grid) are the cell's curve of each row, as `PooledQuantiles.lookup`
+    returns them; `regime` (n_samples,) is `COLD`, `WARM` (runs of the query on other models are known) or `PILOT` (one
+    of its own is).
     """
 
     values: NDArray[np.float64]

@@ -92,7 +92,7 @@ class QueryEffects:
         by_config = repeats.groupby(level="config").sum()
         usual = (by_config["squares"].sum() + NOISE_POOLING * DEFAULT_NOISE) / (by_config["n"].sum() + NOISE_POOLING)
         noise = (by_config["squares"] + NOISE_POOLING * usual) / (by_config["n"] + NOISE_POOLING)
-        self.noise = noise.clip(0.01, 0.95).to_dict()
+        self.noise = {str(config): float(variance) for config, variance in noise.clip(0.01, 0.95).items()}
         # The mean product of two configurations' scores, a query of n of them counting n - 1 times.
         scored = cells.assign(square=cells["mean"] ** 2).groupby(level=["benchmark", "query"])
         n = scored.size()
@@ -100,7 +100,7 @@ class QueryEffects:
         by_benchmark = pd.DataFrame({"products": products, "n": n - 1}).groupby(level="benchmark").sum()
         common = by_benchmark["products"].sum() / max(by_benchmark["n"].sum(), 1)
         shared = (by_benchmark["products"] + POOLING * common) / (by_benchmark["n"] + POOLING)
-        self.shared = {"": float(common), **shared.to_dict()}
+        self.shared = {"": float(common), **{str(benchmark): float(part) for benchmark, part in shared.items()}}
         return self
 
     @property
@@ -136,10 +136,11 @@ class QueryEffects:
         pilot, gain = at[is_pilot], (own_of_run / error)[is_pilot]
         mean[pilot] += gain * (score[is_pilot] - mean[pilot])
         variance[pilot] = (1 - gain) ** 2 / precision[pilot] + own[pilot] * (1 - gain) + noise[pilot]
-        return mean, np.sqrt(variance)
+        return np.asarray(mean), np.sqrt(variance)
 
     def _noise_of(self, configs: NDArray[np.object_]) -> Floats:
-        return pd.Series(configs, dtype=object).map(self.noise).fillna(self.usual_noise).to_numpy(np.float64)
+        noise = pd.Series(configs, dtype=object).map(self.noise).fillna(self.usual_noise)
+        return np.asarray(noise, dtype=np.float64)
 
     def state(self) -> dict[str, Any]:
         """JSON from which `from_state` restores the variances."""

@@ -111,7 +111,7 @@ class CellEffects:
     def _factor(self) -> tuple[Floats, Floats]:
         """Cholesky factor of the covariance of the measured means, and their whitened residual."""
         measured = self._covariance(self.table.cells, self.table.cells) + np.diag(self.table.error + JITTER)
-        lower = np.linalg.cholesky(measured)
+        lower: Floats = np.linalg.cholesky(measured).astype(np.float64)
         return lower, solve_triangular(lower, self.table.mean - self.centre, lower=True)
 
     def _covariance(self, one: pd.DataFrame, other: pd.DataFrame) -> Floats:

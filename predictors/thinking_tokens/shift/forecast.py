@@ -125,9 +125,10 @@ class _Spreads:
             max(float(np.sqrt((values**2).sum() / max(len(values) - n_means, 1))), least)
             for (values, n_means), least in zip(parts, LEAST_SDS, strict=True)
         ]
-        share = frame.groupby(keys)["share"].mean()
+        parts_of = (benchmark, source, frame.groupby(keys)["share"].mean())
+        by_benchmark, by_source, share = (dict[Any, float](values.to_dict()) for values in parts_of)
         largest = float(table.spread.max())
-        return cls(benchmark.to_dict(), source.to_dict(), overall, (sds[0], sds[1], sds[2]), share.to_dict(), largest)
+        return cls(by_benchmark, by_source, overall, (sds[0], sds[1], sds[2]), share, largest)
 
     def within(self, cells: pd.DataFrame, seen: CellTable) -> tuple[Floats, Floats]:
         """Equally likely variances of each cell, shape (n_cells, N_WITHIN), and the share that queries explain."""

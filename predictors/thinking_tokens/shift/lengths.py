@@ -48,7 +48,8 @@ class PromptLengths:
         """Learn from runs: `source` and `benchmark` of each, and the length of its prompt (NaN: unknown)."""
         rows = frame[["source", "benchmark"]].assign(length=log_length).dropna(subset="length")
         means = rows.groupby(["source", "benchmark"])["length"].mean()
-        return cls(means.to_dict(), means.groupby(level="source").mean().to_dict())
+        lengths: list[dict[Any, float]] = [of.to_dict() for of in (means, means.groupby(level="source").mean())]
+        return cls(*lengths)
 
     def joined(self, other: PromptLengths) -> PromptLengths:
         """These, and what `other` knows of benchmarks and sources that these do not."""
