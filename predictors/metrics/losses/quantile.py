@@ -135,7 +135,8 @@ def forecast_parts(
     """
     quantiles, rows, levels = _aligned(forecast, runs.cell_ids, name)
     weights = level_weights(levels)
-    out: dict[str | float, Floats] = {key: np.empty(rows.size) for key in ("mean", *wanted)}
+    keys: tuple[str | float, ...] = ("mean", *wanted)
+    out = {key: np.empty(rows.size) for key in keys}
     out["crps_per_run"] = np.empty(runs.values.size if crps else 0)
     for start in range(0, rows.size, CHUNK_CELLS):
         part = slice(start, min(start + CHUNK_CELLS, rows.size))
