@@ -181,24 +181,35 @@ def _either(raw: dict[str, Any], name: str, other: str) -> Any:
 
 
 def _attributes(listed: Any) -> dict[str, Any]:
-    pairs = (pair for pair in listed if isinstance(pair, dict)) if isinstance(listed, list) else ()
-    return {key: _value(pair.get("value")) for pair in pairs if isinstance(key := pair.get("key"), str)}
+    attributes: dict[str, Any] = {}
+    for attribute in listed if isinstance(listed, list) else ():
+        try:
+            key, value = attribute["key"], attribute.get("value")
+            ((kind, inner),) = value.items()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            kind = inner = None
+            if not isinstance(attribute, dict):
+                continue
+            key, value = attribute.get("key"), attribute.get("value")
+        if isinstance(key, str):
+            if kind in _PLAIN:
+                attributes[key] = inner
+            elif kind == "intValue" and type(inner) is str and inner.isdecimal():
+                attributes[key] = int(inner)
+            else:
+                attributes[key] = _value(value)
+    return attributes
 
 
-_PLAIN = frozenset(
-    {"stringValue", "boolValue", "doubleValue", "bytesValue", "string_value", "bool_value", "double_value"}
-)
+_PLAIN = ("stringValue", "boolValue", "doubleValue")
 
 
 def _value(value: Any, depth: int = 0) -> Any:
-    """A value of OTLP, in camel or snake case; what is nested deeper than any request is null."""
     if depth > MAX_DEPTH // 2:
         return None
     if not isinstance(value, dict):
         return value
     for key, inner in value.items():
-        if key in _PLAIN:
-            return inner
         kind = key.replace("_", "").lower()
         if kind == "intvalue":
             try:
