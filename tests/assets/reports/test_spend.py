@@ -108,5 +108,5 @@ def test_without_a_request_of_ones_own_it_says_so(traces: pd.DataFrame) -> None:
     report = spend_report(traces.assign(source="public/x"))
     assert report.table.empty
     assert "of your own" in report.reasons[0]
-    assert not SPEC.has_figure(report)
+    assert SPEC.draw(report) is None
     assert isinstance(report, Report)
