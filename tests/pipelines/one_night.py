@@ -5,7 +5,7 @@ Nights are those of bench/year_study.py: the real job and stores, a cheap predic
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import signal
 import sys
@@ -19,14 +19,10 @@ QUERIES = 80
 
 def year_study() -> ModuleType:
     """The study's module, which is no part of a package."""
-    name = "year_study"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / "year_study.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    folder = str(ROOT / "bench")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module("year_study")
 
 
 def run(home: Path, night: int, die_after: str | None = None) -> None:
