@@ -252,8 +252,8 @@ def report(log: pd.DataFrame, world: FamilyWorld, window_days: int) -> str:
     lines = [
         f"# Study: a year of nights through the real jobs: {world.family}",
         "",
-        f"Made by `python bench/year_study.py --nights {world.nights} --family {world.family}`; do not edit, run it "
-        "again.",
+        f"Made by `python bench/year_study.py --nights {world.nights} --family {world.family} --queries "
+        f"{world.queries}`; do not edit, run it again.",
         "",
         f"{world.nights} nights of {world.queries} {world.unit}; requests are read {window_days} days back, tables "
         f"whole. Better recipes from nights {', '.join(map(str, world.gains))}; drift at night "

@@ -369,8 +369,8 @@ class CurvesWorld(FamilyWorld):
         from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
         from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
 
-        few = {"use_siblings": False, "n_prefixes": 3, "n_folds": 2, "scale_rounds": 20}
-        return MapEnsembleBaseline(), PfnPredictor(), LearningCurvePredictor(location_rounds=40, **few)
+        cheap = LearningCurvePredictor(n_prefixes=3, location_rounds=40, scale_rounds=20)
+        return MapEnsembleBaseline(), PfnPredictor(), cheap
 
     def poorer(self) -> Any:
         from foretell.predictors.learning_curves.baselines import LastValueBaseline
@@ -413,11 +413,11 @@ class ScalingWorld(FamilyWorld):
         return [write_csv(folder / "tonight.csv", rows)]
 
     def recipes(self) -> tuple[Any, ...]:
-        from foretell.predictors.downstream_scaling.baselines import DirectExponentialBaseline, LogitLinearBaseline
+        from foretell.predictors.downstream_scaling.baselines import DirectExponentialBaseline
         from foretell.predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 
-        both = DownstreamScalingPredictor(candidates=("exponential", "logit_linear_last3"), n_folds=2)
-        return DirectExponentialBaseline(), LogitLinearBaseline(), both
+        laws = [("exponential",), ("logit_line", "exponential")]
+        return (DirectExponentialBaseline(), *(DownstreamScalingPredictor(candidates=names) for names in laws))
 
     def poorer(self) -> Any:
         from foretell.predictors.downstream_scaling.baselines import LastValueBaseline
