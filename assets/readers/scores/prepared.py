@@ -245,7 +245,7 @@ def _harness_runs(results: pd.DataFrame) -> pd.DataFrame:
 def _folder(task: str, abstracts: Mapping[str, str | None]) -> str | None:
     for start, folder in _FOLDERS.items():
         if task == start or task.startswith((f"{start}_", f"{start}-")):
-            return folder
+            return str(folder)
     parts = re.split(r"[_-]", task)
     return next((f for n in range(len(parts), 0, -1) if (f := "_".join(parts[:n])) in abstracts), None)
 
@@ -256,7 +256,7 @@ def _subtask(task: str) -> str:
 
 
 def _language(task: str) -> str:
-    return _LANGUAGES.get(re.split(r"[_-]", task)[-1], "eng")
+    return str(_LANGUAGES.get(re.split(r"[_-]", task)[-1], "eng"))
 
 
 def body_of_readme(readme: str, abstract: object) -> str | None:

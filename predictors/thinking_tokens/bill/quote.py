@@ -219,7 +219,7 @@ def _least_known(described: pd.DataFrame) -> dict[str, str | None]:
     """`known` and `basis` of the request of which least was seen; null where the predictor cannot say."""
     if described["known"].isna().all():
         return {"known": None, "basis": None}
-    row = described.loc[described["known"].map(KNOWN.index).idxmax()]
+    row = described.iloc[int(described["known"].map(KNOWN.index).to_numpy().argmax())]
     return {"known": str(row["known"]), "basis": str(row["basis"])}
 
 
