@@ -66,22 +66,15 @@ def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = N
 def save_fit(fitted: FittedFamily, folder: Path) -> None:
     """Write a fit to `folder`, whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fit-"))
-    try:
-        fitted.predictor.save(temporary / "predictor")
+    about = {"digest": fitted.digest, "data_digest": fitted.data_digest, "baselines": list(fitted.baselines)}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fit-") as temporary:
+        whole = Path(temporary) / "fit"
+        fitted.predictor.save(whole / "predictor")
         for name, baseline in fitted.baselines.items():
-            baseline.save(temporary / "baselines" / name)
-        (temporary / "fit.json").write_text(
-            json.dumps(
-                {"digest": fitted.digest, "data_digest": fitted.data_digest, "baselines": list(fitted.baselines)}
-            ),
-            "utf-8",
-        )
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            baseline.save(whole / "baselines" / name)
+        (whole / "fit.json").write_text(json.dumps(about), "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        whole.rename(folder)
 
 
 def load_fit(folder: Path) -> FittedFamily:

@@ -32,23 +32,11 @@ def past_runs(examples: pd.DataFrame) -> pd.DataFrame:
 
 
 def regime_rows(family: Family, examples: pd.DataFrame, regime: Regime) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs to forecast in a regime, and one row of inputs per cell with what is known of its query.
+    """The runs to forecast in a regime, and one row of inputs per cell (index ``cell_id``) with what is known of it.
 
-    Parameters
-    ----------
-    family : Family
-    examples : DataFrame
-        Every run of the queries to judge on.
-    regime : str
-        ``cold``: nothing is known. ``warm``: all runs of the query on other models and efforts. ``pilot``: the first
-        run of the cell; the others are forecast. ``pilot_and_warm``: both.
-
-    Returns
-    -------
-    rows : DataFrame
-        Outcomes, columns of `examples`; empty where a regime needs repeats and there are none.
-    inputs : DataFrame
-        Columns of `Requests`, index ``cell_id``.
+    ``cold``: nothing is known. ``warm``: all runs of the query on other models and efforts. ``pilot``: the first run of
+    the cell; the others are forecast. ``pilot_and_warm``: both. `examples` are every run of the queries to judge on; no
+    run is left where a regime needs repeats and there are none.
     """
     from foretell.predictors.thinking_tokens.known_runs.context import attach_context
 
@@ -119,14 +107,8 @@ def regime_splits(
 ) -> Iterator[Split]:
     """One split for every regime, in which the rows ``test`` of every fold are forecast by a fit to its other rows.
 
-    Parameters
-    ----------
-    family : Family
-    folds : sequence of DataFrame
-        Examples, once for every fold, with their `split` there.
-    regimes : sequence of str
-    fitted : FittedFamily, optional
-        The fit of a single fold that is there already.
+    `folds` are the examples, once for every fold, with their `split` there; `fitted` is the fit of a single fold that
+    is there already.
     """
     tests = [fold[fold["split"] == "test"].drop(columns="split") for fold in folds]
     trains = [None if fitted is not None else fold[fold["split"] != "test"] for fold in folds]

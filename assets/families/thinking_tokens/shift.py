@@ -80,14 +80,8 @@ def shift_splits(
     reference is the distribution of the runs of the benchmark on other models, or of all sources where it is new;
     with anchors it is what they say alone: their mean, or their line through other models' runs where these are known.
 
-    Parameters
-    ----------
-    family : Family
-    examples : DataFrame
-        Every run; kinds of which there is only one are skipped.
-    terms : ShiftTerms, optional
-    predictor : ThinkingTokensPredictor, optional
-        By default the family's, without heads (it is asked about unseen cells alone) and without public figures.
+    Kinds of which there is only one are skipped. The predictor is by default the family's, without heads (it is asked
+    about unseen cells alone) and without public figures.
     """
     terms = terms or ShiftTerms()
     predictor = predictor or ThinkingTokensPredictor(heads=False)
