@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from foretell.assets.registry.versions import FamilyRecord, Version, read_family, read_metrics
-from foretell.assets.store.processes import is_alive
+from foretell.assets.store.durable import is_alive
 from foretell.predictors.errors import DatasetError, OtherCodeError
 
 if TYPE_CHECKING:
