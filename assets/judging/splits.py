@@ -101,13 +101,6 @@ class Split:
     describe: Describe | None = None
     has_likelihood: bool = False
 
-    def without(self, queries: Collection[str]) -> Split:
-        """The same split, of which the outcomes of some queries are not judged."""
-        if not queries:
-            return self
-        rounds = [replace(r, outcomes=r.outcomes[~r.outcomes["query_id"].isin(queries)]) for r in self.rounds]
-        return replace(self, rounds=rounds)
-
 
 def evaluate_dataset(
     family: Family, dataset: str, sources: Sources, *, leave_out_vault: bool, progress: Progress = lambda _: None
@@ -188,8 +181,11 @@ def judge_splits(
     """
     fits = _Fits(family, progress)
     tables: list[pd.DataFrame] = []
-    for split in (split.without(leave_out) for split in splits):
-        rounds = [r for r in split.rounds if not r.outcomes.empty]
+    for split in splits:
+        rounds = [
+            replace(each, outcomes=each.outcomes[~each.outcomes["query_id"].isin(leave_out)]) for each in split.rounds
+        ]
+        rounds = [each for each in rounds if not each.outcomes.empty]
         if not rounds:
             continue
         tables += _tables(family, replace(split, rounds=rounds), fits, dataset)
@@ -233,11 +229,11 @@ def _judged_at_once(family: Family, split: Split, fits: _Fits) -> _Judged:
 
     def ask(called: str, asked: Forecaster, inputs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         cells = pd.Index(rows["cell_id"].unique())
-        forecast = fits.forecast(asked, inputs, has_density=split.has_likelihood)
-        quantiles.setdefault(called, []).append(forecast.quantiles.loc[cells])
-        if forecast.distribution is not None:
+        forecast, distribution = fits.forecast(asked, inputs, has_density=split.has_likelihood)
+        quantiles.setdefault(called, []).append(forecast.loc[cells])
+        if distribution is not None:
             values = rows.drop_duplicates("cell_id")["value"]
-            densities.setdefault(called, []).append(forecast.distribution.loc(cells).log_density(values))
+            densities.setdefault(called, []).append(distribution.loc(cells).log_density(values))
         return quantiles[called][-1]
 
     for each in split.rounds:
@@ -257,12 +253,6 @@ def _judged_at_once(family: Family, split: Split, fits: _Fits) -> _Judged:
     return _Judged(runs, made, {key: pd.concat(parts) for key, parts in densities.items()})
 
 
-@dataclass(frozen=True, eq=False)
-class _Forecast:
-    quantiles: pd.DataFrame
-    distribution: Any = None
-
-
 class _Fits:
     """Fits and forecasts of the split at hand and the one before it, which often share them."""
 
@@ -276,8 +266,8 @@ class _Fits:
         """`model` fitted to `train`, or as it is where there is none."""
         return model if train is None else self._once((model, train), lambda: self._fit(name, model, train))
 
-    def forecast(self, model: Forecaster, inputs: pd.DataFrame, *, has_density: bool) -> _Forecast:
-        """What a fitted model says about `inputs`."""
+    def forecast(self, model: Forecaster, inputs: pd.DataFrame, *, has_density: bool) -> tuple[pd.DataFrame, Any]:
+        """Quantiles of a fitted model for `inputs`, and its distribution where that is wanted."""
         return self._once((model, inputs), lambda: _forecast(model, inputs, has_density))
 
     def forget_unused(self) -> None:
@@ -300,11 +290,11 @@ class _Fits:
         return made
 
 
-def _forecast(model: Any, inputs: pd.DataFrame, has_density: bool) -> _Forecast:
+def _forecast(model: Any, inputs: pd.DataFrame, has_density: bool) -> tuple[pd.DataFrame, Any]:
     if not has_density:
-        return _Forecast(model.predict_quantiles(inputs, EVALUATION_LEVELS))
+        return model.predict_quantiles(inputs, EVALUATION_LEVELS), None
     distribution = model.distribution(inputs)
-    return _Forecast(distribution.quantiles(np.array(EVALUATION_LEVELS)), distribution)
+    return distribution.quantiles(np.array(EVALUATION_LEVELS)), distribution
 
 
 # -- in parts -------------------------------------------------------------------------------------------
