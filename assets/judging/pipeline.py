@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +42,11 @@ class FittedFamily:
     baselines: Mapping[str, BasePredictor]
 
 
+def unfitted(family: Family) -> FittedFamily:
+    """The predictor and the baselines of a family before they have learnt."""
+    return FittedFamily("", "", family.predictor(), family.baselines())
+
+
 def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = None) -> FittedFamily:
     """Fit the predictor and its baselines on the rows that are not `test`.
 
@@ -54,10 +59,9 @@ def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = N
     if stored is not None:
         return stored
     learn = examples[examples["split"] != "test"]
-    models = {"predictor": family.predictor(), **family.baselines()}
-    for model in models.values():
+    fitted = replace(unfitted(family), digest=digest, data_digest=data_digest)
+    for model in (fitted.predictor, *fitted.baselines.values()):
         family.fit(model, learn)
-    fitted = FittedFamily(digest, data_digest, models.pop("predictor"), models)
     if folder is not None:
         save_fit(fitted, folder)
     return fitted

@@ -16,7 +16,7 @@ from foretell.assets.judging.family import Family, Segments, columns_of
 from foretell.assets.judging.known_noise import add_noise_floors
 from foretell.assets.judging.likelihood import likelihood_rows
 from foretell.assets.judging.parts import Evaluations, Forecaster, Terms, evaluations, evaluations_in_parts, is_large
-from foretell.assets.judging.pipeline import FittedFamily
+from foretell.assets.judging.pipeline import FittedFamily, unfitted
 from foretell.assets.judging.vault import sealed
 from foretell.assets.store.sources import Sources
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor
@@ -141,17 +141,16 @@ def held_out_splits(family: Family, examples: pd.DataFrame, fitted: FittedFamily
     """
     is_test = examples["split"] == "test"
     train = None if fitted is not None else examples[~is_test]
-    predictor = family.predictor() if fitted is None else fitted.predictor
-    baselines = family.baselines() if fitted is None else fitted.baselines
-    others = {name: model for name, model in baselines.items() if name != family.reference}
+    models = fitted or unfitted(family)
+    others = {name: model for name, model in models.baselines.items() if name != family.reference}
     test = examples[is_test].drop(columns="split")
     parts = {"": test[~test["is_capped"]], "_capped": test[test["is_capped"]]}
     for suffix, rows in parts.items():
         yield Split(
             family.held_out + suffix,
             [Round(train, family.inputs_by_cell(rows), rows)],
-            {type(predictor).__name__: predictor, **others},
-            (family.reference, baselines[family.reference]),
+            {type(models.predictor).__name__: models.predictor, **others},
+            (family.reference, models.baselines[family.reference]),
             segments=varying_segments(family.segments, rows),
         )
 

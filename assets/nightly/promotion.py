@@ -91,14 +91,9 @@ class Judged:
 
 
 def judge(registry: Registry, judged: Judged) -> Record:
-    """Decide on tonight's version, once, and make the registry say so.
+    """Decide on tonight's version, once, and make the registry say so: what holds now, `reason` about this version.
 
     Deciding again on the same night changes nothing.
-
-    Returns
-    -------
-    Record
-        What holds now; `reason` tells about this version.
     """
     champion, record, loss = _standing(registry, judged, settle(registry, judged.name))
     if champion is None:
@@ -329,14 +324,9 @@ def judge_scope(
 ) -> ScopeDecision | None:
     """Whether a version becomes champion by what it covers.
 
-    Only rows that are in no fit count: the test split, without those that were cut off or lie in the vault.
-
-    Returns
-    -------
-    ScopeDecision or None
-        None where the version has learnt from no cell that is new to the champion, where the champion was saved before
-        cells were written down or names them otherwise, or where the version has forgotten a cell of the examples that
-        the champion knows.
+    Only rows that are in no fit count: the test split, without those that were cut off or lie in the vault. None where
+    the version has learnt from no cell that is new to the champion, where the champion was saved before cells were
+    written down or names them otherwise, or where the version has forgotten a cell of the examples that it knows.
     """
     from foretell.predictors.metrics import ScopeLosses, decide_scope, query_losses
 

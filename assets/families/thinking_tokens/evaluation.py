@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Literal, TypeAlias
 
 import pandas as pd
 
 from foretell.assets.families.thinking_tokens.shift import shift_splits
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.pipeline import FittedFamily, fit_family
+from foretell.assets.judging.pipeline import FittedFamily, fit_family, unfitted
 from foretell.assets.judging.splits import Round, Split, held_out_splits, varying_segments
 from foretell.assets.lake.datasets import PUBLIC
 from foretell.assets.store.sources import Sources
@@ -46,17 +47,13 @@ def regime_rows(family: Family, examples: pd.DataFrame, regime: Regime) -> tuple
     inputs = family.inputs(cells).drop(columns=["run_reasoning_tokens", "run_score"], errors="ignore")
     if regime == "cold" or rows.empty:
         return rows, inputs
-    runs = past_runs(examples)
-    others = attach_context(inputs, runs, pilots=False)
-    pilots = _with_pilots(inputs, runs[first])
-    if regime == "warm":
-        return rows, others
-    if regime == "pilot":
-        return rows, pilots
-    both = inputs.copy()
-    for name in others.columns.difference(inputs.columns):
-        both[name] = others[name] + pilots[name]
-    return rows, both
+    runs, informed = past_runs(examples), []
+    if "warm" in regime:
+        informed.append(attach_context(inputs, runs, pilots=False))
+    if "pilot" in regime:
+        informed.append(_with_pilots(inputs, runs[first]))
+    lists = informed[0].columns.difference(inputs.columns)
+    return rows, inputs.assign(**{name: reduce(add, (each[name] for each in informed)) for name in lists})
 
 
 def _with_pilots(inputs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -112,16 +109,15 @@ def regime_splits(
     """
     tests = [fold[fold["split"] == "test"].drop(columns="split") for fold in folds]
     trains = [None if fitted is not None else fold[fold["split"] != "test"] for fold in folds]
-    predictor = family.predictor() if fitted is None else fitted.predictor
-    baselines = family.baselines() if fitted is None else fitted.baselines
+    models = fitted or unfitted(family)
     for regime in regimes:
         rounds = [_round(family, train, test, regime) for train, test in zip(trains, tests, strict=True)]
         runs = pd.concat([each.outcomes for each in rounds])
         yield Split(
             family.held_out if regime == "cold" else f"{family.held_out}_{regime.replace('_and_', '_')}",
             rounds,
-            {type(predictor).__name__: predictor},
-            (family.reference, baselines[family.reference]),
+            {type(models.predictor).__name__: models.predictor},
+            (family.reference, models.baselines[family.reference]),
             segments=varying_segments(family.segments, runs),
         )
 
