@@ -55,10 +55,8 @@ class Round:
     outcomes : DataFrame of shape (n_runs, n_columns)
         Runs of these cells: `cell_id`, `query_id` (what intervals resample), `value`, the columns of the segments,
         and `standard_error` where the noise of an outcome is known.
-    reference_inputs : DataFrame, optional
-        What the reference is asked, where that is something else.
-    reference_train : DataFrame, optional
-        What the reference is fitted to, where that is something else.
+    reference_inputs, reference_train : DataFrame, optional
+        What the reference is asked and fitted to, where that is something else.
     """
 
     train: pd.DataFrame | None

@@ -67,7 +67,7 @@ def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engi
 
 def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
     """`token_examples` of traces that are in memory."""
-    return token_examples(Table.of(traces), engine=LocalEngine())
+    return token_examples(Table((traces,)), engine=LocalEngine())
 
 
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
