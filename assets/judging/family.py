@@ -64,8 +64,6 @@ class Family:
         What it is not for, in the words of its model card.
     cadence : {"nightly", "weekly"}
         When it is fitted anew.
-    called : callable
-        Data set and sources -> what tables call it, where that says more than its name.
     in_demo : bool
         Whether `foretell demo` fits it beside the nightly ones: its bundled data take seconds.
     tables : tuple of str
@@ -94,7 +92,6 @@ class Family:
     limits: str
     cadence: Literal["nightly", "weekly"] = "nightly"
     held_out: str = "within"
-    called: Callable[[str, Sources], str] = lambda dataset, sources: dataset
     in_demo: bool = False
     tables: tuple[str, ...] = ("request_traces",)
     bundled: tuple[str, ...] = ()

@@ -115,11 +115,10 @@ def evaluate_dataset(
         If its files can neither be fetched nor found in the mirror.
     """
     examples = family.examples(dataset, sources)
-    called = family.called(dataset, sources)
-    progress(f"{called}: {len(examples)} examples")
+    progress(f"{dataset}: {len(examples)} examples")
     queries = set(examples.loc[sealed(examples), "query_id"]) if leave_out_vault else set()
     splits = family.splits(family, examples, dataset, sources)
-    return judge_splits(family, splits, dataset=called, leave_out=queries, progress=progress)
+    return judge_splits(family, splits, dataset=dataset, leave_out=queries, progress=progress)
 
 
 def evaluate_family(
