@@ -8,7 +8,7 @@ import dagster as dg
 
 from foretell.assets.families import all_families
 from foretell.assets.lake.tables.assets import GROUP
-from foretell.assets.store.partitions import DAILY
+from foretell.assets.store.io_manager import DAILY
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH = 200

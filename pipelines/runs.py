@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretell.assets.store.digests import file_digest, fit_digest, folder_digest
-from foretell.assets.store.durable import write_text_durably
-from foretell.assets.store.processes import is_alive
+from foretell.assets.store.durable import is_alive, write_text_durably
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import ForecastError
 

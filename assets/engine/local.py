@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 from itertools import chain
 from pathlib import Path
@@ -133,16 +133,9 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Work on the named engine until the block ends; within a block of the same engine, join that.
 
-    Parameters
-    ----------
-    name : {"local", "dask"}
-    scheduler : str, optional
-        Address of a Dask scheduler that runs already. By default a cluster on this machine is started when the
-        first work comes, and stopped with the block.
-    n_workers : int, optional
-        Processes of that cluster, one thread each.
-    worker_memory : str, optional
-        What each of them may hold, such as ``"4GB"``; by default an equal share of the machine.
+    `scheduler` is the address of a Dask scheduler that runs already. By default a cluster on this machine is started
+    when the first work comes, and stopped with the block: of `n_workers` processes with one thread each, each of which
+    may hold `worker_memory`, such as ``"4GB"`` (by default an equal share of the machine).
 
     Raises
     ------
@@ -154,22 +147,16 @@ def open_engine(
     if name == current_engine().name:
         yield current_engine()
         return
-    if name == "local":
-        _open.append(_in_process)
-        try:
-            yield _in_process
-        finally:
-            _open.remove(_in_process)
-        return
-    try:
-        from foretell.assets.engine.on_dask import DaskEngine
-    except ImportError as error:
-        raise InvalidInputError(
-            f"`FORETELL_ENGINE=dask` needs Dask ({error}): pip install 'foretell[dask]', or unset it"
-        ) from error
-    with DaskEngine(scheduler, n_workers=n_workers, worker_memory=worker_memory) as engine:
+    with ExitStack() as closing:
+        engine: Engine = _in_process
+        if name == "dask":
+            try:
+                from foretell.assets.engine.on_dask import DaskEngine
+            except ImportError as error:
+                raise InvalidInputError(
+                    f"`FORETELL_ENGINE=dask` needs Dask ({error}): pip install 'foretell[dask]', or unset it"
+                ) from error
+            engine = closing.enter_context(DaskEngine(scheduler, n_workers=n_workers, worker_memory=worker_memory))
         _open.append(engine)
-        try:
-            yield engine
-        finally:
-            _open.remove(engine)
+        closing.callback(_open.remove, engine)
+        yield engine

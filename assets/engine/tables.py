@@ -38,11 +38,6 @@ class Table:
     parts: tuple[Part, ...]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Table:
-        """A frame as a table of one part."""
-        return cls((frame,))
-
-    @classmethod
     def under(cls, folder: Path) -> Table:
         """The parquet files of a folder, in the order of their names: for tables cut into days, oldest first.
 

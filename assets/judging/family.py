@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -41,16 +42,10 @@ class Family:
 
     Attributes
     ----------
-    name : str
-        Folder of the family and name of its registered model.
-    predictor : callable
-        Builds the predictor, unfitted; takes its parameters by name.
-    baselines : callable
-        Builds the baselines, unfitted, by name.
-    reference : str
-        The baseline that gain and skill are measured against.
-    unit : str
-        Unit of the errors.
+    name, reference, unit, held_out : str
+        As in `foretell.predictors.families.Family`.
+    predictor, baselines : callable
+        Build the predictor (with parameters by name) and the baselines by name, unfitted.
     scale : {"identity", "log"}
         Scale on which errors are taken.
     segments : tuple of str or of tuple of str
@@ -69,10 +64,6 @@ class Family:
         What it is not for, in the words of its model card.
     cadence : {"nightly", "weekly"}
         When it is fitted anew.
-    held_out : str
-        Name of the split of the rows that a fit holds out.
-    called : callable
-        Data set and sources -> what tables call it, where that says more than its name.
     in_demo : bool
         Whether `foretell demo` fits it beside the nightly ones: its bundled data take seconds.
     tables : tuple of str
@@ -101,7 +92,6 @@ class Family:
     limits: str
     cadence: Literal["nightly", "weekly"] = "nightly"
     held_out: str = "within"
-    called: Callable[[str, Sources], str] = lambda dataset, sources: dataset
     in_demo: bool = False
     tables: tuple[str, ...] = ("request_traces",)
     bundled: tuple[str, ...] = ()
@@ -113,8 +103,9 @@ class Family:
         return {self.name: self.predictor(), **self.baselines()}
 
     def assets(self) -> Sequence[dg.AssetsDefinition]:
-        """The Dagster assets of its own folder: ``<name>_examples``, and what its data are collected with."""
-        own: Sequence[dg.AssetsDefinition] = import_module(f"foretell.assets.families.{self.name}.assets").ASSETS
+        """The Dagster assets of its own folder, where it has any: its examples, and what data are collected with."""
+        module = f"foretell.assets.families.{self.name}.assets"
+        own: Sequence[dg.AssetsDefinition] = import_module(module).ASSETS if find_spec(module) else ()
         return own
 
     def inputs(self, examples: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +42,11 @@ class FittedFamily:
     baselines: Mapping[str, BasePredictor]
 
 
+def unfitted(family: Family) -> FittedFamily:
+    """The predictor and the baselines of a family before they have learnt."""
+    return FittedFamily("", "", family.predictor(), family.baselines())
+
+
 def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = None) -> FittedFamily:
     """Fit the predictor and its baselines on the rows that are not `test`.
 
@@ -54,10 +59,9 @@ def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = N
     if stored is not None:
         return stored
     learn = examples[examples["split"] != "test"]
-    models = {"predictor": family.predictor(), **family.baselines()}
-    for model in models.values():
+    fitted = replace(unfitted(family), digest=digest, data_digest=data_digest)
+    for model in (fitted.predictor, *fitted.baselines.values()):
         family.fit(model, learn)
-    fitted = FittedFamily(digest, data_digest, models.pop("predictor"), models)
     if folder is not None:
         save_fit(fitted, folder)
     return fitted
@@ -66,22 +70,15 @@ def fit_family(family: Family, examples: pd.DataFrame, *, store: Path | None = N
 def save_fit(fitted: FittedFamily, folder: Path) -> None:
     """Write a fit to `folder`, whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fit-"))
-    try:
-        fitted.predictor.save(temporary / "predictor")
+    about = {"digest": fitted.digest, "data_digest": fitted.data_digest, "baselines": list(fitted.baselines)}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fit-") as temporary:
+        whole = Path(temporary) / "fit"
+        fitted.predictor.save(whole / "predictor")
         for name, baseline in fitted.baselines.items():
-            baseline.save(temporary / "baselines" / name)
-        (temporary / "fit.json").write_text(
-            json.dumps(
-                {"digest": fitted.digest, "data_digest": fitted.data_digest, "baselines": list(fitted.baselines)}
-            ),
-            "utf-8",
-        )
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            baseline.save(whole / "baselines" / name)
+        (whole / "fit.json").write_text(json.dumps(about), "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        whole.rename(folder)
 
 
 def load_fit(folder: Path) -> FittedFamily:

@@ -16,7 +16,7 @@ from foretell.assets.judging.family import Family, Segments, columns_of
 from foretell.assets.judging.known_noise import add_noise_floors
 from foretell.assets.judging.likelihood import likelihood_rows
 from foretell.assets.judging.parts import Evaluations, Forecaster, Terms, evaluations, evaluations_in_parts, is_large
-from foretell.assets.judging.pipeline import FittedFamily
+from foretell.assets.judging.pipeline import FittedFamily, unfitted
 from foretell.assets.judging.vault import sealed
 from foretell.assets.store.sources import Sources
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor
@@ -55,10 +55,8 @@ class Round:
     outcomes : DataFrame of shape (n_runs, n_columns)
         Runs of these cells: `cell_id`, `query_id` (what intervals resample), `value`, the columns of the segments,
         and `standard_error` where the noise of an outcome is known.
-    reference_inputs : DataFrame, optional
-        What the reference is asked, where that is something else.
-    reference_train : DataFrame, optional
-        What the reference is fitted to, where that is something else.
+    reference_inputs, reference_train : DataFrame, optional
+        What the reference is asked and fitted to, where that is something else.
     """
 
     train: pd.DataFrame | None
@@ -101,13 +99,6 @@ class Split:
     describe: Describe | None = None
     has_likelihood: bool = False
 
-    def without(self, queries: Collection[str]) -> Split:
-        """The same split, of which the outcomes of some queries are not judged."""
-        if not queries:
-            return self
-        rounds = [replace(r, outcomes=r.outcomes[~r.outcomes["query_id"].isin(queries)]) for r in self.rounds]
-        return replace(self, rounds=rounds)
-
 
 def evaluate_dataset(
     family: Family, dataset: str, sources: Sources, *, leave_out_vault: bool, progress: Progress = lambda _: None
@@ -124,11 +115,10 @@ def evaluate_dataset(
         If its files can neither be fetched nor found in the mirror.
     """
     examples = family.examples(dataset, sources)
-    called = family.called(dataset, sources)
-    progress(f"{called}: {len(examples)} examples")
+    progress(f"{dataset}: {len(examples)} examples")
     queries = set(examples.loc[sealed(examples), "query_id"]) if leave_out_vault else set()
     splits = family.splits(family, examples, dataset, sources)
-    return judge_splits(family, splits, dataset=called, leave_out=queries, progress=progress)
+    return judge_splits(family, splits, dataset=dataset, leave_out=queries, progress=progress)
 
 
 def evaluate_family(
@@ -148,17 +138,16 @@ def held_out_splits(family: Family, examples: pd.DataFrame, fitted: FittedFamily
     """
     is_test = examples["split"] == "test"
     train = None if fitted is not None else examples[~is_test]
-    predictor = family.predictor() if fitted is None else fitted.predictor
-    baselines = family.baselines() if fitted is None else fitted.baselines
-    others = {name: model for name, model in baselines.items() if name != family.reference}
+    models = fitted or unfitted(family)
+    others = {name: model for name, model in models.baselines.items() if name != family.reference}
     test = examples[is_test].drop(columns="split")
     parts = {"": test[~test["is_capped"]], "_capped": test[test["is_capped"]]}
     for suffix, rows in parts.items():
         yield Split(
             family.held_out + suffix,
             [Round(train, family.inputs_by_cell(rows), rows)],
-            {type(predictor).__name__: predictor, **others},
-            (family.reference, baselines[family.reference]),
+            {type(models.predictor).__name__: models.predictor, **others},
+            (family.reference, models.baselines[family.reference]),
             segments=varying_segments(family.segments, rows),
         )
 
@@ -188,8 +177,11 @@ def judge_splits(
     """
     fits = _Fits(family, progress)
     tables: list[pd.DataFrame] = []
-    for split in (split.without(leave_out) for split in splits):
-        rounds = [r for r in split.rounds if not r.outcomes.empty]
+    for split in splits:
+        rounds = [
+            replace(each, outcomes=each.outcomes[~each.outcomes["query_id"].isin(leave_out)]) for each in split.rounds
+        ]
+        rounds = [each for each in rounds if not each.outcomes.empty]
         if not rounds:
             continue
         tables += _tables(family, replace(split, rounds=rounds), fits, dataset)
@@ -233,11 +225,11 @@ def _judged_at_once(family: Family, split: Split, fits: _Fits) -> _Judged:
 
     def ask(called: str, asked: Forecaster, inputs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         cells = pd.Index(rows["cell_id"].unique())
-        forecast = fits.forecast(asked, inputs, has_density=split.has_likelihood)
-        quantiles.setdefault(called, []).append(forecast.quantiles.loc[cells])
-        if forecast.distribution is not None:
+        forecast, distribution = fits.forecast(asked, inputs, has_density=split.has_likelihood)
+        quantiles.setdefault(called, []).append(forecast.loc[cells])
+        if distribution is not None:
             values = rows.drop_duplicates("cell_id")["value"]
-            densities.setdefault(called, []).append(forecast.distribution.loc(cells).log_density(values))
+            densities.setdefault(called, []).append(distribution.loc(cells).log_density(values))
         return quantiles[called][-1]
 
     for each in split.rounds:
@@ -257,12 +249,6 @@ def _judged_at_once(family: Family, split: Split, fits: _Fits) -> _Judged:
     return _Judged(runs, made, {key: pd.concat(parts) for key, parts in densities.items()})
 
 
-@dataclass(frozen=True, eq=False)
-class _Forecast:
-    quantiles: pd.DataFrame
-    distribution: Any = None
-
-
 class _Fits:
     """Fits and forecasts of the split at hand and the one before it, which often share them."""
 
@@ -276,8 +262,8 @@ class _Fits:
         """`model` fitted to `train`, or as it is where there is none."""
         return model if train is None else self._once((model, train), lambda: self._fit(name, model, train))
 
-    def forecast(self, model: Forecaster, inputs: pd.DataFrame, *, has_density: bool) -> _Forecast:
-        """What a fitted model says about `inputs`."""
+    def forecast(self, model: Forecaster, inputs: pd.DataFrame, *, has_density: bool) -> tuple[pd.DataFrame, Any]:
+        """Quantiles of a fitted model for `inputs`, and its distribution where that is wanted."""
         return self._once((model, inputs), lambda: _forecast(model, inputs, has_density))
 
     def forget_unused(self) -> None:
@@ -300,11 +286,11 @@ class _Fits:
         return made
 
 
-def _forecast(model: Any, inputs: pd.DataFrame, has_density: bool) -> _Forecast:
+def _forecast(model: Any, inputs: pd.DataFrame, has_density: bool) -> tuple[pd.DataFrame, Any]:
     if not has_density:
-        return _Forecast(model.predict_quantiles(inputs, EVALUATION_LEVELS))
+        return model.predict_quantiles(inputs, EVALUATION_LEVELS), None
     distribution = model.distribution(inputs)
-    return _Forecast(distribution.quantiles(np.array(EVALUATION_LEVELS)), distribution)
+    return distribution.quantiles(np.array(EVALUATION_LEVELS)), distribution
 
 
 # -- in parts -------------------------------------------------------------------------------------------

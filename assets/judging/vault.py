@@ -22,18 +22,10 @@ def usable(examples: pd.DataFrame) -> pd.Series:
 
 
 def sealed(examples: pd.DataFrame) -> pd.Series:
-    """True where a row lies in the vault.
+    """True where a row lies in the vault, shape (n_runs,), by its `query_id` and `split`.
 
-    Parameters
-    ----------
-    examples : DataFrame of shape (n_runs, n_columns)
-        Columns ``query_id`` and ``split``.
-
-    Returns
-    -------
-    Series of bool of shape (n_runs,)
-        False everywhere while the vault would hold fewer than `MIN_QUERIES` queries: too few to report
-        anything, and needed elsewhere.
+    False everywhere while the vault would hold fewer than `MIN_QUERIES` queries: too few to report anything, and needed
+    elsewhere.
     """
     is_test = examples["split"] == "test"
     place = assign_split(examples.loc[is_test, "query_id"], fractions=SHARES, salt="foretell-vault")

@@ -90,12 +90,8 @@ def night_row(
     """Tonight's statistics of the champion, on queries that nobody has seen before.
 
     Where the champion has `learnt_tonight`, only what it held out counts. What is normal for a champion is told
-    by the held-out queries of the nights before: a change that comes right after a promotion is seen as one.
-
-    Returns
-    -------
-    dict or None
-        A row of the history without its verdict; None where no row tells its day or too few queries are new.
+    by the held-out queries of the nights before: a change that comes right after a promotion is seen as one. The row
+    has no verdict yet; None where no row tells its day or too few queries are new.
     """
     if not has_days(examples):
         return None

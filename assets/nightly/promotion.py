@@ -24,18 +24,17 @@ from foretell.assets.judging.family import Family
 from foretell.assets.judging.pipeline import FittedFamily, forecasts_by_cell, loss_differences
 from foretell.assets.judging.vault import usable
 from foretell.assets.nightly.record import DECISION_TAG, Record, commit, settle, with_former, without_shadow
-from foretell.assets.nightly.scope import judge_scope
 from foretell.assets.nightly.serving import Serving, load_serving
 from foretell.assets.registry.policy import Policy
 from foretell.assets.registry.shipped import SHIPPED, load_shipped, register_shipped
 from foretell.assets.registry.tracking import BASELINE, BASIS_TAG, Registry
-from foretell.predictors.base import BasePredictor
+from foretell.predictors.base import BasePredictor, Cell
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.schemas.examples import has_days
 
 if TYPE_CHECKING:
     from foretell.assets.registry.versions import Version
-    from foretell.predictors.metrics import NightlyLosses, PromotionDecision, PromotionState
+    from foretell.predictors.metrics import NightlyLosses, PromotionDecision, PromotionState, ScopeDecision
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +91,9 @@ class Judged:
 
 
 def judge(registry: Registry, judged: Judged) -> Record:
-    """Decide on tonight's version, once, and make the registry say so.
+    """Decide on tonight's version, once, and make the registry say so: what holds now, `reason` about this version.
 
     Deciding again on the same night changes nothing.
-
-    Returns
-    -------
-    Record
-        What holds now; `reason` tells about this version.
     """
     champion, record, loss = _standing(registry, judged, settle(registry, judged.name))
     if champion is None:
@@ -323,6 +317,42 @@ def _losses(
     screen = rows[(rows["split"] == "test") & (days > pd.Timestamp(date.fromordinal(night), tz="UTC") - screened)]
     differences = judged.losses_over(champion, judged.fitted.predictor, screen)
     return NightlyLosses(night, challenger=judged.number, screen_differences=differences, floor=floor)
+
+
+def judge_scope(
+    family: Family, version: BasePredictor, champion: BasePredictor, examples: pd.DataFrame, policy: Policy
+) -> ScopeDecision | None:
+    """Whether a version becomes champion by what it covers.
+
+    Only rows that are in no fit count: the test split, without those that were cut off or lie in the vault. None where
+    the version has learnt from no cell that is new to the champion, where the champion was saved before cells were
+    written down or names them otherwise, or where the version has forgotten a cell of the examples that it knows.
+    """
+    from foretell.predictors.metrics import ScopeLosses, decide_scope, query_losses
+
+    fresh, familiar = version.known_cells, champion.known_cells
+    if fresh is None or familiar is None or not fresh - familiar or version.scope_columns != champion.scope_columns:
+        return None
+    all_cells = set(version.cells(family.inputs(examples)))
+    if (familiar & all_cells) - fresh:
+        return None
+    rows = examples[(examples["split"] == "test") & usable(examples)]
+    cells = version.cells(family.inputs(rows))
+    is_new = cells.isin(fresh - familiar)
+    if not is_new.any():
+        return None
+    forecasts = forecasts_by_cell(family, {"version": version, "champion": champion}, rows)
+
+    def losses(part: pd.DataFrame) -> NDArray[np.float64]:
+        return query_losses(part, forecasts["version"], forecasts["champion"], metric=policy.metric, scale=family.scale)
+
+    by_cell = {cell_name(cell): losses(rows[cells == cell]) for cell in sorted(set(cells[is_new]))}
+    return decide_scope(ScopeLosses(by_cell, losses(rows[~is_new])), policy.scope_rule)
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell in words, such as ``gpt-5 high``; what it leaves open is left out."""
+    return " ".join(value for value in cell if value) or "(unnamed)"
 
 
 def _paragraph(night: int, number: str, record: Record, old: PromotionState, decision: PromotionDecision) -> str:

@@ -26,13 +26,8 @@ from foretell.predictors.errors import DatasetError, ForecastError, InvalidInput
 class CarriedPredictor(BasePredictor):
     """The predictor of another version of the code, with that version's input schema, family and cells.
 
-    It has the method `distribution` where that predictor has it, as those of curves do.
-
-    Parameters
-    ----------
-    inner : BasePredictor of another version of the code
-    folder : Path
-        Artifacts of the version: `predictor` and `code`.
+    It has the method `distribution` where that predictor (`inner`) has it, as those of curves do. `folder` holds the
+    artifacts of the version: `predictor` and `code`.
     """
 
     def __init__(self, *, inner: Any, folder: Path) -> None:
@@ -79,12 +74,7 @@ class CarriedPredictor(BasePredictor):
 
 
 def load_carried(folder: Path) -> BasePredictor:
-    """Read a version with the code it carries; this runs code of the store, as every consumer does.
-
-    Parameters
-    ----------
-    folder : Path
-        Artifacts of the version: `predictor`, and `code` unless its code is MLflow's ``code_paths``.
+    """Read a version, of the artifacts in `folder`, with the code it carries: this runs code of the store.
 
     Raises
     ------

@@ -29,14 +29,9 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class PackageInMemory(MetaPathFinder, InspectLoader):
-    """Finds and loads the modules of one top-level package, whose files it holds.
+    """Finds and loads the modules of the top-level package `name`, whose `files` it holds by their path below it.
 
-    Parameters
-    ----------
-    name : str
-        Name of the package.
-    files : dict of str to bytes
-        Path below the package -> content: modules, and data that they read with `importlib.resources`.
+    These are modules, and data that they read with `importlib.resources`.
     """
 
     def __init__(self, name: str, files: dict[str, bytes]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from foretell.assets.registry.versions import FamilyRecord, Version, read_family, read_metrics
-from foretell.assets.store.processes import is_alive
+from foretell.assets.store.durable import is_alive
 from foretell.predictors.errors import DatasetError, OtherCodeError
 
 if TYPE_CHECKING:
@@ -109,13 +109,7 @@ class Registry:
         return None if number is None else self.version(family, number)
 
     def version(self, family: str, number: str) -> Version:
-        """One version by its number.
-
-        Raises
-        ------
-        DatasetError
-            If there is none.
-        """
+        """One version by its number; a `DatasetError` names those that there are."""
         registered = self.versions(family)
         version = next((v for v in registered if v.version == number), None)
         if version is None:
@@ -176,12 +170,11 @@ class Registry:
         if registered is not None:
             return registered
         client = self.client()
-        self._close_abandoned_runs(client, fit.family)
+        experiment = self._experiment(client, fit.family)
+        _close_abandoned_runs(client, experiment)
         # With the tag in the call that makes it, a kill cannot leave a version that `find` does not know.
         tags = {"fit_digest": fit.digest, "data_digest": fit.data_digest, **fit.tags}
-        with mlflow.start_run(
-            experiment_id=self._experiment(client, fit.family), run_name=f"{fit.family}-{fit.digest[:8]}"
-        ) as run:
+        with mlflow.start_run(experiment_id=experiment, run_name=f"{fit.family}-{fit.digest[:8]}") as run:
             mlflow.set_tags({"git_commit": _git_commit(), PID_TAG: str(os.getpid()), **tags})
             mlflow.log_params({k: str(v)[:500] for k, v in fit.predictor.get_params().items()})
             model = self._log_model(fit)
@@ -281,15 +274,6 @@ class Registry:
         location = None if self.artifact_root is None else (self.artifact_root / family).as_uri()
         return str(client.create_experiment(family, artifact_location=location))
 
-    def _close_abandoned_runs(self, client: MlflowClient, family: str) -> None:
-        experiment = client.get_experiment_by_name(family)
-        if experiment is None:
-            return
-        for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
-            pid = run.data.tags.get(PID_TAG)
-            if pid is not None and not is_alive(int(pid)):
-                client.set_terminated(run.info.run_id, status="KILLED")
-
     def _log_model(self, fit: Fit) -> Any:
         import mlflow
 
@@ -298,6 +282,13 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder:
             arguments = packed(fit.predictor, fit.input_example, Path(folder))
             return mlflow.pyfunc.log_model(name="model", metadata={"fit_digest": fit.digest}, **arguments)
+
+
+def _close_abandoned_runs(client: MlflowClient, experiment: str) -> None:
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        pid = run.data.tags.get(PID_TAG)
+        if pid is not None and not is_alive(int(pid)):
+            client.set_terminated(run.info.run_id, status="KILLED")
 
 
 @contextmanager

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foretell.assets.store.processes import is_alive
-
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
@@ -60,6 +58,17 @@ def write_text_durably(text: str, path: Path) -> None:
     """Write a small file whole or not at all."""
     with written_beside(path) as temporary:
         temporary.write_text(text, "utf-8")
+
+
+def is_alive(pid: int) -> bool:
+    """True if a process of this number runs on this machine, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

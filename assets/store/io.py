@@ -38,7 +38,4 @@ def read_table(root: Path, name: str) -> pd.DataFrame:
         If it was never materialised.
     """
     single = root / f"{name}.parquet"
-    files = [single] if single.exists() else sorted((root / name).glob("*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"{root / name}: no such table yet; run `foretell demo` or the job that makes it")
-    return Table(tuple(map(str, files))).collect()
+    return (Table((str(single),)) if single.exists() else Table.under(root / name)).collect()

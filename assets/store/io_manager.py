@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 
 from foretell.assets.engine import Table
+from foretell.assets.store.days import FIRST_DAY, last_day
 from foretell.assets.store.io import write_table
 from foretell.assets.store.lineage import column_lineage, origins
 from foretell.assets.store.markdown import markdown
 from foretell.predictors.errors import DatasetError
+
+# The calendar ends with `last_day`, not with yesterday.
+_DAYS_AHEAD = (last_day() - datetime.now(UTC).date()).days + 1
+DAILY = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC", end_offset=_DAYS_AHEAD)
+"""How tables are cut into days."""
 
 
 class ParquetIOManager(dg.ConfigurableIOManager):

@@ -1,12 +1,13 @@
 """Which columns of a table are made of which columns of the tables before it, for Dagster's pages.
 
-A column that stands under the same name in the table before is that column, unless `MADE_OF` says otherwise; what
+A column that stands under the same name in the table before is that column, unless `TABLES` says otherwise; what
 neither knows has no lineage rather than a guessed one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -16,9 +17,26 @@ from foretell.predictors.schemas.traces import RequestTraces
 _RUN = ("query_id", "model", "config_hash")
 _LENGTH = ("value", "query_id", "cell_id", "replicate", "repeat_prob", "is_capped")
 _ERROR = (*_LENGTH, "split", "is_censored")
+_FLOOR = dict.fromkeys(("noise_floor", "floor_ci_lower", "floor_ci_upper", "floor_source"), _LENGTH)
+_COUNTS = ("n_queries", "n_replicates")
+_ERRORS = (
+    "value", "ci_lower", "ci_upper", "baseline_value", "excess_error", "excess_ci_lower", "excess_ci_upper", "gain",
+    "gain_ci_lower", "gain_ci_upper", "gain_mde", "skill", "skill_ci_lower", "skill_ci_upper",
+)  # fmt: skip
+_RAW, _TRACES = frozenset(RAW_SCHEMA.names), frozenset(RequestTraces.to_schema().columns)
 
-MADE_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "request_traces": {
+
+@dataclass(frozen=True)
+class Made:
+    """The table before, its columns that pass on under their name, and what others are made of."""
+
+    before: str
+    same: frozenset[str]
+    made_of: Mapping[str, tuple[str, ...]]
+
+
+TABLES: Mapping[str, Made] = {
+    "request_traces": Made("raw_traces", _RAW, {
         "query_id": ("query_id", "prompt_text", "benchmark", "item_id", "source", "request_id"),
         "config_hash": ("temperature", "top_p", "max_tokens", "reasoning_effort", "settings"),
         "replicate": ("replicate", "query_id", "model", "started_at"),
@@ -27,9 +45,9 @@ MADE_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "cost_usd": ("model", "provider", "started_at", "input_tokens", "cache_read_tokens", "cache_write_tokens",
                      "output_tokens"),
         "price_version": ("model", "provider", "started_at"),
-    },
-    "quarantined_traces": {},
-    "thinking_tokens_examples": {
+    }),
+    "quarantined_traces": Made("raw_traces", _RAW, {}),
+    "thinking_tokens_examples": Made("request_traces", _TRACES, {
         "cell_id": _RUN,
         "replicate": (*_RUN, "started_at"),
         "split": ("query_id",),
@@ -37,57 +55,33 @@ MADE_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "is_capped": ("is_censored", "model", "benchmark", "reasoning_effort"),
         "run_reasoning_tokens": ("reasoning_tokens",),
         "run_score": ("score",),
-    },
+    }),
 }  # fmt: skip
-BEFORE = {
-    "request_traces": "raw_traces",
-    "quarantined_traces": "raw_traces",
-    "thinking_tokens_examples": "request_traces",
-}
-COLUMNS = {"raw_traces": frozenset(RAW_SCHEMA.names), "request_traces": frozenset(RequestTraces.to_schema().columns)}
 OF_EXAMPLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "noise_floor": {
-        **dict.fromkeys(("noise_floor", "floor_ci_lower", "floor_ci_upper", "floor_source"), _LENGTH),
-        **dict.fromkeys(("n_queries", "n_replicates"), ("query_id", "replicate", "is_capped")),
-    },
-    "evaluation": {
-        **dict.fromkeys(("value", "ci_lower", "ci_upper", "baseline_value"), _ERROR),
-        **dict.fromkeys(("noise_floor", "floor_ci_lower", "floor_ci_upper", "floor_source"), _LENGTH),
-        **dict.fromkeys(("excess_error", "excess_ci_lower", "excess_ci_upper"), _ERROR),
-        **dict.fromkeys(("gain", "gain_ci_lower", "gain_ci_upper", "gain_mde"), _ERROR),
-        **dict.fromkeys(("skill", "skill_ci_lower", "skill_ci_upper"), _ERROR),
-        **dict.fromkeys(("n_queries", "n_replicates"), ("query_id", "replicate", "split", "is_capped")),
+    "_noise_floor": {**_FLOOR, **dict.fromkeys(_COUNTS, ("query_id", "replicate", "is_capped"))},
+    "_evaluation": {
+        **_FLOOR,
+        **dict.fromkeys(_ERRORS, _ERROR),
+        **dict.fromkeys(_COUNTS, ("query_id", "replicate", "split", "is_capped")),
         "split": ("split", "is_capped"),
     },
 }
-"""Tables of every family that are made of its ``<family>_examples``."""
+"""Ends of the names of tables that every family makes of its ``<family>_examples``."""
 
 
 def column_lineage(table: str, columns: Iterable[str]) -> dg.TableColumnLineage | None:
-    """What each of `columns` of a table is made of; None where nothing is known.
-
-    Parameters
-    ----------
-    table : str
-        Name of the asset.
-    columns : iterable of str
-        Columns that it has.
-    """
-    if table in BEFORE:
-        before = BEFORE[table]
-        made = {
-            name: MADE_OF[table].get(name, (name,) if name in COLUMNS[before] else ()) for name in map(str, columns)
-        }
-    else:
-        made_of = next((made for suffix, made in OF_EXAMPLES.items() if table.endswith(f"_{suffix}")), None)
-        if made_of is None:
-            return None
-        before = f"{table.removesuffix('_noise_floor').removesuffix('_evaluation')}_examples"
-        made = {name: made_of.get(name, ()) for name in map(str, columns)}
+    """What each of the columns that a table has is made of; None where nothing is known of the table."""
+    end = next((end for end in OF_EXAMPLES if table.endswith(end)), None)
+    made = TABLES.get(table)
+    if end is not None:
+        made = Made(f"{table.removesuffix(end)}_examples", frozenset(), OF_EXAMPLES[end])
+    if made is None:
+        return None
+    known = {name: made.made_of.get(name, (name,) if name in made.same else ()) for name in map(str, columns)}
     return dg.TableColumnLineage(
         {
-            name: [dg.TableColumnDep(dg.AssetKey(before), origin) for origin in origins]
-            for name, origins in made.items()
+            name: [dg.TableColumnDep(dg.AssetKey(made.before), origin) for origin in origins]
+            for name, origins in known.items()
             if origins
         }
     )

@@ -26,11 +26,11 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from foretell.collect.ladder_measure import measure_rows
-from foretell.collect.ladder_model import Rows, Transformer, encode, new_model
+from foretell.collect.ladder_model import Rows, encode, new_model
 from foretell.collect.ladder_tasks import HELDOUT_SEED, TASKS, heldout_items, training_rows
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
-__all__ = ["LadderPlan", "Run", "load_weights", "read_run", "train_run"]
+__all__ = ["LadderPlan", "Run", "read_run", "train_run"]
 
 STATE = "state.safetensors"
 CHUNK_ROWS = 80  # small pieces of a batch stay in the processor's cache: a third faster than whole ones
@@ -267,14 +267,6 @@ def _finish(at: _Progress, done: Path) -> None:
     temporary.write_text(json.dumps(record, indent=1), "utf-8")
     os.replace(temporary, done)
     (at.folder / STATE).unlink()
-
-
-def load_weights(run: Run, folder: Path) -> Transformer:
-    """The trained model of a whole run."""
-    model = new_model(run.width, run.seed)
-    with safe_open(folder / "weights.safetensors", framework="pt") as file:
-        model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    return model
 
 
 def read_run(run: Run, folder: Path) -> tuple[dict[str, Any], dict[int, pd.DataFrame]]:

@@ -129,7 +129,7 @@ class Spool:
 
     def _adopt(self) -> None:
         """Close what processes left open that are gone; of a last line that was cut, `ingest` says so."""
-        from foretell.assets.store.processes import is_alive
+        from foretell.assets.store.durable import is_alive
 
         for path in self.folder.glob("*.part"):
             if not is_alive(int(path.stem.split("-")[-2])):

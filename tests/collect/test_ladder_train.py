@@ -28,7 +28,7 @@ from foretell.collect.ladder import TINY, collect, plan_runs
 from foretell.collect.ladder_measure import measure_rows, sample_answers
 from foretell.collect.ladder_model import encode, new_model
 from foretell.collect.ladder_tables import build_tables, write_tables
-from foretell.collect.ladder_train import LadderPlan, Run, load_weights, train_run
+from foretell.collect.ladder_train import LadderPlan, Run, train_run
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 
@@ -253,11 +253,15 @@ def test_no_whole_run_is_an_error(tmp_path: Path) -> None:
 
 
 def test_weights_of_a_whole_run_give_its_last_checkpoint(cache: Path) -> None:
+    from safetensors.torch import load_file
+
     from foretell.collect.ladder_tasks import heldout_items
 
     run = plan_runs(TINY)[1]
     items = encode([(item.prompt, item.answer) for item in heldout_items(TINY.items_per_level)])
-    measured = measure_rows(load_weights(run, cache / run.name), items, n_draws=0, seed=0)
+    model = new_model(run.width, run.seed)
+    model.load_state_dict(load_file(cache / run.name / "weights.safetensors"))
+    measured = measure_rows(model, items, n_draws=0, seed=0)
     last = pd.read_parquet(cache / run.name / f"checkpoint-{len(TINY.checkpoints) - 1}.parquet")
     np.testing.assert_allclose(measured["loss"], last["loss"], rtol=1e-6)
 

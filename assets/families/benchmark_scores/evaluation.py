@@ -107,8 +107,7 @@ def _with_own_scores(family: Family, each: Round, examples: pd.DataFrame) -> Rou
         known = rows.iloc[rng.permutation(len(rows))[:N_KNOWN]]
         rest = rows.drop(known.index)
         if len(rest):
-            lists = {"own_benchmarks": known["benchmark"].tolist(), "own_scores": known["value"].tolist()}
-            parts.append(rest.assign(**{k: pd.Series([v] * len(rest), index=rest.index) for k, v in lists.items()}))
+            parts.append(_given(rest, own_benchmarks=known["benchmark"], own_scores=known["value"]))
     asked = pd.concat(parts)
     outcomes = each.outcomes[each.outcomes["cell_id"].isin(asked["cell_id"])]
     inputs = family.inputs(asked.set_index("cell_id")).loc[outcomes["cell_id"]]
@@ -154,10 +153,13 @@ def with_known_scores(rows: pd.DataFrame, models: Sequence[str], *, n_known: int
         rest = rows[(rows["benchmark"] == benchmark) & ~rows["model"].isin(cheap["model"])]
         if len(cheap) < n_known or rest.empty:
             continue
-        given = {"known_models": cheap["model"].tolist(), "known_scores": cheap["value"].tolist()}
-        lists = {name: pd.Series([values] * len(rest), index=rest.index) for name, values in given.items()}
-        parts.append(rest.assign(**lists))
+        parts.append(_given(rest, known_models=cheap["model"], known_scores=cheap["value"]))
     return pd.concat(parts) if parts else rows.iloc[:0].assign(known_models=None, known_scores=None)
+
+
+def _given(rows: pd.DataFrame, **known: pd.Series) -> pd.DataFrame:
+    """`rows`, each of which knows these lists."""
+    return rows.assign(**{name: pd.Series([list(v)] * len(rows), index=rows.index) for name, v in known.items()})
 
 
 def _fold_rounds(family: Family, examples: pd.DataFrame) -> list[Round]:
@@ -171,14 +173,11 @@ def _round(family: Family, train: pd.DataFrame, rows: pd.DataFrame) -> Round:
 
 
 def _split(family: Family, name: str, rounds: Sequence[Round], models: Mapping[str, BasePredictor]) -> Split:
-    rows = pd.concat([each.outcomes for each in rounds])
-    most = rows["model"].value_counts().index[:MODEL_VIEWS]
+    most = pd.concat([each.outcomes["model"] for each in rounds]).value_counts().index[:MODEL_VIEWS]
+    views = [each.outcomes["model"].where(each.outcomes["model"].isin(most), "another") for each in rounds]
     rounds = [
-        replace(each, outcomes=each.outcomes.assign(
-            one_model=each.outcomes["model"].where(each.outcomes["model"].isin(most), "another")
-        ))
-        for each in rounds
-    ]  # fmt: skip
+        replace(each, outcomes=each.outcomes.assign(one_model=view)) for each, view in zip(rounds, views, strict=True)
+    ]
     rows = pd.concat([each.outcomes for each in rounds])
     return Split(
         name, rounds, models, (family.reference, models[family.reference]),

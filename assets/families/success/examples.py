@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from foretell.assets.engine import Table
+from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.datasets import TRACE_DATASETS
 from foretell.assets.store.sources import Sources
 from foretell.predictors.errors import DatasetError
 
-LAKE = "lake"
 DATASETS = (*TRACE_DATASETS, LAKE)
 
 

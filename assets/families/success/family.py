@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
-
 from foretell.assets.families.success.evaluation import success_splits
-from foretell.assets.families.success.examples import DATASETS, LAKE, examples_of_dataset
-from foretell.assets.judging.family import Family, predictors_of
-
-__all__ = ["FAMILY"]
-
-
-def read_inputs(path: Path) -> pd.DataFrame:
-    """The requests of a file, one row each, in order; the same files that `thinking_tokens` reads."""
-    from foretell.assets.families.thinking_tokens.family import read_inputs as read_requests
-
-    return read_requests(path)
-
+from foretell.assets.families.success.examples import DATASETS, examples_of_dataset
+from foretell.assets.judging.family import LAKE, Family, late, predictors_of
 
 FAMILY = Family(
     **predictors_of("success"),
@@ -28,7 +14,7 @@ FAMILY = Family(
     dataset=LAKE,
     make_examples=examples_of_dataset,
     splits=success_splits,
-    read_inputs=read_inputs,
+    read_inputs=late("thinking_tokens.family:read_inputs"),
     limits=(
         "The chance of a right answer says nothing of how wrong a wrong one is, and is as good as the scores behind: "
         "of a judge that errs it forecasts the judge. A text alone says little of what a model knows; outcomes of "

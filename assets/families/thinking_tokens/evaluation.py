@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Literal, TypeAlias
 
 import pandas as pd
 
 from foretell.assets.families.thinking_tokens.shift import shift_splits
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.pipeline import FittedFamily, fit_family
+from foretell.assets.judging.pipeline import FittedFamily, fit_family, unfitted
 from foretell.assets.judging.splits import Round, Split, held_out_splits, varying_segments
 from foretell.assets.lake.datasets import PUBLIC
 from foretell.assets.store.sources import Sources
@@ -32,23 +33,11 @@ def past_runs(examples: pd.DataFrame) -> pd.DataFrame:
 
 
 def regime_rows(family: Family, examples: pd.DataFrame, regime: Regime) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs to forecast in a regime, and one row of inputs per cell with what is known of its query.
+    """The runs to forecast in a regime, and one row of inputs per cell (index ``cell_id``) with what is known of it.
 
-    Parameters
-    ----------
-    family : Family
-    examples : DataFrame
-        Every run of the queries to judge on.
-    regime : str
-        ``cold``: nothing is known. ``warm``: all runs of the query on other models and efforts. ``pilot``: the first
-        run of the cell; the others are forecast. ``pilot_and_warm``: both.
-
-    Returns
-    -------
-    rows : DataFrame
-        Outcomes, columns of `examples`; empty where a regime needs repeats and there are none.
-    inputs : DataFrame
-        Columns of `Requests`, index ``cell_id``.
+    ``cold``: nothing is known. ``warm``: all runs of the query on other models and efforts. ``pilot``: the first run of
+    the cell; the others are forecast. ``pilot_and_warm``: both. `examples` are every run of the queries to judge on; no
+    run is left where a regime needs repeats and there are none.
     """
     from foretell.predictors.thinking_tokens.known_runs.context import attach_context
 
@@ -58,17 +47,13 @@ def regime_rows(family: Family, examples: pd.DataFrame, regime: Regime) -> tuple
     inputs = family.inputs(cells).drop(columns=["run_reasoning_tokens", "run_score"], errors="ignore")
     if regime == "cold" or rows.empty:
         return rows, inputs
-    runs = past_runs(examples)
-    others = attach_context(inputs, runs, pilots=False)
-    pilots = _with_pilots(inputs, runs[first])
-    if regime == "warm":
-        return rows, others
-    if regime == "pilot":
-        return rows, pilots
-    both = inputs.copy()
-    for name in others.columns.difference(inputs.columns):
-        both[name] = others[name] + pilots[name]
-    return rows, both
+    runs, informed = past_runs(examples), []
+    if "warm" in regime:
+        informed.append(attach_context(inputs, runs, pilots=False))
+    if "pilot" in regime:
+        informed.append(_with_pilots(inputs, runs[first]))
+    lists = informed[0].columns.difference(inputs.columns)
+    return rows, inputs.assign(**{name: reduce(add, (each[name] for each in informed)) for name in lists})
 
 
 def _with_pilots(inputs: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -119,27 +104,20 @@ def regime_splits(
 ) -> Iterator[Split]:
     """One split for every regime, in which the rows ``test`` of every fold are forecast by a fit to its other rows.
 
-    Parameters
-    ----------
-    family : Family
-    folds : sequence of DataFrame
-        Examples, once for every fold, with their `split` there.
-    regimes : sequence of str
-    fitted : FittedFamily, optional
-        The fit of a single fold that is there already.
+    `folds` are the examples, once for every fold, with their `split` there; `fitted` is the fit of a single fold that
+    is there already.
     """
     tests = [fold[fold["split"] == "test"].drop(columns="split") for fold in folds]
     trains = [None if fitted is not None else fold[fold["split"] != "test"] for fold in folds]
-    predictor = family.predictor() if fitted is None else fitted.predictor
-    baselines = family.baselines() if fitted is None else fitted.baselines
+    models = fitted or unfitted(family)
     for regime in regimes:
         rounds = [_round(family, train, test, regime) for train, test in zip(trains, tests, strict=True)]
         runs = pd.concat([each.outcomes for each in rounds])
         yield Split(
             family.held_out if regime == "cold" else f"{family.held_out}_{regime.replace('_and_', '_')}",
             rounds,
-            {type(predictor).__name__: predictor},
-            (family.reference, baselines[family.reference]),
+            {type(models.predictor).__name__: models.predictor},
+            (family.reference, models.baselines[family.reference]),
             segments=varying_segments(family.segments, runs),
         )
 

@@ -50,15 +50,9 @@ def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engi
     Keys and replicates follow `foretell.assets.lake.traces.across_days`, because a query may come back on another day.
     `run_reasoning_tokens` and `run_score` are outcomes like `value`: what a fit may learn from, and no forecast reads.
 
-    Parameters
-    ----------
-    traces : Table
-        `request_traces`.
-    learn_rows : int, optional
-        Of more runs than about this, those of some queries are kept: drawn by a hash of the query, all runs of one
-        together. Replicates and `is_capped` still rest on all.
-    engine : Engine, optional
-        By default the current one. The text of a prompt stays in its part until the rows come back.
+    Of more runs than about `learn_rows`, those of some queries are kept: drawn by a hash of the query, all runs of one
+    together. Replicates and `is_capped` still rest on all. The text of a prompt stays in its part, wherever the engine
+    is, until the rows come back.
     """
     engine = engine or current_engine()
     share = 1.0 if learn_rows is None else min(1.0, learn_rows / max(traces.n_rows, 1))
@@ -73,7 +67,7 @@ def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engi
 
 def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
     """`token_examples` of traces that are in memory."""
-    return token_examples(Table.of(traces), engine=LocalEngine())
+    return token_examples(Table((traces,)), engine=LocalEngine())
 
 
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:

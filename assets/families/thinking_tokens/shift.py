@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -57,15 +58,8 @@ class _Given:
         return self.quantiles.loc[X.index, list(levels)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Forecast:
-    """Outcomes of one cluster, with the forecasts of their cells and of the totals of these; index `cell_id`."""
-
-    rows: pd.DataFrame
-    quantiles: pd.DataFrame
-    reference: pd.DataFrame
-    total_rows: pd.DataFrame
-    totals: pd.DataFrame
+_Judged: TypeAlias = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+"""Outcomes, with the forecasts of their cells and those of the reference by `cell_id`."""
 
 
 def shift_splits(
@@ -80,14 +74,8 @@ def shift_splits(
     reference is the distribution of the runs of the benchmark on other models, or of all sources where it is new;
     with anchors it is what they say alone: their mean, or their line through other models' runs where these are known.
 
-    Parameters
-    ----------
-    family : Family
-    examples : DataFrame
-        Every run; kinds of which there is only one are skipped.
-    terms : ShiftTerms, optional
-    predictor : ThinkingTokensPredictor, optional
-        By default the family's, without heads (it is asked about unseen cells alone) and without public figures.
+    Kinds of which there is only one are skipped. The predictor is by default the family's, without heads (it is asked
+    about unseen cells alone) and without public figures.
     """
     terms = terms or ShiftTerms()
     predictor = predictor or ThinkingTokensPredictor(heads=False)
@@ -96,13 +84,14 @@ def shift_splits(
     )
     for shift in terms.shifts:
         asked = [known for known in terms.known if shift == "new_model" or not known.startswith("_warm")]
-        forecasts: dict[str, list[_Forecast]] = {known: [] for known in asked}
+        forecasts: dict[str, list[Sequence[_Judged]]] = {known: [] for known in asked}
         for name, train, test in _folds(runs, shift, terms.clusters):
             fitted = _fit(family, predictor, train)
             for known in asked:
                 made = _forecast(family, fitted, train, test, known)
-                if made is not None:
-                    forecasts[known].append(_named(made, name, f"{shift}{known}"))
+                if made:
+                    named = [(_of(name, f"{shift}{known}", rows), made_of, base) for rows, made_of, base in made]
+                    forecasts[known].append(named)
         for known in asked:
             if forecasts[known]:
                 yield from _splits(f"{shift}{known}", forecasts[known])
@@ -142,8 +131,8 @@ def _fit(family: Family, predictor: ThinkingTokensPredictor, train: pd.DataFrame
 
 def _forecast(
     family: Family, fitted: ThinkingTokensPredictor, train: pd.DataFrame, test: pd.DataFrame, known: str
-) -> _Forecast | None:
-    """Forecasts of some runs of what was left out; None where there are too few for that many anchors."""
+) -> Sequence[_Judged]:
+    """Forecasts of some runs of what was left out, and of their totals; none where runs are too few for the anchors."""
     test = test[~test["is_capped"] & ~test["is_censored"]].sample(frac=1.0, random_state=1)
     warm, k = known.startswith("_warm"), int(known.rpartition("_k")[2] or 0) if "_k" in known else 0
     if k:
@@ -152,7 +141,7 @@ def _forecast(
     anchors, rest = test[place < k], test[(place >= k) & (place < k + RUNS_OF_CELL)]
     rest = rest[rest.groupby(CELL).cumcount().rank(method="first") <= RUNS_OF_CLUSTER].sort_index()
     if rest.empty:
-        return None
+        return ()
     past = _past(train)
     asked = [_inputs(family, part, past if warm else None) for part in (anchors, rest)]
     if k:
@@ -170,7 +159,12 @@ def _forecast(
     total_rows = pd.concat(bills)
     frame = pd.DataFrame(np.array(totals), index=total_rows["cell_id"], columns=quantiles.columns)
     reference = _of_anchors(anchors, cells, past if warm else None) if k else _of_runs(train, cells)
-    return _Forecast(cells, quantiles, reference, total_rows, frame)
+    return (cells, quantiles, reference), (total_rows, frame, frame)
+
+
+def _of(cluster: str, split: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of which intervals resample what was left out."""
+    return rows.assign(query_id=f"{split}: {cluster}", left_out=cluster).drop(columns=["split", "is_capped"])
 
 
 def _inputs(family: Family, rows: pd.DataFrame, past: pd.DataFrame | None) -> pd.DataFrame:
@@ -223,27 +217,13 @@ def _quantiles(part: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray(np.interp(EVALUATION_LEVELS, (np.cumsum(weight) - weight / 2) / weight.sum(), values))
 
 
-def _named(made: _Forecast, cluster: str, split: str) -> _Forecast:
-    """What intervals resample is what was left out."""
-    rows, totals = (
-        part.assign(query_id=f"{split}: {cluster}", left_out=cluster).drop(columns=["split", "is_capped"])
-        for part in (made.rows, made.total_rows)
-    )
-    return _Forecast(rows, made.quantiles, made.reference, totals, made.totals)
-
-
-def _splits(name: str, forecasts: Sequence[_Forecast]) -> Iterator[Split]:
+def _splits(name: str, forecasts: Sequence[Sequence[_Judged]]) -> Iterator[Split]:
+    """The split of the runs and that of the totals, of which each cluster brings a part."""
     model = ThinkingTokensPredictor.__name__
-    rows, quantiles, reference = (
-        pd.concat([getattr(made, part) for made in forecasts]) for part in ("rows", "quantiles", "reference")
-    )
     segments = ("left_out", "source", "model") if name.startswith("new_model") else ("left_out",)
-    yield Split(
-        name, [Round(None, rows.set_index("cell_id")[CELL], rows)], {model: _Given(quantiles)},
-        ("anchors_alone" if "_k" in name else "benchmark_runs", _Given(reference)), segments=segments,
-    )  # fmt: skip
-    totals, sums = pd.concat([made.total_rows for made in forecasts]), pd.concat([made.totals for made in forecasts])
-    yield Split(
-        f"{name}_total", [Round(None, totals.set_index("cell_id")[CELL], totals)], {model: _Given(sums)},
-        (model, _Given(sums)), metrics=("crps", "coverage_90", "width_90"),
-    )  # fmt: skip
+    rivals = ("anchors_alone" if "_k" in name else "benchmark_runs", model)
+    terms: Sequence[dict[str, Any]] = ({"segments": segments}, {"metrics": ("crps", "coverage_90", "width_90")})
+    for end, rival, how, parts in zip(("", "_total"), rivals, terms, zip(*forecasts, strict=True), strict=True):
+        rows, quantiles, reference = (pd.concat(frames) for frames in zip(*parts, strict=True))
+        asked = Round(None, rows.set_index("cell_id")[CELL], rows)
+        yield Split(f"{name}{end}", [asked], {model: _Given(quantiles)}, (rival, _Given(reference)), **how)

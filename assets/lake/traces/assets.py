@@ -10,7 +10,7 @@ from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.lake.traces.checks import CHECKS, check_traces
 from foretell.assets.lake.traces.events import TRACES, check_result
 from foretell.assets.resources import Workspace
-from foretell.assets.store.partitions import DAILY
+from foretell.assets.store.io_manager import DAILY
 
 GROUP = "traces"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from foretell.assets.families.thinking_tokens.family import FAMILY as THINKING_TOKENS
-from foretell.assets.nightly.scope import cell_name, judge_scope
+from foretell.assets.nightly.promotion import cell_name, judge_scope
 from foretell.assets.registry.policy import Policy
 from foretell.assets.registry.tracking import CHAMPION, SHADOW
 from foretell.predictors.base import BasePredictor

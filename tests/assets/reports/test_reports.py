@@ -302,7 +302,7 @@ def test_a_frontier_of_two_models_of_one_class_is_a_report(prices: Path) -> None
 def test_assets_keep_the_table_and_show_the_figure(tmp_path: Path, prices: Path) -> None:
     @dg.asset
     def request_traces() -> Table:
-        return Table.of(make_traces(60, n_runs=2))
+        return Table((make_traces(60, n_runs=2),))
 
     needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
     folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
@@ -326,7 +326,7 @@ def test_a_report_that_cannot_be_made_says_why_and_fails_nothing(tmp_path: Path)
 
     @dg.asset
     def request_traces() -> Table:
-        return Table.of(make_traces())
+        return Table((make_traces(),))
 
     spec = ReportSpec("broken", "A report", "One row.", broken, "plot_frontiers")
     needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]

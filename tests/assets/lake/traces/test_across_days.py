@@ -106,8 +106,8 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def test_a_sample_keeps_whole_queries_and_what_rests_on_all_runs(traces: pd.DataFrame) -> None:
-    whole = token_examples(Table.of(traces))
-    sample = token_examples(Table.of(traces), learn_rows=15)
+    whole = token_examples(Table((traces,)))
+    sample = token_examples(Table((traces,)), learn_rows=15)
     assert 0 < len(sample) < len(whole) / 2
     expected = whole[whole["query_id"].isin(sample["query_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(sample, expected)
