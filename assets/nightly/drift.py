@@ -99,10 +99,6 @@ def night_row(
     night = days.max()
     first_seen = days.groupby(examples[family.fresh_by]).transform("min")
     may_count, is_test = usable(examples), examples["split"] == "test"
-    rows = examples[(first_seen == night) & may_count & (is_test if learnt_tonight else True)]
-    if rows["query_id"].nunique() < MIN_QUERIES:
-        return None
-    statistics = _statistics(family, champion, rows)
     earlier = history[history["night"] < night.date().isoformat()]
     if not earlier.empty and earlier["champion"].iloc[-1] == version:
         base = {name: float(earlier[name].iloc[-1]) for name in ("base_excess", "base_error")}
@@ -110,11 +106,16 @@ def night_row(
         first = night - pd.Timedelta(days=base_nights)
         before = (days < night) & (days >= max(drift_start(examples, history) or first, first))
         base = _base(family, champion, examples[is_test & may_count & before])
+    # Where queries return, held-out ones are of another kind (unknown groups, largest models): like with like.
+    is_held_out = learnt_tonight or (family.fresh_by != "query_id" and math.isfinite(base["base_excess"]))
+    rows = examples[(first_seen == night) & may_count & (is_test if is_held_out else True)]
+    if rows["query_id"].nunique() < MIN_QUERIES:
+        return None
     shift = input_shift(family.inputs(examples[days == night]), family.inputs(examples[days < night]))
     return {
         "night": night.date().isoformat(),
         "champion": version,
-        **asdict(statistics),
+        **asdict(_statistics(family, champion, rows)),
         **base,
         "psi": shift.psi,
         "psi_column": shift.column,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,3 +172,24 @@ def test_change_right_after_a_promotion_is_seen_against_held_out_queries_of_befo
     alarm = history.loc[history["verdict"] == "forecast drifted", "night"]
     assert len(alarm) >= 1
     assert alarm.iloc[0] <= "2026-02-03"
+
+
+def test_where_queries_return_held_out_nights_are_compared_with_held_out_ones() -> None:
+    # Ladders: targets are the largest models, rows to learn from smaller and harder ones. A new champion's base rested
+    # on the former and its nights on both, so that every promotion was followed by a false alarm.
+    family = replace(FAMILY, fresh_by="cell_id")
+    examples = nights(10, 40)
+    harder = examples["split"] != "test"
+    cell = pd.factorize(examples["cell_id"])[0]
+    level = np.random.default_rng(0).normal(0, 1.5, len(examples))[cell]
+    examples.loc[harder, "value"] *= np.exp(level[harder])
+    learn = nights(0, 10)
+    champion = ModelBaseline().fit(FAMILY.inputs(learn), learn["value"], groups=learn["query_id"])
+    history = EMPTY
+    for night in range(25, 45):
+        rows = examples[examples["started_at"] < FIRST_DAY + pd.Timedelta(days=night + 1)]
+        row = night_row(family, champion, "1", rows, history, learnt_tonight=False)
+        history = history if row is None else with_night(history, row, POLICY)
+    assert len(history) > 5
+    assert np.isfinite(history["base_excess"]).all()
+    assert set(history["verdict"]) == {"ok"}
