@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Self, TypeVar
@@ -30,6 +30,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
+COME_BACK_SECONDS = 20
 MERGED_AT_ONCE = 8
 BATCHES_PER_WORKER = 4
 BATCH_BYTES = 128_000_000
@@ -56,7 +57,9 @@ class DaskEngine:
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        self._closing.enter_context(boosted_by(DaskTrainer(self)))
+        # One machine needs no network between its processes.
+        trainer = DaskTrainer(self, over_network=self._scheduler is not None)
+        self._closing.enter_context(boosted_by(trainer))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -107,8 +110,20 @@ class DaskEngine:
     @property
     def n_workers(self) -> int:
         """Workers that are there now."""
+        return max(1, len(self.worker_ids()))
+
+    def worker_ids(self) -> frozenset[str]:
+        """Names of the worker processes that are there now; one that was started anew has another."""
         with self.guarded():
-            return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            return frozenset(str(worker["id"]) + address for address, worker in workers.items())
+
+    def restart_workers(self, n_workers: int) -> None:
+        """Start every worker anew and wait a while until `n_workers` are there; what they held or did is dropped."""
+        with self.guarded():
+            self.client.restart()
+            with suppress(TimeoutError):
+                self.client.wait_for_workers(n_workers, timeout=COME_BACK_SECONDS)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -56,13 +56,12 @@ class Workers:
         raise AssertionError(f"the cluster was asked for {name}")
 
 
-def test_boosters_are_trained_by_threads_without_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_one_machine_boosters_are_trained_by_threads_without_a_port() -> None:
     # `lightgbm.dask` listens on every interface while it trains, to whoever calls.
-    monkeypatch.setattr("foretell.assets.engine.boosting.MIN_ROWS", 0)
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(400, 2))
     parameters = lightgbm_parameters(seed=0, num_threads=1, objective="l2")
     job = BoostingJob(columns, columns[:, 0], np.ones(400), np.zeros((400, 1)), [parameters], n_rounds=2)
-    (booster,) = DaskTrainer(Workers())(job)  # type: ignore[arg-type]
+    (booster,) = DaskTrainer(Workers(), min_rows=0, over_network=False)(job)  # type: ignore[arg-type]
     assert "[num_threads: 2]" in booster.model_to_string()
     assert "[tree_learner: serial]" in booster.model_to_string()

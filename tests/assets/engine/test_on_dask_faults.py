@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")
 
 from foretell.assets.engine import EngineError, open_engine
+from foretell.assets.engine.boosting import DaskTrainer
 from foretell.assets.engine.on_dask import DaskEngine
 from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_rows
+from foretell.predictors.fitting.boosting import BoostingJob, train_here
 from tests.synthetic import chat_call, write_jsonl
 
 pytestmark = pytest.mark.slow
@@ -82,6 +85,38 @@ def test_a_worker_killed_while_files_land_duplicates_nothing(engine: DaskEngine,
     assert not rows.duplicated(keys).any()
     assert sorted(rows["request_id"]) == sorted(load_rows(tmp_path / "local")["request_id"])
     assert not list(landing.glob(".tmp-*"))
+
+
+def boosting_job(n: int, n_rounds: int) -> BoostingJob:
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(n, 20))
+    target = columns[:, 0] + np.sin(columns[:, 1]) + rng.normal(size=n)
+    parameters = [
+        {"objective": "quantile", "alpha": level, "learning_rate": 0.05, "num_leaves": 8, "min_child_samples": 40,
+         "max_bin": 63, "num_threads": 1, "seed": 0, "verbosity": -1} for level in (0.1, 0.5, 0.9)
+    ]  # fmt: skip
+    return BoostingJob(columns, target, np.ones(n), np.zeros((n, 3)), parameters, n_rounds)
+
+
+def pinball(job: BoostingJob, boosters: list) -> np.ndarray:
+    levels = np.array([0.1, 0.5, 0.9])
+    error = job.target[:, None] - np.column_stack([booster.predict(job.columns) for booster in boosters])
+    return np.maximum(levels * error, (levels - 1) * error).mean(axis=0)
+
+
+def test_a_worker_killed_in_training_costs_one_attempt(engine: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = boosting_job(50_000, 200)
+    attempts: list[int] = []
+    attempt = DaskTrainer._attempt
+    monkeypatch.setattr(DaskTrainer, "_attempt", lambda *a: (attempts.append(1), attempt(*a))[1])
+    engine.client.wait_for_workers(2, timeout=30)
+    trainer = DaskTrainer(engine, min_rows=0)
+    with killing(engine, lambda: len(attempts) >= 2) as killed:  # while the second of three boosters is made
+        boosters = trainer(job)
+    assert len(worker_pids(engine)) == 2
+    assert killed
+    assert len(attempts) > 3, "the worker was killed after training"
+    np.testing.assert_allclose(pinball(job, boosters), pinball(job, train_here(job)), rtol=0.02)
 
 
 def test_work_that_outgrows_a_worker_is_told_and_the_engine_goes_on(engine: DaskEngine) -> None:
