@@ -41,12 +41,8 @@ class Engine(Protocol):
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Apply `function` to every item; results in the order of the items.
 
-        A function may run twice where a worker died, so what it writes must be whole or not at all.
-
-        Raises
-        ------
-        EngineError
-            If workers or the scheduler are lost for good. Errors of `function` come through as they are.
+        A function may run twice where a worker died, so what it writes must be whole or not at all. Raises
+        `EngineError` if workers or the scheduler are lost for good. Errors of `function` come through as they are.
         """
         ...
 
