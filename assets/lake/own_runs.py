@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import detect, read_traces
 from foretell.assets.readers.core.messages import query_id_of_text
+from foretell.assets.readers.reading import detect, read_traces
 from foretell.predictors.base import BasePredictor
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.thinking_tokens.known_runs.context import attach_context
