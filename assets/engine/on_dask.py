@@ -22,7 +22,7 @@ from distributed.comm.addressing import get_address_host, parse_address
 from distributed.comm.core import CommClosedError
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from foretell.assets.engine.local import EngineError
+from foretell.assets.engine.local import Engine, EngineError
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.fitting.boosting import BoostingJob, boosted_by, train_here
 
@@ -49,12 +49,13 @@ LOST_SCHEDULER = (
 )
 
 
-class DaskEngine:
-    """A Dask cluster behind the seam of `Engine`. Nothing is started before the first work comes."""
+class DaskEngine(Engine):
+    """A Dask cluster that does the work. Nothing is started before the first comes."""
 
     name = "dask"
 
     def __init__(self, scheduler: str | None = None, *, n_workers: int = 2, worker_memory: str = "auto") -> None:
+        super().__init__()
         if scheduler is not None:
             _refuse_strangers(scheduler)
         self._scheduler, self._n_workers, self._worker_memory = scheduler, n_workers, worker_memory

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from dagster_shared.record import replace
 
-from foretell.assets.engine import LocalEngine, local
+from foretell.assets.engine import Engine, local
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.traces import bulk_curation
 from foretell.assets.lake.traces.checks import CHECKS
@@ -22,7 +22,7 @@ TABLES = ("raw_traces", "request_traces", "quarantined_traces")
 DAYS = ["2026-09-21", "2026-09-22", "2026-09-23"]
 
 
-class TwoWorkers(LocalEngine):
+class TwoWorkers(Engine):
     n_workers = 2
 
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from foretell.assets.engine import LocalEngine, Table, open_engine
+from foretell.assets.engine import Engine, Table, open_engine
 from foretell.assets.engine.on_dask import DaskEngine, DaskTrainer
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces, token_examples
 from foretell.assets.families.thinking_tokens.family import FAMILY
@@ -37,14 +37,14 @@ def test_examples_and_floors_are_the_same(cluster: DaskEngine, traces: pd.DataFr
     examples = token_examples(parts, engine=cluster)
     pd.testing.assert_frame_equal(examples, expected)
     floors = floor_table(FAMILY, examples, dataset="any", engine=cluster)
-    of_whole = floor_table(FAMILY, expected, dataset="any", engine=LocalEngine())
+    of_whole = floor_table(FAMILY, expected, dataset="any", engine=Engine())
     pd.testing.assert_frame_equal(floors, of_whole, rtol=1e-12)
 
 
 def test_rules_across_days_are_the_same(cluster: DaskEngine, traces: pd.DataFrame, parts: Table) -> None:
     again = traces.head(50).assign(started_at=pd.Timestamp("2027-01-01", tz="UTC").as_unit("us"))
     table = Table((*parts.parts, again))
-    here, there = rules_across_days(table, LocalEngine()), rules_across_days(table, cluster)
+    here, there = rules_across_days(table, Engine()), rules_across_days(table, cluster)
     assert len(here.repeated) == 50
     pd.testing.assert_frame_equal(here.repeated, there.repeated, check_dtype=False)
     pd.testing.assert_frame_equal(here.replicates, there.replicates, check_dtype=False)
