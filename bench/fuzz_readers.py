@@ -46,7 +46,8 @@ def fuzz_bytes(seconds: int, folder: Path) -> None:
     import atheris  # type: ignore[import-not-found, unused-ignore]
 
     with atheris.instrument_imports(include=["foretell.assets.readers"]):
-        from foretell.assets.readers import READERS, ReadOptions, detect, is_trace_format, read_traces
+        from foretell.assets.readers.core.records import ReadOptions
+        from foretell.assets.readers.reading import READERS, detect, is_trace_format, read_traces
     from tests.assets.readers.fast.test_fast_columns import BY_COLUMN, assert_same
 
     names = sorted(filter(is_trace_format, READERS))

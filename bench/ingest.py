@@ -151,14 +151,15 @@ def parse_lines(path: Path, folder: Path) -> int:
 
 def keep_records(path: Path, folder: Path) -> int:
     """The parsed lines, what counts of each kept by its form."""
-    from foretell.assets.readers import READERS, ReadOptions, detect
+    from foretell.assets.readers.core.records import ReadOptions
+    from foretell.assets.readers.reading import READERS, detect
 
     return sum(1 for _ in READERS[str(detect(path))].read(path, ReadOptions()))
 
 
 def make_tables(path: Path, folder: Path) -> int:
     """The records as typed tables, not written."""
-    from foretell.assets.readers import read_tables
+    from foretell.assets.readers.reading import read_tables
 
     return sum(table.num_rows for table, _ in read_tables(path)[1])
 

@@ -180,12 +180,12 @@ def read_traces(path: Path | str, format: str | None = None) -> Curated:
     >>> read = foretell.read_traces("calls.jsonl.gz")  # doctest: +SKIP
     >>> read.traces.groupby("model")["cost_usd"].sum()  # doctest: +SKIP
     """
-    from foretell.assets import readers
     from foretell.assets.lake.traces.curation import curate
+    from foretell.assets.readers import reading
     from foretell.pipelines.settings import Settings
     from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
-    read = readers.read_traces(path, format)
+    read = reading.read_traces(path, format)
     return curate(read.rows, price=partial(price_requests, price_file=Settings().price_file), rejects=read.rejects)
 
 

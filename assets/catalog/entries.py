@@ -85,10 +85,7 @@ def list_entries() -> list[str]:
 def load_entry(name: str) -> CatalogEntry:
     """Load one entry.
 
-    Raises
-    ------
-    InvalidInputError
-        If there is no such entry, or it is malformed.
+    Raises `InvalidInputError` if there is no such entry, or it is malformed.
     """
     if name not in list_entries():
         raise InvalidInputError(f"`name` must be one of {list_entries()}, got {name!r}")

@@ -4,7 +4,7 @@ The rest of the project names tables and functions of their parts; it never name
 one that `foretell.pipelines.settings` asked for; without being asked it is this process, and Dask is not imported.
 """
 
-from foretell.assets.engine.local import Engine, EngineError, LocalEngine, current_engine, open_engine
+from foretell.assets.engine.local import Engine, EngineError, current_engine, open_engine
 from foretell.assets.engine.tables import TABLE_VERSION, VERSION_KEY, Part, Table, numbered, read_part, split_frame
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "VERSION_KEY",
     "Engine",
     "EngineError",
-    "LocalEngine",
     "Part",
     "Table",
     "current_engine",

@@ -1,14 +1,14 @@
-"""The seam: what an engine can do, and the engine that is this process."""
+"""The seam: what an engine can do, which this process does itself."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
@@ -25,61 +25,30 @@ class EngineError(ForecastError):
     """The engine lost its workers or its scheduler; what was done is whole, and the run can be started again."""
 
 
-class Engine(Protocol):
-    """Three verbs. Functions must not depend on how items are cut, nor on the order in which they are worked on."""
+class Engine:
+    """Three verbs, done by this process: memory holds one item, or one bundle of a group.
 
-    @property
-    def name(self) -> str:
-        """``local`` or ``dask``."""
-        ...
-
-    @property
-    def n_workers(self) -> int:
-        """Items that are worked on at the same time."""
-        ...
-
-    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Apply `function` to every item; results in the order of the items.
-
-        A function may run twice where a worker died, so what it writes must be whole or not at all.
-
-        Raises
-        ------
-        EngineError
-            If workers or the scheduler are lost for good. Errors of `function` come through as they are.
-        """
-        ...
-
-    def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
-        """Apply `function` to every item and merge the results, which must be associative and commutative."""
-        ...
-
-    def group(
-        self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
-    ) -> list[R]:
-        """Bring rows together and apply `function` to each bundle, none of which is empty.
-
-        Rows whose column `by` (an unsigned integer, such as a hash) is equal end in the same bundle, whatever
-        items they were read from. `read` should keep to narrow columns: they are what moves.
-        """
-        ...
-
-
-class LocalEngine:
-    """This process, one item after the other: memory holds one item, or one bundle of a group."""
+    Functions must not depend on how items are cut, nor on the order in which they are worked on; where an engine has
+    workers a function may run twice, so what it writes must be whole or not at all. `EngineError` is raised if workers
+    or the scheduler are lost for good; errors of functions come through as they are.
+    """
 
     name = "local"
-    n_workers = 1
 
     def __init__(self, bytes_at_once: int = BYTES_AT_ONCE) -> None:
         self.bytes_at_once = bytes_at_once
 
+    @property
+    def n_workers(self) -> int:
+        """Items that are worked on at the same time."""
+        return 1
+
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """See `Engine.map`."""
+        """Apply `function` to every item; results in the order of the items."""
         return [function(item) for item in items]
 
     def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
-        """See `Engine.fold`; holds one result besides the merged one."""
+        """Apply `function` to every item and merge the results, which must be associative and commutative."""
         if not items:
             raise InvalidInputError("`items` is empty: there is nothing to fold")
         return reduce(merge, (function(item) for item in items[1:]), function(items[0]))
@@ -87,7 +56,12 @@ class LocalEngine:
     def group(
         self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
     ) -> list[R]:
-        """See `Engine.group`; beyond `bytes_at_once` the bundles wait in a temporary folder."""
+        """Bring rows together and apply `function` to each bundle, none of which is empty.
+
+        Rows whose column `by` (an unsigned integer, such as a hash) is equal end in the same bundle, whatever
+        items they were read from. `read` should keep to narrow columns: they are what moves. Beyond `bytes_at_once`
+        the bundles wait in a temporary folder.
+        """
         held: list[pd.DataFrame] = []
         n_bytes = 0
         for position, item in enumerate(items, start=1):
@@ -119,7 +93,7 @@ def _group_on_disk(
 
 
 _open: list[Engine] = []
-_in_process = LocalEngine()
+_in_process = Engine()
 
 
 def current_engine() -> Engine:
@@ -131,32 +105,30 @@ def current_engine() -> Engine:
 def open_engine(
     name: str = "local", *, scheduler: str | None = None, n_workers: int = 2, worker_memory: str = "auto"
 ) -> Iterator[Engine]:
-    """Work on the named engine until the block ends; within a block of the same engine, join that.
+    """Work on the engine named ``local`` or ``dask`` until the block ends; within a block of the same, join that.
 
-    `scheduler` is the address of a Dask scheduler that runs already. By default a cluster on this machine is started
-    when the first work comes, and stopped with the block: of `n_workers` processes with one thread each, each of which
-    may hold `worker_memory`, such as ``"4GB"`` (by default an equal share of the machine).
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such engine, or Dask is not installed.
+    Without the address of a `scheduler` that runs already, Dask starts a cluster on this machine when the first work
+    comes, of `n_workers` processes with one thread each that may hold `worker_memory` such as ``"4GB"`` (by default an
+    equal share of the machine), and stops it with the block. Raises `InvalidInputError` if there is no such engine, or
+    Dask is not installed.
     """
     if name not in ENGINES:
         raise InvalidInputError(f"`FORETELL_ENGINE` must be one of {', '.join(ENGINES)}, got {name!r}")
     if name == current_engine().name:
         yield current_engine()
         return
-    with ExitStack() as closing:
-        engine: Engine = _in_process
-        if name == "dask":
-            try:
-                from foretell.assets.engine.on_dask import DaskEngine
-            except ImportError as error:
-                raise InvalidInputError(
-                    f"`FORETELL_ENGINE=dask` needs Dask ({error}): pip install 'foretell[dask]', or unset it"
-                ) from error
-            engine = closing.enter_context(DaskEngine(scheduler, n_workers=n_workers, worker_memory=worker_memory))
+    opened: AbstractContextManager[Engine] = nullcontext(_in_process)
+    if name == "dask":
+        try:
+            from foretell.assets.engine.on_dask import DaskEngine
+        except ImportError as error:
+            raise InvalidInputError(
+                f"`FORETELL_ENGINE=dask` needs Dask ({error}): pip install 'foretell[dask]', or unset it"
+            ) from error
+        opened = DaskEngine(scheduler, n_workers=n_workers, worker_memory=worker_memory)
+    with opened as engine:
         _open.append(engine)
-        closing.callback(_open.remove, engine)
-        yield engine
+        try:
+            yield engine
+        finally:
+            _open.remove(engine)

@@ -6,7 +6,8 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Self, TypeVar
@@ -21,16 +22,20 @@ from distributed.comm.addressing import get_address_host, parse_address
 from distributed.comm.core import CommClosedError
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from foretell.assets.engine.boosting import DaskTrainer
-from foretell.assets.engine.local import EngineError
+from foretell.assets.engine.local import Engine, EngineError
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.fitting.boosting import boosted_by
+from foretell.predictors.fitting.boosting import BoostingJob, boosted_by, train_here
 
 T = TypeVar("T")
 R = TypeVar("R")
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
-COME_BACK_SECONDS = 20
+MIN_ROWS = 200_000
+"""Of fewer rows the run trains the boosters itself: a fit on the cluster costs about a second before it begins."""
+MIN_BLOCKS = 4
+"""Fewer blocks of rows are worked on by the run itself."""
+BLOCKS_PER_WORKER = 3
+"""Blocks that are sent at a time: the scheduler keeps what it may have to send again."""
 MERGED_AT_ONCE = 8
 BATCHES_PER_WORKER = 4
 BATCH_BYTES = 128_000_000
@@ -44,12 +49,13 @@ LOST_SCHEDULER = (
 )
 
 
-class DaskEngine:
-    """A Dask cluster behind the seam of `Engine`. Nothing is started before the first work comes."""
+class DaskEngine(Engine):
+    """A Dask cluster that does the work. Nothing is started before the first comes."""
 
     name = "dask"
 
     def __init__(self, scheduler: str | None = None, *, n_workers: int = 2, worker_memory: str = "auto") -> None:
+        super().__init__()
         if scheduler is not None:
             _refuse_strangers(scheduler)
         self._scheduler, self._n_workers, self._worker_memory = scheduler, n_workers, worker_memory
@@ -57,9 +63,7 @@ class DaskEngine:
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        # One machine needs no network between its processes.
-        trainer = DaskTrainer(self, over_network=self._scheduler is not None)
-        self._closing.enter_context(boosted_by(trainer))
+        self._closing.enter_context(boosted_by(DaskTrainer(self)))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -72,10 +76,7 @@ class DaskEngine:
     def client(self) -> Client:
         """The connection; made, with the cluster where none was named, when it is first asked for.
 
-        Raises
-        ------
-        EngineError
-            If no scheduler answers at the address.
+        Raises `EngineError` if no scheduler answers at the address.
         """
         if self._client is None:
             self._client = self._connect()
@@ -110,20 +111,8 @@ class DaskEngine:
     @property
     def n_workers(self) -> int:
         """Workers that are there now."""
-        return max(1, len(self.worker_ids()))
-
-    def worker_ids(self) -> frozenset[str]:
-        """Names of the worker processes that are there now; one that was started anew has another."""
         with self.guarded():
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
-            return frozenset(str(worker["id"]) + address for address, worker in workers.items())
-
-    def restart_workers(self, n_workers: int) -> None:
-        """Start every worker anew and wait a while until `n_workers` are there; what they held or did is dropped."""
-        with self.guarded():
-            self.client.restart()
-            with suppress(TimeoutError):
-                self.client.wait_for_workers(n_workers, timeout=COME_BACK_SECONDS)
+            return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -170,13 +159,55 @@ class DaskEngine:
             return [result for (result,) in filter(None, found)]
 
 
+class DaskTrainer:
+    """`foretell.predictors.fitting.boosting.Trainer` on a cluster: each booster, each block of rows is one task.
+
+    Of fewer than `min_rows` rows or `min_blocks` blocks the run does the work itself. A worker that dies costs the
+    boosters or the blocks that it was at; `EngineError` if that happens again and again.
+    """
+
+    def __init__(self, engine: DaskEngine, min_rows: int = MIN_ROWS, min_blocks: int = MIN_BLOCKS) -> None:
+        self._engine, self._min_rows, self._min_blocks = engine, min_rows, min_blocks
+
+    def __call__(self, job: BoostingJob) -> list[Any]:
+        if len(job.target) < self._min_rows:
+            return train_here(job)
+        return self._spread(partial(_trained, job), range(len(job.parameters)))
+
+    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+        """Results in the order of the blocks."""
+        return (train_here.map if len(blocks) < self._min_blocks else self._spread)(function, blocks)
+
+    def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        results: list[R] = []
+        at_once = BLOCKS_PER_WORKER * self._engine.n_workers
+        with self._engine.guarded(), _quiet():
+            client = self._engine.client
+            # What the function holds (rows, a predictor) goes over as a task of its own: once, and again if lost.
+            sent = client.submit(_same, function, pure=False)
+            for start in range(0, len(items), at_once):
+                wave = list(items[start : start + at_once])
+                results += client.gather(client.map(_apply, [sent] * len(wave), wave, pure=False))
+        return results
+
+
+def _trained(job: BoostingJob, place: int) -> Any:
+    one = replace(job, parameters=[job.parameters[place]], starts=job.starts[:, [place]])
+    return train_here(one)[0]
+
+
+def _same(function: Callable[[T], R]) -> Callable[[T], R]:
+    return function
+
+
+def _apply(function: Callable[[T], R], item: T) -> R:
+    return function(item)
+
+
 def _refuse_strangers(scheduler: str) -> None:
     """What arrives on a connection of Dask is unpickled, which runs code: it must come from here or from a key holder.
 
-    Raises
-    ------
-    InvalidInputError
-        If the address is neither on loopback nor of TLS.
+    Raises `InvalidInputError` if the address is neither on loopback nor of TLS.
     """
     if parse_address(scheduler)[0] != "tls" and not _is_loopback(get_address_host(scheduler)):
         raise InvalidInputError(

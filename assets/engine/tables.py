@@ -41,10 +41,7 @@ class Table:
     def under(cls, folder: Path) -> Table:
         """The parquet files of a folder, in the order of their names: for tables cut into days, oldest first.
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is none.
+        Raises `FileNotFoundError` if there is none.
         """
         files = sorted(str(path) for path in folder.glob("*.parquet"))
         if not files:
@@ -72,10 +69,8 @@ class Table:
 def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Rows of a part, of a file only the columns that are asked for.
 
-    Raises
-    ------
-    DatasetError
-        If the file is damaged, which checksums of its pages tell, or was written by a newer version of this project.
+    Raises `DatasetError` if the file is damaged, which checksums of its pages tell, or was written by a newer version
+    of this project.
     """
     if isinstance(part, pd.DataFrame):
         return part if columns is None else part[list(columns)]

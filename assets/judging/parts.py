@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from foretell.assets.engine import LocalEngine, current_engine
+from foretell.assets.engine import Engine, current_engine
 from foretell.assets.judging.family import columns_of
 from foretell.assets.judging.pipeline import CELLS_IN_PARTS
 from foretell.predictors.base import EVALUATION_LEVELS
@@ -73,7 +73,7 @@ def evaluations_in_parts(
     from foretell.predictors.metrics import group_replicates
 
     n_cells = group_replicates(runs).n_cells
-    engine = current_engine() if n_cells >= CELLS_IN_PARTS else LocalEngine()
+    engine = current_engine() if n_cells >= CELLS_IN_PARTS else Engine()
     judge = partial(_judged, models=models, reference=reference, terms=terms)
     segments = {name for how in terms.values() for keys in how["segments"] for name in columns_of(keys)}
     kept = [name for name in runs.columns if name in segments.union(RUN)]

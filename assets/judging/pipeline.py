@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foretell.assets.engine import LocalEngine, current_engine, split_frame
+from foretell.assets.engine import Engine, current_engine, split_frame
 from foretell.assets.judging.family import Family
 from foretell.assets.store.digests import code_digest, fit_digest, frame_digest
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
@@ -151,7 +151,7 @@ def forecasts_by_cell(family: Family, models: Mapping[K, BasePredictor], rows: p
     Many cells are forecast in parts, wherever the engine is.
     """
     X = family.inputs_by_cell(rows)
-    engine = current_engine() if len(X) >= CELLS_IN_PARTS else LocalEngine()
+    engine = current_engine() if len(X) >= CELLS_IN_PARTS else Engine()
     parts = engine.map(partial(_forecasts, models=models), split_frame(X, engine.n_workers))
     return {name: pd.concat([part[name] for part in parts]) for name in models}
 

@@ -57,7 +57,7 @@ def _curated(
     import pandas as pd
 
     from foretell.assets.lake.traces.curation import concat, curate
-    from foretell.assets.readers import read_traces
+    from foretell.assets.readers.reading import read_traces
 
     # Files of one set can share a name (run0.json): the two folders above tell them apart.
     reads = [read_traces(f, format, source=source, source_file="/".join(f.parts[-3:])) for f in files]

@@ -49,12 +49,8 @@ def export_traces(traces: pd.DataFrame, path: Path | str, format: str | None = N
     """Write a table of requests; a file that is there is replaced at once or not at all.
 
     In csv an apostrophe stands before texts that a spreadsheet would compute; the other formats keep every byte. The
-    format, one of `EXPORT_FORMATS`, is told from the suffix of `path` by default.
-
-    Raises
-    ------
-    InvalidInputError
-        If the format is not known.
+    format, one of `EXPORT_FORMATS`, is told from the suffix of `path` by default. Raises `InvalidInputError` if the
+    format is not known.
     """
     path = Path(path)
     chosen = format or _SUFFIXES.get(path.suffix.lower())

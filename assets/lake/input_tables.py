@@ -26,11 +26,8 @@ def read_input_table(
     The index is the line (JSONL) or the row (tables), from 1. A table that looks like the inputs of another family
     than `family` is refused.
 
-    Raises
-    ------
-    InvalidInputError
-        If the file is missing, of another kind, empty, holds none of the columns, is for another family, or a line
-        cannot be read: leaving one out would shift the forecasts of the others.
+    Raises `InvalidInputError` if the file is missing, of another kind, empty, holds none of the columns, is for another
+    family, or a line cannot be read: leaving one out would shift the forecasts of the others.
     """
     check_file(file, SUFFIXES)
     try:
@@ -54,10 +51,8 @@ def read_input_table(
 def refuse_other_family(file: Path, family: str, names: Collection[str]) -> None:
     """Refuse a table with columns `names` of which none is read by `family` alone, and some by another family alone.
 
-    Raises
-    ------
-    InvalidInputError
-        Naming the family that the table looks like, by which columns, and the columns that `family` wants.
+    Raises `InvalidInputError`, naming the family that the table looks like, by which columns, and the columns that
+    `family` wants.
     """
     entry = FAMILIES[family]
     if {*entry.input_columns, *entry.other_columns}.issuperset(names):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import detect, read_traces
 from foretell.assets.readers.core.messages import query_id_of_text
+from foretell.assets.readers.reading import detect, read_traces
 from foretell.predictors.base import BasePredictor
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.thinking_tokens.known_runs.context import attach_context
@@ -23,10 +23,7 @@ CENSORED = "is_censored"
 def read_runs(files: Sequence[Path], *, price_file: Path | None = None) -> tuple[pd.DataFrame, list[str]]:
     """The finished runs of logs that `ingest` reads, rows of `request_traces`, and a line per record that is none.
 
-    Raises
-    ------
-    InvalidInputError
-        If no run is left; names the first problem.
+    Raises `InvalidInputError` if no run is left; names the first problem.
     """
     from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
@@ -55,12 +52,8 @@ def learn_from_runs(predictor: BasePredictor, runs: pd.DataFrame) -> ThinkingTok
     """A copy of `predictor` for which `runs` are anchors, all at once: their order does not matter.
 
     Runs have `model`, `output_tokens`, and where known other columns of `request_traces`. A benchmark says which work
-    it is; without one the runs are of the work that is asked about. `source` is not read: who asks has none.
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing, or the predictor learns from no single runs.
+    it is; without one the runs are of the work that is asked about. `source` is not read: who asks has none. Raises
+    `InvalidInputError` if a column is missing, or the predictor learns from no single runs.
     """
     if not isinstance(predictor, ThinkingTokensPredictor):
         raise InvalidInputError(

@@ -24,10 +24,7 @@ Read = tuple[pd.DataFrame, list[str]]
 def read_folder(folder: Path) -> Read:
     """Every text file below a folder as a request, by name; its place is its `custom_id`.
 
-    Raises
-    ------
-    InvalidInputError
-        If there is none.
+    Raises `InvalidInputError` if there is none.
     """
     rows, problems = [], []
     for path in sorted(path for path in folder.rglob("*") if path.suffix in TEXTS and path.is_file()):
@@ -45,12 +42,8 @@ class PromptfooConfig:
     """``promptfooconfig.yaml``: what an eval would send, before it is run.
 
     Every prompt is sent with every test (and every combination where a variable is a list), `evaluateOptions.repeat`
-    times. Files that it names are read below its own folder alone.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no such configuration.
+    times. Files that it names are read below its own folder alone. Raises `InvalidInputError` if it is no such
+    configuration.
     """
 
     def __init__(self, file: Path) -> None:

@@ -63,10 +63,7 @@ READERS: dict[str, Reader | TableReader] = {reader.name: reader for reader in _R
 def detect(path: Path | str, columns: Mapping[str, str] | None = None) -> str | None:
     """Name the format of a file from its content, or from a column map; None if no reader recognises it.
 
-    Raises
-    ------
-    DatasetError
-        If there is no such file.
+    Raises `DatasetError` if there is no such file.
     """
     path = _existing(path)
     head = head_of(path)

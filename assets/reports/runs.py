@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foretell.assets.engine import Engine, LocalEngine, Part, Table, current_engine, read_part
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
 from foretell.assets.lake.traces.across_days import repeated_keys, rows_of_part
 from foretell.assets.lake.traces.draw import is_drawn
 from foretell.assets.store.money import percent
@@ -72,7 +72,7 @@ class TracePart:
 def trace_parts(traces: pd.DataFrame | Table) -> tuple[Engine, list[TracePart]]:
     """Parts to work on, and the engine to do so: a frame is one part, and stays in this process."""
     if isinstance(traces, pd.DataFrame):
-        return LocalEngine(), [TracePart(traces, np.empty(0, dtype=np.int64))]
+        return Engine(), [TracePart(traces, np.empty(0, dtype=np.int64))]
     engine = current_engine()
     repeated = repeated_keys(traces, engine)
     parts = enumerate(traces.parts)

@@ -42,10 +42,7 @@ def _publish_file(temporary: Path, path: Path) -> None:
 def publish_folder(temporary: Path, folder: Path) -> None:
     """Give a finished folder its name, which nothing else may have.
 
-    Raises
-    ------
-    OSError
-        If `folder` is there and holds something.
+    Raises `OSError` if `folder` is there and holds something.
     """
     for path in temporary.rglob("*"):
         _sync(path)

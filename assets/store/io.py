@@ -32,10 +32,7 @@ def write_parquet(frame: pd.DataFrame, file: BinaryIO) -> None:
 def read_table(root: Path, name: str) -> pd.DataFrame:
     """Read an asset's table: every day of it where it is cut into days.
 
-    Raises
-    ------
-    FileNotFoundError
-        If it was never materialised.
+    Raises `FileNotFoundError` if it was never materialised.
     """
     single = root / f"{name}.parquet"
     return (Table((str(single),)) if single.exists() else Table.under(root / name)).collect()

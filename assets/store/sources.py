@@ -29,10 +29,7 @@ class Sources:
     def snapshots(self) -> Path:
         """Folder of the prepared tables that lie beside a mirror.
 
-        Raises
-        ------
-        DatasetError
-            If there is no mirror in a folder, or nothing lies beside it.
+        Raises `DatasetError` if there is no mirror in a folder, or nothing lies beside it.
         """
         if self.mirror is None or "://" in self.mirror:
             raise DatasetError("the prepared tables lie beside a mirror: set FORETELL_MIRROR to a folder")

@@ -12,7 +12,7 @@ import pytest
 
 from foretell.assets.lake.landing.deliveries import FileReport, ingest, load_rejects, load_rows
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import READERS, is_trace_format
+from foretell.assets.readers.reading import READERS, is_trace_format
 from tests.assets.trace_lines import no_price
 from tests.conftest import ROOT
 from tests.faults.hostile_files import NEIGHBOURS, bombs, small_files

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster_shared.record import replace
 
-from foretell.assets.engine import LocalEngine, local
+from foretell.assets.engine import Engine, local
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.traces import bulk_curation
 from foretell.assets.lake.traces.checks import CHECKS
@@ -22,7 +22,7 @@ TABLES = ("raw_traces", "request_traces", "quarantined_traces")
 DAYS = ["2026-09-21", "2026-09-22", "2026-09-23"]
 
 
-class TwoWorkers(LocalEngine):
+class TwoWorkers(Engine):
     n_workers = 2
 
 
@@ -80,7 +80,7 @@ def test_bulk_that_fails_names_the_day_and_begins_again_there(tmp_path: Path, mo
 
     def fails_once(curated, counts):
         for check in whole(curated, counts):
-            is_it = check.name == "contract" and curated.traces["started_at"].dt.day.eq(22).any()
+            is_it = check.check_name == "contract" and curated.traces["started_at"].dt.day.eq(22).any()
             yield replace(check, passed=False) if is_it else check
 
     with open_instance(settings) as instance:

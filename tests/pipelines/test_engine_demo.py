@@ -26,7 +26,7 @@ if __name__ == "__main__":  # the workers of the cluster begin by reading this f
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     with settings.open_engine() as engine:
         run_all(settings)
-        print(engine.name, len(engine.worker_ids()))
+        print(engine.name, engine.n_workers)
 """
 OF_THE_RUN = {"run_id"}
 """Columns that tell two runs apart, whatever they ran on."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
 import pytest
 
 pytest.importorskip("distributed")
@@ -13,10 +9,8 @@ pytest.importorskip("distributed")
 from distributed import Client
 
 from foretell.assets.engine import open_engine
-from foretell.assets.engine.boosting import DaskTrainer
 from foretell.assets.engine.on_dask import DaskEngine
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.fitting.boosting import BoostingJob, lightgbm_parameters
 
 
 @pytest.mark.parametrize("address", ["tcp://203.0.113.1:8786", "203.0.113.1:8786", "tcp://scheduler:8786"])
@@ -43,25 +37,3 @@ def test_another_user_of_the_machine_cannot_send_work_to_the_cluster_of_a_run() 
         for stranger in (address, address.replace("tls://", "tcp://")):
             with pytest.raises((OSError, TypeError)):
                 Client(stranger, timeout=2)
-
-
-@dataclass
-class Workers:
-    """As many workers as threads are wanted; nothing is sent to them."""
-
-    n_workers: int = 2
-    asked: list[str] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"the cluster was asked for {name}")
-
-
-def test_on_one_machine_boosters_are_trained_by_threads_without_a_port() -> None:
-    # `lightgbm.dask` listens on every interface while it trains, to whoever calls.
-    rng = np.random.default_rng(0)
-    columns = rng.normal(size=(400, 2))
-    parameters = lightgbm_parameters(seed=0, num_threads=1, objective="l2")
-    job = BoostingJob(columns, columns[:, 0], np.ones(400), np.zeros((400, 1)), [parameters], n_rounds=2)
-    (booster,) = DaskTrainer(Workers(), min_rows=0, over_network=False)(job)  # type: ignore[arg-type]
-    assert "[num_threads: 2]" in booster.model_to_string()
-    assert "[tree_learner: serial]" in booster.model_to_string()

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from foretell.assets.engine import Engine, LocalEngine, Table, current_engine, read_part
+from foretell.assets.engine import Engine, Table, current_engine, read_part
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.datasets import PUBLIC, TRACE_DATASETS, load_traces
 from foretell.assets.lake.traces.across_days import AcrossDays, Numbered, rules_across_days, whole_traces
@@ -67,7 +67,7 @@ def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engi
 
 def examples_from_traces(traces: pd.DataFrame) -> pd.DataFrame:
     """`token_examples` of traces that are in memory."""
-    return token_examples(Table((traces,)), engine=LocalEngine())
+    return token_examples(Table((traces,)), engine=Engine())
 
 
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:

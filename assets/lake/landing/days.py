@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from foretell.assets.lake.landing.manifests import readable_name
-from foretell.assets.readers import ReadOptions, read_tables
-from foretell.assets.readers.core.records import Reject, rejects_table
+from foretell.assets.readers.core.records import ReadOptions, Reject, rejects_table
+from foretell.assets.readers.reading import read_tables
 from foretell.assets.store.days import FIRST_DAY, has_day, last_day
 from foretell.predictors.errors import InvalidInputError
 

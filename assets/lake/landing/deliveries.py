@@ -40,16 +40,16 @@ from foretell.assets.lake.landing.manifests import (
     write_manifest,
 )
 from foretell.assets.lake.landing.table_rows import write_table_rows
-from foretell.assets.readers import (
+from foretell.assets.readers.core.records import (
+    RAW_SCHEMA,
     READER_VERSION,
-    READERS,
+    REJECT_SCHEMA,
     ReadOptions,
-    companions_of,
-    detect,
-    is_trace_format,
-    table_reader,
+    Reject,
+    raw_frame,
+    rejects_table,
 )
-from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA, Reject, raw_frame, rejects_table
+from foretell.assets.readers.reading import READERS, companions_of, detect, is_trace_format, table_reader
 from foretell.assets.readers.traces.openai_jsonl import is_batch_input
 from foretell.assets.store.days import has_day
 from foretell.assets.store.digests import file_digest

@@ -36,10 +36,7 @@ def _verified(path: Path) -> pa.Table:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The account in a folder of the landing zone; None where nothing has landed.
 
-    Raises
-    ------
-    DatasetError
-        If it is damaged.
+    Raises `DatasetError` if it is damaged.
     """
     path = folder / MANIFEST
     try:
@@ -60,10 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def read_manifests(landing: Path) -> list[dict[str, Any]]:
     """All accounts, ordered by key.
 
-    Raises
-    ------
-    DatasetError
-        If one is damaged.
+    Raises `DatasetError` if one is damaged.
     """
     if not landing.is_dir():
         return []
@@ -117,10 +111,7 @@ def remove_former_rows(folder: Path, manifest: dict[str, Any]) -> None:
 def read_parquet(path: Path, schema: pa.Schema | None, read: Callable[[Path], pa.Table] = _verified) -> pa.Table:
     """Read a file of the landing zone, the checksums of its pages and, where it is given, its schema verified.
 
-    Raises
-    ------
-    DatasetError
-        If it is missing or damaged.
+    Raises `DatasetError` if it is missing or damaged.
     """
     try:
         table = read(path)

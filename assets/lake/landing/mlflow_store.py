@@ -50,10 +50,7 @@ def split_address(address: str) -> tuple[str, str | None]:
 def export_mlflow_traces(address: str, file: Path) -> int:
     """Write every trace of a store (`split_address`) to `file`, one a line, and return their number.
 
-    Raises
-    ------
-    DatasetError
-        If the store cannot be reached, has no such experiment, or holds no trace.
+    Raises `DatasetError` if the store cannot be reached, has no such experiment, or holds no trace.
     """
     import mlflow
 
@@ -115,12 +112,8 @@ def export_mlflow_runs(address: str, file: Path, since: str | None = None) -> tu
     """Write the runs of a store that are new or have gone on, a line each with the history of every metric.
 
     Returns the numbers of all and of written runs, and as JSON a hash of the state and the last values of each; given
-    that as `since`, the next export leaves out what has not changed.
-
-    Raises
-    ------
-    DatasetError
-        If the store cannot be reached, has no such experiment, or holds no run.
+    that as `since`, the next export leaves out what has not changed. Raises `DatasetError` if the store cannot be
+    reached, has no such experiment, or holds no run.
     """
     import mlflow
 

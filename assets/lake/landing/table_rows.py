@@ -20,9 +20,9 @@ from foretell.assets.lake.landing.manifests import (
     rejects_file,
 )
 from foretell.assets.lake.tables.contracts import CONTRACT_VERSION, TABLES, UNDATED, LakeTable
-from foretell.assets.readers import table_reader
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, clean_text, raw_frame
 from foretell.assets.readers.core.secrets import scrub_column
+from foretell.assets.readers.reading import table_reader
 from foretell.assets.store.days import has_day
 
 

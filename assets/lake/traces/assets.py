@@ -7,8 +7,7 @@ import pandas as pd
 
 from foretell.assets.engine import Table
 from foretell.assets.lake.tables.contracts import TABLES
-from foretell.assets.lake.traces.checks import CHECKS, check_traces
-from foretell.assets.lake.traces.events import TRACES, check_result
+from foretell.assets.lake.traces.checks import CHECKS, TRACES, check_traces
 from foretell.assets.resources import Workspace
 from foretell.assets.store.io_manager import DAILY
 
@@ -57,7 +56,11 @@ def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[d
     curated, counts = traces_of_raw(raw_traces, workspace.price_path)
     yield dg.Output(curated.traces, "request_traces", metadata=counts)
     yield dg.Output(curated.quarantine, "quarantined_traces", metadata=counts)
-    yield from map(check_result, check_traces(curated, counts))
+    for check in check_traces(curated, counts):
+        yield dg.AssetCheckResult(
+            asset_key=TRACES, check_name=check.check_name, passed=check.passed, severity=check.severity,
+            metadata=check.metadata,
+        )  # fmt: skip
 
 
 @dg.asset(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 
 from foretell.assets.engine import current_engine
 from foretell.assets.lake.landing.deliveries import load_day
-from foretell.assets.lake.traces.checks import TraceCheck, check_traces
+from foretell.assets.lake.traces.checks import check_traces
 from foretell.assets.lake.traces.curation import Curated, curate
 from foretell.assets.store.io import write_table
 
@@ -25,12 +26,13 @@ class CuratedDay:
     day: str
     counts: dict[str, int]
     n_raw: int
-    checks: list[TraceCheck]
+    checks: list[dg.AssetCheckEvaluation]
 
     @property
     def failed(self) -> list[str]:
         """Checks that stop a run."""
-        return [check.name for check in self.checks if check.is_blocking and not check.passed]
+        bad = (check for check in self.checks if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR)
+        return [check.check_name for check in bad]
 
 
 def traces_of_raw(raw: pd.DataFrame, price_file: Path | None) -> tuple[Curated, dict[str, int]]:

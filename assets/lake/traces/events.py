@@ -1,19 +1,10 @@
-"""What Dagster is told of a day of traces: check results, and days that were curated in bulk."""
+"""What Dagster is told of work that was done outside of its runs: days curated in bulk, the quarantine."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from foretell.assets.lake.traces.bulk_curation import TABLES, CuratedDay
-from foretell.assets.lake.traces.checks import TraceCheck
-
-TRACES = dg.AssetKey("request_traces")
-
-
-def check_result(check: TraceCheck) -> dg.AssetCheckResult:
-    """A check of `request_traces`, for the asset that yields it."""
-    return dg.AssetCheckResult(asset_key=TRACES, check_name=check.name, passed=check.passed, **_details(check))
 
 
 def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
@@ -25,19 +16,10 @@ def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
         event = dg.AssetMaterialization(asset_key=name, partition=done.day, metadata=metadata)
         instance.report_runless_asset_event(event)
     for check in done.checks:
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(asset_key=TRACES, check_name=check.name, passed=check.passed, **_details(check))
-        )
+        instance.report_runless_asset_event(check)
 
 
 def report_quarantine(instance: dg.DagsterInstance, n_rows: int) -> None:
     """Tell Dagster that the quarantine was written outside of a run."""
     metadata: dict[str, Any] = {"dagster/row_count": n_rows, "written": "after ingest"}
     instance.report_runless_asset_event(dg.AssetMaterialization(asset_key="quarantine", metadata=metadata))
-
-
-def _details(check: TraceCheck) -> Mapping[str, Any]:
-    return {
-        "severity": dg.AssetCheckSeverity.ERROR if check.is_blocking else dg.AssetCheckSeverity.WARN,
-        "metadata": {**check.numbers, **{name: dg.MetadataValue.md(text) for name, text in check.tables.items()}},
-    }

@@ -92,10 +92,7 @@ def load_presets() -> dict[str, Preset]:
 def preset_of(columns: dict[str, str]) -> Preset:
     """Return the preset of a caller's own column map.
 
-    Raises
-    ------
-    InvalidInputError
-        If it names a canonical column that does not exist, or none for the output.
+    Raises `InvalidInputError` if it names a canonical column that does not exist, or none for the output.
     """
     known = {*RAW_SCHEMA.names, *_MORE}
     unknown = sorted(set(columns) - known)

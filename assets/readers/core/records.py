@@ -108,10 +108,7 @@ class Form(Protocol):
     def columns(self, values: list[Any], numbers: list[int]) -> Columns:
         """Read records of this form at once.
 
-        Raises
-        ------
-        NotCommonError
-            If it is not certain that `record` would read each of them alike.
+        Raises `NotCommonError` if it is not certain that `record` would read each of them alike.
         """
         ...
 

@@ -171,12 +171,8 @@ def _too_long(number: int, limit: int) -> Reject:
 def loads(text: bytes | bytearray, *, is_document: bool = False) -> object:
     """Parse JSON; Python's ``NaN`` and ``Infinity`` are accepted because many tools write them.
 
-    A document of many records may be nested deeper than `MAX_DEPTH`: its records are checked by `is_too_deep`.
-
-    Raises
-    ------
-    ValueError
-        With a readable reason; `BoundError` if it is JSON beyond the bounds of this module.
+    A document of many records may be nested deeper than `MAX_DEPTH`: its records are checked by `is_too_deep`. Raises
+    `ValueError` with a readable reason; `BoundError` if it is JSON beyond the bounds of this module.
     """
     try:
         return _plain_loads(text, is_document=is_document)

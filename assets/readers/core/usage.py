@@ -175,10 +175,7 @@ def tokens_of_parts(parts: dict[str, Any]) -> dict[str, int | None]:
     Parts are billed one by one, so ``input`` and ``output`` leave out what has a part of its own, unless
     the total shows that they include it.
 
-    Raises
-    ------
-    UsageError
-        If a part is no whole, non-negative number, or there is no output.
+    Raises `UsageError` if a part is no whole, non-negative number, or there is no output.
     """
     counts = {str(k).lower(): _count(k, v) for k, v in parts.items() if v is not None}
     n_in, n_out, total = (counts.get(name) for name in ("input", "output", "total"))

@@ -25,10 +25,7 @@ def load_mean_curves(folder: Path) -> pd.DataFrame:
 
     Values are rounded to 1e-5, training accuracy to 1e-4.
 
-    Raises
-    ------
-    DatasetError
-        If the file is missing or of another form.
+    Raises `DatasetError` if the file is missing or of another form.
     """
     table = _read(folder / CURVES_FILE)
     for name, scale in SCALE.items():
@@ -40,10 +37,7 @@ def load_mean_curves(folder: Path) -> pd.DataFrame:
 def load_final_runs(folder: Path) -> pd.DataFrame:
     """Single runs at the last anchor of every curve: dataset, learner, outer_seed, inner_seed, value (0-1).
 
-    Raises
-    ------
-    DatasetError
-        If the file is missing or of another form.
+    Raises `DatasetError` if the file is missing or of another form.
     """
     table = _read(folder / RUNS_FILE)
     table["value"] = table["value"].astype("float64") / 1e4

@@ -33,10 +33,7 @@ def counts_of(values: Sequence[Any]) -> NDArray[np.int64]:
 def token_columns(paths: tuple[Path, ...], values: Sequence[Sequence[int]], *, is_anthropic: bool) -> Columns:
     """Return the token columns of usage blocks that hold counts, shape (n, n_paths), at the same paths.
 
-    Raises
-    ------
-    NotCommonError
-        If a count is negative or huge, or the blocks are not understood.
+    Raises `NotCommonError` if a count is negative or huge, or the blocks are not understood.
     """
     leaves: dict[Path, NDArray[np.int64]] = dict(zip(paths, counts_of(values).T, strict=True))
     try:

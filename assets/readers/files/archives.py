@@ -27,10 +27,7 @@ class MemberError(Exception):
 class Archive:
     """An open zip archive: its list of members, which may be long, is read once.
 
-    Raises
-    ------
-    MemberError
-        If the file is no whole zip archive.
+    Raises `MemberError` if the file is no whole zip archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,10 +49,7 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return the content of one member (stored, deflated or zstd), at most `MAX_MEMBER_BYTES`.
 
-        Raises
-        ------
-        MemberError
-            If the member is absent, damaged, too large or packed in another way.
+        Raises `MemberError` if the member is absent, damaged, too large or packed in another way.
         """
         content = bytearray()
         try:

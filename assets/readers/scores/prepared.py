@@ -45,10 +45,7 @@ _FOLDERS, _LANGUAGES, _CHOICES = (_TASKS[name] for name in ("folders", "language
 def load_mteb_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Descriptions, runs and models of MTEB: text tasks that have a description, scores also outside 0-100.
 
-    Raises
-    ------
-    DatasetError
-        If a file of the snapshot is missing.
+    Raises `DatasetError` if a file of the snapshot is missing.
     """
     scores, tasks, models = _read(folder, "mteb_scores", "mteb_tasks", "mteb_models")
     tasks = tasks.query("modalities == 'text'").drop_duplicates("task")
@@ -64,10 +61,7 @@ def load_llm_harness_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame,
 
     One run per model, task and number of shots; several prompts or re-runs of one are averaged, and are its replicates.
 
-    Raises
-    ------
-    DatasetError
-        If a file of the snapshot is missing.
+    Raises `DatasetError` if a file of the snapshot is missing.
     """
     results, readmes = _read(folder, "llm_harness_results", "lm_eval_task_readmes")
     results = results[results["metric"].isin(["acc", "acc,none"])]

@@ -83,7 +83,7 @@ def fetch_public_data(
 def _land(settings: Settings, entry: CatalogEntry, paths: list[Path]) -> None:
     """Through the door of everyone's records: the files of the set that a reader recognises."""
     from foretell.assets.judging.family import PUBLIC_SOURCE
-    from foretell.assets.readers import detect
+    from foretell.assets.readers.reading import detect
     from foretell.pipelines.cli.data.ingest import Options, land_files
 
     known = [str(path) for path in paths if path.name != "LICENSE" and detect(path) is not None]

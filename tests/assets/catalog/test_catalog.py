@@ -11,7 +11,7 @@ import pytest
 
 from foretell.assets.catalog import CatalogEntry, fetch, list_entries, load_entry, provenance
 from foretell.assets.catalog import fetching as fetching_module
-from foretell.assets.readers import READERS
+from foretell.assets.readers.reading import READERS
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from tests.assets.trace_lines import MIRROR, needs_mirror
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.engine import LocalEngine, Table, current_engine, open_engine, read_part, split_frame
+from foretell.assets.engine import Engine, Table, current_engine, open_engine, read_part, split_frame
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 
@@ -23,7 +23,7 @@ def frame(n: int, seed: int = 0) -> pd.DataFrame:
 @given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6), bytes_at_once=st.sampled_from([16, 112, 16_000]))
 def test_group_brings_equal_keys_together_and_loses_nothing(sizes: list[int], bytes_at_once: int) -> None:
     frames = [frame(n, seed) for seed, n in enumerate(sizes)]
-    bundles = LocalEngine(bytes_at_once).group(lambda i: frames[i], range(len(frames)), "key", lambda bundle: bundle)
+    bundles = Engine(bytes_at_once).group(lambda i: frames[i], range(len(frames)), "key", lambda bundle: bundle)
     keys = [set(bundle["key"]) for bundle in bundles]
     assert sum(map(len, keys)) == len(set().union(*keys))
     assert all(len(bundle) for bundle in bundles)
@@ -42,7 +42,7 @@ def test_group_beyond_what_is_held_goes_over_the_disk_and_leaves_nothing_there(
         seen.append(len(list(tmp_path.glob("foretell-group-*/*/*.parquet"))))
         return len(bundle)
 
-    sizes = LocalEngine(bytes_at_once=50 * 16).group(lambda seed: frame(40, seed), range(5), "key", look)
+    sizes = Engine(bytes_at_once=50 * 16).group(lambda seed: frame(40, seed), range(5), "key", look)
     assert sum(sizes) == 200
     assert min(seen) > 5
     assert list(tmp_path.iterdir()) == []
@@ -50,12 +50,12 @@ def test_group_beyond_what_is_held_goes_over_the_disk_and_leaves_nothing_there(
 
 def test_fold_of_nothing_is_told() -> None:
     with pytest.raises(InvalidInputError, match="`items` is empty"):
-        LocalEngine().fold(len, [], max)
+        Engine().fold(len, [], max)
 
 
 def test_map_and_fold_keep_order_and_merge_all() -> None:
-    assert LocalEngine().map(str, [3, 1, 2]) == ["3", "1", "2"]
-    assert LocalEngine().fold(lambda i: {i}, [1, 2, 3], set.union) == {1, 2, 3}
+    assert Engine().map(str, [3, 1, 2]) == ["3", "1", "2"]
+    assert Engine().fold(lambda i: {i}, [1, 2, 3], set.union) == {1, 2, 3}
 
 
 def test_a_table_of_files_reads_what_is_asked_for(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.assets.engine import LocalEngine, open_engine
+from foretell.assets.engine import Engine, open_engine
 from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.judging import parts as judging
 from foretell.assets.judging.pipeline import FittedFamily, fit_family, forecasts_by_cell
@@ -30,7 +30,7 @@ CHEAP = replace(
 )
 
 
-class WatchedEngine(LocalEngine):
+class WatchedEngine(Engine):
     """Works in this process and remembers what travelled there and back."""
 
     n_workers = 3

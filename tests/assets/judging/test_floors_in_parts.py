@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.engine import LocalEngine, Table
+from foretell.assets.engine import Engine, Table
 from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.judging.floors import floor_table
 from foretell.predictors import metrics
@@ -79,7 +79,7 @@ def test_table_does_not_depend_on_how_rows_are_cut(examples, seed: int, n_parts:
     rng = np.random.default_rng(seed)
     shuffled = examples.sample(frac=1, random_state=seed)
     cut = Table(tuple(part for _, part in shuffled.groupby(rng.integers(0, n_parts, len(examples)))))
-    found = floor_table(FAMILY, cut, dataset="made up", engine=LocalEngine(bytes_at_once))
+    found = floor_table(FAMILY, cut, dataset="made up", engine=Engine(bytes_at_once))
     pd.testing.assert_frame_equal(found, floor_table(FAMILY, examples, dataset="made up"), rtol=1e-12)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from foretell.assets.lake.export import connect_lake, export_traces, lake_tables, to_otlp_json
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import detect, read_traces
+from foretell.assets.readers.reading import detect, read_traces
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from tests.assets.trace_lines import flat_price
 

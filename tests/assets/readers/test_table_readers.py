@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from foretell.assets.lake.tables.contracts import TABLES
-from foretell.assets.readers import READERS, ReadOptions, companions_of, detect, table_reader
-from foretell.assets.readers.core.records import Reject
+from foretell.assets.readers.core.records import ReadOptions, Reject
+from foretell.assets.readers.reading import READERS, companions_of, detect, table_reader
 
 FORMATS = Path(__file__).resolve().parents[4] / "shared" / "formats"
 there = pytest.mark.skipif(
@@ -125,7 +125,7 @@ def test_a_table_named_by_format_that_lacks_a_column_says_which(tmp_path):
 
 
 def test_a_table_that_nobody_knows_is_shown_its_columns(tmp_path):
-    from foretell.assets.readers import read_traces
+    from foretell.assets.readers.reading import read_traces
 
     read = read_traces(write(tmp_path / "s.csv", "modell,bench,points\na,b,3\n"))
     assert "(bench, modell, points)" in read.rejects["remedy"].iloc[0]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.engine import LocalEngine, Table
+from foretell.assets.engine import Engine, Table
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.lake.tables.curation import curate_table
@@ -98,7 +98,7 @@ def test_sums_of_groups_that_wait_on_disk_are_added_up(
     traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = REPORTS[name].make(traces, prices)
-    monkeypatch.setattr(runs, "current_engine", lambda: LocalEngine(bytes_at_once=6_000))
+    monkeypatch.setattr(runs, "current_engine", lambda: Engine(bytes_at_once=6_000))
     assert_same(REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices), expected)
 
 

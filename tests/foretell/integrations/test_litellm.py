@@ -74,7 +74,7 @@ def before(gate: Any, data: dict[str, Any]) -> Any:
 
 
 def test_calls_land_as_files_that_ingest_reads(module: Any, tmp_path: Path) -> None:
-    from foretell.assets.readers import read_traces
+    from foretell.assets.readers.reading import read_traces
 
     spool = module.Spool(tmp_path / "spool", keep_prompts=False)
     gate = module.Foretell(spool)

@@ -11,7 +11,7 @@ from foretell.assets.families.thinking_tokens.examples import examples_from_trac
 from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.lake.datasets import load_traces
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import read_traces
+from foretell.assets.readers.reading import read_traces
 from tests.assets.trace_lines import MIRROR, flat_price, needs_mirror
 
 HEADER = (

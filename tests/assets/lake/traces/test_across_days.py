@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.engine import LocalEngine, Table
+from foretell.assets.engine import Engine, Table
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces, token_examples
 from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_day
 from foretell.assets.lake.traces.across_days import repeated_requests, rules_across_days, whole_traces
@@ -90,7 +90,7 @@ def test_examples_do_not_depend_on_how_traces_are_cut(traces: pd.DataFrame, cuts
     ends = [0, *sorted(cuts), len(traces)]
     parts = [traces.iloc[a:b].reset_index(drop=True) for a, b in pairwise(ends)]
     table = Table(tuple(parts[i] for i in order))
-    found = token_examples(table, engine=LocalEngine(bytes_at_once=bytes_at_once))
+    found = token_examples(table, engine=Engine(bytes_at_once=bytes_at_once))
     pd.testing.assert_frame_equal(found, examples_from_traces(traces))
 
 

@@ -13,12 +13,12 @@ from tests.assets.report_traces import make_traces
 def test_a_check_says_how_many_models_it_warns_of_and_names_those_with_most_rows() -> None:
     rows = [("unpriced", f"model-{number}", number + 1, 1.0, "no price is known") for number in range(5000)]
     day = Curated(make_traces(2), pd.DataFrame(), 6, 0, pd.DataFrame(rows, columns=WARNING_COLUMNS))
-    checks = {check.name: check for check in check_traces(day, dict.fromkeys(
+    checks = {check.check_name: check for check in check_traces(day, dict.fromkeys(
         ("read", "accepted", "quarantined", "duplicates"), 0
     ))}  # fmt: skip
     costs = checks["costs_known"]
     assert not costs.passed
-    assert costs.numbers == {"rows": 5000 * 5001 // 2, "warnings": 5000}
-    lines = costs.tables["warnings"].splitlines()
+    assert [costs.metadata[name].value for name in ("rows", "warnings")] == [5000 * 5001 // 2, 5000]
+    lines = costs.metadata["models"].value.splitlines()
     assert len(lines) == MAX_ROWS + 2
     assert "model-4999" in lines[2]

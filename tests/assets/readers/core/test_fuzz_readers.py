@@ -15,19 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foretell.assets.lake.tables.contracts import TABLES
-from foretell.assets.readers import (
-    READERS,
-    ReadOptions,
-    detect,
-    is_trace_format,
-    read_tables,
-    read_traces,
-    table_reader,
-)
-from foretell.assets.readers.core.records import Reject
+from foretell.assets.readers.core.records import ReadOptions, Reject
 from foretell.assets.readers.core.tables import tables
 from foretell.assets.readers.files import archives
 from foretell.assets.readers.files.archives import Archive, MemberError
+from foretell.assets.readers.reading import READERS, detect, is_trace_format, read_tables, read_traces, table_reader
 from tests.assets.every_format import HEADER, eval_archive, litellm, sample, span, table, trace
 from tests.assets.json_mutations import json_values, paths_within, replaced
 from tests.assets.trace_lines import ROOT, chat, write_jsonl
@@ -226,7 +218,7 @@ def peak_mib():  # of this program alone: what getrusage tells begins at the siz
 ZEROS = f"""
 import sys
 from pathlib import Path
-from foretell.assets.readers import read_traces
+from foretell.assets.readers.reading import read_traces
 {PEAK}
 print(len(read_traces(Path(sys.argv[1]), "openai_jsonl").rows), peak_mib())
 """

@@ -8,9 +8,9 @@ import pytest
 
 from foretell.assets.lake.landing.deliveries import ingest, load_rejects, load_rows
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import detect, read_traces
 from foretell.assets.readers.core import stream
 from foretell.assets.readers.core.stream import loads
+from foretell.assets.readers.reading import detect, read_traces
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from tests.assets.trace_lines import chat, no_price, write_jsonl
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from foretell.assets.lake.traces.curation import Curated, curate
-from foretell.assets.readers import read_traces
+from foretell.assets.readers.reading import read_traces
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
 from tests.assets.trace_lines import chat, write_jsonl
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.readers import READERS, ReadOptions
+from foretell.assets.readers.core.records import ReadOptions
 from foretell.assets.readers.core.spans import ALIASES
 from foretell.assets.readers.core.tables import tables, unpacked
+from foretell.assets.readers.reading import READERS
 from foretell.assets.readers.traces.openai_jsonl import OpenAIJsonl
 from foretell.assets.readers.traces.otlp_json import OtlpJson
 from tests.assets.json_mutations import json_values, paths_within, place, replaced

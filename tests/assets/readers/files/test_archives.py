@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from foretell.assets.readers import read_traces
+from foretell.assets.readers.reading import read_traces
 from tests.assets.every_format import as_eval, sample
 
 

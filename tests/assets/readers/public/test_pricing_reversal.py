@@ -8,7 +8,7 @@ import pytest
 
 from foretell.assets.lake.datasets import load_traces
 from foretell.assets.lake.traces.curation import concat, curate
-from foretell.assets.readers import detect, read_traces
+from foretell.assets.readers.reading import detect, read_traces
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from tests.assets.trace_lines import MIRROR, flat_price, needs_mirror, no_price
 

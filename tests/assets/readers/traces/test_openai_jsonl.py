@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from foretell.assets.readers import ReadOptions, detect, read_traces
+from foretell.assets.readers.core.records import ReadOptions
 from foretell.assets.readers.core.usage import UsageError, tokens_of
+from foretell.assets.readers.reading import detect, read_traces
 from tests.assets.trace_lines import SHARED, chat, needs_formats, write_jsonl
 
 

@@ -7,8 +7,8 @@ import json
 import pandas as pd
 import pytest
 
-from foretell.assets.readers import detect, read_traces
 from foretell.assets.readers.core.spans import ALIASES
+from foretell.assets.readers.reading import detect, read_traces
 from tests.assets.trace_lines import SHARED, needs_formats, write_jsonl
 
 T0 = 1_795_314_295_506_231_566

@@ -10,8 +10,9 @@ import pytest
 
 from foretell.assets.catalog import fetch
 from foretell.assets.lake.traces.curation import curate
-from foretell.assets.readers import READERS, ReadOptions, detect, read_traces
+from foretell.assets.readers.core.records import ReadOptions
 from foretell.assets.readers.core.usage import tokens_of_parts
+from foretell.assets.readers.reading import READERS, detect, read_traces
 from foretell.predictors.errors import InvalidInputError
 from tests.assets.trace_lines import MIRROR, SHARED, needs_formats, needs_mirror, no_price, write_jsonl
 
