@@ -302,7 +302,6 @@ def _utilities(fitted: laws.PassRates, rates: np.ndarray) -> dict[str, float]:
 def success() -> None:
     """The family `success` on pricing-reversal: held-out queries, a new model from 20 anchors, routing."""
     from foretell.assets.families.success.examples import examples_of_dataset
-    from foretell.assets.reports.cost_of_pass import scored_runs
     from foretell.pipelines.settings import Settings
     from foretell.predictors.success.baselines import ModelBenchmarkRate
     from foretell.predictors.success.predictor import SuccessPredictor
@@ -325,7 +324,7 @@ def success() -> None:
     for name, X in asked.items():
         _quality(name, fitted.predict_mean(X), base, test)
     _new_model(SuccessPredictor, rows, columns, fitted)
-    _routing(scored_runs, sources)
+    _routing(sources)
 
 
 def _quality(name: str, chance: pd.Series, base: pd.Series, test: pd.DataFrame) -> None:
@@ -380,14 +379,16 @@ def _new_model(SuccessPredictor: type, rows: pd.DataFrame, columns: list[str], f
     )
 
 
-def _routing(scored_runs: object, sources: object) -> None:
+def _routing(sources: object) -> None:
     """The router at the price of the best single model, and what it saves at its quality, on held-out queries."""
     from foretell.assets.families.thinking_tokens.examples import traces_of_dataset
-    from foretell.assets.reports.routing import fit_router, query_table, usable_models
+    from foretell.assets.reports.routing import ROUTED, fit_router, usable_models
+    from foretell.assets.reports.runs import query_table, scored_runs
     from foretell.predictors.splits import assign_split
     from foretell.predictors.thinking_tokens.bill.routing import assign_models
 
-    runs, _ = scored_runs(traces_of_dataset("pricing-reversal", sources), None)  # type: ignore[operator, arg-type]
+    traces = traces_of_dataset("pricing-reversal", sources)  # type: ignore[arg-type]
+    runs, _ = scored_runs(traces, None, more=ROUTED)
     models, _ = usable_models(runs)
     runs = runs[runs["model"].isin(models)]
     is_test = assign_split(runs["query_id"]) == "test"

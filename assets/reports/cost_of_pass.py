@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.runs import RunSums, price_runs, query_table, run_sums
+from foretell.assets.reports.runs import query_means, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 
@@ -22,21 +22,14 @@ THINKING_SHARE = 0.05
 CLASSES = ("provider", "price", "thinking")
 
 
-def scored_runs(traces: pd.DataFrame, price_file: Path | None) -> tuple[pd.DataFrame, list[str]]:
-    """Runs with a price and a score; `passed` is 1 where the score is 1 (a part of the points is no pass)."""
-    runs, reasons = price_runs(traces, price_file), run_sums(traces, price_file).reasons_scored()
-    runs = runs[runs["total_usd"].notna() & runs["score"].notna()]
-    return runs.assign(passed=(runs["score"] >= 1).astype("float64"), cost_usd=runs["total_usd"]), reasons
-
-
 def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model."""
     from foretell.predictors.metrics import query_cost_of_pass
 
-    sums = run_sums(traces, price_file)
-    runs, reasons = sums.scored(), sums.reasons_scored()
+    runs, reasons = scored_runs(traces, price_file)
     rows = []
-    for (benchmark, model), part in runs.groupby(["benchmark", "model"], sort=True):
+    queries = query_means(runs, ["cost_usd", "passed"])
+    for (benchmark, model), part in queries.groupby(["benchmark", "model"], sort=True):
         found = query_cost_of_pass(part["cost_usd"].to_numpy(), part["passed"].to_numpy())
         rows.append(
             {
@@ -48,7 +41,7 @@ def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = 
     if not rows:
         return Report(pd.DataFrame(), reasons=tuple(reasons))
     table = pd.DataFrame(rows).sort_values(["benchmark", "usd_per_pass"], kind="stable", ignore_index=True)
-    without = counterfactuals(runs, model_classes(sums))
+    without = counterfactuals(runs, model_classes(runs))
     best = table.drop_duplicates("benchmark")
     findings = [
         f"{row['benchmark']}: the cheapest pass is {row['model']} at {money(row['usd_per_pass'])} "
@@ -64,14 +57,14 @@ def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = 
     return Report(table, {"Frontier without a class of models": without}, tuple(findings), tuple(reasons))
 
 
-def model_classes(sums: RunSums) -> pd.DataFrame:
+def model_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Classes of each model, index model: `provider`, `price` (against the median listed price), `thinking`."""
-    listed = sums.listed_prices(["model"], "scored_runs")
-    models = sums.models.loc[listed.index]
-    share = models["thinking_usd"] / models["scored_usd"]
+    by_model = runs.groupby("model")
+    listed = by_model["listed_usd_per_mtok"].median()
+    share = by_model["thinking_usd"].sum() / by_model["total_usd"].sum()
     return pd.DataFrame(
         {
-            "provider": models["provider"].fillna("(unknown provider)"),
+            "provider": by_model["provider"].min().fillna("(unknown provider)"),
             "price": np.where(listed <= listed.median(), "models listed low", "models listed high"),
             "thinking": np.where(share > THINKING_SHARE, "models that think", "models that do not think"),
         }
@@ -130,10 +123,9 @@ def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: i
 
 def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model, over the queries that every model answered."""
-    sums = run_sums(traces, price_file)
-    runs, reasons = sums.scored(), sums.reasons_scored()
+    runs, reasons = scored_runs(traces, price_file)
     rows, without = [], []
-    classes = model_classes(sums) if len(runs) else pd.DataFrame()
+    classes = model_classes(runs) if len(runs) else pd.DataFrame()
     for benchmark, part in runs.groupby("benchmark", sort=True):
         costs, scores = query_table(part, "total_usd"), query_table(part, "score")
         common = costs.dropna().index

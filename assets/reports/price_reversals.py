@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.runs import query_table, run_sums
+from foretell.assets.reports.runs import priced_runs, query_means, query_table
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
 
@@ -70,12 +70,15 @@ def attribute_ratio(one: Cost, other: Cost) -> dict[str, float]:
 
 def price_reversals_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and pair of models of different listed price."""
-    sums = run_sums(traces, price_file)
-    runs, reasons = sums.priced(), sums.reasons()
-    listed = sums.listed_prices(["benchmark", "model"]) if len(runs) else pd.Series(dtype="float64")
+    runs, reasons = priced_runs(traces, price_file)
+    thinking = runs["reasoning_tokens"].astype("float64").fillna(0.0)
+    runs = runs.assign(
+        thinking=thinking, answer=runs["output_tokens"].astype("float64") - thinking, prompt=runs["input_tokens"],
+        bare_usd=runs["total_usd"] - runs["thinking_usd"],
+    )  # fmt: skip
     pairs, summaries = [], []
     for benchmark, part in runs.groupby("benchmark", sort=True):
-        prices = listed.loc[benchmark]
+        prices = part.groupby("model")["listed_usd_per_mtok"].median()
         why = _unusable(part, prices)
         if why:
             reasons.append(f"{benchmark}: {why}.")
@@ -146,11 +149,13 @@ def _of_benchmark(part: pd.DataFrame, prices: pd.Series) -> tuple[pd.DataFrame, 
 
 def _mean_tokens(part: pd.DataFrame) -> dict[str, Cost]:
     """Prices and mean tokens of each model, each query counted once; thinking 0 where it is not reported."""
-    means = part.groupby("model")[["thinking", "answer", "prompt", "per_input", "per_output"]].mean()
+    rates = ["usd_per_input_token", "usd_per_output_token"]
+    queries = query_means(part, [*FACTORS[1:], *rates])
+    means = queries.groupby("model")[[*FACTORS[1:], *rates]].mean()
     return {
         str(model): {
-            "price": (float(row["per_input"]), float(row["per_output"])),
-            **{name: (float(row[name]),) for name in ("thinking", "answer", "prompt")},
+            "price": tuple(float(row[name]) for name in rates),
+            **{name: (float(row[name]),) for name in FACTORS[1:]},
         }
         for model, row in means.iterrows()
     }

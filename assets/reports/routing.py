@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.cost_of_pass import scored_runs
-from foretell.assets.reports.runs import PRICING, ROWS_IN_RUN, draw_queries, query_table
+from foretell.assets.reports.runs import ROWS_IN_RUN, TEXT, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 from foretell.predictors.errors import DatasetError
@@ -25,8 +24,8 @@ MIN_COVERAGE = 0.95
 MAX_CENSORED = 0.2
 MIN_QUERIES = 50
 N_BOOTSTRAP = 1000
-ROUTED = [*PRICING, "reasoning_effort"]
-"""What a router is learnt from."""
+ROUTED = [TEXT, "reasoning_effort"]
+"""What a router is learnt from, beside what prices are."""
 Floats = NDArray[np.float64]
 Policy = tuple[str, float, Floats, Floats]
 """Name, budget per query (NaN without one), and what each test query cost and scored under it."""
@@ -56,7 +55,7 @@ class Router:
 
 
 def fit_router(runs: pd.DataFrame, models: Sequence[str], price_file: Path | None = None) -> Router:
-    """Learn to route between `models` from runs of `cost_of_pass.scored_runs`.
+    """Learn to route between `models` from runs of `runs.scored_runs`.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def usable_models(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def lack_of_evidence(runs: pd.DataFrame, models: Sequence[str]) -> str | None:
-    """Why neither a report nor a promise can rest on these runs (of `cost_of_pass.scored_runs`); None where it can."""
+    """Why neither a report nor a promise can rest on these runs (of `runs.scored_runs`); None where it can."""
     if len(models) < 2 or runs["prompt_text"].isna().all():
         return "Routing needs the prompts, and two models or more that answered the same queries."
     of_models = runs[runs["model"].isin(list(models)) & runs["prompt_text"].notna()]
@@ -123,7 +122,7 @@ def lack_of_evidence(runs: pd.DataFrame, models: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What policies are learnt from and judged by: runs of `cost_of_pass.scored_runs` with a column `split`."""
+    """What policies are learnt from and judged by: runs of `runs.scored_runs` with a column `split`."""
 
     models: list[str]
     runs: pd.DataFrame
@@ -149,9 +148,7 @@ def read_evidence(
 
     Texts must be here to be learnt from: of more than about `max_rows` runs, those of some queries are drawn.
     """
-    drawn = draw_queries(traces, ROUTED, max_rows=max_rows)
-    runs, reasons = scored_runs(drawn.rows, price_file)
-    reasons = [*drawn.reasons(), *reasons]
+    runs, reasons = scored_runs(traces, price_file, more=ROUTED, max_rows=max_rows)
     if runs.empty:
         return None, runs, reasons
     models, why = usable_models(runs)

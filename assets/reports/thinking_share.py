@@ -1,81 +1,38 @@
 """What share of tokens and of the bill is thinking, by model and benchmark."""
 
-from dataclasses import dataclass
-from functools import partial, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.lake.traces.draw import query_bundles
-from foretell.assets.reports.runs import TracePart, merge_groups, trace_parts
+from foretell.assets.reports.runs import draw_queries
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
 
-if TYPE_CHECKING:
-    from foretell.predictors.metrics import ClusterSums
-
-QUERY = ["benchmark", "model", "query_id"]
-READ = [*QUERY, "provider", "service_tier", "started_at", "input_tokens", "output_tokens", "reasoning_tokens"]
-TOKENS = ("thinking", "output")
-DOLLARS = ("thinking_usd", "total_usd")
-
-
-@dataclass(frozen=True)
-class _Thinking:
-    """Sums over the queries of a benchmark and model, of some parts or of all.
-
-    `runs` counts all runs, `known` and `n_queries` those that report their thinking and the queries that they are of.
-    """
-
-    runs: int
-    known: int
-    n_queries: int
-    tokens: "ClusterSums"
-    dollars: "ClusterSums"
-
-    def merge(self, other: "_Thinking") -> "_Thinking":
-        """Sums of both, which must share no query."""
-        return _Thinking(
-            self.runs + other.runs,
-            self.known + other.known,
-            self.n_queries + other.n_queries,
-            self.tokens.merge(other.tokens),
-            self.dollars.merge(other.dollars),
-        )
-
-    def row(self) -> dict[str, object]:
-        """Shares of sums with 95 % intervals over queries; NaN of a bill that is not known."""
-        output, bill = self.tokens.ratio(*TOKENS), self.dollars.ratio(*DOLLARS)
-        (output_lower, output_upper), (bill_lower, bill_upper) = output.interval(), bill.interval()
-        return {
-            "share_of_output": output.value, "output_lower": output_lower, "output_upper": output_upper,
-            "share_of_bill": bill.value, "bill_lower": bill_lower, "bill_upper": bill_upper,
-            "mean_thinking_tokens": float(self.tokens.sums[("thinking",)]) / self.known,
-            "unknown_share": (self.runs - self.known) / self.runs, "n_queries": self.n_queries,
-        }  # fmt: skip
+READ = [
+    "benchmark", "model", "query_id", "provider", "service_tier", "started_at", "input_tokens", "output_tokens",
+    "reasoning_tokens",
+]  # fmt: skip
 
 
 def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model: shares of sums, with 95 % intervals over queries.
 
-    The share of the bill needs prices and input tokens; the share of the output needs neither. Runs are added up by
-    query where they lie, queries where the parts of each come together; only sums by benchmark and model come here.
+    The share of the bill needs prices and input tokens; the share of the output needs neither.
     """
-    engine, parts = trace_parts(traces)
-    bundles = engine.group(partial(_by_query, price_file=price_file), parts, "bundle", _by_group)
-    groups: dict[tuple[str, str], _Thinking] = reduce(merge_groups, bundles, {})
-    rows: list[dict[str, object]] = []
-    silent: set[str] = set()
-    for (benchmark, model), found in sorted(groups.items()):
-        if found.tokens.sums[("output",)] == 0:
-            silent.add(model)
+    drawn = draw_queries(traces, READ)
+    runs = _priced(drawn.rows, price_file)
+    rows, silent = [], set()
+    for (benchmark, model), part in runs.groupby(["benchmark", "model"]):
+        if part["output"].sum() == 0:
+            silent.add(str(model))
         else:
-            rows.append({"benchmark": benchmark, "model": model, **found.row()})
+            rows.append({"benchmark": benchmark, "model": model, **_shares(part)})
     table = pd.DataFrame(rows)
     findings: list[str] = []
-    reasons = [f"Reasoning tokens are not reported, at least in part: {', '.join(sorted(silent))}."] if silent else []
+    reasons = drawn.reasons()
+    if silent:
+        reasons.append(f"Reasoning tokens are not reported, at least in part: {', '.join(sorted(silent))}.")
     if rows:
         if table["share_of_bill"].isna().all():
             reasons.append("No share of the bill: prices or input tokens are not known.")
@@ -92,46 +49,40 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
     return Report(table, {}, tuple(findings), tuple(reasons))
 
 
-def _by_query(part: TracePart, price_file: Path | None) -> pd.DataFrame:
-    """Sums over the runs of each query of a part."""
+def _priced(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
+    """Tokens and dollars of each run, 0 where its thinking (for dollars: its price or input too) is not known."""
     from foretell.predictors.thinking_tokens.prices.cost import request_rates
 
-    traces = part.read(READ)
     rates = request_rates(traces, price_file=price_file)
-    inputs, outputs, thinking = (
+    inputs, output, thinking = (
         traces[name].astype("float64") for name in ("input_tokens", "output_tokens", "reasoning_tokens")
     )
-    known = thinking.notna()
-    total = rates["input"] * inputs + rates["output"] * outputs
-    priced = known & total.notna()
-    runs = pd.DataFrame(
-        {
-            "benchmark": traces["benchmark"].fillna("(none)").astype("str"),
-            "model": traces["model"], "query_id": traces["query_id"],
-            "runs": 1, "known": known.astype("int64"),
-            "thinking": thinking.fillna(0.0), "output": outputs.where(known, 0.0),
-            "thinking_usd": (rates["output"] * thinking).where(priced, 0.0), "total_usd": total.where(priced, 0.0),
-        }
+    is_known = thinking.notna()
+    total = rates["input"] * inputs + rates["output"] * output
+    is_priced = is_known & total.notna()
+    return traces.assign(
+        benchmark=traces["benchmark"].fillna("(none)").astype("str"), is_known=is_known,
+        thinking=thinking.fillna(0.0), output=output.where(is_known, 0.0),
+        thinking_usd=(rates["output"] * thinking).where(is_priced, 0.0), total_usd=total.where(is_priced, 0.0),
     )  # fmt: skip
-    sums = runs.groupby(QUERY, sort=False).sum().reset_index()
-    return sums.assign(bundle=query_bundles(sums["query_id"]))
 
 
-def _by_group(sums: pd.DataFrame) -> dict[tuple[str, str], _Thinking]:
-    """Sums over the queries of each benchmark and model; all parts of a query are here."""
+def _shares(runs: pd.DataFrame) -> dict[str, object]:
+    """Shares of sums with 95 % intervals over queries; NaN of a bill that is not known."""
     from foretell.predictors.metrics import ClusterSums
 
-    queries = sums.drop(columns="bundle").groupby(QUERY).sum().reset_index()
+    sums = runs.groupby("query_id")[["thinking", "output", "thinking_usd", "total_usd", "is_known"]].sum()
+    output, bill = (
+        ClusterSums.of({name: sums[name].to_numpy() for name in names}).ratio(*names)
+        for names in (("thinking", "output"), ("thinking_usd", "total_usd"))
+    )
+    (output_lower, output_upper), (bill_lower, bill_upper) = output.interval(), bill.interval()
     return {
-        (str(benchmark), str(model)): _Thinking(
-            int(part["runs"].sum()),
-            int(part["known"].sum()),
-            int((part["known"] > 0).sum()),
-            ClusterSums.of({name: part[name].to_numpy() for name in TOKENS}),
-            ClusterSums.of({name: part[name].to_numpy() for name in DOLLARS}),
-        )
-        for (benchmark, model), part in queries.groupby(["benchmark", "model"])
-    }
+        "share_of_output": output.value, "output_lower": output_lower, "output_upper": output_upper,
+        "share_of_bill": bill.value, "bill_lower": bill_lower, "bill_upper": bill_upper,
+        "mean_thinking_tokens": float(sums["thinking"].sum()) / int(sums["is_known"].sum()),
+        "unknown_share": 1 - float(runs["is_known"].mean()), "n_queries": int((sums["is_known"] > 0).sum()),
+    }  # fmt: skip
 
 
 SPEC = ReportSpec(

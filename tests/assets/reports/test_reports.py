@@ -20,10 +20,9 @@ from foretell.assets.reports.cost_of_pass import (
     counterfactuals,
     frontier_report,
     model_classes,
-    scored_runs,
 )
 from foretell.assets.reports.price_reversals import FACTORS, attribute_ratio, price_reversals_report
-from foretell.assets.reports.runs import price_runs, query_table, run_sums
+from foretell.assets.reports.runs import price_runs, priced_runs, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset, markdown
 from foretell.assets.reports.thinking_share import thinking_share_report
 from foretell.assets.reports.token_noise import token_noise_report
@@ -130,7 +129,7 @@ def test_a_part_of_the_points_is_no_pass_and_nothing_passed_is_infinite(prices: 
 
 def test_counterfactual_is_the_cheapest_pass_of_the_others(prices: Path) -> None:
     runs, _ = scored_runs(make_traces(80), prices)
-    found = counterfactuals(runs, model_classes(run_sums(make_traces(80), prices)), n_bootstrap=50)
+    found = counterfactuals(runs, model_classes(runs), n_bootstrap=50)
     means = runs.groupby("model")[["cost_usd", "passed"]].mean()
     per_pass = means["cost_usd"] / means["passed"]
     row = found[(found["by"] == "provider") & (found["left_out"] == "lab")].iloc[0]
@@ -273,7 +272,7 @@ def test_unknown_prices_and_inputs_are_told(prices: Path) -> None:
     traces = make_traces(6)
     traces["input_tokens"] = pd.array([pd.NA] * len(traces), dtype="Int64")
     traces.loc[0, "model"] = "nobody-knows"
-    reasons = run_sums(traces, prices).reasons()
+    _, reasons = priced_runs(traces, prices)
     runs = price_runs(traces, prices)
     runs = runs[runs["total_usd"].notna()]
     assert len(runs) == len(traces) - 1

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.reports.cost_of_pass import scored_runs
-from foretell.assets.reports.routing import fit_router, lack_of_evidence, routing_report, usable_models
+from foretell.assets.reports.routing import ROUTED, fit_router, lack_of_evidence, routing_report, usable_models
+from foretell.assets.reports.runs import scored_runs
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.thinking_tokens.bill.routing import assign_models
 from tests.assets.report_traces import make_traces, price_file
@@ -97,9 +97,9 @@ def test_a_promise_needs_as_many_queries_as_the_report(tmp_path: Path) -> None:
     models = sorted(set(few["model"]))
     reason = routing_report(few, price_file(tmp_path)).reasons[-1]
     assert "50 are needed" in reason
-    runs, _ = scored_runs(few, price_file(tmp_path))
+    runs, _ = scored_runs(few, price_file(tmp_path), more=ROUTED)
     assert lack_of_evidence(runs, models) == reason
-    assert lack_of_evidence(scored_runs(many, price_file(tmp_path))[0], models) is None
+    assert lack_of_evidence(scored_runs(many, price_file(tmp_path), more=ROUTED)[0], models) is None
 
 
 def test_routing_needs_prompts() -> None:

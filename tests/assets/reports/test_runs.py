@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.engine import Engine, Table
+from foretell.assets.engine import Table
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.lake.tables.curation import curate_table
-from foretell.assets.reports import REPORTS, Report, runs
+from foretell.assets.reports import REPORTS, Report
 from foretell.assets.reports.data_docs import data_docs, write_data_docs
 from foretell.assets.reports.routing import routing_report
-from foretell.assets.reports.runs import RunSums, draw_queries, run_sums
+from foretell.assets.reports.runs import draw_queries, priced_runs, scored_runs
 from foretell.assets.resources import Workspace
 from tests.assets.report_traces import make_traces, price_file
 
@@ -58,15 +58,12 @@ def cut(traces: pd.DataFrame, n_parts: int, seed: int) -> list[pd.DataFrame]:
 
 @settings(max_examples=6, deadline=None)
 @given(n_parts=st.integers(1, 6), seed=st.integers(0, 999))
-def test_sums_of_parts_are_those_of_the_whole(traces, prices: Path, n_parts: int, seed: int) -> None:
-    whole = run_sums(traces, prices)
-    merged = RunSums.merged([run_sums(part, prices) for part in cut(traces, n_parts, seed)])
-    counts = ["runs", "bare_runs", "scored_runs", "thinking", "answer", "passed"]  # whole numbers: to the last bit
-    pd.testing.assert_frame_equal(merged.queries[counts], whole.queries[counts], rtol=0, atol=0)
-    pd.testing.assert_frame_equal(merged.queries, whole.queries, rtol=1e-12)
-    pd.testing.assert_frame_equal(merged.listed, whole.listed)
-    pd.testing.assert_frame_equal(merged.models, whole.models, rtol=1e-12)
-    assert merged.reasons_scored() == whole.reasons_scored()
+def test_runs_that_are_priced_in_parts_are_those_of_the_whole(traces, prices: Path, n_parts: int, seed: int) -> None:
+    whole, reasons = scored_runs(traces, prices)
+    found, found_reasons = scored_runs(Table(tuple(cut(traces, n_parts, seed))), prices)
+    pd.testing.assert_frame_equal(found, whole, rtol=0, atol=0)
+    assert found_reasons == reasons
+    assert "prompt_text" not in whole
 
 
 def assert_same(found: Report, expected: Report) -> None:
@@ -93,15 +90,6 @@ def test_a_router_learnt_from_parts_is_that_of_the_whole(many_queries, prices: P
     assert_same(routing_report(parts, prices), routing_report(many_queries, prices))
 
 
-@pytest.mark.parametrize("name", ["thinking-share", "token-noise"])
-def test_sums_of_groups_that_wait_on_disk_are_added_up(
-    traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = REPORTS[name].make(traces, prices)
-    monkeypatch.setattr(runs, "current_engine", lambda: Engine(bytes_at_once=6_000))
-    assert_same(REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices), expected)
-
-
 @pytest.mark.parametrize("name", ADDED_UP)
 def test_a_request_that_comes_again_on_another_day_is_paid_once(traces, prices: Path, name: str) -> None:
     later = traces.head(20).assign(started_at=FIRST_DAY + pd.Timedelta(days=2))
@@ -116,15 +104,25 @@ def test_a_request_that_comes_again_teaches_the_router_once(many_queries, prices
     assert_same(found, routing_report(many_queries, prices))
 
 
-def test_sums_rest_on_whole_queries_that_are_drawn_and_say_so(traces, prices: Path) -> None:
+def test_prices_rest_on_whole_queries_that_are_drawn_and_say_so(traces, prices: Path) -> None:
     drawn = draw_queries(traces, list(traces.columns), max_rows=len(traces) // 2)
     assert 0 < len(drawn.rows) < len(traces)
-    found = run_sums(Table(tuple(cut(traces, 3, 0))), prices, max_rows=len(traces) // 2)
-    expected = run_sums(drawn.rows, prices)
-    pd.testing.assert_frame_equal(found.queries, expected.queries, rtol=1e-12)
-    pd.testing.assert_frame_equal(found.models, expected.models, rtol=1e-12)
-    assert found.reasons() == [*drawn.reasons(), *expected.reasons()]
+    found, reasons = priced_runs(Table(tuple(cut(traces, 3, 0))), prices, max_rows=len(traces) // 2)
+    expected, reasons_of_drawn = priced_runs(drawn.rows, prices)
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=0)
+    assert reasons == [*drawn.reasons(), *reasons_of_drawn]
     assert len(drawn.reasons()) == 1
+
+
+@pytest.mark.parametrize("name", ["thinking-share", "token-noise"])
+def test_reports_of_many_runs_rest_on_drawn_queries_and_say_so(
+    traces, prices: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = draw_queries(traces, list(traces.columns), max_rows=len(traces) // 2)
+    expected = REPORTS[name].make(drawn.rows, prices)
+    monkeypatch.setitem(draw_queries.__kwdefaults__, "max_rows", len(traces) // 2)
+    found = REPORTS[name].make(Table(tuple(cut(traces, 4, 1))), prices)
+    assert_same(found, replace(expected, reasons=(*drawn.reasons(), *expected.reasons)))
 
 
 # -- what is drawn -------------------------------------------------------------------------------------
@@ -208,14 +206,3 @@ def test_data_docs_asset_reads_its_days_one_by_one_and_tells_how_many_rows_it_sh
     (event,) = done.asset_materializations_for_node("data_docs")
     assert event.metadata["rows"].value == "60 of 60 requests"
     assert event.metadata["unmet"].value == 0
-
-
-def test_listed_price_is_the_median_over_runs_not_over_prices() -> None:
-    counts = (
-        pd.DataFrame({"benchmark": "b", "model": "m", "listed_usd_per_mtok": [1.0, 2.0, 9.0], "runs": [1, 2, 1]})
-        .assign(scored_runs=[0, 1, 1])
-        .set_index(["benchmark", "model", "listed_usd_per_mtok"])
-    )
-    sums = RunSums(pd.DataFrame(), counts, pd.DataFrame(), n_drawn=4, n_there=4)
-    assert sums.listed_prices(["model"]).loc["m"] == np.median([1.0, 2.0, 2.0, 9.0])
-    assert sums.listed_prices(["model"], "scored_runs").loc["m"] == np.median([2.0, 9.0])

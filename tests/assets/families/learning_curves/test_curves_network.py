@@ -1,11 +1,11 @@
 """The asset that trains the learning-curve network: bounded, repeatable, its weights usable."""
 
-from pathlib import json
+import json
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import pandas as pd
-import Path
 import pytest
 import torch
 
