@@ -7,10 +7,12 @@ drawn as a band, since it has an interval of its own; where there is none the fi
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 
@@ -25,17 +27,18 @@ def plot_error_by_segment(
 ) -> Axes:
     """Error of one predictor, by default the first, by segment, each with its own floor as a band and its baseline."""
     rows = _one_predictor(evaluation, metric, predictor)
-    ax = new_axes(ax, 1.2 + 0.45 * len(rows))
-    y = np.arange(len(rows))[::-1]
-    for height, (_, row) in zip(y, rows.iterrows(), strict=True):
-        _band(ax, row, float(height))
-    base = rows["baseline_value"].notna().to_numpy()
-    ax.plot(rows["baseline_value"][base], y[base], "D", color=BASELINE, label="baseline")
-    ax.hlines(y, rows["ci_lower"], rows["ci_upper"], color=INK, linewidth=2)
-    ax.plot(rows["value"], y, "o", color=INK, label="predictor, 95 % interval")
     title = f"{rows['predictor'].iloc[0]} on {rows['dataset'].iloc[0]}, {rows['split'].iloc[0]}"
-    _finish(ax, rows, y, metric, title)
-    return ax
+    ax, y = listed(ax, rows["segment"], f"{metric} (left is better)", title)
+    floor = rows["noise_floor"]
+    lower, upper = (rows[f"floor_ci_{end}"].where(rows["floor_ci_lower"].notna(), floor) for end in ("lower", "upper"))
+    has_floor = floor.notna().to_numpy()
+    ax.barh(y[has_floor], (upper - lower)[has_floor], left=lower[has_floor], height=0.7, color=FLOOR, alpha=0.35,
+            label="noise floor, 95 % interval")  # fmt: skip
+    ax.vlines(floor, y - 0.35, y + 0.35, color=FLOOR)
+    ax.plot(rows["baseline_value"], y, "D", color=BASELINE, label="baseline")
+    intervals(ax, y, rows[["ci_lower", "ci_upper"]], rows["value"], "predictor, 95 % interval")
+    _crop(ax, rows[["value", "baseline_value", "noise_floor"]])
+    return tidy(ax)
 
 
 def plot_floor_by_segment(
@@ -44,21 +47,20 @@ def plot_floor_by_segment(
     """Noise floor by segment with its interval, its source and the number of queries; where there is none, why."""
     every = _one_predictor(evaluation, metric, predictor)
     rows = every[every["noise_floor"].notna()]
-    ax = new_axes(ax, 1.6 + 0.45 * len(rows), width=9.0)
-    y = np.arange(len(rows))[::-1]
+    title = f"Noise floor by segment, {every['dataset'].iloc[0]}"
+    ax, y = listed(ax, rows["segment"], f"{metric} (left is better)", title, width=9.0)
     ax.hlines(y, rows["floor_ci_lower"], rows["floor_ci_upper"], color=FLOOR, linewidth=7, alpha=0.45,
               label="95 % interval")  # fmt: skip
     ax.plot(rows["noise_floor"], y, "|", color="black", markersize=12, label="noise floor")
-    for height, row in zip(y, rows.to_dict("records"), strict=True):
-        text = "\n".join(textwrap.wrap(f"{row['floor_source']}, {row['n_queries']} queries", 36))
-        ax.annotate(text, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
-    _finish(ax, rows, y, metric, f"Noise floor by segment, {every['dataset'].iloc[0]}")
+    sources = [f"{row['floor_source']}, {row['n_queries']} queries" for row in rows.to_dict("records")]
+    side_notes(ax, y, ["\n".join(textwrap.wrap(source, 36)) for source in sources])
+    _crop(ax, rows[["value", "baseline_value", "noise_floor"]])
     missing = every.loc[every["noise_floor"].isna(), "floor_source"].str.removeprefix("none: ").value_counts()
     if len(missing):
         reasons = "; ".join(f"{n} segments, {reason}" for reason, n in missing.items())
         ax.annotate("\n".join(textwrap.wrap(f"no floor: {reasons}", 100)), (0, -0.16 - 0.3 / max(len(rows), 1)),
                     xycoords="axes fraction", va="top", fontsize=8, color=MUTED)  # fmt: skip
-    return ax
+    return tidy(ax)
 
 
 def plot_drift(history: pd.DataFrame, column: str = "excess", ax: Axes | None = None) -> Axes:
@@ -79,11 +81,9 @@ def plot_drift(history: pd.DataFrame, column: str = "excess", ax: Axes | None = 
     changed = (history["champion"] != history["champion"].shift()).to_numpy()
     for day in days[changed][1:]:
         ax.axvline(day, color=MUTED, ls=":", lw=1)
-    title = f"{column} of the champion by night (dotted: a new champion)"
-    ax.set(title=title, ylabel=column)
+    ax.set(title=f"{column} of the champion by night (dotted: a new champion)", ylabel=column)
     ax.tick_params(axis="x", rotation=30)
-    tidy(ax)
-    return ax
+    return tidy(ax)
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -97,13 +97,41 @@ def new_axes(ax: Axes | None, height: float, width: float = 8.0) -> Axes:
     return figure.add_subplot()
 
 
-def tidy(ax: Axes) -> None:
-    """No frame above and to the right; the legend below the figure."""
+def listed(
+    ax: Axes | None, labels: Iterable[object], xlabel: str, title: str, *, width: float = 8.0
+) -> tuple[Axes, NDArray[np.intp]]:
+    """Axes with a line for each of `labels`, the first on top, and the heights of these lines."""
+    names = [str(label) for label in labels]
+    per_line = 0.3 + 0.15 * max((name.count("\n") for name in names), default=0)
+    ax = new_axes(ax, 1.4 + per_line * len(names), width)
+    y = np.arange(len(names))[::-1]
+    ax.set_yticks(y, names, fontsize=8)
+    ax.set_ylim(-0.7, len(names) - 0.3)
+    ax.set_xlabel(xlabel)
+    ax.set_title(title, loc="left")
+    return ax, y
+
+
+def intervals(ax: Axes, y: NDArray[Any], ends: pd.DataFrame, middle: pd.Series, label: str, color: str = INK) -> None:
+    """Lines between the two columns of `ends`, a dot in the `middle` of each, at the heights `y`."""
+    ax.hlines(y, *ends.to_numpy(dtype=np.float64).T, color=color, linewidth=2)
+    ax.plot(middle, y, "o", color=color, markersize=5, label=label)
+
+
+def side_notes(ax: Axes, y: NDArray[np.intp], notes: Iterable[str]) -> None:
+    """A note to the right of each line."""
+    for height, note in zip(y, notes, strict=True):
+        ax.annotate(note, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)
+
+
+def tidy(ax: Axes) -> Axes:
+    """The same axes without a frame above and to the right, the legend below the figure."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     handles, names = ax.get_legend_handles_labels()
     if handles:
         ax.figure.legend(handles, names, frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+    return ax
 
 
 def _one_predictor(evaluation: pd.DataFrame, metric: str, predictor: str | None) -> pd.DataFrame:
@@ -117,32 +145,14 @@ def _one_predictor(evaluation: pd.DataFrame, metric: str, predictor: str | None)
     return rows
 
 
-def _band(ax: Axes, row: pd.Series, height: float) -> None:
-    """Floor and its interval, in one line of the figure."""
-    if pd.isna(row["noise_floor"]):
-        return
-    ends = [row["floor_ci_lower"], row["floor_ci_upper"]]
-    ends = [row["noise_floor"]] * 2 if np.isnan(ends).any() else ends
-    label = "noise floor, 95 % interval"
-    label = "_nolegend_" if label in ax.get_legend_handles_labels()[1] else label
-    ax.barh(height, ends[1] - ends[0], left=ends[0], height=0.7, color=FLOOR, alpha=0.35, label=label)
-    ax.vlines(row["noise_floor"], height - 0.35, height + 0.35, color=FLOOR)
-
-
-def _finish(ax: Axes, rows: pd.DataFrame, y: np.ndarray, metric: str, title: str) -> None:
-    ax.set_yticks(y, rows["segment"].tolist())
-    ax.set_ylim(-0.6, len(rows) - 0.4)
+def _crop(ax: Axes, shown: pd.DataFrame) -> None:
+    """Let a wide interval run out of the frame rather than flatten the values that are `shown`."""
     ax.use_sticky_edges = False
     ax.margins(x=0.05)
     ax.autoscale_view(scaley=False)
-    # A wide interval runs out of the frame rather than flatten everything else.
-    names = [name for name in ("value", "baseline_value", "noise_floor") if name in rows]
-    shown = rows[names].to_numpy(dtype=np.float64)
-    if np.isfinite(shown).any():
-        low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    values = shown.to_numpy(dtype=np.float64)
+    if np.isfinite(values).any():
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
         span = max(high - low, 0.5 * abs(high), 1e-9)
         left, right = ax.get_xlim()
         ax.set_xlim(max(left, low - span), min(right, high + span))
-    ax.set_xlabel(f"{metric} (left is better)")
-    ax.set_title(title, loc="left")
-    tidy(ax)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidInputError
-from .evaluations import BASELINE, FLOOR, INK, MUTED, new_axes, tidy
+from .evaluations import BASELINE, FLOOR, INK, MUTED, listed, new_axes, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,7 @@ def plot_extrapolation(curve: pd.DataFrame, forecast: pd.DataFrame, ax: Axes | N
     metric, advice = end.get("metric"), end.get("advice")
     ax.set(xlabel="step", ylabel=metric if isinstance(metric, str) else "value")
     ax.set_title(f"Forecast of a learning curve{f': {advice}' if isinstance(advice, str) else ''}", loc="left")
-    tidy(ax)
-    return ax
+    return tidy(ax)
 
 
 def _marks(ax: Axes, end: pd.Series) -> None:
@@ -70,8 +69,7 @@ def plot_intervals(
     `table` has `label`, `median`, `lower_50`, `upper_50`, `lower_90` and `upper_90`; `unit` is what the horizontal axis
     measures, which may be logarithmic (`is_log`).
     """
-    ax = new_axes(ax, 1.0 + 0.4 * len(table))
-    places = np.arange(len(table))[::-1]
+    ax, places = listed(ax, table["label"], unit, "")
     for coverage, width in ((90, 3), (50, 8)):
         ax.hlines(places, table[f"lower_{coverage}"], table[f"upper_{coverage}"], color=INK, linewidth=width,
                   alpha=0.45, label=f"{coverage} %")  # fmt: skip
@@ -81,9 +79,7 @@ def plot_intervals(
     if is_log:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:,g}")
-    ax.set(yticks=places, yticklabels=list(table["label"]), xlabel=unit)
-    tidy(ax)
-    return ax
+    return tidy(ax)
 
 
 def plot_points_of_compute(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -106,5 +102,4 @@ def plot_points_of_compute(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xticks(rows["factor"], [f"{factor:g}x" for factor in rows["factor"]], minor=False)
     ax.minorticks_off()
     ax.set(xlabel="compute, as a multiple of the largest measured model's", ylabel="points gained")
-    tidy(ax)
-    return ax
+    return tidy(ax)

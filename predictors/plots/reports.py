@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .evaluations import BASELINE, FLOOR, INK, MUTED, new_axes, tidy
+from .evaluations import BASELINE, FLOOR, INK, MUTED, intervals, listed, new_axes, side_notes, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,12 @@ def plot_price_reversals(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     price, thinking, answer and prompt, which add up to `log_ratio`. The 40 largest reversals are drawn.
     """
     rows = pairs[pairs["is_reversed"]].sort_values("log_ratio", ascending=False).head(MAX_ROWS)
-    ax = new_axes(ax, 1.6 + 0.34 * len(rows), width=11.0)
-    y = np.arange(len(rows))[::-1]
+    marks = {"reversed": "", "unresolved": " (unresolved)"}
+    labels = [
+        f"{row.benchmark}: {row.cheaper} over {row.dearer}{marks.get(str(row.status), '')}" for row in rows.itertuples()
+    ]
+    title = f"Reversals, {len(rows)} of {int(pairs['is_reversed'].sum())}: listed cheaper, billed dearer"
+    ax, y = listed(ax, labels, "cost over that of the model that is listed dearer, by cause", title, width=11.0)
     right, left = np.zeros(len(rows)), np.zeros(len(rows))
     for factor, colour in FACTOR_COLOURS.items():
         part = rows[f"{factor}_log_ratio"].to_numpy(dtype=np.float64)
@@ -38,16 +42,10 @@ def plot_price_reversals(pairs: pd.DataFrame, ax: Axes | None = None) -> Axes:
         right, left = right + np.maximum(part, 0.0), left + np.minimum(part, 0.0)
     ax.plot(rows["log_ratio"], y, "D", color="black", markersize=4, label="cost ratio")
     ax.axvline(0, color="black", linewidth=0.8)
-    marks = {"reversed": "", "unresolved": " (unresolved)"}
-    labels = [
-        f"{row.benchmark}: {row.cheaper} over {row.dearer}{marks.get(str(row.status), '')}" for row in rows.itertuples()
-    ]
     ratios = np.array([0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64])
     inside = (np.log(ratios) >= left.min(initial=0.0) - 0.1) & (np.log(ratios) <= right.max(initial=0.0) + 0.1)
     ax.set_xticks(np.log(ratios[inside]), [f"{ratio:g}x" for ratio in ratios[inside]])
-    title = f"Reversals, {len(rows)} of {int(pairs['is_reversed'].sum())}: listed cheaper, billed dearer"
-    _tidy(ax, y, labels, "cost over that of the model that is listed dearer, by cause", title)
-    return ax
+    return tidy(ax)
 
 
 def plot_cost_of_pass(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -56,21 +54,16 @@ def plot_cost_of_pass(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Infinite where nothing passed, drawn as an arrow from the lower end.
     """
     rows = table.sort_values(["benchmark", "usd_per_pass"]).head(MAX_ROWS)
-    ax = new_axes(ax, 1.4 + 0.3 * len(rows), width=9.0)
-    y = np.arange(len(rows))[::-1]
+    labels = rows["benchmark"] + ": " + rows["model"]
+    ax, y = listed(ax, labels, "USD per passed answer (left is better)", "Cost of pass", width=9.0)
     finite = np.isfinite(rows["usd_per_pass"].to_numpy())
-    ends = rows[["ci_lower", "ci_upper"]].to_numpy()
-    ax.hlines(y[finite], ends[finite, 0], ends[finite, 1], color=INK, linewidth=2)
-    ax.plot(rows["usd_per_pass"][finite], y[finite], "o", color=INK, label="USD per pass, 95 % interval")
+    passed = rows[finite]
+    intervals(ax, y[finite], passed[["ci_lower", "ci_upper"]], passed["usd_per_pass"], "USD per pass, 95 % interval")
     if (~finite).any():
-        ax.plot(ends[~finite, 0], y[~finite], ">", color=BASELINE, label="nothing passed: at least this")
-    for height, rate in zip(y, rows["pass_rate"], strict=True):
-        ax.annotate(f"{100 * rate:.0f} % pass", (1.01, height), xycoords=("axes fraction", "data"), va="center",
-                    fontsize=8, color=MUTED)  # fmt: skip
+        ax.plot(rows["ci_lower"][~finite], y[~finite], ">", color=BASELINE, label="nothing passed: at least this")
+    side_notes(ax, y, rows["pass_rate"].map("{:.0%} pass".format))
     ax.set_xscale("log")
-    labels = [f"{row.benchmark}: {row.model}" for row in rows.itertuples()]
-    _tidy(ax, y, labels, "USD per passed answer (left is better)", "Cost of pass")
-    return ax
+    return tidy(ax)
 
 
 def _frontier(rows: pd.DataFrame, ax: Axes) -> None:
@@ -112,53 +105,42 @@ def plot_frontiers(table: pd.DataFrame) -> Figure:
 def plot_thinking_share(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Share of the output that is thinking, and where known of the bill, with 95 % intervals."""
     rows = table.sort_values(["model", "benchmark"]).head(2 * MAX_ROWS)
-    ax = new_axes(ax, 1.4 + 0.28 * len(rows), width=9.0)
-    y = np.arange(len(rows))[::-1]
-    for name, ends, shift, colour in (
-        ("share_of_output", ["output_lower", "output_upper"], 0.14, INK),
-        ("share_of_bill", ["bill_lower", "bill_upper"], -0.14, FLOOR),
-    ):
-        ax.hlines(y + shift, *rows[ends].clip(0, 1).to_numpy().T, color=colour, linewidth=2)
-        ax.plot(
-            rows[name], y + shift, "o", markersize=4, color=colour, label=name.replace("_", " ") + ", 95 % interval"
-        )
+    ax, y = listed(ax, rows["model"] + ": " + rows["benchmark"], "thinking", "Share of thinking", width=9.0)
+    for name, shift, color in (("output", 0.14, INK), ("bill", -0.14, FLOOR)):
+        ends = rows[[f"{name}_lower", f"{name}_upper"]].clip(0, 1)
+        intervals(ax, y + shift, ends, rows[f"share_of_{name}"], f"share of {name}, 95 % interval", color)
     ax.set_xlim(-0.02, 1.02)
     ax.xaxis.set_major_formatter("{x:.0%}")
-    _tidy(ax, y, [f"{row.model}: {row.benchmark}" for row in rows.itertuples()], "thinking", "Share of thinking")
-    return ax
+    return tidy(ax)
 
 
 def plot_token_noise(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Spread of the runs of one request, in log tokens, by model and benchmark, with 95 % intervals."""
     rows = table.sort_values("standard_deviation", ascending=False).head(2 * MAX_ROWS)
-    ax = new_axes(ax, 1.4 + 0.26 * len(rows), width=9.0)
-    y = np.arange(len(rows))[::-1]
+    columns = [name for name in ("model", "benchmark", "reasoning_effort") if name in rows]
+    labels = rows[columns].agg(", ".join, axis=1) + rows["n_queries"].map(", {} queries".format)
+    xlabel = "standard deviation of one run, log tokens"
+    ax, y = listed(ax, labels, xlabel, "Noise of repeated requests", width=9.0)
     ax.hlines(y, rows["ci_lower"], rows["ci_upper"], color=FLOOR, linewidth=6, alpha=0.45, label="95 % interval")
     ax.plot(rows["standard_deviation"], y, "|", color="black", markersize=10, label="noise floor")
-    columns = [name for name in ("model", "benchmark", "reasoning_effort") if name in rows]
-    labels = (rows[columns].agg(", ".join, axis=1) + rows["n_queries"].map(", {} queries".format)).tolist()
     ax.set_xlim(left=0)
-    _tidy(ax, y, labels, "standard deviation of one run, log tokens", "Noise of repeated requests")
-    return ax
+    return tidy(ax)
 
 
 def plot_eval_differences(comparisons: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Pairs of `metrics.compare_systems`, the first 40: the difference, its interval, and what could not be seen."""
     rows = comparisons.head(MAX_ROWS)
-    ax = new_axes(ax, 1.6 + 0.5 * len(rows), width=9.0)
-    y = np.arange(len(rows))[::-1]
+    labels = [f"{row.a} - {row.b}\n{row.verdict}" for row in rows.itertuples()]
+    xlabel = "difference of scores (right: the first is better)"
+    ax, y = listed(ax, labels, xlabel, "Paired differences of evals", width=9.0)
     margin = float(rows["margin"].iloc[0])
     ax.axvspan(-margin, margin, color=FLOOR, alpha=0.25, linewidth=0, label=f"does not matter (within {margin:.3g})")
     mde = rows["minimum_detectable_effect"].to_numpy(dtype=np.float64)
-    ax.barh(
-        y, 2 * mde, left=-mde, height=0.6, color="#dddddd", zorder=0, label="too small to be found here (80 % power)"
-    )
-    ax.hlines(y, rows["ci_lower"], rows["ci_upper"], color=INK, linewidth=2, label="95 % interval")
-    ax.plot(rows["difference"], y, "o", color=INK, label="difference")
+    ax.barh(y, 2 * mde, left=-mde, height=0.6, color="#dddddd", zorder=0,
+            label="too small to be found here (80 % power)")  # fmt: skip
+    intervals(ax, y, rows[["ci_lower", "ci_upper"]], rows["difference"], "difference, 95 % interval")
     ax.axvline(0, color="black", linewidth=0.8)
-    labels = [f"{row.a} - {row.b}\n{row.verdict}" for row in rows.itertuples()]
-    _tidy(ax, y, labels, "difference of scores (right: the first is better)", "Paired differences of evals")
-    return ax
+    return tidy(ax)
 
 
 def plot_lines(
@@ -200,15 +182,14 @@ def plot_routing(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.set(xlabel="USD per query (left is better)", ylabel="mean score (up is better)")
     ax.set_title("Budgeted routing on held-out queries", loc="left")
-    tidy(ax)
-    return ax
+    return tidy(ax)
 
 
 def plot_quotes(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What batches came to (`actual`, null: not run yet) over the quoted median, within the quoted 90 % intervals."""
     rows = table[table["median"] > 0].sort_values("made_at").tail(MAX_ROWS)
-    ax = new_axes(ax, 1.4 + 0.3 * len(rows), width=9.0)
-    y = np.arange(len(rows))[::-1]
+    labels = [f"{str(row.made_at)[:10]} {row.model}, {row.stage}" for row in rows.itertuples()]
+    ax, y = listed(ax, labels, "over the quoted median", "Quotes and what the batches came to", width=9.0)
     ends = [(rows[name] / rows["median"]).to_numpy(dtype=np.float64) for name in ("lower_90", "upper_90", "actual")]
     ax.hlines(y, ends[0], ends[1], color=BASELINE, linewidth=6, alpha=0.5, label="quoted, 90 %")
     ax.plot(ends[2], y, "D", color=INK, markersize=5, label="came to")
@@ -219,9 +200,7 @@ def plot_quotes(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ratios = [ratio for ratio in steps if limits[0] < ratio < limits[1]]
     ax.set_xticks(ratios, [f"{ratio:g}x" for ratio in ratios])
     ax.minorticks_off()
-    labels = [f"{str(row.made_at)[:10]} {row.model}, {row.stage}" for row in rows.itertuples()]
-    _tidy(ax, y, labels, "over the quoted median", "Quotes and what the batches came to")
-    return ax
+    return tidy(ax)
 
 
 def plot_spend(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -243,13 +222,4 @@ def plot_spend(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.set(xlabel="UTC day", ylabel="USD")
     ax.set_title("Spend by day and project", loc="left")
-    tidy(ax)
-    return ax
-
-
-def _tidy(ax: Axes, y: np.ndarray, labels: list[str], xlabel: str, title: str) -> None:
-    ax.set_yticks(y, labels, fontsize=8)
-    ax.set_ylim(-0.7, len(labels) - 0.3)
-    ax.set_xlabel(xlabel)
-    ax.set_title(title, loc="left")
-    tidy(ax)
+    return tidy(ax)
