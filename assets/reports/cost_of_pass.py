@@ -1,15 +1,13 @@
-"""Cost of pass by model and benchmark, the frontier of cost and score, and both without a class of models.
+"""Cost of pass by model and benchmark, also without a class of models, and the frontier of cost and score.
 
 Erol, El, Suzgun, Yuksekgonul, Zou (2025), Cost-of-Pass, arXiv 2504.13359: expected cost of an attempt over the chance
 that it passes. The frontier of a benchmark is its cheapest pass; leaving a class of models out shows what it is worth.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
 from foretell.assets.reports.runs import query_means, query_table, scored_runs
@@ -71,13 +69,6 @@ def model_classes(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def without_each(classes: pd.DataFrame, models: pd.Index) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
-    """Each kind of class, each class of `models`, and which of them are of another, shape (n_models,)."""
-    for kind in CLASSES:
-        of_model = classes.loc[models, kind].to_numpy()
-        yield from ((kind, name, of_model != name) for name in sorted(set(of_model)))
-
-
 def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: int = N_BOOTSTRAP) -> pd.DataFrame:
     """The cheapest pass of each benchmark with and without each class of models (`model_classes`).
 
@@ -101,7 +92,9 @@ def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: i
         weights = np.vstack([np.ones(n), weights])  # the first row is the sample itself
         with np.errstate(divide="ignore"):
             per_pass = (weights @ cost.to_numpy()) / (weights @ passed.to_numpy())
-        for kind, name, rest in without_each(classes, cost.columns):
+        of_models = {kind: classes.loc[cost.columns, kind] for kind in CLASSES}
+        for kind, name in [(kind, name) for kind, names in of_models.items() for name in sorted(set(names))]:
+            rest = (of_models[kind] != name).to_numpy()
             if not rest.any():
                 continue
             whole, without = per_pass.min(axis=1), per_pass[:, rest].min(axis=1)
@@ -123,31 +116,22 @@ def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: i
 
 def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model, over the queries that every model answered."""
+    from foretell.predictors.metrics import frontier_membership
+
     runs, reasons = scored_runs(traces, price_file)
-    rows, without = [], []
-    classes = model_classes(runs) if len(runs) else pd.DataFrame()
+    rows = []
     for benchmark, part in runs.groupby("benchmark", sort=True):
         costs, scores = query_table(part, "total_usd"), query_table(part, "score")
         common = costs.dropna().index
         if len(common) < MIN_QUERIES or costs.shape[1] < 2:
             reasons.append(f"{benchmark}: {len(common)} queries that all of {costs.shape[1]} models answered: too few.")
             continue
-        costs, scores = costs.loc[common], scores.loc[common]
-        rows.append(_membership(costs, scores).assign(benchmark=benchmark, n_queries=len(common)))
-        for kind, name, rest in without_each(classes, costs.columns):
-            if rest.sum() >= 2:
-                left = _membership(costs.loc[:, rest], scores.loc[:, rest])
-                without.append(left.assign(benchmark=benchmark, by=kind, left_out=name))
+        members = frontier_membership(costs.loc[common], scores.loc[common]).sort_values("cost", ignore_index=True)
+        members.insert(0, "benchmark", benchmark)
+        rows.append(members.assign(n_queries=len(common)))
     if not rows:
         return Report(pd.DataFrame(), reasons=tuple(reasons))
-    table = _first(pd.concat(rows, ignore_index=True), ["benchmark"])
-    more = {}
-    if without:
-        more["Frontiers without a class of models"] = _first(
-            pd.concat(without, ignore_index=True), ["benchmark", "by", "left_out"]
-        )
-    else:
-        reasons.append("A frontier without a class of models needs two models of other classes.")
+    table = pd.concat(rows, ignore_index=True)
     findings = []
     for benchmark, part in table.groupby("benchmark", sort=True):
         sure = part.loc[part["probability"] >= 0.9, "model"].tolist()
@@ -157,17 +141,7 @@ def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None
             f"{benchmark}: on the frontier {', '.join(sure) or 'nobody surely'}"
             + (f"; perhaps {named}." if named else ".")
         )
-    return Report(table, more, tuple(findings), tuple(reasons))
-
-
-def _membership(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    from foretell.predictors.metrics import frontier_membership
-
-    return frontier_membership(costs, scores).sort_values("cost", ignore_index=True)
-
-
-def _first(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return table[[*columns, *(name for name in table.columns if name not in columns)]]
+    return Report(table, {}, tuple(findings), tuple(reasons))
 
 
 SPEC = ReportSpec(

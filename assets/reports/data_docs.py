@@ -1,20 +1,22 @@
 """Data docs of every canonical table, written by Great Expectations for people; pandera stays the gate."""
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
+from pandera.pandas import DataFrameModel
 
 from foretell.assets.engine import Table
-from foretell.assets.lake.tables.contracts import TABLES, LakeTable
+from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.reports.runs import ROWS_IN_RUN, draw_queries
 from foretell.assets.resources import Workspace
 from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS
+from foretell.predictors.schemas.traces import RequestTraces
 
-MAX_PLAUSIBLE_TOKENS = 10_000_000
 SHOWN = [
     "source", "request_id", "query_id", "model", "started_at", "input_tokens", "output_tokens", "reasoning_tokens",
     "cost_usd", "repeat_prob", "is_censored",
@@ -66,13 +68,20 @@ def write_data_docs(
     context.variables.progress_bars = {"globally": False}
     drawn = draw_queries(traces, SHOWN, max_rows=max_rows)
     told = f"{len(drawn.rows):,} of {drawn.n_there:,} requests"
-    checked = _checked(context, "request_traces", drawn.rows[SHOWN], _expectations(), told)
+    expectations = _of_contract(RequestTraces, SHOWN, may_lack=("cost_usd", "reasoning_tokens"), max_censored=0.05)
+    checked = _checked(context, "request_traces", drawn.rows[SHOWN], expectations, told)
     for table, where in [] if lake is None else [(table, lake) for table in TABLES.values()]:
         rows = table.read(where).drop(columns=list(PROSE), errors="ignore")
         if not rows.empty:
             shown = rows.head(max_rows)
             told_of_table = f"{len(shown):,} of {len(rows):,} rows"
-            checked += _checked(context, table.name, shown, _of_contract(table, shown), told_of_table)
+            checked += _checked(
+                context,
+                table.name,
+                shown,
+                _of_contract(table.contract, list(shown), may_lack=("started_at",)),
+                told_of_table,
+            )
     (page,) = folder.rglob("local_site/index.html")
     return pd.DataFrame(checked), page, told
 
@@ -113,43 +122,27 @@ def _plain(traces: pd.DataFrame) -> pd.DataFrame:
     return traces.astype(dict.fromkeys(traces.select_dtypes(["Int64", "boolean"]).columns, "float64"))
 
 
-def _of_contract(table: LakeTable, rows: pd.DataFrame) -> list[Any]:
-    """The contract of a table in the library's words, and what is accepted but worth knowing: scores without a day."""
+def _of_contract(
+    contract: type[DataFrameModel], columns: list[str], *, may_lack: Sequence[str], max_censored: float | None = None
+) -> list[Any]:
+    """A contract in the library's words, and what it accepts but is worth knowing.
+
+    That is more than one null in twenty of `may_lack` (no cost; thinking that cannot be told from answering; scores
+    without a day), and more than `max_censored` of the answers cut off.
+    """
     from great_expectations import expectations as gxe
 
-    made: list[Any] = [gxe.ExpectCompoundColumnsToBeUnique(column_list=table.key, ignore_row_if="never")]
-    for name in rows.columns:
-        if not table.columns[name].nullable:
+    schema = contract.to_schema()
+    made: list[Any] = [gxe.ExpectCompoundColumnsToBeUnique(column_list=list(schema.unique), ignore_row_if="never")]
+    for name in columns:
+        if not schema.columns[name].nullable:
             made.append(gxe.ExpectColumnValuesToNotBeNull(column=name))
         bounds: dict[str, Any] = {}
-        for check in table.columns[name].checks:
+        for check in schema.columns[name].checks:
             bounds |= {key: value for key, value in check.statistics.items() if key in ("min_value", "max_value")}
         if bounds:
             made.append(gxe.ExpectColumnValuesToBeBetween(column=name, **bounds))
-    return [*made, gxe.ExpectColumnValuesToNotBeNull(column="started_at", mostly=0.95)]
-
-
-def _expectations() -> list:  # type: ignore[type-arg]
-    from great_expectations import expectations as gxe
-
-    def within(column: str, low: float, high: float | None) -> gxe.ExpectColumnValuesToBeBetween:
-        return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
-
-    return [
-        gxe.ExpectCompoundColumnsToBeUnique(column_list=["source", "request_id"]),
-        *(gxe.ExpectColumnValuesToNotBeNull(column=c) for c in ("query_id", "model", "output_tokens", "started_at")),
-        # A null here is accepted, and worth knowing: no cost, or no way to tell thinking from answering.
-        *(gxe.ExpectColumnValuesToNotBeNull(column=c, mostly=0.95) for c in ("cost_usd", "reasoning_tokens")),
-        within("output_tokens", 0, MAX_PLAUSIBLE_TOKENS),
-        within("input_tokens", 0, MAX_PLAUSIBLE_TOKENS),
-        within("repeat_prob", 0, 1),
-        within("cost_usd", 0, None),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-            column_A="output_tokens",
-            column_B="reasoning_tokens",
-            or_equal=True,
-            ignore_row_if="either_value_is_missing",
-        ),
-        gxe.ExpectColumnMeanToBeBetween(column="is_censored", max_value=0.05),
-        gxe.ExpectColumnMedianToBeBetween(column="output_tokens", min_value=1, max_value=MAX_PLAUSIBLE_TOKENS),
-    ]
+    made += [gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=0.95) for name in may_lack]
+    if max_censored is not None:
+        made.append(gxe.ExpectColumnMeanToBeBetween(column="is_censored", max_value=max_censored))
+    return made

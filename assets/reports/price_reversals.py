@@ -6,8 +6,7 @@ confirmed only where queries that both models answered show it, with the false d
 attributed to prices, thinking, answers and prompts by Shapley values.
 """
 
-from itertools import combinations
-from math import factorial
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -49,23 +48,20 @@ def attribute_ratio(one: Cost, other: Cost) -> dict[str, float]:
     {'price': 0.0, 'thinking': 1.386, 'answer': 0.0, 'prompt': 0.0}
     """
 
-    def log_cost(taken: frozenset[str]) -> float:
-        part = {name: (one if name in taken else other)[name] for name in FACTORS}
-        per_input, per_output = part["price"]
-        output = part["thinking"][0] + part["answer"][0]
-        return float(np.log(per_input * part["prompt"][0] + per_output * output))
-
-    n = len(FACTORS)
-    shares = {}
-    for name in FACTORS:
-        rest = [other_name for other_name in FACTORS if other_name != name]
-        shares[name] = sum(
-            factorial(size) * factorial(n - size - 1) / factorial(n)
-            * (log_cost(frozenset(taken) | {name}) - log_cost(frozenset(taken)))
-            for size in range(n)
-            for taken in combinations(rest, size)
-        )  # fmt: skip
+    shares = dict.fromkeys(FACTORS, 0.0)
+    orders = list(permutations(FACTORS))
+    for order in orders:
+        taken = dict(other)
+        for name in order:
+            before = _log_cost(taken)
+            taken[name] = one[name]
+            shares[name] += (_log_cost(taken) - before) / len(orders)
     return shares
+
+
+def _log_cost(cost: Cost) -> float:
+    per_input, per_output = cost["price"]
+    return float(np.log(per_input * cost["prompt"][0] + per_output * (cost["thinking"][0] + cost["answer"][0])))
 
 
 def price_reversals_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:

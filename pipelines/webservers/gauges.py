@@ -6,11 +6,12 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+BUCKETS = ("0.005", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10", "30", "+Inf")
+"""Upper ends of times in seconds, as a scrape reads them."""
 
 
 class Gauges:
@@ -19,53 +20,44 @@ class Gauges:
     def __init__(self) -> None:
         self.waiting = 0
         self._lock = threading.Lock()
-        self._answers: Counter[tuple[str, int]] = Counter()
-        self._slower: Counter[tuple[str, float]] = Counter()
-        self._seconds: Counter[str] = Counter()
-        self._rows: Counter[str] = Counter()
+        self._counts: dict[str, Counter[str]] = {"requests": Counter(), "request_seconds": Counter(), "rows": Counter()}
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """An answer was given."""
         with self._lock:
-            self._answers[path, status] += 1
-            self._seconds[path] += seconds  # type: ignore[assignment]
+            self._counts["requests"][f'{{path="{path}",status="{status}"}}'] += 1
+            times = self._counts["request_seconds"]
             for bound in BUCKETS:
-                self._slower[path, bound] += seconds <= bound
+                times[f'_bucket{{path="{path}",le="{bound}"}}'] += seconds <= float(bound)
+            times[f'_sum{{path="{path}"}}'] += seconds  # type: ignore[assignment]
+            times[f'_count{{path="{path}"}}'] += 1
 
     def forecast(self, family: str, n_rows: int) -> None:
         """So many rows were forecast."""
         with self._lock:
-            self._rows[family] += n_rows
+            self._counts["rows"][f'{{family="{family}"}}'] += n_rows
 
     def text(self, versions: Mapping[str, str], faults: Mapping[str, str], n_swaps: int) -> str:
         """Everything, as a scrape reads it."""
         with self._lock:
-            seconds = []
-            for path, total in sorted(self._seconds.items()):
-                n = sum(count for (other, _), count in self._answers.items() if other == path)
-                seconds += [
-                    (f'_bucket{{path="{path}",le="{bound:g}"}}', self._slower[path, bound]) for bound in BUCKETS
-                ]
-                seconds += [(f'_bucket{{path="{path}",le="+Inf"}}', n), (f'_sum{{path="{path}"}}', round(total, 6)),
-                            (f'_count{{path="{path}"}}', n)]  # fmt: skip
-            answers = [(f'{{path="{p}",status="{status}"}}', n) for (p, status), n in sorted(self._answers.items())]
-            rows = [(f'{{family="{family}"}}', n) for family, n in sorted(self._rows.items())]
-        answering = [(f'{{family="{family}",version="{number}"}}', 1) for family, number in sorted(versions.items())]
+            counts = {name: dict(counter) for name, counter in self._counts.items()}
+        answering = {f'{{family="{family}",version="{number}"}}': 1 for family, number in sorted(versions.items())}
         memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        metrics: list[tuple[str, str, str, Sequence[tuple[str, float]]]] = [
-            ("foretell_requests_total", "counter", "Answers by path and status.", answers),
-            ("foretell_request_seconds", "histogram", "Time from the head of a request to its answer.", seconds),
-            ("foretell_rows_total", "counter", "Rows that were forecast.", rows),
-            ("foretell_waiting", "gauge", "Requests that are worked on or wait.", [("", self.waiting)]),
+        metrics: list[tuple[str, str, str, Mapping[str, float]]] = [
+            ("foretell_requests_total", "counter", "Answers by path and status.", counts["requests"]),
+            ("foretell_request_seconds", "histogram", "Time from the head of a request to its answer.",
+             counts["request_seconds"]),
+            ("foretell_rows_total", "counter", "Rows that were forecast.", counts["rows"]),
+            ("foretell_waiting", "gauge", "Requests that are worked on or wait.", {"": self.waiting}),
             ("foretell_champion", "gauge", "The version that answers.", answering),
-            ("foretell_champion_swaps_total", "counter", "Promotions that were picked up.", [("", n_swaps)]),
-            ("foretell_champion_faults", "gauge", "Families whose champion cannot be read.", [("", len(faults))]),
-            ("process_cpu_seconds_total", "counter", "CPU of this process.", [("", round(time.process_time(), 6))]),
-            ("process_max_resident_memory_bytes", "gauge", "Most memory so far.", [("", memory)]),
-        ]
+            ("foretell_champion_swaps_total", "counter", "Promotions that were picked up.", {"": n_swaps}),
+            ("foretell_champion_faults", "gauge", "Families whose champion cannot be read.", {"": len(faults)}),
+            ("process_cpu_seconds_total", "counter", "CPU of this process.", {"": round(time.process_time(), 6)}),
+            ("process_max_resident_memory_bytes", "gauge", "Most memory so far.", {"": memory}),
+        ]  # fmt: skip
         return "".join(
             f"# HELP {name} {about}\n# TYPE {name} {kind}\n"
-            + "".join(f"{name}{labels} {value}\n" for labels, value in samples)
+            + "".join(f"{name}{labels} {value}\n" for labels, value in samples.items())
             for name, kind, about, samples in metrics
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -63,24 +62,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             remedy = "see the findings on home, disk and databases"
             yield Finding(name, "failure", f"cannot be checked: {reason}", remedy)
-
-
-def _versions(settings: Settings) -> Iterator[Finding]:
-    """Packages that differ from the tested ones; a different major version is worth a word."""
-    if CHECKOUT is None:  # the tested versions are not part of the wheel
-        return
-    constraints = CHECKOUT / "constraints.txt"
-    pinned = dict(line.split("==") for line in constraints.read_text("utf-8").splitlines() if "==" in line)
-    core = ("dagster", "mlflow", "pandas", "numpy", "pandera", "lightgbm", "torch", "great_expectations")
-    differing = []
-    for name in core:
-        try:
-            seen = importlib.metadata.version(name).split("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            seen = "missing"
-        if seen != pinned.get(name, seen):
-            differing.append(f"{name} {seen} (tested with {pinned[name]})")
-    yield _unless(", ".join(differing), "versions", f"{len(core)} core packages as tested", "make venv", "warning")
 
 
 def _extras(settings: Settings) -> Iterator[Finding]:
@@ -268,7 +249,6 @@ def _dead_runs(settings: Settings) -> Iterator[Finding]:
 
 
 CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
-    "versions": _versions,
     "extras": _extras,
     "mlflow folder": _mlflow_folder,
     "home": _home,
