@@ -35,7 +35,5 @@ def read_table(root: Path, name: str) -> pd.DataFrame:
     Raises `FileNotFoundError` if it was never materialised.
     """
     single = root / f"{name}.parquet"
-    files = [single] if single.exists() else sorted((root / name).glob("*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"{root / name}: no such table yet; run `foretell demo` or the job that makes it")
-    return Table(tuple(map(str, files))).collect()
+    table = Table((str(single),)) if single.exists() else Table.under(root / name)
+    return table.collect()

@@ -64,15 +64,7 @@ OF_EXAMPLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def column_lineage(table: str, columns: Iterable[str]) -> dg.TableColumnLineage | None:
-    """What each of `columns` of a table is made of; None where nothing is known.
-
-    Parameters
-    ----------
-    table : str
-        Name of the asset.
-    columns : iterable of str
-        Columns that it has.
-    """
+    """What each of `columns` of a table (an asset's name) is made of; None where nothing is known."""
     if table in BEFORE:
         before = BEFORE[table]
         made = {

@@ -30,6 +30,8 @@ REMEDY = "give sources that number their requests alike different names"
 
 Numbered: TypeAlias = tuple[int, Part]
 """A part and its position in the table."""
+InPlay: TypeAlias = tuple[int, Part, NDArray[np.int32]]
+"""The same, with its rows that share a hash with another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +83,6 @@ def repeated_keys(traces: Table, engine: Engine | None = None) -> pd.DataFrame:
     return _exact(engine or current_engine(), traces, KEY, _repeated, LOST)
 
 
-@dataclass(frozen=True, eq=False)
-class _InPlay:
-    """A part with its rows that share a hash with another."""
-
-    item: Numbered
-    rows: NDArray[np.int32]
-
-
 def _exact(
     engine: Engine,
     traces: Table,
@@ -102,16 +96,14 @@ def _exact(
     parts = list(enumerate(traces.parts))
     found = engine.group(partial(_hashes, by=by, share=share), parts, "bundle", _in_play)
     in_play = _stacked(found, ["part", "row"])
-    some = []
-    for item in parts:
-        rows = rows_of_part(in_play, item[0])["row"].to_numpy()
+    jobs: list[InPlay] = []
+    for position, part in parts:
+        rows = rows_of_part(in_play, position)["row"].to_numpy()
         if without is not None:
-            rows = np.setdiff1d(rows, rows_of_part(without, item[0])["row"].to_numpy(), assume_unique=True)
+            rows = np.setdiff1d(rows, rows_of_part(without, position)["row"].to_numpy(), assume_unique=True)
         if len(rows):
-            some.append(_InPlay(item, rows))
-    if not some:
-        return _stacked([], columns)
-    return _stacked(engine.group(partial(_rows_in_play, by=by), some, "bundle", rule), columns)
+            jobs.append((position, part, rows))
+    return _stacked(engine.group(partial(_rows_in_play, by=by), jobs, "bundle", rule), columns)
 
 
 def repeated_requests(traces: Table, repeated: pd.DataFrame) -> pd.DataFrame:
@@ -148,10 +140,10 @@ def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[rows.duplicated("bundle", keep=False), ["part", "row"]]
 
 
-def _rows_in_play(job: _InPlay, by: list[str]) -> pd.DataFrame:
-    position, part = job.item
-    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[job.rows]
-    return frame.assign(part=np.int32(position), row=job.rows, bundle=query_bundles(frame[by]))
+def _rows_in_play(job: InPlay, by: list[str]) -> pd.DataFrame:
+    position, part, rows = job
+    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[rows]
+    return frame.assign(part=np.int32(position), row=rows, bundle=query_bundles(frame[by]))
 
 
 def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
