@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
-from foretell.assets.lake.traces.draw import query_bundles
+from foretell.assets.lake.traces.across_days import query_bundles
 from foretell.assets.reports.runs import TracePart, merge_groups, trace_parts
 from foretell.assets.reports.spec import Report, ReportSpec
 

@@ -13,18 +13,9 @@ from foretell.predictors.errors import DatasetError
 class Sources:
     """The places that a family reads its data sets from.
 
-    Attributes
-    ----------
-    starter : Path
-        Folder of the committed sets (``data/starter``).
-    cache : Path
-        Where public files are kept once fetched.
-    mirror : str or None
-        Folder or URL that serves ``<mirror>/<host>/<path>`` instead of the original URLs.
-    home : Path
-        State of this installation: lake, fitted models, reports.
-    public : Path, optional
-        Folder of the public figures and of the predictors that come with the package.
+    `starter` is the folder of the committed sets (``data/starter``), `cache` keeps what was fetched, `mirror` is a
+    folder or URL that serves ``<mirror>/<host>/<path>`` instead of the original URLs, `home` holds the state of this
+    installation (lake, fitted models, reports), `public` the figures and predictors that come with the package.
     """
 
     starter: Path

@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
-from foretell.assets.lake.traces.draw import is_drawn, query_bundles
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
+DRAW_KEY = "foretell: a draw"
+"""Sixteen characters: another hash than the one by which rows are bundled."""
 CELL = ["query_id", "model", "config_hash"]
 LOST = ["part", "row", "first_day"]
 REPLICATES = ["part", "row", "replicate"]
@@ -171,3 +172,26 @@ def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame
     full = [table for table in tables if len(table)]
     whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int32) for name in columns})
     return whole.sort_values(["part", "row"], ignore_index=True)
+
+
+def query_bundles(keys: pd.Series | pd.DataFrame) -> NDArray[np.uint64]:
+    """What brings the rows of a query (of a key of several columns) together in `Engine.group`, shape (n_rows,)."""
+    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
+
+
+def is_drawn(query_id: pd.Series, share: float) -> NDArray[np.bool_]:
+    """Whether the query of each row is among the drawn ones, shape (n_rows,).
+
+    A query is drawn by its hash: with all its rows, in every part of a table, and every night again. Splits are drawn
+    by another hash (`foretell.predictors.splits`), so a sample keeps their shares.
+
+    Examples
+    --------
+    >>> is_drawn(pd.Series(["a", "b", "a", "c"]), 0.5).tolist()
+    [False, True, False, False]
+    """
+    if share >= 1:
+        return np.ones(len(query_id), dtype=np.bool_)
+    hashes = pd.util.hash_pandas_object(query_id, index=False, hash_key=DRAW_KEY, categorize=False)
+    drawn: NDArray[np.bool_] = hashes.to_numpy() < np.uint64(share * 2**64)
+    return drawn
