@@ -101,7 +101,7 @@ class FamilyWorld:
         """The family with tonight's recipe as its predictor and a sample of its public set."""
         from foretell.assets.families import get_family
         from foretell.assets.judging.family import LAKE
-        from foretell.assets.lake.traces.draw import is_drawn
+        from foretell.assets.lake.traces.across_days import is_drawn
 
         family, kept = get_family(self.family), {}
 

@@ -145,8 +145,7 @@ def curate_tables(settings: Settings, instance: dg.DagsterInstance, progress: Pr
 def _curate_in_bulk(
     settings: Settings, instance: dg.DagsterInstance, stale: Mapping[str, str], at_once: int, progress: Progress
 ) -> None:
-    from foretell.assets.lake.traces.bulk_curation import curate_landed_days
-    from foretell.assets.lake.traces.events import report_day
+    from foretell.assets.lake.traces.bulk_curation import curate_landed_days, report_day
 
     state, days = State(settings), list(stale)
     for start in range(0, len(days), at_once):

@@ -32,26 +32,11 @@ class CatalogFile(BaseModel):
 
 
 class CatalogEntry(BaseModel):
-    """One public data set.
+    """One public data set: `name` on the command line, what it is and where it lives, what its authors ask for.
 
-    Attributes
-    ----------
-    name : str
-        Name on the command line.
-    title, homepage, licence, citation : str
-        What it is, where it lives, and what its authors ask for.
-    table : str
-        Canonical table that it fills.
-    reader : str or None
-        Name of the reader in `foretell.assets.readers`, or None where a predictor family reads it.
-    day : date or None
-        Day of publication, for records that tell no time of their own.
-    base_url : str
-        URL that the paths of `files` are below, pinned to a commit or release.
-    good_for, known_faults : list of str
-        What to use it for, and what is wrong with it.
-    files : list of CatalogFile
-        All files.
+    It fills the canonical table `table` through the reader of that name (None where a family of predictors reads it);
+    `day` is that of publication, for records that tell no time. `base_url` is pinned to a commit or release, `good_for`
+    and `known_faults` say what to use it for and what is wrong with it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

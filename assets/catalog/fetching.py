@@ -34,25 +34,11 @@ def fetch(
     retry_wait_s: float = 1.0,
     timeout_s: tuple[float, float] = TIMEOUT_S,
 ) -> list[Path]:
-    """Return the files of an entry, fetching what is absent.
+    """Return the files of an entry, fetching what is absent into ``<cache>/<host>/<path>``.
 
-    Parameters
-    ----------
-    cache : Path
-        Folder that keeps fetched files, as ``<cache>/<host>/<path>``.
-    mirror : str or None
-        Folder or URL that serves ``<mirror>/<host>/<path>``; files of a folder are checked and used in place.
-    retry_wait_s : float, optional
-        Wait before the second try; it doubles with each try.
-    timeout_s : (float, float), optional
-        Longest wait for a connection, and for the next bytes.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such entry.
-    DatasetError
-        If a file is not there or not the one its checksum names.
+    `mirror` is a folder or URL that serves ``<mirror>/<host>/<path>``; files of a folder are checked and used in place.
+    The wait before a further try doubles with each. Raises `InvalidInputError` if there is no such entry, and
+    `DatasetError` if a file is not there or not the one its checksum names.
     """
     entry = load_entry(name)
     done = 0

@@ -10,7 +10,7 @@ import pandas as pd
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part, split_frame
 from foretell.assets.judging.family import Family, columns_of
 from foretell.assets.judging.known_noise import add_noise_floors
-from foretell.assets.lake.traces.draw import query_bundles
+from foretell.assets.lake.traces.across_days import query_bundles
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.metrics import PartialEvaluation, Scale, partial_evaluation
 

@@ -21,14 +21,8 @@ def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, pr
     """Load one of `TRACE_DATASETS`, curated and priced by `price`.
 
     `starter` is the file of the set ``starter``; public files come from `mirror` or are kept in `cache`, see
-    `foretell.assets.catalog.fetch`.
-
-    Raises
-    ------
-    InvalidInputError
-        If the set is not known.
-    DatasetError
-        If a file is missing or not the one its checksum names.
+    `foretell.assets.catalog.fetch`. Raises `InvalidInputError` if the set is not known, and `DatasetError` if a file is
+    missing or not the one its checksum names.
     """
     from foretell.assets.catalog import fetch, load_entry
 

@@ -137,19 +137,14 @@ def _batch(spans: list[dict[str, Any]]) -> bytes:
     return orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}) + b"\n"
 
 
-def lake_tables(lake: Path) -> dict[str, str]:
-    """Map each table of the lake to the glob of its parquet files (one file, or one per partition)."""
+def lake_tables(lake: Path) -> dict[str, list[Path]]:
+    """The parquet files of each table of the lake: one, or one per partition."""
     if not lake.is_dir():
         raise DatasetError(f"{lake}: no lake here yet; run `make demo` or `foretell ingest` first")
-    tables: dict[str, str] = {}
-    for path in sorted(lake.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir() and any(path.glob("*.parquet")):
-            tables[path.name] = str(path.resolve() / "*.parquet")
-        elif path.suffix == ".parquet":
-            tables[path.stem] = str(path.resolve())
-    return tables
+    tables: dict[str, list[Path]] = {}
+    for path in sorted(lake.glob("[!.]*/*.parquet")):
+        tables.setdefault(path.parent.name, []).append(path)
+    return dict(sorted({**tables, **{path.stem: [path] for path in lake.glob("[!.]*.parquet")}}.items()))
 
 
 def connect_lake(lake: Path) -> duckdb.DuckDBPyConnection:
@@ -159,8 +154,8 @@ def connect_lake(lake: Path) -> duckdb.DuckDBPyConnection:
     """
     connection = duckdb.connect(config={"python_enable_replacements": "false"})
     # DuckDB could be allowed the folder of the lake, but then to write there too. So Arrow reads, and verifies.
-    for name, pattern in lake_tables(lake).items():
-        connection.register(name, _dataset(sorted(Path(pattern).parent.glob(Path(pattern).name))))
+    for name, files in lake_tables(lake).items():
+        connection.register(name, _dataset(files))
     for statement in LOCKED:
         connection.execute(statement)
     return connection

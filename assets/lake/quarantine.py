@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pandas as pd
 
 from foretell.assets.engine import Table
@@ -40,6 +42,12 @@ def refresh_quarantine(landing: Path, lake: Path) -> int:
         rows = pd.concat(gather_quarantine(landing, lake, of_days, traces).values(), ignore_index=True)
     write_table(rows, lake / "quarantine.parquet")
     return len(rows)
+
+
+def report_quarantine(instance: dg.DagsterInstance, n_rows: int) -> None:
+    """Tell Dagster that the quarantine was written outside of a run."""
+    metadata: dict[str, Any] = {"dagster/row_count": n_rows, "written": "after ingest"}
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset_key="quarantine", metadata=metadata))
 
 
 def _of_tables(lake: Path) -> pd.DataFrame:

@@ -41,17 +41,8 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
     gives its prompts times its tests. A request with a setting that no provider takes (``max_tokens: -5``) is a problem
     of that request and leaves the others alone.
 
-    Returns
-    -------
-    requests : DataFrame
-        One row per readable request; index is the line (JSONL), the row (tables) or the place in the log, from 1.
-    problems : list of str
-        A line per request that cannot be read: file, line, what is wrong.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file is missing, of another kind, or holds no request at all.
+    Returns a row per readable request, by line (JSONL), row (tables) or place in the log from 1, and a line of text per
+    request that cannot be read. Raises `InvalidInputError` if the file is missing, of another kind, or holds none.
     """
     if file.is_dir():
         return read_folder(file)

@@ -20,7 +20,7 @@ from scipy import stats
 
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.pipeline import loss_differences
-from foretell.assets.lake.traces.draw import is_drawn
+from foretell.assets.lake.traces.across_days import is_drawn
 from foretell.assets.registry.policy import Policy
 from foretell.predictors.schemas.examples import has_days
 from foretell.predictors.splits import assign_split

@@ -16,8 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
-from foretell.assets.lake.traces.across_days import repeated_keys, rows_of_part
-from foretell.assets.lake.traces.draw import is_drawn
+from foretell.assets.lake.traces.across_days import is_drawn, repeated_keys, rows_of_part
 from foretell.assets.store.money import percent
 from foretell.predictors.errors import InvalidInputError
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from foretell.assets.lake.landing.deliveries import ingest
-from foretell.assets.lake.traces.events import report_quarantine
+from foretell.assets.lake.quarantine import report_quarantine
 from foretell.pipelines.home import open_home
 from foretell.pipelines.jobs import housekeeping, prune_runs
 from foretell.pipelines.schedules import CRONS, retrain_sensor

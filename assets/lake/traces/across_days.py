@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
-from foretell.assets.lake.traces.draw import is_drawn, query_bundles
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
+DRAW_KEY = "foretell: a draw"
+"""Sixteen characters: another hash than the one by which rows are bundled."""
 CELL = ["query_id", "model", "config_hash"]
 LOST = ["part", "row", "first_day"]
 REPLICATES = ["part", "row", "replicate"]
@@ -30,6 +31,8 @@ REMEDY = "give sources that number their requests alike different names"
 
 Numbered: TypeAlias = tuple[int, Part]
 """A part and its position in the table."""
+InPlay: TypeAlias = tuple[int, Part, NDArray[np.int32]]
+"""The same, with its rows that share a hash with another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +84,6 @@ def repeated_keys(traces: Table, engine: Engine | None = None) -> pd.DataFrame:
     return _exact(engine or current_engine(), traces, KEY, _repeated, LOST)
 
 
-@dataclass(frozen=True, eq=False)
-class _InPlay:
-    """A part with its rows that share a hash with another."""
-
-    item: Numbered
-    rows: NDArray[np.int32]
-
-
 def _exact(
     engine: Engine,
     traces: Table,
@@ -102,16 +97,14 @@ def _exact(
     parts = list(enumerate(traces.parts))
     found = engine.group(partial(_hashes, by=by, share=share), parts, "bundle", _in_play)
     in_play = _stacked(found, ["part", "row"])
-    some = []
-    for item in parts:
-        rows = rows_of_part(in_play, item[0])["row"].to_numpy()
+    jobs: list[InPlay] = []
+    for position, part in parts:
+        rows = rows_of_part(in_play, position)["row"].to_numpy()
         if without is not None:
-            rows = np.setdiff1d(rows, rows_of_part(without, item[0])["row"].to_numpy(), assume_unique=True)
+            rows = np.setdiff1d(rows, rows_of_part(without, position)["row"].to_numpy(), assume_unique=True)
         if len(rows):
-            some.append(_InPlay(item, rows))
-    if not some:
-        return _stacked([], columns)
-    return _stacked(engine.group(partial(_rows_in_play, by=by), some, "bundle", rule), columns)
+            jobs.append((position, part, rows))
+    return _stacked(engine.group(partial(_rows_in_play, by=by), jobs, "bundle", rule), columns)
 
 
 def repeated_requests(traces: Table, repeated: pd.DataFrame) -> pd.DataFrame:
@@ -148,10 +141,10 @@ def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[rows.duplicated("bundle", keep=False), ["part", "row"]]
 
 
-def _rows_in_play(job: _InPlay, by: list[str]) -> pd.DataFrame:
-    position, part = job.item
-    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[job.rows]
-    return frame.assign(part=np.int32(position), row=job.rows, bundle=query_bundles(frame[by]))
+def _rows_in_play(job: InPlay, by: list[str]) -> pd.DataFrame:
+    position, part, rows = job
+    frame = read_part(part, list(dict.fromkeys([*by, *KEY, "started_at"]))).iloc[rows]
+    return frame.assign(part=np.int32(position), row=rows, bundle=query_bundles(frame[by]))
 
 
 def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
@@ -179,3 +172,26 @@ def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame
     full = [table for table in tables if len(table)]
     whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int32) for name in columns})
     return whole.sort_values(["part", "row"], ignore_index=True)
+
+
+def query_bundles(keys: pd.Series | pd.DataFrame) -> NDArray[np.uint64]:
+    """What brings the rows of a query (of a key of several columns) together in `Engine.group`, shape (n_rows,)."""
+    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
+
+
+def is_drawn(query_id: pd.Series, share: float) -> NDArray[np.bool_]:
+    """Whether the query of each row is among the drawn ones, shape (n_rows,).
+
+    A query is drawn by its hash: with all its rows, in every part of a table, and every night again. Splits are drawn
+    by another hash (`foretell.predictors.splits`), so a sample keeps their shares.
+
+    Examples
+    --------
+    >>> is_drawn(pd.Series(["a", "b", "a", "c"]), 0.5).tolist()
+    [False, True, False, False]
+    """
+    if share >= 1:
+        return np.ones(len(query_id), dtype=np.bool_)
+    hashes = pd.util.hash_pandas_object(query_id, index=False, hash_key=DRAW_KEY, categorize=False)
+    drawn: NDArray[np.bool_] = hashes.to_numpy() < np.uint64(share * 2**64)
+    return drawn

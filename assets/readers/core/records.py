@@ -163,26 +163,8 @@ class ReadOptions:
     date: str | None = None
 
 
-class Reader(Protocol):
+class Format(Protocol):
     """One foreign format."""
-
-    name: str
-
-    def sniff(self, head: bytes, path: Path) -> bool:
-        """Say from the first decompressed bytes (and, for archives, the path) whether this is the format."""
-        ...
-
-    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
-        """Stream the records of the file."""
-        ...
-
-
-class TableReader(Protocol):
-    """One foreign format of benchmark runs, descriptions, curves or ladders.
-
-    A reader that reads requests too (`Reader`) tells what is wrong with a file there, and here no more. One that needs
-    files beside the delivered one names them in a method ``companions(path)``; they are part of its content.
-    """
 
     @property
     def name(self) -> str:
@@ -190,8 +172,24 @@ class TableReader(Protocol):
         ...
 
     def sniff(self, head: bytes, path: Path) -> bool:
-        """As in `Reader`."""
+        """Say from the first decompressed bytes (and, for archives, the path) whether this is the format."""
         ...
+
+
+class Reader(Format, Protocol):
+    """One foreign format of requests."""
+
+    def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
+        """Stream the records of the file."""
+        ...
+
+
+class TableReader(Format, Protocol):
+    """One foreign format of benchmark runs, descriptions, curves or ladders.
+
+    A reader that reads requests too (`Reader`) tells what is wrong with a file there, and here no more. One that needs
+    files beside the delivered one names them in a method ``companions(path)``; they are part of its content.
+    """
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
         """Stream the records of the file: name of a canonical table, and values of its columns."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds
-from foretell.assets.readers.core.records import Reject, Row, Single
+from foretell.assets.readers.core.records import TOKEN_COLUMNS, Reject, Row, Single
 from foretell.assets.readers.core.requests import effort_of, prompt_columns
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
@@ -16,8 +16,6 @@ from foretell.assets.readers.spellings import spellings
 
 ALIASES: dict[str, tuple[str, ...]] = spellings("spans")
 
-TOKENS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens",
-           "total_tokens")  # fmt: skip
 OURS = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name")
 """Columns for which the conventions have no word; not gen_ai.conversation.id, whose turns are different queries."""
 FIRST_TOKEN = {
@@ -39,7 +37,6 @@ class Span:
     trace_id: str
     span_id: str
     parent_id: str | None
-    name: str
     start: int | None
     end: int | None
     attributes: dict[str, Any]
@@ -110,7 +107,7 @@ def span_record(span: Span, number: int) -> Single:
         if span.is_error or kind:
             return Reject(f"a failed call: {word(kind) or 'status error'}", number, "nothing was measured")
         return Reject("the span carries no usage", number, _NO_USAGE)
-    for column in TOKENS:
+    for column in TOKEN_COLUMNS:
         row[column] = as_count(row[column])
     _make_inclusive(row)
     invocation = parsed(attributes.get("llm.invocation_parameters"))
@@ -141,7 +138,7 @@ def as_count(value: Any) -> Any:
 
 def _make_inclusive(row: Row) -> None:
     """Repair counts that exclude the cache or the reasoning, where the counts themselves prove it."""
-    values = {column: row[column] if isinstance(row[column], int) else None for column in TOKENS}
+    values = {column: row[column] if isinstance(row[column], int) else None for column in TOKEN_COLUMNS}
     n_in, n_out, n_reasoning = values["input_tokens"], values["output_tokens"], values["reasoning_tokens"]
     cache = (values["cache_read_tokens"] or 0) + (values["cache_write_tokens"] or 0)
     if n_in is not None and cache > n_in:

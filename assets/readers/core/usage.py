@@ -29,18 +29,10 @@ class UsageError(ValueError):
 def tokens_of(usage: Any, *, is_anthropic: bool = False) -> dict[str, int | None]:
     """Return the token columns of `RAW_SCHEMA` from one usage block.
 
-    Parameters
-    ----------
-    usage : dict
-        ``usage`` of OpenAI chat or Responses, OpenRouter, vLLM, llama.cpp, Anthropic, or Gemini's ``usageMetadata``.
-    is_anthropic : bool, optional
-        Anthropic's ``input_tokens`` exclude the cache. Set where the response says so; a block with
-        its own cache counts is recognised anyway.
-
-    Raises
-    ------
-    UsageError
-        If the block is absent or a count is no whole, non-negative number.
+    That is ``usage`` of OpenAI chat or Responses, OpenRouter, vLLM, llama.cpp, Anthropic, or Gemini's
+    ``usageMetadata``. Anthropic's ``input_tokens`` exclude the cache: `is_anthropic` says that the response is of
+    theirs; a block with its own cache counts is recognised anyway. Raises `UsageError` if the block is absent or a
+    count is no whole, non-negative number.
     """
     if not isinstance(usage, dict) or not usage:
         raise UsageError("the response carries no usage")

@@ -21,12 +21,7 @@ from foretell.predictors.errors import DatasetError
 
 
 def load_mean_curves(folder: Path) -> pd.DataFrame:
-    """The derived table of means, of the form that `foretell.collect.lcdb.summarise_runs` returns.
-
-    Values are rounded to 1e-5, training accuracy to 1e-4.
-
-    Raises `DatasetError` if the file is missing or of another form.
-    """
+    """The means as `foretell.collect.lcdb.summarise_runs` returns them, values rounded to 1e-5, of training to 1e-4."""
     table = _read(folder / CURVES_FILE)
     for name, scale in SCALE.items():
         table[name] = table[name].to_numpy(dtype=np.float64, na_value=np.nan) / scale
@@ -35,10 +30,7 @@ def load_mean_curves(folder: Path) -> pd.DataFrame:
 
 
 def load_final_runs(folder: Path) -> pd.DataFrame:
-    """Single runs at the last anchor of every curve: dataset, learner, outer_seed, inner_seed, value (0-1).
-
-    Raises `DatasetError` if the file is missing or of another form.
-    """
+    """Single runs at the last anchor of every curve: dataset, learner, outer_seed, inner_seed, value (0-1)."""
     table = _read(folder / RUNS_FILE)
     table["value"] = table["value"].astype("float64") / 1e4
     return table.astype({"dataset": "str", "learner": "str", "outer_seed": "int64", "inner_seed": "int64"})

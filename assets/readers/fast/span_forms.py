@@ -14,12 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foretell.assets.readers.core.normalise import coalesced, epochs_us, normal_finish_reason
-from foretell.assets.readers.core.records import Columns, NotCommonError, Row, Single
+from foretell.assets.readers.core.records import TOKEN_COLUMNS, Columns, NotCommonError, Row, Single
 from foretell.assets.readers.core.spans import (
     ALIASES,
     FIRST_TOKEN,
     OURS,
-    TOKENS,
     Span,
     as_count,
     first_token_of,
@@ -123,12 +122,12 @@ class SpanForm:
 
 def _token_columns(found: dict[str, Values | None]) -> Columns:
     """Counts as `spans.make_inclusive` leaves them."""
-    counts = {column: _counts(found[column]) for column in TOKENS}
+    counts = {column: _counts(found[column]) for column in TOKEN_COLUMNS}
     n_in, read, write = (counts[f"{name}_tokens"] for name in ("input", "cache_read", "cache_write"))
     if n_in is not None:
         cache = (0 if read is None else read) + (0 if write is None else write)
         counts["input_tokens"] = n_in + np.where(cache > n_in, cache, 0)
-    return {**dict.fromkeys(TOKENS), **with_reasoning(counts)}
+    return {**dict.fromkeys(TOKEN_COLUMNS), **with_reasoning(counts)}
 
 
 def _counts(values: Values | None) -> Counts:

@@ -60,30 +60,15 @@ def _is_table(path: Path) -> bool:
 
 
 def read_eval_logs(paths: list[Path], *, metric: str | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Read logs of one eval or several.
+    """Read logs of one eval or several: one row per run of an item, and notes of what the reader must know.
 
-    Parameters
-    ----------
-    paths : list of path
-        A log may hold one system or more; a system is named by its model, and where two logs have the same by its file.
-    metric : str, optional
-        By default the first that all systems have.
+    A log may hold one system or more; a system is named by its model, and where two logs have the same by its file.
+    `metric` is by default the first that all systems have. Columns are `system`, `task`, `item`, `replicate`, `cluster`
+    (null where items are independent), `score` (turned round where lower is better), and the settings that are there.
+    Notes tell the metric chosen, rows left out, scores turned round.
 
-    Returns
-    -------
-    scores : DataFrame
-        One row per run of an item: `system`, `task`, `item`, `replicate`, `cluster` (null where items are
-        independent), `score` (turned round where lower is better), and the settings that are there.
-    notes : list of str
-        What the reader must know: the metric chosen, rows left out, scores turned round.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing, of no such format, or holds no score.
-    InvalidInputError
-        If rows contradict each other, no metric is common to all, or scores are on different scales; names the file,
-        the row and the remedy.
+    Raises `DatasetError` if a file is missing, of no such format, or holds no score, and `InvalidInputError`, with
+    file, row and remedy, if rows contradict each other, no metric is common to all, or scales differ.
     """
     notes: list[str] = []
     tables = [_read(path, notes) for path in paths]

@@ -27,7 +27,8 @@ _PROVIDERS = {"openai", "anthropic", "google", "mistral", "groq", "together", "g
 _SETTINGS = {"temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "reasoning_tokens", "max_retries",
              "timeout", "max_connections", "attempt_timeout", "cache"}  # fmt: skip
 
-Item = tuple[int, dict[str, Any]]
+Item = tuple[int, dict[str, Any], dict[str, Any]]
+"""Position, header of the log, sample."""
 
 
 class InspectAI:
@@ -59,13 +60,12 @@ class InspectAI:
                 yield from guarded(number, _runs, header, sample, number)
 
 
-def _samples(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+def _samples(path: Path) -> Iterator[Item | Reject]:
     with path.open("rb") as file:
         is_archive = file.read(4) == b"PK\x03\x04"
-    yield from (_archived(path) if is_archive else _document(path))
-
-
-def _archived(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+    if not is_archive:
+        yield from _document(path)
+        return
     try:
         with Archive(path) as archive:
             yield from _members(archive)
@@ -73,7 +73,7 @@ def _archived(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]
         yield Reject(str(error), 1, _REMEDY, is_file=True)
 
 
-def _members(archive: Archive) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+def _members(archive: Archive) -> Iterator[Item | Reject]:
     names = archive.names()
     # A log of a run that was killed has its journal but no header yet.
     top = "header.json" if "header.json" in names else "_journal/start.json"
@@ -92,7 +92,7 @@ def _members(archive: Archive) -> Iterator[tuple[int, dict[str, Any], dict[str, 
         yield _item(number, header, sample)
 
 
-def _document(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]] | Reject]:
+def _document(path: Path) -> Iterator[Item | Reject]:
     log = json_document(path, f"{_REMEDY}, or write it as .eval")
     if isinstance(log, Reject):
         yield log
@@ -105,7 +105,7 @@ def _document(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]
         yield Reject(TOO_DEEP, number, NOT_A_REQUEST) if is_too_deep(sample) else _item(number, log, sample)
 
 
-def _item(number: int, header: Any, sample: Any) -> tuple[int, dict[str, Any], dict[str, Any]] | Reject:
+def _item(number: int, header: Any, sample: Any) -> Item | Reject:
     if not isinstance(header, dict) or not isinstance(header.get("eval"), dict) or not isinstance(sample, dict):
         return Reject(f"sample {number} is not an object", number, _REMEDY)
     return number, header, sample

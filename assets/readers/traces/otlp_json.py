@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.normalise import dig, epoch_us, first
-from foretell.assets.readers.core.records import ReadOptions, Record, Reject, guarded, records_of
+from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Record, Reject, guarded, records_of
 from foretell.assets.readers.core.secrets import described, shown_names
-from foretell.assets.readers.core.spans import ALIASES, TOKENS, Span, SpanFilter, parsed, span_record
+from foretell.assets.readers.core.spans import ALIASES, Span, SpanFilter, parsed, span_record
 from foretell.assets.readers.core.stream import (
     MAX_DEPTH,
     NOT_A_REQUEST,
@@ -163,15 +163,23 @@ def _list(value: Any, *keys: str) -> list[Any]:
 
 
 def _otlp_span(raw: dict[str, Any]) -> Span:
+    is_error = bool(raw.get("status")) and dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR")
+    return _span(raw, _in_conventions(_attributes(raw.get("attributes"))), is_error)
+
+
+def _span(
+    raw: dict[str, Any], attributes: dict[str, Any], is_error: bool, *, ids: dict[str, Any] | None = None,
+    moment: Callable[[Any], int | None] | None = None,
+) -> Span:  # fmt: skip
+    ids, moment = raw if ids is None else ids, moment or _ns
     return Span(
-        trace_id=_hex(_either(raw, "traceId", "trace_id")),
-        span_id=_hex(_either(raw, "spanId", "span_id")),
-        parent_id=_hex(_either(raw, "parentSpanId", "parent_span_id")) or None,
-        name=str(raw.get("name")),
-        start=_ns(_either(raw, "startTimeUnixNano", "start_time_unix_nano")),
-        end=_ns(_either(raw, "endTimeUnixNano", "end_time_unix_nano")),
-        attributes=_in_conventions(_attributes(raw.get("attributes"))),
-        is_error=bool(raw.get("status")) and dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR"),
+        trace_id=_hex(_either(ids, "traceId", "trace_id")),
+        span_id=_hex(_either(ids, "spanId", "span_id")),
+        parent_id=_hex(_either(raw, "parentSpanId", "parent_span_id") or raw.get("parent_id")) or None,
+        start=moment(_either(raw, "startTimeUnixNano", "start_time_unix_nano") or raw.get("start_time")),
+        end=moment(_either(raw, "endTimeUnixNano", "end_time_unix_nano") or raw.get("end_time")),
+        attributes=attributes,
+        is_error=is_error,
     )
 
 
@@ -227,19 +235,14 @@ def _value(value: Any, depth: int = 0) -> Any:
 
 
 def _console_span(raw: dict[str, Any]) -> Span:
-    context = raw["context"]
-    attributes = raw["attributes"] if isinstance(raw["attributes"], dict) else {}
-    start, end = epoch_us(raw.get("start_time")), epoch_us(raw.get("end_time"))
-    return Span(
-        trace_id=_hex(context.get("trace_id")),
-        span_id=_hex(context.get("span_id")),
-        parent_id=_hex(raw.get("parent_id")) or None,
-        name=str(raw.get("name")),
-        start=None if start is None else start * 1000,
-        end=None if end is None else end * 1000,
-        attributes=_in_conventions(attributes),
-        is_error=dig(raw, "status", "status_code") == "ERROR",
-    )
+    attributes = _in_conventions(raw["attributes"] if isinstance(raw["attributes"], dict) else {})
+    is_error = dig(raw, "status", "status_code") == "ERROR"
+    return _span(raw, attributes, is_error, ids=raw["context"], moment=_ns_of_text)
+
+
+def _ns_of_text(value: Any) -> int | None:
+    us = epoch_us(value)
+    return None if us is None else us * 1000
 
 
 def _mlflow_span(raw: dict[str, Any]) -> Span:
@@ -250,16 +253,8 @@ def _mlflow_span(raw: dict[str, Any]) -> Span:
         if isinstance(value, str):
             with suppress(ValueError):  # every attribute is JSON text
                 attributes[key] = loads(value.encode("utf-8", "replace"))
-    return Span(
-        trace_id=_hex(first(raw.get("trace_id"))),
-        span_id=_hex(first(raw.get("span_id"))),
-        parent_id=_hex(first(raw.get("parent_span_id"), raw.get("parent_id"))) or None,
-        name=str(raw.get("name")),
-        start=_ns(first(raw.get("start_time_unix_nano"), raw.get("start_time"))),
-        end=_ns(first(raw.get("end_time_unix_nano"), raw.get("end_time"))),
-        attributes=attributes,
-        is_error=first(dig(raw, "status", "code"), dig(raw, "status_code")) in ("STATUS_CODE_ERROR", "ERROR"),
-    )
+    is_error = first(dig(raw, "status", "code"), dig(raw, "status_code")) in ("STATUS_CODE_ERROR", "ERROR")
+    return _span(raw, attributes, is_error)
 
 
 def _hex(value: Any) -> str:
@@ -313,5 +308,5 @@ def _in_conventions(attributes: dict[str, Any]) -> dict[str, Any]:
             counts = tokens_of_parts(usage)
         except UsageError:
             counts = {}  # the span then carries no usage, and its reject says so
-        made |= {ALIASES[column][0]: counts.get(column) for column in TOKENS}
+        made |= {ALIASES[column][0]: counts.get(column) for column in TOKEN_COLUMNS}
     return {name: value for name, value in made.items() if value is not None} | attributes

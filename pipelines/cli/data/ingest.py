@@ -65,9 +65,8 @@ def read_columns(path: Path) -> dict[str, str]:
 def land_files(settings: Settings, paths: Sequence[str], options: Options, *, curate: bool) -> IngestReport:
     """Land `paths`, and where `curate` says so validate and price the days and tables that they touch."""
     from foretell.assets.lake.landing.deliveries import IngestReport, ingest, ingest_stream
-    from foretell.assets.lake.quarantine import refresh_quarantine
+    from foretell.assets.lake.quarantine import refresh_quarantine, report_quarantine
     from foretell.assets.lake.tables.curation import read_parts
-    from foretell.assets.lake.traces.events import report_quarantine
 
     keywords = options.keywords()
     with locked(settings), settings.open_engine():
