@@ -8,7 +8,7 @@ import pytest
 
 from foretell.assets.families.benchmark_scores.asking import LONGEST, ask_rows, with_metadata
 from foretell.assets.families.benchmark_scores.examples import load_score_tables
-from foretell.assets.families.benchmark_scores.modern import read_public
+from foretell.assets.store.sources import read_public
 from foretell.pipelines.settings import Settings
 from foretell.predictors.benchmark_scores.description.redaction import check_leaks
 from foretell.predictors.errors import InvalidInputError
