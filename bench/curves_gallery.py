@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foretell.assets.families.learning_curves.examples import load_runs
 from foretell.assets.families.learning_curves.family import FAMILY
-from foretell.assets.store.sources import Sources
+from foretell.assets.store.sources import Sources, read_public
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -19,7 +18,7 @@ N_SHOWN = 12
 
 def whole_curves(sources: Sources, examples: pd.DataFrame) -> pd.DataFrame:
     """Steps, values, 5-95 % range and last value of the whole curve of each example, in the metric's unit."""
-    table = load_runs(sources)
+    table = read_public(sources.public, "training_curves")
     groups = {f"{c}/{m}": part for (c, m), part in table.groupby(["curve_id", "metric"])}
     rows = []
     for cell in examples.index:

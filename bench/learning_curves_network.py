@@ -149,7 +149,7 @@ def compare_with_mcmc(n_curves: int, batch: int) -> dict[str, object]:
     network = PriorFittedNetwork.load_pretrained()
     per_curve = time_network(network, batch)
     steps, values, target, outcome = curves(n_curves, 1)
-    ours = forecast(network, steps, values, target).quantile(LEVELS)
+    ours = forecast(network, steps, values, target).quantiles(LEVELS)
     started = time.process_time()
     draws = [sample_end(steps[i], values[i], target[i], i) for i in range(n_curves)]
     mcmc_per_curve = (time.process_time() - started) / n_curves

@@ -53,7 +53,7 @@ def forecast_rule(forecast: CurveForecast, threshold: float) -> Stops:
     """Stop where ending above the incumbent is less likely than the threshold."""
 
     def stops(rows: NDArray[np.intp], incumbent: float) -> NDArray[np.bool_]:
-        return 1.0 - forecast.distribution.take(rows).cdf(np.full(len(rows), incumbent)) < threshold
+        return 1.0 - forecast.distribution.take(rows).probability_below(np.full(len(rows), incumbent)) < threshold
 
     return stops
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretell.predictors.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,20 @@ class Sources:
         if not folder.is_dir():
             raise DatasetError(f"{folder}: no prepared tables lie beside the mirror that FORETELL_MIRROR names")
         return folder
+
+
+def read_public(public: Path, table: str) -> pd.DataFrame:
+    """One table of the public figures.
+
+    Raises
+    ------
+    DatasetError
+        If it is missing or damaged.
+    """
+    import pandas as pd
+
+    path = public / f"{table}.parquet"
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); install foretell again") from error

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.catalog import fetch
-from foretell.assets.families.downstream_scaling.measurements import MEASUREMENTS, PUBLIC_FILE, binomial_error
+from foretell.assets.families.downstream_scaling.measurements import MEASUREMENTS, PUBLIC_TABLE, binomial_error
 from foretell.collect.public_ladder_sets.obs_scaling import OBS_TASKS, load_obs_scaling
 from foretell.collect.public_ladder_sets.olmo_ladder import OLMO_TARGETS, OLMO_TASKS, load_olmo_ladder
 from foretell.collect.public_ladder_sets.pythia_arithmetic import N_DRAWS, load_pythia_arithmetic
@@ -28,7 +28,7 @@ from foretell.collect.public_ladder_sets.sloth import SLOTH_TASKS, load_sloth
 
 __all__ = ["FILE", "public_ladders"]
 
-FILE = Path(__file__).resolve().parent.parent / "public" / PUBLIC_FILE
+FILE = Path(__file__).resolve().parent.parent / "public" / f"{PUBLIC_TABLE}.parquet"
 ALWAYS_JUDGED = ("olmo", "pythia")
 JUDGED_OF = 4
 """One family in so many is judged."""

@@ -49,6 +49,10 @@ class UnitScale:
         """Width of the range in the metric's unit, > 0, shape (n,)."""
         return np.abs(self.best - self.worst)
 
+    def take(self, rows: NDArray[np.intp]) -> UnitScale:
+        """The scales of `rows`."""
+        return UnitScale(self.worst[rows], self.best[rows])
+
     def _shaped(self, values: Floats) -> tuple[Floats, Floats]:
         shape = (-1,) + (1,) * (values.ndim - 1)
         return self.worst.reshape(shape), (self.best - self.worst).reshape(shape)
@@ -116,10 +120,9 @@ class CurveBatch:
     def take(self, rows: NDArray[np.intp]) -> CurveBatch:
         """Some of the curves, without needless padding."""
         k = int(self.lengths[rows].max(initial=1))
-        scale = UnitScale(self.scale.worst[rows], self.scale.best[rows])
         return CurveBatch(
             self.log_x[rows, :k], self.values[rows, :k], self.errors[rows, :k], self.lengths[rows], self.target[rows],
-            scale, self.diverged[rows], self.first_step[rows], self.shift[rows],
+            self.scale.take(rows), self.diverged[rows], self.first_step[rows], self.shift[rows],
         )  # fmt: skip
 
     def shortened(self, lengths: NDArray[np.intp]) -> CurveBatch:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
-
-from .curves import UnitScale
 
 Floats: TypeAlias = NDArray[np.float64]
 LEAST_SCALE = 1e-4
@@ -22,7 +20,8 @@ MOST_ROWS = 3000
 
 @dataclass(frozen=True)
 class TruncatedT:
-    """Student t distributions within [0, 1]: `location`, `scale` and degrees of freedom `df` of shape (n,).
+    """Student t distributions within [0, 1], a `forecaster.UnitDistribution`: `location`, `scale` and degrees of
+    freedom `df` of shape (n,).
 
     Each side of the location is cut off at its end of the range and holds half of the mass, so that the location is
     the median whatever the scale. Locations are kept half a scale away from the ends.
@@ -68,34 +67,17 @@ class TruncatedT:
         z = special.stdtrit(self.df[:, None], p)
         return np.asarray(np.clip(median + self.scale[:, None] * z, 0.0, 1.0))
 
-
-@dataclass(frozen=True)
-class MetricT:
-    """`TruncatedT` distributions of n metrics, read in the unit of each: a `forecaster.CurveDistribution`."""
-
-    unit: TruncatedT
-    scale: UnitScale
-
-    def quantile(self, levels: Sequence[float]) -> Floats:
-        """Quantiles at `levels`, shape (n, n_levels), non-decreasing in each row."""
-        asked = np.asarray(levels, dtype=np.float64)
-        rising = (self.scale.best > self.scale.worst)[:, None]
-        unit = np.where(rising, self.unit.quantiles(asked), self.unit.quantiles(1.0 - asked))
-        return np.asarray(np.maximum.accumulate(self.scale.from_unit(unit), axis=1))
-
-    def log_density(self, y: Floats) -> Floats:
-        """Log density at `y` (n,), nats per unit of the metric; higher is better."""
-        return self.unit.log_density(self.scale.to_unit(y)) - np.log(self.scale.span)
-
-    def cdf(self, y: Floats) -> Floats:
-        """Probability of at most `y`, shape (n,)."""
-        below = self.unit.probability_below(self.scale.to_unit(y))
-        return np.where(self.scale.best > self.scale.worst, below, 1.0 - below)
-
     def take(self, rows: NDArray[np.intp]) -> Self:
         """The distributions of `rows`."""
-        unit = TruncatedT(self.unit.location[rows], self.unit.scale[rows], self.unit.df[rows])
-        return type(self)(unit, UnitScale(self.scale.worst[rows], self.scale.best[rows]))
+        return type(self)(self.location[rows], self.scale[rows], self.df[rows])
+
+    @classmethod
+    def gather(cls, n: int, parts: Iterable[tuple[NDArray[np.intp], TruncatedT]]) -> Self:
+        """Distributions of n rows from those of some rows each."""
+        whole = np.empty((3, n))
+        for rows, part in parts:
+            whole[:, rows] = part.location, part.scale, part.df
+        return cls(*whole)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self, TypeAlias
 
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.learning_curves import CurveRequests, as_points
-from .curves import CurveBatch, read_curves
-from .density import MetricT, TruncatedT
+from .curves import CurveBatch, UnitScale, read_curves
+from .density import TruncatedT
 
 Floats: TypeAlias = NDArray[np.float64]
 DIVERGED_SCALE = 0.15
@@ -24,65 +23,74 @@ GAIN_LEVELS = 200
 """Quantiles that an expected gain is the mean over."""
 
 
-class CurveDistribution(Protocol):
-    """Distributions of n outcomes, each in the unit of its metric and within its range.
+class UnitDistribution(Protocol):
+    """Distributions of n outcomes on the unit scale of their curves.
 
-    `quantile` gives shape (n, n_levels), non-decreasing in each row; `log_density` and `cdf` take outcomes (n,), of
-    which those beyond the range count as its end, and give shape (n,); `take` chooses rows.
+    `quantiles` gives shape (n, n_levels); `log_density` and `probability_below` take outcomes (n,), of which those
+    outside [0, 1] count as its ends, and give shape (n,); `take` chooses rows.
     """
 
-    def quantile(self, levels: Sequence[float], /) -> Floats: ...
-    def log_density(self, y: Floats, /) -> Floats: ...
-    def cdf(self, y: Floats, /) -> Floats: ...
+    def quantiles(self, levels: Floats, /) -> Floats: ...
+    def log_density(self, unit: Floats, /) -> Floats: ...
+    def probability_below(self, unit: Floats, /) -> Floats: ...
     def take(self, rows: NDArray[np.intp], /) -> Self: ...
 
 
 @dataclass(frozen=True)
 class CurveForecast:
-    """Forecasts of n curves.
+    """Forecasts of n curves, each read in the unit of its metric and within its range.
 
     Attributes
     ----------
-    distribution : CurveDistribution
+    distribution : UnitDistribution
         Of n outcomes.
-    rising : ndarray of bool of shape (n,)
-        Whether higher is better.
+    scale : UnitScale
+        Of their metrics.
     remaining : ndarray of shape (n,)
         Share of the asked budget that is still to come.
     index : Index
     """
 
-    distribution: CurveDistribution
-    rising: NDArray[np.bool_]
+    distribution: UnitDistribution
+    scale: UnitScale
     remaining: Floats
     index: pd.Index
 
+    @property
+    def rising(self) -> NDArray[np.bool_]:
+        """Whether higher is better, shape (n,)."""
+        return np.asarray(self.scale.best > self.scale.worst)
+
     def quantiles(self, levels: Floats) -> pd.DataFrame:
         """Quantiles in the metric's unit, shape (n, n_levels), non-decreasing from left to right."""
-        names = [float(level) for level in levels]
-        columns = pd.Index(names, name="level")
-        return pd.DataFrame(self.distribution.quantile(names), index=self.index, columns=columns)
+        levels = np.asarray(levels, dtype=np.float64)
+        unit = np.where(
+            self.rising[:, None], self.distribution.quantiles(levels), self.distribution.quantiles(1.0 - levels)
+        )
+        values = np.maximum.accumulate(self.scale.from_unit(unit), axis=1)
+        return pd.DataFrame(values, index=self.index, columns=pd.Index(levels.tolist(), name="level"))
 
     def log_density(self, y: pd.Series) -> pd.Series:
         """Log density at the outcomes, nats per unit of the metric; higher is better. Beyond the range: its end."""
-        density = self.distribution.log_density(y.to_numpy(dtype=np.float64))
+        unit = self.scale.to_unit(y.to_numpy(dtype=np.float64))
+        density = self.distribution.log_density(unit) - np.log(self.scale.span)
         return pd.Series(density, index=self.index, name="log_density")
 
     def probability_better(self, target: float | pd.Series | Floats) -> pd.Series:
         """Probability of an outcome better than `target`, given in the metric's unit, shape (n,)."""
-        below = self.distribution.cdf(self._goal(target))
-        return pd.Series(np.where(self.rising, 1.0 - below, below), index=self.index, name="probability")
+        better = 1.0 - self.distribution.probability_below(self.scale.to_unit(self._goal(target)))
+        return pd.Series(better, index=self.index, name="probability")
 
     def expected_gain(self, target: float | pd.Series | Floats) -> Floats:
         """Mean improvement over `target`, counting none where the run ends worse; metric's unit, >= 0, shape (n,)."""
-        outcomes = self.distribution.quantile(((np.arange(GAIN_LEVELS) + 0.5) / GAIN_LEVELS).tolist())
+        outcomes = self.quantiles((np.arange(GAIN_LEVELS) + 0.5) / GAIN_LEVELS).to_numpy()
         gain = np.where(self.rising, 1.0, -1.0)[:, None] * (outcomes - self._goal(target)[:, None])
         return np.asarray(np.maximum(gain, 0.0).mean(axis=1))
 
     def loc(self, index: pd.Index) -> Self:
         """The forecasts of `index`, in its order."""
         rows = self.index.get_indexer(index)
-        return type(self)(self.distribution.take(rows), self.rising[rows], self.remaining[rows], index)
+        return type(self)(self.distribution.take(rows), self.scale.take(rows), self.remaining[rows], index)
 
     def _goal(self, target: float | pd.Series | Floats) -> Floats:
         return np.broadcast_to(np.asarray(target, dtype=np.float64), (len(self.index),))
@@ -104,7 +112,7 @@ class CurveForecaster(BasePredictor):
     """What a forecast rests on beside the observed points, as `basis_of` says it."""
 
     @abstractmethod
-    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> CurveDistribution:
+    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> UnitDistribution:
         """Distribution of each row of valid requests, of which `batch` holds the curves."""
 
     def answers(self, X: pd.DataFrame) -> NDArray[np.bool_]:
@@ -131,8 +139,7 @@ class CurveForecaster(BasePredictor):
     def _forecast(self, X: pd.DataFrame) -> CurveForecast:
         batch = read_curves(X)
         remaining = 1.0 - np.exp(np.minimum(batch.last_log_x - batch.target, 0.0))
-        rising = np.asarray(batch.scale.best > batch.scale.worst)
-        return CurveForecast(self._distribution(X, batch), rising, remaining, X.index)
+        return CurveForecast(self._distribution(X, batch), batch.scale, remaining, X.index)
 
     def predict_log_density(self, X: pd.DataFrame, y: pd.Series) -> pd.Series:
         """Natural log of the forecast density at the outcomes `y` (index of `X`), nats per unit of the metric.
@@ -162,7 +169,7 @@ class UnitScaleForecaster(CurveForecaster):
     def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         """Distribution of each row on the unit scale of its curve."""
 
-    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> MetricT:
+    def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         unit = self._unit_distribution(X, batch)
         scale = np.where(batch.diverged, np.maximum(3 * unit.scale, DIVERGED_SCALE), unit.scale)
-        return MetricT(TruncatedT(np.clip(unit.location, 0.0, 1.0), scale, unit.df), batch.scale)
+        return TruncatedT(np.clip(unit.location, 0.0, 1.0), scale, unit.df)

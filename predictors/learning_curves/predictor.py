@@ -146,8 +146,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
 
     def _base_columns(self, batch: CurveBatch) -> tuple[Floats, Floats]:
         """What every head reads, and the point forecasts among it."""
-        quantiles = batch.scale.to_unit(self.network_.forecast(batch).quantile(NETWORK_LEVELS))
-        quantiles = np.sort(quantiles, axis=1) - batch.last[:, None]
+        quantiles = self.network_.forecast(batch).quantiles(NETWORK_LEVELS) - batch.last[:, None]
         points = point_forecasts(batch, quantiles[:, 2])
         return np.column_stack([prefix_columns(batch), quantiles]), points
 
@@ -189,14 +188,10 @@ class LearningCurvePredictor(UnitScaleForecaster):
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
-        location, scale, df = np.empty(len(X)), np.empty(len(X)), np.empty(len(X))
         runs = self._asks_runs(X)
-        for rows, forecast in ((np.flatnonzero(runs), self._run_distribution),
-                               (np.flatnonzero(~runs), self._size_distribution)):  # fmt: skip
-            if rows.size:
-                part = forecast(X.iloc[rows], batch.take(rows))
-                location[rows], scale[rows], df[rows] = part.location, part.scale, part.df
-        return TruncatedT(location, scale, df)
+        kinds = (np.flatnonzero(runs), self._run_distribution), (np.flatnonzero(~runs), self._size_distribution)
+        parts = ((rows, forecast(X.iloc[rows], batch.take(rows))) for rows, forecast in kinds if rows.size)
+        return TruncatedT.gather(len(X), parts)
 
     def answers(self, X: pd.DataFrame) -> NDArray[np.bool_]:
         """Which requests are of a kind of curve that was learnt from: over training set sizes, or runs that go on."""
@@ -219,7 +214,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         codes = self._codes(X)
         siblings = read_siblings(X, batch)
         chosen = self._choose(codes, siblings)
-        location, scale, df = np.empty(len(X)), np.empty(len(X)), np.empty(len(X))
+        parts = []
         for head, model in self.heads_.items():
             rows = np.flatnonzero(chosen == head)
             if not rows.size:
@@ -230,9 +225,9 @@ class LearningCurvePredictor(UnitScaleForecaster):
             if head == "siblings":
                 near = sibling_columns(part, [siblings[i] for i in rows], self.learners_)
                 columns = np.column_stack([columns, near])
-            head_forecast = model.predict(columns, part.last, points[rows], part.spans, num_threads=self.num_threads)
-            location[rows], scale[rows], df[rows] = head_forecast.location, head_forecast.scale, head_forecast.df
-        return TruncatedT(location, scale, df)
+            forecast = model.predict(columns, part.last, points[rows], part.spans, num_threads=self.num_threads)
+            parts.append((rows, forecast))
+        return TruncatedT.gather(len(X), parts)
 
     def _choose(self, codes: Floats, siblings: Sequence[Siblings]) -> NDArray[np.object_]:
         """Name of the richest head that each request can feed."""

@@ -80,7 +80,7 @@ class RunColumns:
         ahead = np.minimum(AHEAD * spread, np.where(bound > 1e-9 * spread, bound, np.inf))
         scale = UnitScale(last - sign * BEHIND * spread, last + sign * ahead)
         seen = np.clip(scale.to_unit(batch.scale.from_unit(batch.values)), 0.0, 1.0)
-        quantiles = network.forecast(replace(batch, scale=scale, values=seen * batch.seen)).quantile(NETWORK_LEVELS)
+        quantiles = network.forecast(replace(batch, values=seen * batch.seen)).on(scale).quantiles(NETWORK_LEVELS)
         moved = np.sort(sign[:, None] * (quantiles - last[:, None]) / spread[:, None], axis=1)
         horizon = batch.spans[:, 0]
         columns = np.column_stack([horizon, np.expm1(np.minimum(horizon, 20.0)), jitter, moved])

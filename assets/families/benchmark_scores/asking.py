@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.assets.families.benchmark_scores.modern import read_public
+from foretell.assets.store.sources import read_public
 from foretell.predictors.errors import InvalidInputError, unknown_name
 from foretell.predictors.model_names import ModelNames
 from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS

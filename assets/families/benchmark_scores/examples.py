@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,19 +19,12 @@ MODELS_PER_BENCHMARK = 40
 SAMPLE_SEED = 0
 
 
-@dataclass(frozen=True)
-class ScoreTables:
-    """Canonical tables of one data set: redacted descriptions, scorable runs, models, and what was removed."""
-
-    descriptions: pd.DataFrame
-    runs: pd.DataFrame
-    models: pd.DataFrame
-    redactions: pd.DataFrame
-    quarantine: pd.DataFrame
+ScoreTables: TypeAlias = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+"""Canonical tables of one data set: descriptions, runs and models."""
 
 
 def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
-    """Read a set, redact its descriptions, check that nothing leaks, and quarantine what is no score.
+    """Read a set and make it ready by `prepare_tables`.
 
     ``ladder`` and ``modern`` are committed with the project; the others are prepared tables that lie beside a mirror.
 
@@ -46,29 +39,29 @@ def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
     from foretell.assets.families.downstream_scaling.ladder import ladder_scores
     from foretell.assets.readers.scores.prepared import load_llm_harness_snapshot, load_mteb_snapshot
 
-    readers = {"mteb": (load_mteb_snapshot, "mteb"), "llm-harness": (load_llm_harness_snapshot, "llm_harness")}
-    if dataset not in DATASETS:
-        raise InvalidInputError(f"`dataset` must be one of {list(DATASETS)}, got {dataset!r}")
-    if dataset == "modern":
-        return prepare_tables(*load_modern(sources.public))
-    if dataset == "ladder":
-        return prepare_tables(*ladder_scores(sources.starter))
-    read, folder = readers[dataset]
-    return prepare_tables(*read(sources.snapshots / folder))
+    readers = {
+        "modern": lambda: load_modern(sources.public),
+        "ladder": lambda: ladder_scores(sources.starter),
+        "mteb": lambda: load_mteb_snapshot(sources.snapshots / "mteb"),
+        "llm-harness": lambda: load_llm_harness_snapshot(sources.snapshots / "llm_harness"),
+        LAKE: lambda: own_tables(sources.home / "lake", sources.public),
+    }
+    if dataset not in readers:
+        raise InvalidInputError(f"`dataset` must be one of {list(readers)}, got {dataset!r}")
+    return prepare_tables(*readers[dataset]())
 
 
 def prepare_tables(descriptions: pd.DataFrame, runs: pd.DataFrame, models: pd.DataFrame) -> ScoreTables:
-    """Redact, check for leaks and separate what is no score in points."""
+    """Redact descriptions, check that nothing leaks, and leave out runs that are no score of a described benchmark.
+
+    These are runs outside 0-100 points, and those of a metric of which lower is better.
+    """
     from foretell.predictors.benchmark_scores.description.redaction import check_leaks, redact_descriptions
 
-    redacted, report = redact_descriptions(descriptions)
+    redacted, _ = redact_descriptions(descriptions)
     check_leaks(redacted, {str(name): scores.tolist() for name, scores in runs.groupby("benchmark")["score"]})
-    outside = ~runs["score"].between(0, 100)
-    unknown = ~runs["benchmark"].isin(redacted["benchmark"])
-    reason = np.where(unknown, "the benchmark has no description", "the score is outside 0-100 points")
-    bad = outside | unknown | ~runs["higher_is_better"]
-    reason = np.where(runs["higher_is_better"], reason, "a metric of which lower is better has no score in points")
-    return ScoreTables(redacted, runs[~bad], models, report, runs[bad].assign(reason=reason[bad.to_numpy()]))
+    is_score = runs["score"].between(0, 100) & runs["benchmark"].isin(redacted["benchmark"]) & runs["higher_is_better"]
+    return redacted, runs[is_score], models
 
 
 def examples_from_scores(
@@ -83,14 +76,15 @@ def examples_from_scores(
     from foretell.predictors.benchmark_scores.scale import score_standard_error
 
     order_of_runs = ["benchmark", "model", *(["started_at"] if source is None else []), "run_id"]
-    runs = tables.runs.sort_values(order_of_runs, kind="stable", ignore_index=True)
+    descriptions, runs, models = tables
+    runs = runs.sort_values(order_of_runs, kind="stable", ignore_index=True)
     if per_benchmark is not None:
         order = pd.Series(np.random.default_rng(SAMPLE_SEED).random(len(runs)), index=runs.index)
         runs = runs[order.groupby(runs["benchmark"]).rank() <= per_benchmark].reset_index(drop=True)
     error = score_standard_error(runs)
-    described = tables.descriptions.drop(columns=["metric", "licence", "source_url"])
+    described = descriptions.drop(columns=["metric", "licence", "source_url"])
     out = runs.drop(columns="n_items").merge(described, on="benchmark", how="left", validate="m:1")
-    out = out.merge(tables.models, on="model", how="left", validate="m:1")
+    out = out.merge(models, on="model", how="left", validate="m:1")
     cell = out["run_id"]
     if source is None:
         asked = ["source", "benchmark", "model", "n_shot", "config"]
@@ -117,11 +111,9 @@ def examples_from_scores(
 
 
 def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
-    """`examples_from_scores` of a named data set."""
-    if dataset == LAKE:
-        if TABLES["benchmark_runs"].read(sources.home / "lake").empty:
-            return pd.DataFrame()
-        tables = prepare_tables(*own_tables(sources.home / "lake", sources.public))
-        return examples_from_scores(tables, source=None, per_benchmark=None)
+    """`examples_from_scores` of a named data set; none where the lake holds no run."""
+    if dataset == LAKE and TABLES["benchmark_runs"].read(sources.home / "lake").empty:
+        return pd.DataFrame()
     per_benchmark = MODELS_PER_BENCHMARK if dataset == "mteb" else None
-    return examples_from_scores(load_score_tables(dataset, sources), source=dataset, per_benchmark=per_benchmark)
+    source = None if dataset == LAKE else dataset
+    return examples_from_scores(load_score_tables(dataset, sources), source=source, per_benchmark=per_benchmark)

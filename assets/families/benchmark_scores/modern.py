@@ -11,24 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foretell.predictors.errors import DatasetError
+from foretell.assets.store.sources import read_public
 
 MODERN = "modern"
-
-
-def read_public(public: Path, table: str) -> pd.DataFrame:
-    """One table of the public figures.
-
-    Raises
-    ------
-    DatasetError
-        If it is missing or damaged.
-    """
-    path = public / f"{table}.parquet"
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); install foretell again") from error
 
 
 def load_modern(public: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.lake.tables.contracts import TABLES
+from foretell.assets.store.sources import read_public
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
 from foretell.predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
 
@@ -37,8 +38,6 @@ def own_tables(lake: Path, public: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd
 
 def _with_public(own: pd.DataFrame, public: Path, table: str, key: str) -> pd.DataFrame:
     """Rows of the lake, and those of the figures of the package for names that it does not have."""
-    from foretell.assets.families.benchmark_scores.modern import read_public
-
     shipped = read_public(public, table)
     rows = pd.concat([own, shipped[[name for name in shipped if name in own]]], ignore_index=True)
     return rows.drop_duplicates(key, ignore_index=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -26,14 +26,8 @@ def scaling_splits(family: Family, examples: pd.DataFrame, dataset: str, sources
     are few.
     """
     train = examples[examples["split"] == "train"]
-    measured = load_measurements(dataset, sources)
-    yield from _splits(family, train, _targets(dataset, examples, measured))
-
-
-def _splits(family: Family, train: pd.DataFrame, targets: Iterable[tuple[str, pd.DataFrame]]) -> Iterator[Split]:
-    """A split for the examples of each target, by its name."""
     models = family.models()
-    for target, rows in targets:
+    for target, rows in _targets(dataset, examples, load_measurements(dataset, sources)):
         name = f"{family.held_out}_{target}" if target else family.held_out
         cluster = "family" if rows["family"].nunique() >= LEAST_FAMILIES else "benchmark"
         outcomes = rows[OUTCOMES].assign(query_id=rows[cluster]).reset_index(drop=True)

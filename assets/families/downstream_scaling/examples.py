@@ -87,5 +87,5 @@ def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     own = examples_from_measurements(load_measurements(dataset, sources))
     if dataset == LAKE:
         return own
-    learnt = examples_from_measurements(public_measurements())
+    learnt = examples_from_measurements(public_measurements(sources))
     return pd.concat([own[own["split"] == "test"], learnt], ignore_index=True)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from importlib.resources import as_file, files
 
 import numpy as np
 import pandas as pd
 
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.tables.contracts import TABLES
-from foretell.assets.store.sources import Sources
-from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.assets.store.sources import Sources, read_public
+from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM
 
 PUBLIC = ("olmo-ladder", "pythia-arithmetic", "pythia", "obs-scaling", "sloth")
-PUBLIC_FILE = "ladder_measurements.parquet"
+PUBLIC_TABLE = "ladder_measurements"
 """Figures of the public sets, among the public figures; made by ``foretell.collect.public_ladders``."""
 ALL_PUBLIC = "public"
 DATASETS = ("ladder", ALL_PUBLIC, *PUBLIC, LAKE)
@@ -47,19 +46,14 @@ def load_measurements(dataset: str, sources: Sources) -> pd.DataFrame:
         table = _own(sources)
     else:
         names = PUBLIC if dataset == ALL_PUBLIC else (dataset,)
-        table = _ladder(sources) if dataset == "ladder" else public_measurements(*names)
+        table = _ladder(sources) if dataset == "ladder" else public_measurements(sources, *names)
         table = table.assign(started_at=pd.Series(pd.NaT, index=table.index))
     return table[MEASUREMENTS].reset_index(drop=True)
 
 
-def public_measurements(*datasets: str) -> pd.DataFrame:
+def public_measurements(sources: Sources, *datasets: str) -> pd.DataFrame:
     """Measurements of some public sets; without names those of the families that are learnt from, of all sets."""
-    resource = files("foretell") / "public" / PUBLIC_FILE
-    try:
-        with as_file(resource) as path:
-            table = pd.read_parquet(path)
-    except OSError as error:
-        raise DatasetError(f"{resource}: the public figures are missing; is the installation complete?") from error
+    table = read_public(sources.public, PUBLIC_TABLE)
     if datasets:
         return table[table["dataset"].isin(datasets)]
     judged = table.loc[table["is_target"], "family"].unique()

@@ -46,10 +46,13 @@ def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: 
     `run_splits`.
     """
     if dataset == "lcdb":
-        return _lcdb_splits(family, examples, sources)
-    if dataset == TRAINING_RUNS:
-        return run_splits(family, examples)
-    return _ladder_splits(family, examples)
+        yield from _lcdb_splits(family, examples, sources)
+    elif dataset == TRAINING_RUNS:
+        yield from run_splits(family, examples)
+    else:
+        models = family.models()
+        rounds = left_out(family, examples.set_index("cell_id", drop=False))
+        yield by_cut("new_benchmark", rounds, models, (LAST_VALUE, models[LAST_VALUE]))
 
 
 def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> Iterator[Split]:
@@ -99,12 +102,6 @@ def _single_runs(test: pd.DataFrame, sources: Sources) -> pd.DataFrame:
     n_runs = outcomes.groupby("cell_id")["value"].transform("size")
     outcomes = outcomes[n_runs >= LEAST_RUNS].reset_index(drop=True)
     return outcomes.assign(replicate=outcomes["outer_seed"] * 100 + outcomes["inner_seed"])
-
-
-def _ladder_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
-    models = family.models()
-    rounds = left_out(family, examples.set_index("cell_id", drop=False))
-    yield by_cut("new_benchmark", rounds, models, (LAST_VALUE, models[LAST_VALUE]))
 
 
 def run_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:

@@ -1,14 +1,16 @@
 """Examples of the learning-curve family: beginnings of curves and where they ended."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.tables.contracts import TABLES
-from foretell.assets.store.sources import Sources
-from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.assets.store.sources import Sources, read_public
+from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.splits import assign_split
 
 TRAINING_RUNS = "training-runs"
@@ -53,7 +55,7 @@ def examples_from_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
         "lcdb": lambda: examples_from_lcdb(load_lcdb(sources)),
         "ladder": lambda: examples_from_ladder(load_ladder_curves(sources)),
         LAKE: lambda: examples_from_lake(TABLES["training_curves"].read(sources.home / "lake")),
-        TRAINING_RUNS: lambda: examples_from_runs(load_runs(sources)),
+        TRAINING_RUNS: lambda: examples_from_runs(read_public(sources.public, "training_curves")),
         PUBLIC: lambda: pd.concat(
             [examples_from_dataset(name, sources) for name in ("lcdb", TRAINING_RUNS)], ignore_index=True
         ),
@@ -101,6 +103,18 @@ def usable_curves(table: pd.DataFrame) -> pd.DataFrame:
     return kept[kept.groupby(["dataset", "learner"])["step"].transform("size") >= LEAST_ANCHORS]
 
 
+def _beginnings(
+    curve: str, cuts: Sequence[float], shared: Mapping[str, object], **seen: NDArray[np.float64] | pd.Series
+) -> list[dict[str, Any]]:
+    """What a curve `shared` by all its examples shows by each of `cuts`, shares of its points: a row each."""
+    rows = []
+    for cut in cuts:
+        k = max(2, round(cut * len(seen["steps"])))
+        lists = {name: np.asarray(points, dtype=np.float64)[:k].tolist() for name, points in seen.items()}
+        rows.append({**shared, "cell_id": f"{curve}/{cut:.0%}", "cut": f"{cut:.0%}", **lists})
+    return rows
+
+
 def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
     """One row per curve and cut: the first anchors as inputs, the mean accuracy at the last one as `value`.
 
@@ -113,15 +127,12 @@ def examples_from_lcdb(table: pd.DataFrame) -> pd.DataFrame:
         error = columns["sd"] / np.sqrt(columns["n"])
         last = part.iloc[-1]
         split_error = last["split_sd"] / np.sqrt(last["n_splits"])
-        for cut in LCDB_CUTS:
-            k = max(2, round(cut * len(part)))
-            rows.append({
-                "cell_id": f"{dataset}/{learner}/{cut:.0%}", "query_id": str(dataset), "value": last["value"],
-                "standard_error": error[-1] if np.isnan(split_error) else split_error, "cut": f"{cut:.0%}",
-                "dataset": str(dataset), "learner": str(learner), "steps": columns["step"][:k].tolist(),
-                "values": columns["value"][:k].tolist(), "standard_errors": error[:k].tolist(),
-                "target_step": float(last["step"]),
-            })  # fmt: skip
+        shared = {
+            "query_id": str(dataset), "value": last["value"], "dataset": str(dataset), "learner": str(learner),
+            "standard_error": error[-1] if np.isnan(split_error) else split_error, "target_step": float(last["step"]),
+        }  # fmt: skip
+        seen = {"steps": columns["step"], "values": columns["value"], "standard_errors": error}
+        rows += _beginnings(f"{dataset}/{learner}", LCDB_CUTS, shared, **seen)
     out = pd.DataFrame(rows)
     return out.assign(split=lcdb_split(out["dataset"]), resource_unit="items", source="lcdb", **_FIXED)
 
@@ -148,20 +159,6 @@ def examples_from_ladder(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(split="test", resource_unit="tokens", source="ladder", **_FIXED)
 
 
-def load_runs(sources: Sources) -> pd.DataFrame:
-    """The bundled figures, one row per run, metric and step; see ``data/public/README.md``.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing.
-    """
-    path = sources.public / "training_curves.parquet"
-    if not path.is_file():
-        raise DatasetError(f"{path}: the public training curves are missing; install foretell again")
-    return pd.read_parquet(path)
-
-
 def examples_from_runs(table: pd.DataFrame) -> pd.DataFrame:
     """One row per curve and cut: the first logged points as inputs, the last one that was logged as `value`.
 
@@ -185,12 +182,7 @@ def examples_from_runs(table: pd.DataFrame) -> pd.DataFrame:
             "lower_bound": (0.0 if values.min() >= 0 else -np.inf) / width, "upper_bound": top / width,
             "source": first["source"],
         }  # fmt: skip
-        for cut in RUN_CUTS:
-            k = max(2, round(cut * len(steps)))
-            rows.append({
-                **shared, "cell_id": f"{curve}/{metric}/{cut:.0%}", "cut": f"{cut:.0%}", "steps": steps[:k].tolist(),
-                "values": (values[:k] / width).tolist(),
-            })  # fmt: skip
+        rows += _beginnings(f"{curve}/{metric}", RUN_CUTS, shared, steps=steps, values=values / width)
     out = pd.DataFrame(rows)
     same = out.groupby(["setting", "metric", "cut"])["last"]
     out["standard_error"] = same.transform("std") / out["width"]
@@ -226,13 +218,9 @@ def examples_from_lake(table: pd.DataFrame) -> pd.DataFrame:
             "higher_is_better": bool(last["higher_is_better"]), "lower_bound": 0.0 if is_share else np.nan,
             "upper_bound": 1.0 / width if is_share else np.nan,
         }  # fmt: skip
-        for cut in LCDB_CUTS:
-            seen = points.iloc[: max(2, round(cut * len(points)))]
-            rows.append({
-                **shared, "cell_id": f"{name}/{cut:.0%}", "cut": f"{cut:.0%}", "steps": seen["step"].tolist(),
-                "values": (seen["value"] / width).tolist(),
-                "standard_errors": (seen["standard_error"] / width).tolist(),
-            })  # fmt: skip
+        errors = points["standard_error"] / width
+        seen = {"steps": points["step"], "values": points["value"] / width, "standard_errors": errors}
+        rows += _beginnings(name, LCDB_CUTS, shared, **seen)
     fixed = {name: value for name, value in _FIXED.items() if not rows or name not in rows[0]}
     out = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["query_id", "started_at"]).assign(**fixed)
     return out.assign(split=assign_split(out["query_id"])) if rows else out

@@ -1,98 +1,91 @@
-"""A forecast as a mixture of normals, cut off at the bounds of the metric."""
+"""A forecast as a mixture of normals, cut off at the ends of a scale."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, ndtr
 
-from ...base import check_levels
+from ..curves import UnitScale
 
 Floats = NDArray[np.float64]
 BISECTIONS = 46
 RESOLUTION = 1e-3
-"""Share of a bounded range within which a quantile is the bound itself: outcomes may be exactly 1, normals are not."""
+"""Share of the range within which a quantile is its end: outcomes may be exactly 1, normals are not."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """One mixture of K normals per row, truncated to [lower, upper]: a `forecaster.CurveDistribution`.
+    """One mixture of K normals per row, truncated to [lower, upper]: on [0, 1] a `forecaster.UnitDistribution`.
 
-    Attributes
-    ----------
-    weights, means, sds : ndarray of shape (n, K)
-        Means and standard deviations in the unit of the metric. Rows of `weights` sum to 1; `sds` are positive.
-    lower, upper : ndarray of shape (n,)
-        Bounds of the metric; infinite where it has none.
+    `weights`, `means` and `sds` have shape (n, K); rows of `weights` sum to 1, `sds` are positive. `lower` and `upper`
+    are numbers or of shape (n, 1).
     """
 
     weights: Floats
     means: Floats
     sds: Floats
-    lower: Floats
-    upper: Floats
+    lower: Floats | float = 0.0
+    upper: Floats | float = 1.0
 
     def __len__(self) -> int:
         return len(self.weights)
 
-    def log_density(self, y: ArrayLike) -> Floats:
-        """Log density of `y` (n,) in the unit of the metric; beyond the bounds that of the bound. Higher is better."""
-        y = np.clip(np.asarray(y, dtype=np.float64), self.lower, self.upper)
-        z = (y[:, None] - self.means) / self.sds
+    def log_density(self, unit: ArrayLike) -> Floats:
+        """Log density at `unit` (n,); values beyond the ends count as these. Higher is better."""
+        z = (np.clip(np.asarray(unit, dtype=np.float64)[:, None], self.lower, self.upper) - self.means) / self.sds
         terms = -0.5 * z * z - np.log(self.sds) - 0.5 * np.log(2 * np.pi)
-        return np.asarray(logsumexp(terms, b=self.weights, axis=1)) - np.log(self._inside())
+        return np.asarray(logsumexp(terms, b=self.weights, axis=1)) - np.log(self._below_and_inside()[1][:, 0])
 
-    def cdf(self, y: ArrayLike) -> Floats:
-        """Probability of at most `y`, shape (n,) or (n, m) like `y`."""
-        y = np.asarray(y, dtype=np.float64)
-        wide = y[:, None] if y.ndim == 1 else y
-        wide = np.clip(wide, self.lower[:, None], self.upper[:, None])
-        out = np.clip((self._raw_cdf(wide) - self._raw_cdf(self.lower[:, None])) / self._inside()[:, None], 0, 1)
-        return out[:, 0] if y.ndim == 1 else out
+    def probability_below(self, unit: ArrayLike) -> Floats:
+        """Probability of at most `unit`, shape (n,)."""
+        below, inside = self._below_and_inside()
+        at = self._raw_cdf(np.clip(np.asarray(unit, dtype=np.float64)[:, None], self.lower, self.upper))
+        return np.asarray(np.clip((at - below) / inside, 0, 1)[:, 0])
 
     def mean(self) -> Floats:
-        """Expected value, shape (n,), within the bounds."""
-        low = (self.lower[:, None] - self.means) / self.sds
-        high = (self.upper[:, None] - self.means) / self.sds
+        """Expected value, shape (n,)."""
+        low, high = ((end - self.means) / self.sds for end in (self.lower, self.upper))
         density_low, density_high = (np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) for z in (low, high))
         parts = self.means * (ndtr(high) - ndtr(low)) + self.sds * (density_low - density_high)
-        return np.asarray(np.clip((self.weights * parts).sum(axis=1) / self._inside(), self.lower, self.upper))
+        mean = (self.weights * parts).sum(axis=1, keepdims=True) / self._below_and_inside()[1]
+        return np.asarray(np.clip(mean, self.lower, self.upper)[:, 0])
 
-    def quantile(self, levels: Sequence[float]) -> Floats:
-        """Quantiles at `levels`, strictly increasing in (0, 1): shape (n, n_levels), non-decreasing in each row.
-
-        A quantile nearer to a bound than 0.1 % of the range is the bound.
-        """
-        checked = check_levels(levels)
-        base, inside = self._raw_cdf(self.lower[:, None]), self._inside()[:, None]
-        asked = base + checked[None, :] * inside
-        low = np.maximum((self.means - 9 * self.sds).min(axis=1), self.lower)[:, None] + np.zeros_like(asked)
-        high = np.minimum((self.means + 9 * self.sds).max(axis=1), self.upper)[:, None] + np.zeros_like(asked)
+    def quantiles(self, levels: ArrayLike) -> Floats:
+        """Quantiles at `levels` in (0, 1), shape (n, n_levels). One nearer to an end than 0.1 % is the end."""
+        below, inside = self._below_and_inside()
+        asked = below + np.asarray(levels, dtype=np.float64)[None, :] * inside
+        low = np.maximum((self.means - 9 * self.sds).min(axis=1)[:, None], self.lower) + np.zeros_like(asked)
+        high = np.minimum((self.means + 9 * self.sds).max(axis=1)[:, None], self.upper) + np.zeros_like(asked)
         low = np.minimum(low, high)
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            below = self._raw_cdf(middle) < asked
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        out = np.maximum.accumulate(0.5 * (low + high), axis=1)
-        lower, upper = self.lower[:, None], self.upper[:, None]
-        near = RESOLUTION * np.where(np.isfinite(upper - lower), upper - lower, 0.0)
-        return np.where(out < lower + near, lower, np.where(out > upper - near, upper, out))
+            is_below = self._raw_cdf(middle) < asked
+            low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+        out = 0.5 * (low + high)
+        near = RESOLUTION * (self.upper - self.lower)
+        return np.where(out < self.lower + near, self.lower, np.where(out > self.upper - near, self.upper, out))
+
+    def on(self, scale: UnitScale) -> Mixture:
+        """The same mixtures in the unit of each metric."""
+        lower, upper = np.sort(np.column_stack([scale.worst, scale.best]), axis=1).T[:, :, None]
+        return Mixture(self.weights, scale.from_unit(self.means), self.sds * scale.span[:, None], lower, upper)
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """The mixtures of `rows`."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+        ends = (np.broadcast_to(end, (len(self), 1))[rows] for end in (self.lower, self.upper))
+        return type(self)(self.weights[rows], self.means[rows], self.sds[rows], *ends)
 
-    def _raw_cdf(self, y: Floats) -> Floats:
-        out = np.zeros(y.shape)
+    def _raw_cdf(self, unit: Floats) -> Floats:
+        out = np.zeros(unit.shape)
         for k in range(self.weights.shape[1]):
-            out += self.weights[:, k : k + 1] * ndtr((y - self.means[:, k : k + 1]) / self.sds[:, k : k + 1])
+            out += self.weights[:, k : k + 1] * ndtr((unit - self.means[:, k : k + 1]) / self.sds[:, k : k + 1])
         return out
 
-    def _inside(self) -> Floats:
-        """Mass of the normals within the bounds."""
-        mass = self._raw_cdf(self.upper[:, None]) - self._raw_cdf(self.lower[:, None])
-        return np.asarray(np.maximum(mass[:, 0], 1e-12))
+    def _below_and_inside(self) -> tuple[Floats, Floats]:
+        """Mass of the normals below `lower` and within the ends, shape (n, 1) each."""
+        below, upto = (self._raw_cdf(np.broadcast_to(end, (len(self), 1))) for end in (self.lower, self.upper))
+        return below, np.maximum(upto - below, 1e-12)

@@ -44,11 +44,12 @@ class PfnPredictor(CurveForecaster):
         self._take_shipped_weights()
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
-        return self._distribution(X, read_curves(X)).mean()
+        batch = read_curves(X)
+        return batch.scale.from_unit(self._distribution(X, batch).mean())
 
     def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> Mixture:
         mixture = self.network_.forecast(batch)
-        wide = np.maximum(3 * mixture.sds, DIVERGED_SD * batch.scale.span[:, None])
+        wide = np.maximum(3 * mixture.sds, DIVERGED_SD)
         return replace(mixture, sds=np.where(batch.diverged[:, None], wide, mixture.sds))
 
     def _save(self, path: Path) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class PriorFittedNetwork:
             ) from error
 
     def forecast(self, batch: CurveBatch) -> Mixture:
-        """Forecasts for curves that `read_curves` read: n rows, in the unit of each metric, truncated to its range."""
+        """Forecasts for n curves that `read_curves` read, unit scale."""
         n, k = len(batch), self.network.config.components
         weights, means, sds = np.zeros((3, n, k))
         doublings = np.maximum(batch.target, batch.last_log_x) / np.log(2)
@@ -65,7 +65,4 @@ class PriorFittedNetwork:
             answer = self.network(steps[rows, :longest], batch.values[rows, :longest], lengths, targets[rows, None])
             log_weights, mean, sd = (part[:, 0] for part in answer)
             weights[rows], means[rows], sds[rows] = np.exp(log_weights), mean, sd
-        weights /= weights.sum(axis=1, keepdims=True)
-        ends = batch.scale.worst, batch.scale.best
-        sds *= batch.scale.span[:, None]
-        return Mixture(weights, batch.scale.from_unit(means), sds, np.minimum(*ends), np.maximum(*ends))
+        return Mixture(weights / weights.sum(axis=1, keepdims=True), means, sds)

@@ -8,7 +8,7 @@ import pytest
 
 from foretell.assets.families.benchmark_scores.asking import LONGEST, ask_rows, with_metadata
 from foretell.assets.families.benchmark_scores.examples import load_score_tables
-from foretell.assets.families.benchmark_scores.modern import read_public
+from foretell.assets.store.sources import read_public
 from foretell.pipelines.settings import Settings
 from foretell.predictors.benchmark_scores.description.redaction import check_leaks
 from foretell.predictors.errors import InvalidInputError
@@ -73,7 +73,7 @@ def test_no_description_of_ours_names_its_benchmark_or_a_score() -> None:
     described = read_public(PUBLIC, "benchmark_descriptions")
     scores = read_public(PUBLIC, "modern_scores").groupby("benchmark")["score"].agg(list).to_dict()
     assert len(described) > 150
-    tables = load_score_tables("modern", Settings().sources)  # checks the redacted texts
-    check_leaks(tables.descriptions, scores)
+    redacted, *_ = load_score_tables("modern", Settings().sources)  # checks the redacted texts
+    check_leaks(redacted, scores)
     texts = described[["task", "data_collection", "evaluation", "difficulty", "prompting_strategy"]]
     assert not texts.apply(lambda column: column.str.contains(r"\d+(?:\.\d+)? ?%", na=False)).any().any()

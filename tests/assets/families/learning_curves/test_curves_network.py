@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from foretell.assets.families.learning_curves.network import (
+from foretell.assets.families.learning_curves.assets import (
     CurveNetworkConfig,
     learning_curve_network,
     train_curve_network,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pandas as pd
 import pytest
 
 from foretell.assets.families.learning_curves.evaluation import run_splits
-from foretell.assets.families.learning_curves.examples import PUBLIC, TRAINING_RUNS, examples_from_runs, load_runs
+from foretell.assets.families.learning_curves.examples import PUBLIC, TRAINING_RUNS, examples_from_runs
 from foretell.assets.families.learning_curves.family import FAMILY
 from foretell.assets.judging.splits import judge_splits
 from foretell.assets.registry.shipped import load_shipped
-from foretell.assets.store.sources import Sources
+from foretell.assets.store.sources import Sources, read_public
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.schemas.examples import as_examples
 from tests.conftest import ROOT
@@ -28,7 +27,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
 
 @pytest.fixture(scope="module")
 def table(sources: Sources) -> pd.DataFrame:
-    runs = load_runs(sources)
+    runs = read_public(sources.public, "training_curves")
     settings = runs.drop_duplicates("setting").groupby("workload")["setting"].head(1)
     return runs[runs["setting"].isin(settings) & ~runs["metric"].str.contains("train")]
 
@@ -58,7 +57,7 @@ def test_the_bundled_runs_are_small_and_a_registered_fit_learns_from_them(source
     assert shipped is not None
     assert "public training runs" in shipped.learnt_from
     with pytest.raises(DatasetError, match="install foretell again"):
-        load_runs(replace(sources, public=tmp_path / "public"))
+        read_public(tmp_path / "public", "training_curves")
 
 
 def test_the_shipped_predictor_forecasts_whatever_is_brought(sources: Sources) -> None:

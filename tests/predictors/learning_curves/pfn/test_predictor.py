@@ -30,7 +30,7 @@ def test_without_calibration_it_is_the_network(curves):
     forecast = PfnPredictor().fit(X, y).predict_quantiles(X, LEVELS)
     network = PriorFittedNetwork.load_pretrained()
     mixture = network.forecast(read_curves(X))
-    np.testing.assert_allclose(forecast.to_numpy(), mixture.quantile(LEVELS), atol=1e-4)
+    np.testing.assert_allclose(forecast.to_numpy(), mixture.quantiles(LEVELS), atol=1e-4)
     np.testing.assert_allclose(PfnPredictor().fit(X, y).predict_mean(X), mixture.mean(), atol=1e-4)
 
 
