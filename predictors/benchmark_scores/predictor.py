@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.descriptions import ScoreRequests
@@ -20,15 +21,14 @@ from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets,
 from .known_scores.slopes import ResidualSlopes
 from .rows import Rows, group_weights, text_column
 from .scale import checked_scores, from_logit, to_logit
-from .strangeness import Mask, Own, bases, kinds_of, strange_curves, strange_rounds
+from .strangeness import Own, bases, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 SHARES: Floats = np.linspace(0, 1, 11)
 """Of the forest's forecast of a benchmark's level that training may choose."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BenchmarkScorePredictor(BasePredictor):
     """Forecasts scores (0-100 points) of models on benchmarks that are described in words.
 
@@ -50,20 +50,11 @@ class BenchmarkScorePredictor(BasePredictor):
     scope_columns: ClassVar[tuple[str, ...]] = ("model",)
     input_schema = ScoreRequests
 
-    def __init__(
-        self,
-        *,
-        n_folds: int = 4,
-        scale_damping: float = 0.7,
-        scale_rounds: int = 60,
-        num_threads: int = 1,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_folds = n_folds
-        self.scale_damping = scale_damping
-        self.scale_rounds = scale_rounds
-        self.num_threads = num_threads
-        self.random_state = random_state
+    n_folds: int = 4
+    scale_damping: float = 0.7
+    scale_rounds: int = 60
+    num_threads: int = 1
+    random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -176,7 +167,7 @@ class BenchmarkScorePredictor(BasePredictor):
         self.evidence_curve_ = ResidualCurve.fit(np.concatenate(informed), weight) if len(weight) else self.curve_
 
     # -- forecasts -----------------------------------------------------------------------------------
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         rows = self._request_rows(X)
         own = own_sets(X, self.benchmarks_)
         location, scale, skill, is_blank = self._located(rows, own)
@@ -204,7 +195,7 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _located(
         self, rows: Rows, own: dict[int, tuple[Codes, Floats]] | None = None
-    ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    ) -> tuple[Floats, Floats, Floats, Mask]:
         """Location, scale, the model's part and whether nothing is known of the benchmark, of every row."""
         parts = self.two_way_.predict(rows, own)
         location, scale = self._location(parts), self.scale_.predict(self._scale_columns(rows, parts))
@@ -286,8 +277,6 @@ class BenchmarkScorePredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        from safetensors.numpy import save_file
-
         two_way, arrays, forest = self.two_way_.state()
         features, feature_arrays = self.two_way_.features.state()
         scale, scale_trees = self.scale_.state()
@@ -296,7 +285,7 @@ class BenchmarkScorePredictor(BasePredictor):
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
         curves |= {f"strange.{kind}": curve.offsets for kind, curve in self.curves_.items()}
         arrays |= curves | {"metadata": self.metadata_}
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path / "arrays.safetensors")
+        save_arrays(path / "arrays.safetensors", arrays)
         (path / "forest.txt").write_text(forest, "utf-8")
         (path / "scale.txt").write_text(scale_trees, "utf-8")
         return {
@@ -311,9 +300,7 @@ class BenchmarkScorePredictor(BasePredictor):
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
-        arrays = load_file(path / "arrays.safetensors")
+        arrays = load_arrays(path / "arrays.safetensors")
         features = BenchmarkFeatures.from_state(state["features"], arrays)
         self.scale_ = ResidualScale.from_state(state["scale"], (path / "scale.txt").read_text("utf-8"))
         fitted = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from ..arrays import Floats
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
-from ..fitting.least_squares import Floats
 from .abstention import MOST_ERROR, doubts, is_monotone
 from .combination import PARTS, SCALE_LEVELS, Evidence, Spread, gather
 from .items.cod import report_cod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -42,6 +43,7 @@ UNNAMED = 0.25
 """Share of the cases of which ``siblings`` does not get to know the learner."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LearningCurvePredictor(UnitScaleForecaster):
     """Forecasts the value of a learning curve at a budget that was not reached yet.
 
@@ -66,20 +68,11 @@ class LearningCurvePredictor(UnitScaleForecaster):
         Seed of everything random.
     """
 
-    def __init__(
-        self,
-        *,
-        n_prefixes: int = 10,
-        location_rounds: int = 400,
-        scale_rounds: int = 120,
-        num_threads: int = 1,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_prefixes = n_prefixes
-        self.location_rounds = location_rounds
-        self.scale_rounds = scale_rounds
-        self.num_threads = num_threads
-        self.random_state = random_state
+    n_prefixes: int = 10
+    location_rounds: int = 400
+    scale_rounds: int = 120
+    num_threads: int = 1
+    random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.requests import Requests
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Floats, Mask, load_arrays, save_arrays
 from ..base import Cell
 from ..errors import InvalidInputError
 from .heads.distribution import Heads
 from .known_runs.context import flatten_context
-from .log_quantiles import MAX_LOG, MEAN_LEVELS, Floats, save_arrays
+from .log_quantiles import MAX_LOG, MEAN_LEVELS
 from .pooling.hierarchy import cell_keys
 from .shift.cells import CELL
 from .shift.public import public_runs
@@ -36,7 +37,7 @@ class _Parted:
     """Requests, models spelt as they were seen; those in cells that were trained on, and forecasts of the others."""
 
     X: pd.DataFrame
-    trained: NDArray[np.bool_]
+    trained: Mask
     unseen: RequestForecasts | None
 
 
@@ -172,7 +173,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         return pd.DataFrame(columns, index=X.index, dtype="str")
 
     # -- forecasts -----------------------------------------------------------------------------------
-    def unseen_part(self, X: pd.DataFrame) -> tuple[NDArray[np.bool_], RequestForecasts | None]:
+    def unseen_part(self, X: pd.DataFrame) -> tuple[Mask, RequestForecasts | None]:
         """Which requests are in cells that were trained on, and the forecasts of the others (None: there are none)."""
         self._check_fitted()
         parts = self._parted(self._validate(X))
@@ -244,9 +245,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         return super()._save(path) if self.heads else {}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
         if self.heads:
             super()._load(path, state)
         unseen = json.loads((path / f"{UNSEEN}.json").read_text("utf-8"))
-        self.unseen_ = UnseenCells.from_state(unseen, load_file(path / f"{UNSEEN}.safetensors"))
+        self.unseen_ = UnseenCells.from_state(unseen, load_arrays(path / f"{UNSEEN}.safetensors"))
