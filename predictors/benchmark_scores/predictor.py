@@ -227,33 +227,17 @@ class BenchmarkScorePredictor(BasePredictor):
             start += n
 
     # -- what a forecast rests on ----------------------------------------------------------------------
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """Whether the model was trained on, and the benchmark: its description, or known scores; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        rows = self._request_rows(X)
-        runs = self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X))
-        is_known = self.two_way_.places(rows.benchmarks)[rows.benchmark] >= 0
-        return known_words(runs > 0, is_known | (self._n_known_scores(X, rows) > 0), X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """What the benchmark's and the model's part of each forecast rest on; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        rows = self._request_rows(X)
-        texts = bases(
-            self.two_way_.is_blank(rows.benchmarks)[rows.benchmark],
-            self.two_way_.nearest(rows.benchmarks)[rows.benchmark],
-            self._n_known_scores(X, rows),
-            self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X)),
-        )
-        return pd.Series(texts, index=X.index, dtype="str", name="basis")
-
-    def _n_known_scores(self, X: pd.DataFrame, rows: Rows) -> Codes:
-        counts = np.zeros(len(X), dtype=np.intp)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """Known are a model that was trained on and a benchmark whose description was, or of which scores are given."""
+        rows, two_way = self._request_rows(X), self.two_way_
+        n_runs = self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X))
+        n_scores = np.zeros(len(X), dtype=np.intp)
         for evidence in known_sets(X, rows.benchmark, self.models_):
-            counts[evidence.rows] = len(evidence.models)
-        return counts
+            n_scores[evidence.rows] = len(evidence.models)
+        is_known, is_blank, likeness = (
+            of_each(rows.benchmarks)[rows.benchmark] for of_each in (two_way.places, two_way.is_blank, two_way.nearest)
+        )
+        return known_words(n_runs > 0, (is_known >= 0) | (n_scores > 0)), bases(is_blank, likeness, n_scores, n_runs)
 
     def _runs_of_model(self, rows: Rows) -> Codes:
         """Scores of each row's model that were learnt from; 0 where none is named or it was not there."""

@@ -152,16 +152,8 @@ class LearningCurvePredictor(UnitScaleForecaster):
         return np.array([place.get(str(name), np.nan) for name in X["learner"]], dtype=np.float64)
 
     # -- what a forecast rests on ----------------------------------------------------------------------
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """Whether the learner is one of those trained on, and whether siblings tell of the data set; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        return known_words(~np.isnan(self._codes(X)) & ~self._asks_runs(X), self._n_siblings(X) > 0, X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """How much of each curve was observed, and what is known of its learner and its data set; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """Whether the learner is one of those trained on, and whether siblings tell of the data set; in words both."""
         trained, runs = ~np.isnan(self._codes(X)), self._asks_runs(X)
         names = X["learner"] if "learner" in X else pd.Series(None, index=X.index, dtype="str")
         texts = []
@@ -171,7 +163,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
             learner = "other training runs and the network" if is_run else learner
             near = f", {n} {'sibling' if n == 1 else 'siblings'} on the same data" if n else ""
             texts.append(f"{points}, {learner}{near}")
-        return pd.Series(texts, index=X.index, dtype="str", name="basis")
+        return known_words(trained & ~runs, counts > 0), texts
 
     def _n_siblings(self, X: pd.DataFrame) -> NDArray[np.intp]:
         """Siblings that a forecast reads, shape (n_samples,)."""

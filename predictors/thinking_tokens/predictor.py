@@ -150,27 +150,10 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         self._check_fitted()
         return frozenset(self.unseen_.seen_.configs)
 
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """What was seen of each request: ``cell``, ``model``, ``benchmark`` or ``neither``; index of `X`.
-
-        ``model`` where the model was seen but not with this effort on this benchmark, ``benchmark`` where only other
-        models were.
-        """
-        return self.described(X)["known"]
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """What each forecast rests on, a short sentence; index of `X`."""
-        return self.described(X)["basis"]
-
-    def described(self, X: pd.DataFrame) -> pd.DataFrame:
-        self._check_fitted()
-        X = self._validate(X)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         codes, cells = self.unseen_.cells_of(X)
-        columns = {
-            name: np.array(values, dtype=object)[codes]
-            for name, values in zip(("known", "basis"), self.unseen_.seen_.describe(cells), strict=True)
-        }
-        return pd.DataFrame(columns, index=X.index, dtype="str")
+        known, basis = (np.array(texts, dtype=object)[codes] for texts in self.unseen_.seen_.describe(cells))
+        return known, basis
 
     # -- forecasts -----------------------------------------------------------------------------------
     def unseen_part(self, X: pd.DataFrame) -> tuple[Mask, RequestForecasts | None]:
