@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 
+from .arrays import Floats, Mask
 from .errors import DatasetError, InvalidInputError, NotFittedError, OtherCodeError
 from .glance import valid_at_a_glance
 from .manifest import read_manifest, write_manifest
@@ -38,7 +38,7 @@ MAX_VALUE = 80
 """Characters of a value that an error shows."""
 
 
-def check_levels(levels: Sequence[float]) -> NDArray[np.float64]:
+def check_levels(levels: Sequence[float]) -> Floats:
     """Return `levels` as an array; InvalidInputError if it is empty or not strictly increasing in (0, 1)."""
     array = np.asarray(levels, dtype=np.float64)
     inside = array.ndim == 1 and array.size > 0 and bool(np.all((array > 0) & (array < 1)))
@@ -216,15 +216,17 @@ class BasePredictor(Parameters):
         ``cell`` (model and benchmark), ``model``, ``benchmark`` or ``neither``; null where the predictor does not
         tell. A learner is the model of its curve and a data set the benchmark.
         """
-        return pd.Series(None, index=X.index, dtype="str", name="known")
+        return self.described(X)["known"]
 
     def basis_of(self, X: pd.DataFrame) -> pd.Series:
         """What each forecast rests on, a short sentence; index of `X`, null where the predictor does not tell."""
-        return pd.Series(None, index=X.index, dtype="str", name="basis")
+        return self.described(X)["basis"]
 
     def described(self, X: pd.DataFrame) -> pd.DataFrame:
         """`known_of` and `basis_of` as columns `known` and `basis`; index of `X`."""
-        return pd.DataFrame({"known": self.known_of(X), "basis": self.basis_of(X)})
+        self._check_fitted()
+        known, basis = self._described(self._validate(X))
+        return pd.DataFrame({"known": known, "basis": basis}, index=X.index, dtype="str")
 
     def check_request(self, X: pd.DataFrame) -> None:
         """Refuse rows that are valid and yet surely not meant so, such as shares where points are read.
@@ -236,12 +238,16 @@ class BasePredictor(Parameters):
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         raise NotImplementedError
 
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         raise NotImplementedError
 
-    def _predict_mean(self, X: pd.DataFrame) -> NDArray[np.float64]:
+    def _predict_mean(self, X: pd.DataFrame) -> Floats:
         levels = (np.arange(200) + 0.5) / 200
         return np.asarray(self._predict_quantiles(X, levels).mean(axis=1))
+
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """Texts for `known_of` and `basis_of`, (n_samples,) each; None where the predictor does not tell."""
+        return None, None
 
     def _save(self, path: Path) -> dict[str, Any]:
         """Write arrays and models beside the manifest; return what belongs into the manifest (JSON)."""
@@ -324,11 +330,11 @@ def _short(value: object) -> str:
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}... of {len(text):,} characters"
 
 
-def known_words(is_model_known: NDArray[np.bool_], is_benchmark_known: NDArray[np.bool_], index: pd.Index) -> pd.Series:
+def known_words(is_model_known: Mask, is_benchmark_known: Mask) -> np.ndarray:
     """The answers of `BasePredictor.known_of` from two flags of every row, shape (n_samples,) each."""
     words = np.array(["neither", "benchmark", "model", "cell"], dtype=object)
     codes = 2 * np.asarray(is_model_known, dtype=np.intp) + np.asarray(is_benchmark_known, dtype=np.intp)
-    return pd.Series(words[codes], index=index, dtype="str", name="known")
+    return np.asarray(words[codes])
 
 
 def load_predictor(path: Path | str) -> BasePredictor:

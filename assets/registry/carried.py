@@ -42,11 +42,9 @@ class CarriedPredictor(BasePredictor):
         cells: frozenset[Cell] | None = getattr(self.inner, "known_cells", None)
         return cells
 
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        return pd.Series(self._ask("known_of", X))
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        return pd.Series(self._ask("basis_of", X))
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        known, basis = (self._ask(name, X) if hasattr(self.inner, name) else None for name in ("known_of", "basis_of"))
+        return known, basis
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(self._ask("extra_columns", X, forecast))

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats, load_arrays, save_arrays
 from ..base import BasePredictor
 from ..fitting.trees import SavedBooster
 from ..schemas.descriptions import ScoreRequests
@@ -19,7 +19,6 @@ from .rows import group_weights, text_column
 from .scale import checked_scores, from_logit, to_logit
 from .trees import BOOSTING, grow, predict_trees
 
-Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 80) / 80, [0.99, 0.995]])
 FOLDS, N_TREES = 4, 200
 SIZE_EDGES: Floats = np.log([3e7, 1e8, 2e8, 4e8, 8e8, 2e9, 5e9, 2e10])
@@ -50,7 +49,7 @@ class _EmpiricalBaseline(BasePredictor):
                 if len(rows) >= self.least:
                     self.curves_[str(cell)] = _quantiles(score[rows], weight[rows])
 
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         out = np.tile(np.interp(levels, GRID, self.curves_[""]), (len(X), 1))
         for depth in range(1, len(self.keys) + 1):
             cells = self._cells(X, depth)
@@ -126,22 +125,18 @@ class StructuredBaseline(BasePredictor):
         models = [record.get(name, 0.0) for name in _key(X, "model")]
         return np.column_stack([self.features_.matrix(benchmarks)[codes], model_matrix(X), models])
 
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         location = predict_trees(self.booster_, self._columns(X, self.record_))
         return from_logit(location[:, None] + self.curve_.at(levels))
 
     def _save(self, path: Path) -> dict[str, Any]:
-        from safetensors.numpy import save_file
-
         features, arrays = self.features_.state()
-        save_file({**arrays, "curve": self.curve_.offsets}, path / "arrays.safetensors")
+        save_arrays(path / "arrays.safetensors", {**arrays, "curve": self.curve_.offsets})
         (path / "trees.txt").write_text(self.booster_.model_to_string(), "utf-8")
         return {"features": features, "record": self.record_}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
-        arrays = load_file(path / "arrays.safetensors")
+        arrays = load_arrays(path / "arrays.safetensors")
         self.features_ = BenchmarkFeatures.from_state(state["features"], arrays)
         self.curve_, self.record_ = ResidualCurve(arrays["curve"]), state["record"]
         self.booster_ = SavedBooster((path / "trees.txt").read_text("utf-8"))

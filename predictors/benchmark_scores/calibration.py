@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..fitting.conformal import level_offsets
 from ..fitting.trees import SavedBooster
 from .trees import BOOSTING, grow, predict_trees
 
-Floats = NDArray[np.float64]
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 40) / 40, [0.99, 0.995]])
 """Levels at which the distribution of standardised residuals is kept."""
 FLOOR = 0.1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.descriptions import ScoreRequests
@@ -20,15 +21,14 @@ from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets,
 from .known_scores.slopes import ResidualSlopes
 from .rows import Rows, group_weights, text_column
 from .scale import checked_scores, from_logit, to_logit
-from .strangeness import Mask, Own, bases, kinds_of, strange_curves, strange_rounds
+from .strangeness import Own, bases, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 SHARES: Floats = np.linspace(0, 1, 11)
 """Of the forest's forecast of a benchmark's level that training may choose."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BenchmarkScorePredictor(BasePredictor):
     """Forecasts scores (0-100 points) of models on benchmarks that are described in words.
 
@@ -50,20 +50,11 @@ class BenchmarkScorePredictor(BasePredictor):
     scope_columns: ClassVar[tuple[str, ...]] = ("model",)
     input_schema = ScoreRequests
 
-    def __init__(
-        self,
-        *,
-        n_folds: int = 4,
-        scale_damping: float = 0.7,
-        scale_rounds: int = 60,
-        num_threads: int = 1,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_folds = n_folds
-        self.scale_damping = scale_damping
-        self.scale_rounds = scale_rounds
-        self.num_threads = num_threads
-        self.random_state = random_state
+    n_folds: int = 4
+    scale_damping: float = 0.7
+    scale_rounds: int = 60
+    num_threads: int = 1
+    random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -176,7 +167,7 @@ class BenchmarkScorePredictor(BasePredictor):
         self.evidence_curve_ = ResidualCurve.fit(np.concatenate(informed), weight) if len(weight) else self.curve_
 
     # -- forecasts -----------------------------------------------------------------------------------
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         rows = self._request_rows(X)
         own = own_sets(X, self.benchmarks_)
         location, scale, skill, is_blank = self._located(rows, own)
@@ -204,7 +195,7 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _located(
         self, rows: Rows, own: dict[int, tuple[Codes, Floats]] | None = None
-    ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    ) -> tuple[Floats, Floats, Floats, Mask]:
         """Location, scale, the model's part and whether nothing is known of the benchmark, of every row."""
         parts = self.two_way_.predict(rows, own)
         location, scale = self._location(parts), self.scale_.predict(self._scale_columns(rows, parts))
@@ -236,33 +227,17 @@ class BenchmarkScorePredictor(BasePredictor):
             start += n
 
     # -- what a forecast rests on ----------------------------------------------------------------------
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """Whether the model was trained on, and the benchmark: its description, or known scores; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        rows = self._request_rows(X)
-        runs = self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X))
-        is_known = self.two_way_.places(rows.benchmarks)[rows.benchmark] >= 0
-        return known_words(runs > 0, is_known | (self._n_known_scores(X, rows) > 0), X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """What the benchmark's and the model's part of each forecast rest on; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        rows = self._request_rows(X)
-        texts = bases(
-            self.two_way_.is_blank(rows.benchmarks)[rows.benchmark],
-            self.two_way_.nearest(rows.benchmarks)[rows.benchmark],
-            self._n_known_scores(X, rows),
-            self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X)),
-        )
-        return pd.Series(texts, index=X.index, dtype="str", name="basis")
-
-    def _n_known_scores(self, X: pd.DataFrame, rows: Rows) -> Codes:
-        counts = np.zeros(len(X), dtype=np.intp)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """Known are a model that was trained on and a benchmark whose description was, or of which scores are given."""
+        rows, two_way = self._request_rows(X), self.two_way_
+        n_runs = self._runs_of_model(rows) + counts_of(own_sets(X, self.benchmarks_), len(X))
+        n_scores = np.zeros(len(X), dtype=np.intp)
         for evidence in known_sets(X, rows.benchmark, self.models_):
-            counts[evidence.rows] = len(evidence.models)
-        return counts
+            n_scores[evidence.rows] = len(evidence.models)
+        is_known, is_blank, likeness = (
+            of_each(rows.benchmarks)[rows.benchmark] for of_each in (two_way.places, two_way.is_blank, two_way.nearest)
+        )
+        return known_words(n_runs > 0, (is_known >= 0) | (n_scores > 0)), bases(is_blank, likeness, n_scores, n_runs)
 
     def _runs_of_model(self, rows: Rows) -> Codes:
         """Scores of each row's model that were learnt from; 0 where none is named or it was not there."""
@@ -286,8 +261,6 @@ class BenchmarkScorePredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        from safetensors.numpy import save_file
-
         two_way, arrays, forest = self.two_way_.state()
         features, feature_arrays = self.two_way_.features.state()
         scale, scale_trees = self.scale_.state()
@@ -296,7 +269,7 @@ class BenchmarkScorePredictor(BasePredictor):
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
         curves |= {f"strange.{kind}": curve.offsets for kind, curve in self.curves_.items()}
         arrays |= curves | {"metadata": self.metadata_}
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path / "arrays.safetensors")
+        save_arrays(path / "arrays.safetensors", arrays)
         (path / "forest.txt").write_text(forest, "utf-8")
         (path / "scale.txt").write_text(scale_trees, "utf-8")
         return {
@@ -311,9 +284,7 @@ class BenchmarkScorePredictor(BasePredictor):
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
-        arrays = load_file(path / "arrays.safetensors")
+        arrays = load_arrays(path / "arrays.safetensors")
         features = BenchmarkFeatures.from_state(state["features"], arrays)
         self.scale_ = ResidualScale.from_state(state["scale"], (path / "scale.txt").read_text("utf-8"))
         fitted = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}

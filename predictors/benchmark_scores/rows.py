@@ -6,12 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from .description.features import benchmark_rows
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Rows:
     model: Codes
     features: Floats
 
-    def take(self, rows: NDArray[np.bool_] | Codes) -> Rows:
+    def take(self, rows: Mask | Codes) -> Rows:
         """The same benchmarks and models with fewer rows."""
         return replace(self, benchmark=self.benchmark[rows], model=self.model[rows], features=self.features[rows])
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..errors import InvalidInputError
 
-Floats = NDArray[np.float64]
 SHARE_METRICS = frozenset(("accuracy", "acc", "exact_match", "em"))
 """Metrics that are a mean of right and wrong answers, so that the binomial holds."""
 MARGIN = 1.0
@@ -44,7 +44,7 @@ def moments(values: Floats) -> tuple[Floats, Floats]:
     return centre, np.where(scale > 1e-9, scale, 1.0)
 
 
-def score_standard_error(scores: pd.DataFrame) -> NDArray[np.float64]:
+def score_standard_error(scores: pd.DataFrame) -> Floats:
     """Standard error of every score in points, shape (n_samples,); NaN where neither part can be known.
 
     Noise is sampling of test items and repetition of the experiment, independent, so that variances add:
@@ -55,7 +55,7 @@ def score_standard_error(scores: pd.DataFrame) -> NDArray[np.float64]:
     were scored: for ranking metrics it counts documents, and is not used.
     """
 
-    def column(name: str) -> NDArray[np.float64]:
+    def column(name: str) -> Floats:
         if name not in scores:
             return np.full(len(scores), np.nan)
         return np.asarray(scores[name].astype("float64").to_numpy(), dtype=np.float64)

@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from .calibration import ResidualCurve
 from .description.features import MODEL_COLUMNS
 from .rows import Rows
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 Own = dict[int, Codes]
 """Position in what is asked -> rows that are known of its model."""
 KINDS = ("cell", "model", "benchmark", "neither", "own", "later")
@@ -112,9 +110,7 @@ def _with_own(rows: Rows, asked: Codes, rng: np.random.Generator) -> tuple[Codes
     return np.array(rest, dtype=np.intp), own
 
 
-def bases(
-    is_blank: NDArray[np.bool_], likeness: NDArray[np.float64], n_scores: NDArray[np.intp], n_runs: NDArray[np.intp]
-) -> list[str]:
+def bases(is_blank: Mask, likeness: Floats, n_scores: Codes, n_runs: Codes) -> list[str]:
     """A short sentence for every forecast, by what is known of it, shape (n_samples,) each.
 
     Whether nothing of the benchmark is described in words or kinds that training saw, the cosine with the nearest

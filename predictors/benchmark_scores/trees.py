@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..fitting.boosting import lightgbm_parameters, train_booster
 
-Floats = NDArray[np.float64]
 BOOSTING: dict[str, Any] = {
     "objective": "l1", "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 100, "feature_fraction": 0.8,
     "bagging_fraction": 0.8, "num_threads": 1, "seed": 0,

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from ..fitting.trees import SavedBooster
 from .description.features import (
     BENCHMARK_COLUMNS,
@@ -35,8 +35,6 @@ from .rows import Rows, group_weights
 from .scale import moments
 from .trees import FOREST, grow, predict_trees
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 METADATA = [i for i, name in enumerate(MODEL_COLUMNS) if name != "n_shot"]
 RELEASE = METADATA.index(MODEL_COLUMNS.index("release_year"))
 REASONS = METADATA.index(MODEL_COLUMNS.index("is_reasoning"))
@@ -234,7 +232,7 @@ class TwoWay:
         home = _likeness_vectors(tuple(self.arrays[f"at.{name}"] for name in DESCRIBED))
         return np.asarray((_likeness_vectors(self._describe(benchmarks)) @ home.T).max(axis=1))
 
-    def is_blank(self, benchmarks: pd.DataFrame) -> NDArray[np.bool_]:
+    def is_blank(self, benchmarks: pd.DataFrame) -> Mask:
         """Benchmarks that are not described by a word, format or metric that training knew."""
         blocks = self.features.blocks(benchmarks)
         empty = ~np.any([block.any(axis=1) for block in blocks.values()], axis=0)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..base import BasePredictor
-from ..fitting.least_squares import Floats
 from .combination import EDGE, bounds
 from .items.cod import report_cod
 from .ladder import LadderRequests, read_ladders, with_something

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit, ndtri, softmax
 
-from ..fitting.least_squares import Floats
+from ..arrays import Floats
 from .abstention import deepest_fall
 from .ladder import Ladder
 from .laws.methods import forecast_shares, match_reach

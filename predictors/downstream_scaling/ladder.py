@@ -12,8 +12,8 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 from pandera.typing import Series
 
+from ..arrays import Floats
 from ..errors import InvalidInputError
-from ..fitting.least_squares import Floats
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 NUMBERS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors")

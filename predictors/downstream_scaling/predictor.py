@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from ..base import BasePredictor, known_words
+from ..arrays import Floats
+from ..base import BasePredictor
 from ..errors import InvalidInputError
-from ..fitting.least_squares import Floats
 from .abstention import MOST_ERROR, doubts, is_monotone
 from .combination import PARTS, SCALE_LEVELS, Evidence, Spread, gather
 from .items.cod import report_cod
@@ -93,17 +93,10 @@ class DownstreamScalingPredictor(BasePredictor):
         ahead = self.spread_.scale(evidence.parts)[:, None] * self.spread_.at(levels, evidence.is_low)
         return evidence.to_points(evidence.location[:, None] + ahead)
 
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """``benchmark`` where the ladder has a measured model, else ``neither``: the target itself is never known."""
-        self._check_fitted()
-        is_measured = np.array([len(ladder) > 0 for ladder in read_ladders(self._validate(X))], dtype=bool)
-        return known_words(np.zeros(len(X), dtype=bool), is_measured, X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """How much was measured and how far above it the target lies; index of `X`."""
-        self._check_fitted()
-        texts = [_basis(ladder) for ladder in read_ladders(self._validate(X))]
-        return pd.Series(texts, index=X.index, dtype="str", name="basis")
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """``benchmark`` where a model was measured (the target itself never is); how much was, how far it is below."""
+        ladders = read_ladders(X)
+        return ["benchmark" if len(ladder) else "neither" for ladder in ladders], [_basis(each) for each in ladders]
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What stands behind each forecast.

@@ -14,11 +14,10 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from .trees import predict_saved
 
-Floats = NDArray[np.float64]
 T = TypeVar("T")
 R = TypeVar("R")
 BLOCK_ROWS = 50_000

@@ -9,12 +9,12 @@ with new queries. Vovk, Gammerman & Shafer (2005), Algorithmic learning in a ran
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Floats
 from ..base import check_levels
 from ..errors import InvalidInputError
 
-Floats = NDArray[np.float64]
 SHRINKAGE = 50.0
 """Calibration clusters at which a group's own offset and the global one count alike."""
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+from ..arrays import Codes, Floats
+
 Model: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
 """(parameters (n, p), inputs (n, k) or (n, k, q)) -> values (n, k) and their derivatives (p, n, k)."""
 Curve: TypeAlias = Callable[[Floats, Floats], Floats]
@@ -164,12 +164,12 @@ class _Problem:
     mean: Floats
     precision: Floats
 
-    def take(self, rows: NDArray[np.intp], k: int) -> _Problem:
+    def take(self, rows: Codes, k: int) -> _Problem:
         """The problems of these rows, of which no point after the first k counts."""
         points = Points(*(a[rows, :k] for a in (self.points.inputs, self.points.values, self.points.weights)))
         return _Problem(self.model, points, self.mean[rows], self.precision[rows])
 
-    def evaluate(self, params: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+    def evaluate(self, params: Floats, rows: Codes) -> tuple[Floats, Floats, Floats]:
         """Cost, gradient and Gauss-Newton Hessian of these rows; infinite cost where the model overflows."""
         fitted, slopes = self.model(params, self.points.inputs[rows])
         w = self.points.weights[rows]

@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ..arrays import Codes, Floats
+
 MAX_ROWS = 16
 """As many are walked here."""
 ZERO = 1e-35
@@ -61,12 +61,12 @@ class Trees:
     random forest) rather than their sum.
     """
 
-    roots: NDArray[np.intp]
-    feature: NDArray[np.intp]
-    kind: NDArray[np.intp]
+    roots: Codes
+    feature: Codes
+    kind: Codes
     threshold: Floats
-    left: NDArray[np.intp]
-    right: NDArray[np.intp]
+    left: Codes
+    right: Codes
     leaves: Floats
     sets: tuple[frozenset[int], ...]
     is_averaged: bool = False

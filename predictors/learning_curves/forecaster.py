@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..base import BasePredictor, known_words
+from ..base import BasePredictor
 from ..errors import InvalidInputError
 from ..schemas.learning_curves import CurveRequests, as_points
 from .curves import CurveBatch, UnitScale, read_curves
@@ -119,17 +119,9 @@ class CurveForecaster(BasePredictor):
         """Which valid requests are of a kind of curve that it was made for, shape (n,)."""
         return np.ones(len(X), dtype=bool)
 
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """``neither``, but where more than the curve is read; the learner is the model, the data set the benchmark."""
-        self._check_fitted()
-        return known_words(np.zeros(len(X), dtype=bool), np.zeros(len(X), dtype=bool), X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """How much of each curve was observed, and what else was read; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        texts = [f"{points}, {self.learnt_from}" for points in observed_points(X)]
-        return pd.Series(texts, index=X.index, dtype="str", name="basis")
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """``neither``, and how much of each curve was observed; more where more than the curve is read."""
+        return ["neither"] * len(X), [f"{points}, {self.learnt_from}" for points in observed_points(X)]
 
     def distribution(self, X: pd.DataFrame) -> CurveForecast:
         """Forecast distributions, from which quantiles, densities and probabilities are read without a second pass."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -42,6 +43,7 @@ UNNAMED = 0.25
 """Share of the cases of which ``siblings`` does not get to know the learner."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LearningCurvePredictor(UnitScaleForecaster):
     """Forecasts the value of a learning curve at a budget that was not reached yet.
 
@@ -66,20 +68,11 @@ class LearningCurvePredictor(UnitScaleForecaster):
         Seed of everything random.
     """
 
-    def __init__(
-        self,
-        *,
-        n_prefixes: int = 10,
-        location_rounds: int = 400,
-        scale_rounds: int = 120,
-        num_threads: int = 1,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_prefixes = n_prefixes
-        self.location_rounds = location_rounds
-        self.scale_rounds = scale_rounds
-        self.num_threads = num_threads
-        self.random_state = random_state
+    n_prefixes: int = 10
+    location_rounds: int = 400
+    scale_rounds: int = 120
+    num_threads: int = 1
+    random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -158,16 +151,8 @@ class LearningCurvePredictor(UnitScaleForecaster):
         return np.array([place.get(str(name), np.nan) for name in X["learner"]], dtype=np.float64)
 
     # -- what a forecast rests on ----------------------------------------------------------------------
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """Whether the learner is one of those trained on, and whether siblings tell of the data set; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
-        return known_words(~np.isnan(self._codes(X)) & ~self._asks_runs(X), self._n_siblings(X) > 0, X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """How much of each curve was observed, and what is known of its learner and its data set; index of `X`."""
-        self._check_fitted()
-        X = self._validate(X)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        """Whether the learner is one of those trained on, and whether siblings tell of the data set; in words both."""
         trained, runs = ~np.isnan(self._codes(X)), self._asks_runs(X)
         names = X["learner"] if "learner" in X else pd.Series(None, index=X.index, dtype="str")
         texts = []
@@ -177,7 +162,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
             learner = "other training runs and the network" if is_run else learner
             near = f", {n} {'sibling' if n == 1 else 'siblings'} on the same data" if n else ""
             texts.append(f"{points}, {learner}{near}")
-        return pd.Series(texts, index=X.index, dtype="str", name="basis")
+        return known_words(trained & ~runs, counts > 0), texts
 
     def _n_siblings(self, X: pd.DataFrame) -> NDArray[np.intp]:
         """Siblings that a forecast reads, shape (n_samples,)."""

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats
 from ..errors import InvalidInputError
 from ..schemas import as_evaluation
 from .deciding.comparison import detectable_effect
@@ -27,7 +27,6 @@ from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metr
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
 
-Codes = NDArray[np.intp]
 SegmentColumns: TypeAlias = tuple[tuple[str, ...], ...]
 Segment: TypeAlias = tuple[tuple[str, Hashable], ...]
 """Columns and the values there, None where they are null; of all cells none."""
@@ -127,9 +126,9 @@ def partial_evaluation(
 
 def _cell_numbers(
     outcomes: pd.DataFrame, forecast: pd.DataFrame | None, baseline: pd.DataFrame | None, metrics: Sequence[Metric]
-) -> tuple[Replicates, dict[str, dict[str, NDArray[np.float64]]]]:
+) -> tuple[Replicates, dict[str, dict[str, Floats]]]:
     """Checked runs, and by metric the ``loss``, ``baseline`` and ``floor`` of each cell, as far as there are these."""
-    numbers: dict[str, dict[str, NDArray[np.float64]]] = {metric.name: {} for metric in metrics}
+    numbers: dict[str, dict[str, Floats]] = {metric.name: {} for metric in metrics}
     for scale in dict.fromkeys(metric.scale for metric in metrics):
         of_scale = [metric for metric in metrics if metric.scale == scale]
         runs = group_replicates(outcomes, scale)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from .chances import ChancePredictor, Floats, benchmark_names, check_outcomes, pooled_rate
+from ..arrays import Floats
+from .chances import ChancePredictor, benchmark_names, check_outcomes, pooled_rate
 
 
 class _RateBaseline(ChancePredictor):

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.requests import Requests
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,15 @@ class ChancePredictor(BasePredictor):
         """The forecast of every request."""
         return Chances(self.predict_mean(X))
 
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """``cell``, ``model``, ``benchmark`` or ``neither``, as in `BasePredictor`."""
-        self._check_fitted()
-        benchmark = pd.Series(benchmark_names(X), index=X.index)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
+        benchmark = pd.Series(benchmark_names(X))
         seen = benchmark.isin(self.benchmarks_) & (benchmark != "")
-        return known_words(X["model"].isin(self.models_).to_numpy(), seen.to_numpy(), X.index)
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """What each forecast rests on."""
+        known = known_words(X["model"].isin(self.models_).to_numpy(), seen.to_numpy())
         words = {
             "cell": "scored runs of this model on this benchmark", "model": "scored runs of this model elsewhere",
             "benchmark": "other models on this benchmark", "neither": "other models on other benchmarks",
         }  # fmt: skip
-        return self.known_of(X).map(words).rename("basis")
+        return known, [words[of_row] for of_row in known]
 
     def _chance(self, X: pd.DataFrame) -> Floats:
         raise NotImplementedError

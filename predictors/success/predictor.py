@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logsumexp
 from scipy.special import logit as logit_of
 
+from ..arrays import Codes, Floats, load_arrays, save_arrays
 from ..fitting.text.features import TextEmbedding
 from ..splits import assign_split
-from .chances import ChancePredictor, Floats, benchmark_names, check_outcomes
+from .chances import ChancePredictor, benchmark_names, check_outcomes
 
-Codes = NDArray[np.intp]
 Line = tuple[float, float, float]
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 _LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
@@ -28,6 +29,7 @@ SHARED, OF_MODEL = (0.01, 0.3, 3.0), (0.3, 1.0, 15.0)
 """Penalties of intercept, benchmark and text: of what all models share, and of what a model adds to it."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SuccessPredictor(ChancePredictor):
     """Forecasts the chance that a model's answer to a request is right.
 
@@ -49,14 +51,10 @@ class SuccessPredictor(ChancePredictor):
         Seed of the embedding.
     """
 
-    def __init__(
-        self, *, n_components: int = 80, penalty: float = 1.0, calibration_share: float = 0.2,
-        random_state: int | None = 0,
-    ) -> None:  # fmt: skip
-        self.n_components = n_components
-        self.penalty = penalty
-        self.calibration_share = calibration_share
-        self.random_state = random_state
+    n_components: int = 80
+    penalty: float = 1.0
+    calibration_share: float = 0.2
+    random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
@@ -197,9 +195,7 @@ class SuccessPredictor(ChancePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        from safetensors.numpy import save_file
-
-        save_file({"shared": self.shared_, "blocks": np.ascontiguousarray(self.blocks_)}, path / "weights.safetensors")
+        save_arrays(path / "weights.safetensors", {"shared": self.shared_, "blocks": self.blocks_})
         return {
             "embedding": self.embedding_.save(path / "embedding.safetensors"), "models": self.models_,
             "benchmarks": self.benchmarks_, "spreads": self.spreads_, "cold": self.cold_, "warm": self.warm_,
@@ -207,9 +203,7 @@ class SuccessPredictor(ChancePredictor):
         }  # fmt: skip
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
-        weights = load_file(path / "weights.safetensors")
+        weights = load_arrays(path / "weights.safetensors")
         self.shared_, self.blocks_ = weights["shared"], weights["blocks"]
         self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
         self.models_, self.benchmarks_, self.spreads_ = state["models"], state["benchmarks"], state["spreads"]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from ..arrays import Floats, load_arrays, save_arrays
 from ..errors import DatasetError
 from .heads.distribution import HEAD_LEVELS, Heads, PooledQuantiles, evaluate_curves
-from .log_quantiles import Floats, LogQuantilePredictor, Runs, complete_censored, save_arrays
+from .log_quantiles import LogQuantilePredictor, Runs, complete_censored
 from .pooling.hierarchy import PooledLocation
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class _EmpiricalBaseline(LogQuantilePredictor):
     """Empirical log quantiles of a group, pulled towards its parent's where the group is small or unseen.
 
@@ -28,13 +31,10 @@ class _EmpiricalBaseline(LogQuantilePredictor):
 
     levels: ClassVar[tuple[tuple[str, ...], ...]]
 
-    def __init__(
-        self, *, pooling: float = 5.0, calibration_share: float = 0.2, refit: bool = True, random_state: int | None = 0
-    ) -> None:
-        self.pooling = pooling
-        self.calibration_share = calibration_share
-        self.refit = refit
-        self.random_state = random_state
+    pooling: float = 5.0
+    calibration_share: float = 0.2
+    refit: bool = True
+    random_state: int | None = 0
 
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
         self.location_: PooledLocation | None = PooledLocation().prepare(runs.X, np.empty((len(runs), 0)), runs.weight)
@@ -69,13 +69,11 @@ class _EmpiricalBaseline(LogQuantilePredictor):
         return {"quantiles": state, **self._calibration_state()}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
-        self.quantiles_ = PooledQuantiles.from_state(state["quantiles"], load_file(path / "quantiles.safetensors"))
+        self.quantiles_ = PooledQuantiles.from_state(state["quantiles"], load_arrays(path / "quantiles.safetensors"))
         self.location_ = None  # of a version before, which did not keep it
         if (path / "location.json").is_file():
             location = json.loads((path / "location.json").read_text("utf-8"))
-            self.location_ = PooledLocation.from_state(location, load_file(path / "location.safetensors"))
+            self.location_ = PooledLocation.from_state(location, load_arrays(path / "location.safetensors"))
         self._load_calibration(state)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from ..base import BasePredictor, Cell, check_levels
 from ..fitting.boosting import map_blocks, row_slices
 from ..schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
@@ -23,8 +23,7 @@ from .known_runs.details import run_details
 from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys
 from .shift.queries import RequestForecasts
 
-Floats = NDArray[np.float64]
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+Pairs = tuple[Codes, Codes]
 MEAN_LEVELS: Floats = (np.arange(200) + 0.5) / 200
 EM_STEPS = 30
 TEXT_STEPS = 2
@@ -44,7 +43,7 @@ class Runs:
 
     X: pd.DataFrame
     log_tokens: Floats
-    is_censored: NDArray[np.bool_]
+    is_censored: Mask
     weight: Floats
     groups: NDArray[np.object_]
     details: Floats
@@ -52,7 +51,7 @@ class Runs:
     def __len__(self) -> int:
         return len(self.X)
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Runs:
+    def take(self, rows: Codes | Mask) -> Runs:
         """The runs at `rows` (positions or a mask)."""
         others = {name: values[rows] for name, values in vars(self).items() if name != "X"}
         return Runs(X=self.X.iloc[rows], **others)
@@ -94,7 +93,7 @@ class HeldOut:
         of_row = np.searchsorted([rows.stop for rows in slices], first, side="right")[codes]
         return [self._block(of_row == block) for block in np.unique(of_row)]
 
-    def _block(self, inside: NDArray[np.bool_]) -> HeldOut:
+    def _block(self, inside: Mask) -> HeldOut:
         place = np.cumsum(inside) - 1
         pairs = {
             regime: (place[target[inside[target]]], place[source[inside[target]]])
@@ -200,7 +199,7 @@ class LogQuantilePredictor(BasePredictor):
         if forecasts:
             self._calibrate(forecasts)
 
-    def _held_out(self, groups: pd.Series) -> list[NDArray[np.bool_]]:
+    def _held_out(self, groups: pd.Series) -> list[Mask]:
         """Rows that calibrate: a hash of the group decides, so refits agree.
 
         One part of the groups where there are many; where there are few each of five parts in turn; none where
@@ -319,7 +318,7 @@ class LogQuantilePredictor(BasePredictor):
         X = self._validate(X)
         return pd.Series(self._shared_deviation(X), index=X.index, name="shared_deviation")
 
-    def unseen_part(self, X: pd.DataFrame) -> tuple[NDArray[np.bool_], RequestForecasts | None]:
+    def unseen_part(self, X: pd.DataFrame) -> tuple[Mask, RequestForecasts | None]:
         """Which requests are in cells that were trained on, and the forecasts of the others (None: there are none).
 
         A predictor that does not tell them apart treats all alike.
@@ -338,10 +337,3 @@ class LogQuantilePredictor(BasePredictor):
 
     def _load_calibration(self, state: dict[str, Any]) -> None:
         self.calibrations_ = {int(k): Calibration.from_state(v) for k, v in state["calibrations"].items()}
-
-
-def save_arrays(path: Path, arrays: dict[str, Floats]) -> None:
-    """Write arrays to a safetensors file."""
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)

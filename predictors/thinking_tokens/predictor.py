@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Floats, Mask, load_arrays, save_arrays
 from ..base import Cell
 from ..errors import InvalidInputError
 from .heads.distribution import Heads
 from .known_runs.context import flatten_context
-from .log_quantiles import MAX_LOG, MEAN_LEVELS, Floats, save_arrays
+from .log_quantiles import MAX_LOG, MEAN_LEVELS
 from .pooling.hierarchy import cell_keys
 from .shift.cells import CELL
 from .shift.public import public_runs
@@ -36,7 +37,7 @@ class _Parted:
     """Requests, models spelt as they were seen; those in cells that were trained on, and forecasts of the others."""
 
     X: pd.DataFrame
-    trained: NDArray[np.bool_]
+    trained: Mask
     unseen: RequestForecasts | None
 
 
@@ -149,30 +150,13 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         self._check_fitted()
         return frozenset(self.unseen_.seen_.configs)
 
-    def known_of(self, X: pd.DataFrame) -> pd.Series:
-        """What was seen of each request: ``cell``, ``model``, ``benchmark`` or ``neither``; index of `X`.
-
-        ``model`` where the model was seen but not with this effort on this benchmark, ``benchmark`` where only other
-        models were.
-        """
-        return self.described(X)["known"]
-
-    def basis_of(self, X: pd.DataFrame) -> pd.Series:
-        """What each forecast rests on, a short sentence; index of `X`."""
-        return self.described(X)["basis"]
-
-    def described(self, X: pd.DataFrame) -> pd.DataFrame:
-        self._check_fitted()
-        X = self._validate(X)
+    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         codes, cells = self.unseen_.cells_of(X)
-        columns = {
-            name: np.array(values, dtype=object)[codes]
-            for name, values in zip(("known", "basis"), self.unseen_.seen_.describe(cells), strict=True)
-        }
-        return pd.DataFrame(columns, index=X.index, dtype="str")
+        known, basis = (np.array(texts, dtype=object)[codes] for texts in self.unseen_.seen_.describe(cells))
+        return known, basis
 
     # -- forecasts -----------------------------------------------------------------------------------
-    def unseen_part(self, X: pd.DataFrame) -> tuple[NDArray[np.bool_], RequestForecasts | None]:
+    def unseen_part(self, X: pd.DataFrame) -> tuple[Mask, RequestForecasts | None]:
         """Which requests are in cells that were trained on, and the forecasts of the others (None: there are none)."""
         self._check_fitted()
         parts = self._parted(self._validate(X))
@@ -244,9 +228,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         return super()._save(path) if self.heads else {}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
         if self.heads:
             super()._load(path, state)
         unseen = json.loads((path / f"{UNSEEN}.json").read_text("utf-8"))
-        self.unseen_ = UnseenCells.from_state(unseen, load_file(path / f"{UNSEEN}.safetensors"))
+        self.unseen_ = UnseenCells.from_state(unseen, load_arrays(path / f"{UNSEEN}.safetensors"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats, Mask, load_arrays, save_arrays
 from ..fitting.boosting import row_slices
 from ..fitting.text.features import SETTINGS, TextEmbedding, settings_matrix
 from ..splits import assign_split
@@ -18,16 +18,7 @@ from .heads.distribution import COLD, HEAD_LEVELS, PILOT, WARM, Heads, PooledQua
 from .known_runs.context import CONFIG, FlatContext, flatten_context, sample_context
 from .known_runs.knowledge import QueryKnowledge
 from .known_runs.query_effects import ContextRuns
-from .log_quantiles import (
-    Floats,
-    HeldOut,
-    HeldOutForecasts,
-    LogQuantilePredictor,
-    Pairs,
-    Runs,
-    complete_censored,
-    save_arrays,
-)
+from .log_quantiles import HeldOut, HeldOutForecasts, LogQuantilePredictor, Pairs, Runs, complete_censored
 from .pooling.cells import RowFeatures
 from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys, out_of_fold, text_share
 
@@ -40,6 +31,7 @@ BOOSTED_COMPONENTS = 25
 N_PLAIN = len(CATEGORIES) + 2 + len(SETTINGS)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TrainedCellsPredictor(LogQuantilePredictor):
     """Forecasts output tokens (reasoning included) where runs of the model and the benchmark were seen.
 
@@ -77,36 +69,19 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         Seed of everything random.
     """
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 80,
-        learning_rate: float = 0.05,
-        num_leaves: int = 8,
-        min_child_samples: int = 40,
-        n_components: int = 150,
-        slope_penalty: float = 8.0,
-        calibration_share: float = 0.2,
-        refit: bool = True,
-        num_threads: int = 1,
-        text_parts: tuple[str, ...] = ("word", "char"),
-        public: bool = False,
-        heads: bool = True,
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.num_leaves = num_leaves
-        self.min_child_samples = min_child_samples
-        self.n_components = n_components
-        self.slope_penalty = slope_penalty
-        self.calibration_share = calibration_share
-        self.refit = refit
-        self.num_threads = num_threads
-        self.text_parts = text_parts
-        self.public = public
-        self.heads = heads
-        self.random_state = random_state
+    n_estimators: int = 80
+    learning_rate: float = 0.05
+    num_leaves: int = 8
+    min_child_samples: int = 40
+    n_components: int = 150
+    slope_penalty: float = 8.0
+    calibration_share: float = 0.2
+    refit: bool = True
+    num_threads: int = 1
+    text_parts: tuple[str, ...] = ("word", "char")
+    public: bool = False
+    heads: bool = True
+    random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
@@ -245,7 +220,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         location += self.location_.text_effect(flat_context.frame, embedded[flat_context.target])
         return self.knowledge_.context_runs(X, flat_context, location, self.shapes_)
 
-    def _is_trained(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+    def _is_trained(self, X: pd.DataFrame) -> Mask:
         """True for models that were trained on; what the heads learnt does not hold for others."""
         return X["model"].isin(self.categories_["model"]).to_numpy(dtype=bool)
 
@@ -266,11 +241,9 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        from safetensors.numpy import load_file
-
         self.embedding_ = TextEmbedding.load(path / "embedding.safetensors", state["embedding"])
-        self.location_ = PooledLocation.from_state(state["location"], load_file(path / "location.safetensors"))
-        self.shapes_ = PooledQuantiles.from_state(state["shapes"], load_file(path / "shapes.safetensors"))
+        self.location_ = PooledLocation.from_state(state["location"], load_arrays(path / "location.safetensors"))
+        self.shapes_ = PooledQuantiles.from_state(state["shapes"], load_arrays(path / "shapes.safetensors"))
         self.cold_ = load_boosters(path, "cold", state["cold"])
         self.knowledge_ = QueryKnowledge.load(path, state, self._boosting())
         self.categories_ = state["categories"]

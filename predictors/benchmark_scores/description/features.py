@@ -11,12 +11,11 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ...schemas.descriptions import DESCRIPTION_FIELDS
 from .redaction import MAX_FIELD_CHARS
 
-Floats = NDArray[np.float64]
 BENCHMARK_COLUMNS = (
     *DESCRIPTION_FIELDS, "domain", "answer_format", "metric", "languages", "n_classes", "published_year",
 )  # fmt: skip
@@ -87,7 +86,7 @@ CUES = tuple(_CUE_PATTERNS)
 _COMPILED = [re.compile(pattern) for pattern in _CUE_PATTERNS.values()]
 
 
-def benchmark_rows(X: pd.DataFrame, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, NDArray[np.intp]]:
+def benchmark_rows(X: pd.DataFrame, extra: Sequence[str] = ()) -> tuple[pd.DataFrame, Codes]:
     """Distinct benchmark descriptions of `X`, and the position of each row's among them, shape (n_samples,).
 
     Columns that `X` lacks come out null. Texts are cut to `MAX_FIELD_CHARS`.
@@ -236,7 +235,7 @@ def whole_texts(benchmarks: pd.DataFrame) -> list[str]:
     return [" ".join(parts).lower().replace("_", " ").replace("|", " ") for parts in zip(*columns, strict=True)]
 
 
-def cue_matrix(texts: list[str]) -> NDArray[np.float64]:
+def cue_matrix(texts: list[str]) -> Floats:
     """Whether each of `CUES` is in each text, shape (n_texts, n_cues); 0 or 1."""
     return np.array([_cues_of(text) for text in texts]).reshape(len(texts), -1)
 

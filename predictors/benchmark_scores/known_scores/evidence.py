@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ...errors import InvalidInputError
 from ..scale import to_logit
 from .slopes import ResidualSlopes
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 MOST_KNOWN = 8
 """Largest number of known scores that calibration simulates."""
 

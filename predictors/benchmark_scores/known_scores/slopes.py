@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ..description.features import MODEL_COLUMNS
 from ..scale import moments
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 USED = [MODEL_COLUMNS.index(name) for name in ("release_year", "n_params")]
 SWEEPS = 40
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 from scipy.optimize import nnls
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
-from ...fitting.least_squares import Floats
 from ..ladder import Ladder
 from ..laws.curves import EXPONENTIAL_FREE_FLOOR
 from .difficulty import LEAST_ITEMS, cluster_difficulty

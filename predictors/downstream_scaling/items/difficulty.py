@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...fitting.least_squares import Floats
+from ...arrays import Floats
 
 LEAST_ITEMS = 10
 QUANTILE = 0.1

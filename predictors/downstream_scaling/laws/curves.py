@@ -14,7 +14,8 @@ from itertools import product
 import numpy as np
 from scipy.special import expit
 
-from ...fitting.least_squares import Floats, NormalPrior, Points, best_starts, fit_least_squares, with_numeric_slopes
+from ...arrays import Floats
+from ...fitting.least_squares import NormalPrior, Points, best_starts, fit_least_squares, with_numeric_slopes
 
 STARTS_FOLLOWED = 3
 MAX_STEPS = 60

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from ...fitting.least_squares import Floats
+from ...arrays import Floats
 from ..items.cod import report_cod
 from ..ladder import Ladder, compute_levels
 from .curves import EXPONENTIAL, SIZE_AND_DATA

@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import bdtrc, ndtri
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
-from ...fitting.least_squares import Floats
 from ...metrics.estimates.clusters import mean_estimate, wilson_interval
 from ...metrics.estimates.pass_at_k import pass_at_k
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats, load_arrays, save_arrays
 from ..boosting import map_blocks, row_slices
 from .terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
 
@@ -82,7 +83,7 @@ def _statistics(text: str) -> list[float]:
     ]
 
 
-def text_statistics(texts: Sequence[str]) -> NDArray[np.float64]:
+def text_statistics(texts: Sequence[str]) -> Floats:
     """Lengths and lexical counts of each text, shape (n_texts, 16), columns `TEXT_STATISTICS`.
 
     An empty text has length 0 and no share of anything.
@@ -95,7 +96,7 @@ def text_statistics(texts: Sequence[str]) -> NDArray[np.float64]:
     return np.array([_statistics(text) for text in texts], dtype=np.float64)
 
 
-def settings_matrix(X: pd.DataFrame) -> NDArray[np.float64]:
+def settings_matrix(X: pd.DataFrame) -> Floats:
     """Columns `SETTINGS` of `X` (log1p of token counts), NaN where absent or null; shape (n_samples, 4)."""
     columns = []
     for name in SETTINGS:
@@ -126,19 +127,20 @@ class EmbeddedTexts:
     """
 
     axes: NDArray[Any]
-    statistics: NDArray[np.float64]
-    codes: NDArray[np.intp]
+    statistics: Floats
+    codes: Codes
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and features."""
         return len(self.codes), self.axes.shape[1] + self.statistics.shape[1]
 
-    def __getitem__(self, rows: NDArray[np.intp] | slice, /) -> NDArray[np.float64]:
+    def __getitem__(self, rows: Codes | slice, /) -> Floats:
         at = self.codes[rows]
         return np.hstack([self.axes[at], self.statistics[at]])
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TextEmbedding:
     """Text statistics beside TF-IDF of words and of characters, each reduced by SVD.
 
@@ -150,20 +152,11 @@ class TextEmbedding:
     part of unit mean square.
     """
 
-    def __init__(
-        self,
-        *,
-        parts: tuple[str, ...] = ("word", "char"),
-        n_components: int = 150,
-        max_terms: int = 20_000,
-        statistics_scale: float = 0.08,
-        random_state: int | None = 0,
-    ) -> None:
-        self.parts = parts
-        self.n_components = n_components
-        self.max_terms = max_terms
-        self.statistics_scale = statistics_scale
-        self.random_state = random_state
+    parts: tuple[str, ...] = ("word", "char")
+    n_components: int = 150
+    max_terms: int = 20_000
+    statistics_scale: float = 0.08
+    random_state: int | None = 0
 
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn vocabularies, weights and axes from `texts` (distinct, not null), or from `TEXTS_LEARNT` of them."""
@@ -213,7 +206,7 @@ class TextEmbedding:
         self.centres_[part] = np.asarray(centre / size, dtype=np.float32)
         return True
 
-    def leading(self, n: int) -> NDArray[np.intp]:
+    def leading(self, n: int) -> Codes:
         """Columns of `transform` with the first `n` axes of each part and the text statistics, shape (n_chosen,)."""
         columns, at = [], 0
         for axes in self.axes_.values():
@@ -226,7 +219,7 @@ class TextEmbedding:
         """Columns of `transform`."""
         return sum(len(axes) for axes in self.axes_.values()) + len(TEXT_STATISTICS)
 
-    def transform(self, texts: Sequence[str | None]) -> NDArray[np.float64]:
+    def transform(self, texts: Sequence[str | None]) -> Floats:
         """TF-IDF axes and scaled statistics of texts, shape (n_texts, n_features); zero where a text is null."""
         return self.embedded(texts)[:]
 
@@ -244,7 +237,7 @@ class TextEmbedding:
         statistics = np.vstack([*(statistics for _, statistics in parts), np.zeros((1, len(TEXT_STATISTICS)))])
         return EmbeddedTexts(axes, statistics, np.asarray(codes, dtype=np.intp))
 
-    def _embed_block(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def _embed_block(self, texts: Sequence[str]) -> tuple[NDArray[Any], Floats]:
         """Axes and scaled statistics of distinct texts."""
         shortened = [_shorten(text) for text in texts]
         blocks: list[NDArray[Any]] = [np.empty((len(texts), 0), dtype=np.float32)]
@@ -255,8 +248,6 @@ class TextEmbedding:
 
     def save(self, path: Path) -> dict[str, Any]:
         """Write arrays to `path` (safetensors) and return vocabularies and sizes for a JSON manifest."""
-        from safetensors.numpy import save_file
-
         arrays: dict[str, NDArray[Any]] = {
             "statistics_mean": self.statistics_mean_,
             "statistics_spread": self.statistics_spread_,
@@ -268,15 +259,13 @@ class TextEmbedding:
         for part, terms in self.terms_.items():
             arrays[f"{part}.idf"] = terms.idf
             vocabularies[part] = terms.vocabulary
-        save_file(arrays, path)
+        save_arrays(path, arrays)
         return {"parts": list(self.axes_), "vocabularies": vocabularies, "statistics_scale": self.statistics_scale}
 
     @classmethod
     def load(cls, path: Path, state: dict[str, Any]) -> Self:
         """Restore what `save` wrote."""
-        from safetensors.numpy import load_file
-
-        arrays = load_file(path)
+        arrays = load_arrays(path)
         # Fits of before there were other parts do not name theirs.
         parts = state.get("parts", [part for part in ("word", "char") if part in state["vocabularies"]])
         embedding = cls(parts=tuple(parts), statistics_scale=state["statistics_scale"])

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from ...arrays import Floats
 
 CHARACTER_SPAN = (2, 4)
 """Least and greatest length of the n-grams of characters; those at the ends of a word hold a space."""
@@ -23,7 +25,7 @@ WORD_SPAN = (1, 2)
 MAX_REMEMBERED = 100_000
 
 _WORD = re.compile(r"\b\w\w+\b")
-Codes = NDArray[np.int64]
+Words: TypeAlias = NDArray[np.int64]
 
 
 @dataclass
@@ -38,8 +40,8 @@ class TermWeights:
     idf: NDArray[np.float32]
     _column: dict[str, int] = field(init=False, repr=False)
     _codes: dict[str, int] = field(init=False, repr=False)
-    _pairs: Codes = field(init=False, repr=False)
-    _pair_columns: Codes = field(init=False, repr=False)
+    _pairs: Words = field(init=False, repr=False)
+    _pair_columns: Words = field(init=False, repr=False)
     _grams: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -118,9 +120,7 @@ class TermWeights:
         self._grams[word] = list(held), list(held.values())
         return self._grams[word]
 
-    def _counted(
-        self, rows: Codes, columns: Codes, counts: NDArray[np.float64], n_rows: int, n_columns: int | None = None
-    ) -> Any:
+    def _counted(self, rows: Words, columns: Words, counts: Floats, n_rows: int, n_columns: int | None = None) -> Any:
         shape = (n_rows, len(self.vocabulary) if n_columns is None else n_columns)
         return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
 

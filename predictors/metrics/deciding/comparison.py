@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
 from ..estimates.clusters import AnyEstimate, Estimate, mean_estimate, t_quantile
 from ..estimates.replicates import Replicates, Scale, group_replicates
 from ..losses.cell_losses import cell_losses, parse_metric
 
-Floats = NDArray[np.float64]
 MAX_FLIP_UNITS = 2000
 
 

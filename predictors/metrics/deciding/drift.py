@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...errors import InvalidInputError
 
-Floats = NDArray[np.float64]
 Verdict = Literal["ok", "forecast drifted", "noise moved", "ambiguous"]
 
 

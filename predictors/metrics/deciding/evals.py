@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from ...arrays import Codes, Floats
 from ...errors import InvalidInputError
 from ..estimates.clusters import Estimate, mean_estimate, wilson_interval
 from ..estimates.pass_at_k import pass_at_k, pass_hat_k
 from .comparison import detectable_effect, sign_flip_p_value, t_p_value
 from .power import DifferenceVariance, required_queries
 
-Floats = NDArray[np.float64]
 SIZE, POWER = 0.05, 0.8
 """Error rate of a test; probability with which a plan finds what is there."""
 N_BLOCKS = 10
@@ -222,7 +222,7 @@ def _items(runs: pd.DataFrame) -> pd.DataFrame:
     return items
 
 
-def _codes(items: pd.DataFrame) -> tuple[NDArray[np.intp], int]:
+def _codes(items: pd.DataFrame) -> tuple[Codes, int]:
     codes, names = pd.factorize(items["cluster"])
     return codes, len(names)
 

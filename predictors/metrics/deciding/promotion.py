@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
 
 Action = Literal["wait", "start_shadow", "keep_shadow", "drop_shadow", "promote"]
@@ -229,7 +230,7 @@ def _judge(
     return state, decision("keep_shadow", f"needs {needed:.2f} and {rule.min_units} units")
 
 
-def _differences(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def _differences(values: ArrayLike, name: str) -> Floats:
     d = np.asarray(values, dtype=np.float64).ravel()
     if not np.isfinite(d).all():
         raise InvalidInputError(f"`{name}` must be finite, got {int((~np.isfinite(d)).sum())} NaN or infinite values")

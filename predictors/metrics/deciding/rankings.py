@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from ...arrays import Floats, Mask
 from ...errors import InvalidInputError
 
-Floats = NDArray[np.float64]
 TIE = 1e-9
 """Relative difference of means up to which they count as equal: sums in another order differ in the last digits."""
 FALSE_DISCOVERIES = 0.05
@@ -144,7 +144,7 @@ def frontier_membership(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
     )
 
 
-def _undominated(cost: Floats, score: Floats) -> NDArray[np.bool_]:
+def _undominated(cost: Floats, score: Floats) -> Mask:
     """Per row, models that no other dominates, shapes (n_draws, n_models)."""
     on = np.ones(cost.shape, dtype=bool)
     for k in range(cost.shape[1]):

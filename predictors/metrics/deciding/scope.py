@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
 
 
@@ -109,7 +110,7 @@ def decide_scope(losses: ScopeLosses, rule: ScopeRule | None = None) -> ScopeDec
     )
 
 
-def gain_deviate(losses: NDArray[np.float64]) -> float:
+def gain_deviate(losses: Floats) -> float:
     """Mean gain over its standard error, on the scale of a normal deviate; -inf without spread.
 
     `losses` of shape (n_queries, 2) are the version's and the champion's.
@@ -122,18 +123,18 @@ def gain_deviate(losses: NDArray[np.float64]) -> float:
     return float(-stats.norm.ppf(np.exp(log_p))) if log_p > -700 else float("inf")
 
 
-def _worse(pairs: NDArray[np.float64]) -> tuple[float, float]:
+def _worse(pairs: Floats) -> tuple[float, float]:
     """Mean difference, version - champion, and its standard error; 0 and infinity for no queries."""
     d = pairs[:, 0] - pairs[:, 1]
     return (float(d.mean()) if d.size else 0.0), _standard_error(d)
 
 
-def _standard_error(values: NDArray[np.float64]) -> float:
+def _standard_error(values: Floats) -> float:
     """Standard error of the mean; infinite for a single value."""
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else float("inf")
 
 
-def _nothing_covered(cells: Mapping[str, NDArray[np.float64]], deviates: Mapping[str, float], rule: ScopeRule) -> str:
+def _nothing_covered(cells: Mapping[str, Floats], deviates: Mapping[str, float], rule: ScopeRule) -> str:
     if not cells:
         return "it has learnt from no cell that the champion does not know"
     if not deviates:
@@ -149,7 +150,7 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _pairs(values: ArrayLike) -> NDArray[np.float64]:
+def _pairs(values: ArrayLike) -> Floats:
     pairs = np.asarray(values, dtype=np.float64)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all():
         raise InvalidInputError(f"losses must be finite and come in pairs, (n_queries, 2), got shape {pairs.shape}")

@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Floats
 from .replicates import Cells, Replicates
 from .sums import ClusterSums, MergedEstimate, cluster_sums
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

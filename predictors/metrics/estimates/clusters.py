@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
+from ...arrays import Codes, Floats
+
 ROUNDING = 1e-12
 """A standard error of a proportion below this is that of equal numbers."""
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ...arrays import Codes, Floats
 from ...errors import InvalidInputError
 from .cell_sums import CellSums, FloorEstimator
 from .replicates import Replicates
 
-Floats = NDArray[np.float64]
 LOG_LOSS_REPLICATES = 4
 
 
@@ -75,9 +75,7 @@ def pinball_minimum_replicates(level: float) -> int:
     return 4 if tail > 0.25 else 8 if tail >= 0.1 else int(np.ceil(0.6 / tail))
 
 
-def _order_statistic(
-    values: Floats, start: NDArray[np.intp], n: NDArray[np.intp], level: float, skip: NDArray[np.intp] | None
-) -> Floats:
+def _order_statistic(values: Floats, start: Codes, n: Codes, level: float, skip: Codes | None) -> Floats:
     """Sample quantile at `level` of n sorted runs from `start`, without the run of rank `skip`.
 
     Any minimiser of the pinball loss does; where it is an interval, its midpoint.

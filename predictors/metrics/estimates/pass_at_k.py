@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
-
-Floats = NDArray[np.float64]
 
 
 def pass_at_k(n_correct: ArrayLike, n_draws: ArrayLike, k: int) -> Floats:

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats, Mask
 from ...errors import InvalidInputError
 
 Scale = Literal["identity", "log"]
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Cells:
         return int(self.query.max()) + 1
 
     @property
-    def repeated(self) -> NDArray[np.bool_]:
+    def repeated(self) -> Mask:
         """Which cells have two runs or more, shape (n_cells,)."""
         return np.asarray(self.counts >= 2)
 

@@ -16,12 +16,11 @@ from itertools import combinations_with_replacement, permutations
 from math import lcm, prod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ...errors import InvalidInputError
 from .clusters import AnyEstimate
 
-Floats = NDArray[np.float64]
 Halves = tuple[Floats, Floats]
 Monomial = tuple[str, ...]
 Places = tuple[int, ...]
@@ -65,7 +64,7 @@ def _halves(values: Floats) -> Halves:
     return high, values - high
 
 
-def _sums_of_products(columns: Floats, places: NDArray[np.intp]) -> list[Fraction]:
+def _sums_of_products(columns: Floats, places: Codes) -> list[Fraction]:
     """Sums over clusters of the products of the rows `places`, shape (n_products, degree), of `columns`."""
     sums, lost = [], []
     for start in range(0, columns.shape[1], CLUSTERS_AT_ONCE):

@@ -12,13 +12,13 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from ...arrays import Codes, Floats
 from ...errors import InsufficientReplicatesError, InvalidInputError
 from .clusters import t_quantile
 
-Floats = NDArray[np.float64]
 EVEN_SHARE = 0.5
 """Part of the size of a unit that does not depend on its forecast: no weight is more than twice the average one."""
 UPPER, LOWER = 1.75, 0.83
@@ -68,7 +68,7 @@ def inclusion_probabilities(sizes: ArrayLike, n: int) -> Floats:
         certain |= new
 
 
-def draw_systematic(probabilities: ArrayLike, order: ArrayLike, rng: np.random.Generator) -> NDArray[np.intp]:
+def draw_systematic(probabilities: ArrayLike, order: ArrayLike, rng: np.random.Generator) -> Codes:
     """Positions, ascending, of units drawn with the given probabilities, evenly along an order (Madow 1949).
 
     `probabilities` of shape (n_units,) are in (0, 1] and have a whole sum. Units near each other in the `order` of the

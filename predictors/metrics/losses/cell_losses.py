@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
 from ..estimates.cell_sums import FloorEstimator
 from ..estimates.noise_floor import (
@@ -24,7 +24,6 @@ from ..estimates.noise_floor import (
 from ..estimates.replicates import Replicates, Scale
 from .quantile import forecast_parts, interval_score, log_loss, pinball_loss
 
-Floats = NDArray[np.float64]
 Kind = Literal["crps", "mae", "mse", "brier", "log_loss", "coverage", "width", "interval_score", "pinball"]
 DEFAULT_METRICS = ("crps", "mae", "mse", "coverage_90", "width_90", "interval_score_90")
 FLOORS = {"crps": CRPS_FLOOR, "mae": MAE_FLOOR, "mse": MSE_FLOOR, "brier": MSE_FLOOR, "log_loss": LOG_LOSS_FLOOR}

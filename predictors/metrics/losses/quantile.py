@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...arrays import Codes, Floats
 from ...base import check_levels
 from ...errors import InvalidInputError
 from ..estimates.replicates import Replicates, Scale, to_scale
 
-Floats = NDArray[np.float64]
 CHUNK_CELLS = 4096
 
 
@@ -56,7 +56,7 @@ def interval_score(y_true: ArrayLike, lower: ArrayLike, upper: ArrayLike, covera
     return np.asarray((b - a) + penalty * (np.maximum(a - y, 0.0) + np.maximum(y - b, 0.0)))
 
 
-def log_loss(y_true: ArrayLike, probability: ArrayLike) -> NDArray[np.float64]:
+def log_loss(y_true: ArrayLike, probability: ArrayLike) -> Floats:
     """Logarithmic loss of a forecast probability per sample, in nats. Lower is better; 0 is perfect.
 
     Raises InvalidInputError if an outcome is not 0 or 1 or a probability not strictly inside (0, 1): a certain forecast
@@ -89,7 +89,7 @@ def crps_quantiles(y_true: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -
     return _crps_rows(y, np.arange(y.size), q, weights)
 
 
-def _crps_rows(y: Floats, row: NDArray[np.intp], q: Floats, weights: Floats) -> Floats:
+def _crps_rows(y: Floats, row: Codes, q: Floats, weights: Floats) -> Floats:
     """CRPS of outcome i under the forecast in row ``row[i]`` of `q` (n_rows, n_levels)."""
     centre = q[:, q.shape[1] // 2]
     q = q - centre[:, None]
@@ -109,7 +109,7 @@ def _row_products(q: Floats, weights: Floats) -> Floats:
     return np.asarray(np.einsum("ij,j->i", q, weights))
 
 
-def _count_below(y: Floats, row: NDArray[np.intp], q: Floats) -> NDArray[np.intp]:
+def _count_below(y: Floats, row: Codes, q: Floats) -> Codes:
     """Number of quantiles <= y in the outcome's row, by bisection in all rows at once."""
     n_levels = q.shape[1]
     flat, base = q.ravel(), row * n_levels
@@ -169,7 +169,7 @@ def _at(q: Floats, levels: Floats, level: float, name: str) -> Floats:
     return np.asarray((1.0 - share) * q[:, right - 1] + share * q[:, right])
 
 
-def _aligned(forecast: pd.DataFrame, cell_ids: pd.Index, name: str) -> tuple[Floats, NDArray[np.intp], Floats]:
+def _aligned(forecast: pd.DataFrame, cell_ids: pd.Index, name: str) -> tuple[Floats, Codes, Floats]:
     """Quantiles as given, the row of each cell among them, and their levels."""
     if not isinstance(forecast, pd.DataFrame):
         raise InvalidInputError(f"`{name}` must be a DataFrame, got {type(forecast).__name__}")

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ...errors import InvalidInputError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Assignment:
     No assignment within the budget has a larger `success` than `bound`, the optimum of the linear relaxation.
     """
 
-    choice: NDArray[np.intp]
+    choice: Codes
     success: float
     cost_usd: float
     bound: float
@@ -94,9 +92,7 @@ class LoggedValue:
     least_propensity: float
 
 
-def value_from_log(
-    choice: NDArray[np.intp], logged: NDArray[np.intp], outcome: Floats, forecast: Floats, propensity: Floats
-) -> LoggedValue:
+def value_from_log(choice: Codes, logged: Codes, outcome: Floats, forecast: Floats, propensity: Floats) -> LoggedValue:
     """Doubly robust value of a policy (Dudik, Langford & Li 2011): right where the forecast or the propensity is.
 
     `choice` and `logged` (n_queries,) are the models that the policy chooses and that answered, `outcome` (n_queries,)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats, Mask
 from ..log_quantiles import MAX_LOG, MEAN_LEVELS, LogQuantilePredictor
 from ..pooling.hierarchy import CATEGORIES, cell_keys
 from ..shift.queries import RequestForecasts
 
-Floats = NDArray[np.float64]
 STEPS: Floats = (np.arange(100) + 0.5) / 100
 CHUNK = 512
 N_SHARED = 1000
@@ -46,7 +45,7 @@ class BatchForecast:
 
     steps: Floats
     shared_deviation: Floats
-    groups: NDArray[np.intp]
+    groups: Codes
     max_tokens: Floats
     quantiles: pd.DataFrame | None = None
     means: Floats | None = None
@@ -57,7 +56,7 @@ class BatchForecast:
         """Mean tokens of each request; shape (n_requests,)."""
         return self.steps.mean(axis=1) if self.means is None else self.means
 
-    def take(self, rows: NDArray[np.intp]) -> BatchForecast:
+    def take(self, rows: Codes) -> BatchForecast:
         """The requests at positions `rows`."""
         return replace(
             self,
@@ -125,7 +124,7 @@ def _limits(X: pd.DataFrame) -> Floats:
     return np.where(np.isnan(cap), np.inf, cap)
 
 
-def _joined(trained: NDArray[np.bool_], one: BatchForecast, other: BatchForecast, index: pd.Index) -> BatchForecast:
+def _joined(trained: Mask, one: BatchForecast, other: BatchForecast, index: pd.Index) -> BatchForecast:
     """One batch of the requests where `trained` and of the others; the groups of the others come last."""
     order = np.argsort(np.r_[np.flatnonzero(trained), np.flatnonzero(~trained)], kind="stable")
     n_groups = int(one.groups.max(initial=-1)) + 1

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ...arrays import Floats
 from ...fitting.boosting import BoostingJob, lightgbm_parameters, predict_boosters, train_boosters
 from ...fitting.trees import SavedBooster
 from ..pooling.hierarchy import CATEGORIES
 from .distribution import HEAD_LEVELS
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Floats
 from ...fitting.conformal import SHRINKAGE, level_offsets
 from .distribution import HEAD_LEVELS
 
-Floats = NDArray[np.float64]
 MEAN_SHRINKAGE = 100.0
 MIN_RUNS = 20
 MIN_CELL_RUNS = 2

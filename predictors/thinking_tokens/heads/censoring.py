@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ...arrays import Floats, Mask
 
 TAIL_POINTS = 40
 MIN_SCALE = 0.05
@@ -24,7 +25,7 @@ class ResidualDistribution:
     it is spread exponentially with the mean excess of the upper half, so tails in tokens are Pareto.
     """
 
-    def fit(self, residual: NDArray[np.float64], is_censored: NDArray[np.bool_], weight: NDArray[np.float64]) -> Self:
+    def fit(self, residual: Floats, is_censored: Mask, weight: Floats) -> Self:
         """Estimate from `residual` (a lower bound where `is_censored`); arrays of shape (n_samples,)."""
         # At a tie the whole ones come first: a run cut off at t is known to exceed t.
         order = np.lexsort((is_censored, residual))
@@ -49,7 +50,7 @@ class ResidualDistribution:
         self._moment_after = np.append((self.mass_ * self.points_)[::-1].cumsum()[::-1], 0.0)
         return self
 
-    def mean_beyond(self, bound: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mean_beyond(self, bound: Floats) -> Floats:
         """Expected residual given that it exceeds `bound`; shape of `bound`."""
         at = np.searchsorted(self.points_, bound, side="right")
         mass = self._mass_after[at]
@@ -57,7 +58,7 @@ class ResidualDistribution:
         inside = np.divide(self._moment_after[at], mass, out=np.zeros_like(bound), where=has_mass)
         return np.where(has_mass, np.maximum(inside, bound), bound + self.scale_)
 
-    def draw_beyond(self, bound: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.float64]:
+    def draw_beyond(self, bound: Floats, u: Floats) -> Floats:
         """Quantile at `u` in (0, 1) of the residual given that it exceeds `bound`; shape of `bound`."""
         at = np.searchsorted(self.points_, bound, side="right")
         mass = self._mass_after[at]

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ..pooling.hierarchy import cell_keys
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "weighted_quantiles",
 ]
 
-GRID: NDArray[np.float64] = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
+GRID: Floats = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
 """Levels at which a pooled quantile function is kept."""
 
 HEAD_LEVELS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
@@ -37,12 +37,10 @@ COLD, WARM, PILOT = 0, 1, 2
 """What a forecast knows of its query: nothing, runs on other models, a run of its own model."""
 
 MIN_TAIL = 0.05
-STEPS: NDArray[np.float64] = (np.arange(20) + 0.5) / 20
+STEPS: Floats = (np.arange(20) + 0.5) / 20
 
 
-def weighted_quantiles(
-    values: NDArray[np.float64], weight: NDArray[np.float64], levels: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def weighted_quantiles(values: Floats, weight: Floats, levels: Floats) -> Floats:
     """Quantiles of weighted values, linear between the middles of the steps; shape (n_levels,)."""
     order = np.argsort(values, kind="stable")
     w = weight[order]
@@ -50,7 +48,7 @@ def weighted_quantiles(
     return np.interp(levels, middle, values[order])
 
 
-def evaluate_curves(curves: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def evaluate_curves(curves: Floats, levels: Floats) -> Floats:
     """Quantile functions kept at `GRID`, read at `levels`; shape (n_curves, n_levels).
 
     Beyond the grid the tails go on exponentially on the log scale, which is Pareto in tokens.
@@ -84,9 +82,9 @@ class PooledQuantiles:
         self.levels = levels
         self.penalty = penalty
 
-    def fit(self, X: pd.DataFrame, values: NDArray[np.float64], weight: NDArray[np.float64]) -> Self:
+    def fit(self, X: pd.DataFrame, values: Floats, weight: Floats) -> Self:
         """Learn one curve at `GRID` per group of every level."""
-        self.curves_: list[dict[str, NDArray[np.float64]]] = [{"": weighted_quantiles(values, weight, GRID)}]
+        self.curves_: list[dict[str, Floats]] = [{"": weighted_quantiles(values, weight, GRID)}]
         parents = np.full(len(X), "", dtype=object)
         for level in self.levels:
             keys = cell_keys(X, level)
@@ -100,7 +98,7 @@ class PooledQuantiles:
             parents = keys
         return self
 
-    def lookup(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def lookup(self, X: pd.DataFrame) -> tuple[Codes, Floats]:
         """Curve of each row: positions of shape (n_samples,) in curves of shape (n_curves, n_grid)."""
         keys = [cell_keys(X, level) for level in self.levels]
         # The finest key says the coarser ones.
@@ -116,31 +114,31 @@ class PooledQuantiles:
                 curves.append(self.curves_[0][""])
         return np.asarray(codes, dtype=np.intp), np.array(curves).reshape(len(distinct), len(GRID))
 
-    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores the curves."""
         arrays = {f"curves.{i}": np.array(list(curves.values())) for i, curves in enumerate(self.curves_)}
         return {"levels": self.levels, "keys": [list(curves) for curves in self.curves_]}, arrays
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float64]]) -> Self:
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Self:
         """Restore what `state` returned."""
         pooled = cls(tuple(tuple(level) for level in state["levels"]))
         pooled.curves_ = [dict(zip(keys, arrays[f"curves.{i}"], strict=True)) for i, keys in enumerate(state["keys"])]
         return pooled
 
 
-def curve_spreads(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+def curve_spreads(curves: Floats) -> Floats:
     """Half the distance between the 16 % and the 84 % quantile of each curve, in log tokens; shape (n_curves,)."""
     lower, upper = evaluate_curves(curves, np.array([0.16, 0.84])).T
     return np.asarray((upper - lower) / 2)
 
 
 def moved_curves(
-    curves: NDArray[np.float64],
-    codes: NDArray[np.intp],
-    mean: NDArray[np.float64],
-    deviation: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    curves: Floats,
+    codes: Codes,
+    mean: Floats,
+    deviation: Floats,
+) -> tuple[Floats, Floats]:
     """Each row's curve, moved by `mean` of its spreads and narrowed to `deviation` of them, (n_samples,) each.
 
     Returns the mean residual (n_samples,), and quantiles around it at `HEAD_LEVELS` (n_samples, n_heads).
@@ -159,26 +157,26 @@ class Heads:
     of its own is).
     """
 
-    values: NDArray[np.float64]
-    codes: NDArray[np.intp]
-    curves: NDArray[np.float64]
-    regime: NDArray[np.intp]
+    values: Floats
+    codes: Codes
+    curves: Floats
+    regime: Codes
 
     @classmethod
-    def cold(cls, values: NDArray[np.float64], codes: NDArray[np.intp], curves: NDArray[np.float64]) -> Self:
+    def cold(cls, values: Floats, codes: Codes, curves: Floats) -> Self:
         """Heads of forecasts about queries of which no run is known."""
         return cls(values, codes, curves, np.full(len(values), COLD))
 
-    def replace_values(self, values: NDArray[np.float64]) -> Heads:
+    def replace_values(self, values: Floats) -> Heads:
         """The same shape through other values."""
         return replace(self, values=values)
 
-    def select(self, rows: NDArray[np.intp]) -> Heads:
+    def select(self, rows: Codes) -> Heads:
         """The forecasts at positions `rows`."""
         return Heads(self.values[rows], self.codes[rows], self.curves, self.regime[rows])
 
 
-def join_heads(heads: Heads, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def join_heads(heads: Heads, levels: Floats) -> Floats:
     """Quantiles at any levels from those at `HEAD_LEVELS`.
 
     Between two heads the forecast has the shape of its cell's curve, stretched to meet both; beyond the

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats, Mask
 from ...errors import InvalidInputError
 from ...schemas.requests import CONTEXT_COLUMNS, context_sizes
 from ..pooling.hierarchy import cell_keys
@@ -40,18 +41,18 @@ class FlatContext:
     `details` are those of `details.run_details`, not centred.
     """
 
-    target: NDArray[np.intp]
+    target: Codes
     frame: pd.DataFrame
-    output_tokens: NDArray[np.float64]
-    is_censored: NDArray[np.bool_]
-    details: NDArray[np.float64]
+    output_tokens: Floats
+    is_censored: Mask
+    details: Floats
 
     @property
-    def log_tokens(self) -> NDArray[np.float64]:
+    def log_tokens(self) -> Floats:
         """Of runs that were cut off, what they came to; shape (n_runs,)."""
         return np.log(np.maximum(self.output_tokens, 1.0))
 
-    def select(self, keep: NDArray[np.bool_]) -> FlatContext:
+    def select(self, keep: Mask) -> FlatContext:
         """The runs where `keep`."""
         return FlatContext(*(values[keep] for values in vars(self).values()))
 
@@ -146,7 +147,7 @@ def flatten_context(X: pd.DataFrame) -> FlatContext | None:
 
 def sample_context(
     queries: NDArray[np.object_], configs: NDArray[np.object_], rng: np.random.Generator, *, pilots: bool
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+) -> tuple[Codes, Codes]:
     """Draw, for each of n runs, which other runs of its query are taken as known: positions of both, `target` first.
 
     For half of the runs every other configuration is kept, for the other half each run of them with probability
@@ -185,7 +186,7 @@ def _bounded(queries: NDArray[np.object_]) -> NDArray[Any]:
     return np.asarray(codes + (turn // RUNS_THAT_KNOW) * len(sizes))
 
 
-def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> NDArray[np.float64]:
+def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> Floats:
     """Columns about the known runs of n forecasts, shape (n, 12 + 4 * n_configs), NaN where there are none.
 
     Number of warm runs and of pilots; least and largest residual of the warm runs; mean residual and details of warm
@@ -208,14 +209,12 @@ def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> N
     return np.column_stack([part.to_numpy(dtype=np.float64) for part in (*counts, ends, *means)] + wide)
 
 
-def _by_config(
-    target: NDArray[np.intp], codes: NDArray[np.intp], values: NDArray[np.float64], n: int, n_configs: int
-) -> NDArray[np.float64]:
+def _by_config(target: Codes, codes: Codes, values: Floats, n: int, n_configs: int) -> Floats:
     """Mean value per forecast and configuration, NaN where there is none; shape (n, n_configs)."""
     is_measured = np.isfinite(values)
     at = target[is_measured] * n_configs + codes[is_measured]
     sums = np.bincount(at, values[is_measured], n * n_configs)
     counts = np.bincount(at, minlength=n * n_configs)
-    out: NDArray[np.float64] = np.full(n * n_configs, np.nan)
+    out: Floats = np.full(n * n_configs, np.nan)
     np.divide(sums, counts, out=out, where=counts > 0)
     return out.reshape(n, n_configs)

@@ -10,11 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Floats
 from ..pooling.hierarchy import PooledLocation
 
-Floats = NDArray[np.float64]
 DETAILS: tuple[str, ...] = ("reasoning", "answer", "score")
 """Columns of `run_details`."""
 

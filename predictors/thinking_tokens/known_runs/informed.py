@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats, Mask
 from ...splits import assign_split
 from ..heads.boosting import Boosting, load_boosters, save_boosters
 from ..heads.distribution import PILOT, WARM
 
 __all__ = ["InformedHeads", "InformedRuns", "winsorised"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 N_FOLDS = 5
 MIN_SHARE = 0.2
 MAX_DEVIATIONS = 2.5
@@ -50,9 +49,9 @@ class InformedRuns:
     location: Floats
     centre: Floats
     shape: Floats
-    regime: Ints
+    regime: Codes
 
-    def select(self, keep: NDArray[np.bool_]) -> InformedRuns:
+    def select(self, keep: Mask) -> InformedRuns:
         """Those where `keep`."""
         return InformedRuns(*(values[keep] for values in vars(self).values()))
 

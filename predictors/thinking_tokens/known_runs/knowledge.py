@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Floats, Mask, load_arrays, save_arrays
 from ..heads.boosting import Boosting
 from ..heads.distribution import COLD, PILOT, WARM, Heads, PooledQuantiles, moved_curves
-from ..log_quantiles import MIN_INFORMED, Floats, Runs, save_arrays
+from ..log_quantiles import MIN_INFORMED, Runs
 from ..pooling.hierarchy import cell_keys
 from .context import CONFIG, FlatContext, sample_context, summarise_context
 from .details import DetailCentres
@@ -100,7 +100,7 @@ class QueryKnowledge:
         plain: Floats,
         location: Floats,
         context: ContextRuns,
-        is_trained: NDArray[np.bool_],
+        is_trained: Mask,
     ) -> Heads:
         """Heads of the forecasts that know runs of their query, the others as they were.
 
@@ -141,11 +141,9 @@ class QueryKnowledge:
     @classmethod
     def load(cls, path: Path, state: dict[str, Any], boosting: Boosting) -> Self:
         """Restore what `save` wrote."""
-        from safetensors.numpy import load_file
-
         knowledge = cls()
         knowledge.effects = QueryEffects.from_state(state["query_effects"])
-        knowledge.details = DetailCentres.from_state(state["details"], load_file(path / "details.safetensors"))
+        knowledge.details = DetailCentres.from_state(state["details"], load_arrays(path / "details.safetensors"))
         informed = state["informed"]
         knowledge.informed = None if informed is None else InformedHeads.load(path, informed, boosting)
         knowledge.configs = state["context_configs"]

@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ...arrays import Codes, Floats, Mask
 from ..heads.distribution import GRID
 
-Floats = NDArray[np.float64]
 MAX_SCORE = 3.0
 DEFAULT_NOISE = 0.25
 POOLING = 20.0
@@ -44,15 +44,15 @@ class ContextRuns:
         What the run tells beside its length (`details.DetailCentres.centred`), NaN where unknown.
     """
 
-    target: NDArray[np.intp]
+    target: Codes
     config: NDArray[np.object_]
     residual: Floats
     score: Floats
-    is_pilot: NDArray[np.bool_]
+    is_pilot: Mask
     details: Floats
 
 
-def normal_scores(residual: Floats, is_censored: NDArray[np.bool_], codes: NDArray[np.intp], curves: Floats) -> Floats:
+def normal_scores(residual: Floats, is_censored: Mask, codes: Codes, curves: Floats) -> Floats:
     """Normal score of each residual within its cell's curve (at `GRID`); shape (n_samples,).
 
     A lower bound has the expected score of what exceeds it. Scores are cut at ±3: beyond, a residual

@@ -12,22 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ...fitting.text.features import EmbeddedTexts
 
 ROWS_AT_ONCE = 16_384
 """Rows whose features are held in double precision at a time."""
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 
 RowFeatures: TypeAlias = Floats | EmbeddedTexts
 """Features of n rows, shape (n_rows, n_features); of texts some rows at a time."""
 
 
-def row_groups(codes: Ints) -> Iterator[tuple[int, Ints]]:
+def row_groups(codes: Codes) -> Iterator[tuple[int, Codes]]:
     """Every code that occurs with its rows, ascending."""
     order = np.argsort(codes, kind="stable")
     bounds = np.flatnonzero(np.diff(codes[order], prepend=-1))
@@ -35,7 +32,7 @@ def row_groups(codes: Ints) -> Iterator[tuple[int, Ints]]:
         yield int(codes[rows[0]]), rows
 
 
-def row_products(features: RowFeatures, codes: Ints, slopes: Floats) -> Floats:
+def row_products(features: RowFeatures, codes: Codes, slopes: Floats) -> Floats:
     """Each row's features times the slopes of its code, `slopes` of shape (n_codes, n_features); shape (n_rows,)."""
     out = np.zeros(len(codes))
     for code, rows in row_groups(codes):
@@ -70,7 +67,7 @@ class CellSums:
     grams: list[Floats | None]
 
     @classmethod
-    def of_rows(cls, codes: Ints, n_cells: int, features: RowFeatures, weight: Floats) -> CellSums:
+    def of_rows(cls, codes: Codes, n_cells: int, features: RowFeatures, weight: Floats) -> CellSums:
         """Sum over rows, but for `target` and `cross`, which `aimed_at` adds."""
         p = features.shape[1]
         sums = cls(
@@ -98,7 +95,7 @@ class CellSums:
             sums.grams[code] = gram
         return sums
 
-    def aimed_at(self, codes: Ints, features: RowFeatures, weight: Floats, z: Floats) -> CellSums:
+    def aimed_at(self, codes: Codes, features: RowFeatures, weight: Floats, z: Floats) -> CellSums:
         """The same with the sums of the target `z` of the same rows."""
         target = sums_of(codes, weight * z, len(self.weight))
         cross = np.zeros_like(self.features)
@@ -108,7 +105,7 @@ class CellSums:
                 cross[code] += (weight[chunk] * z[chunk]) @ features[chunk]
         return replace(self, target=target, cross=cross)
 
-    def gram(self, cells: Ints) -> Floats:
+    def gram(self, cells: Codes) -> Floats:
         """Sum of w x x' over the rows of `cells`; shape (n_features, n_features)."""
         total = _added([self.grams[cell] for cell in cells])
         designs = [design for cell in cells for design in self.designs[cell]]
@@ -125,7 +122,7 @@ class CellSums:
             product += design.T @ (design @ vector)
         return product
 
-    def select(self, cells: Ints) -> CellSums:
+    def select(self, cells: Codes) -> CellSums:
         """The sums of `cells`."""
         return self._each(lambda v: v[cells], [self.designs[cell] for cell in cells], [self.grams[c] for c in cells])
 
@@ -154,6 +151,6 @@ def _added(grams: Sequence[Floats | None]) -> Floats | None:
     return np.asarray(sum(summands[1:], start=summands[0])) if summands else None
 
 
-def sums_of(codes: Ints, values: Floats, n_codes: int) -> Floats:
+def sums_of(codes: Codes, values: Floats, n_codes: int) -> Floats:
     """Sum of the values of each code; shape (n_codes,)."""
     return np.bincount(codes, values, n_codes).astype(np.float64)

@@ -9,13 +9,15 @@ its benchmark and its effort say. Fitted by backfitting, which converges to the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .cells import CellSums, Floats, Ints, RowFeatures, row_groups, row_products, sums_of
+from ...arrays import Codes, Floats
+from .cells import CellSums, RowFeatures, row_groups, row_products, sums_of
 
 CATEGORIES: tuple[str, ...] = ("model", "benchmark", "reasoning_effort")
 """Categorical columns of `Requests`; null is a category of its own."""
@@ -52,14 +54,14 @@ def cell_keys(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
     return np.asarray(joined, dtype=object)
 
 
-def cells_of(X: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:
+def cells_of(X: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
     """Cell of each row, shape (n_samples,), and the categories of every cell in the order of the codes."""
     codes, _ = pd.factorize(cell_keys(X, CATEGORIES))
     first = np.unique(codes, return_index=True)[1]
     return np.asarray(codes, dtype=np.intp), X[[name for name in CATEGORIES if name in X]].iloc[first]
 
 
-def _codes(keys: NDArray[np.object_], code_by_key: dict[str, int]) -> Ints:
+def _codes(keys: NDArray[np.object_], code_by_key: dict[str, int]) -> Codes:
     """Position of each key, -1 where it is unknown."""
     codes, distinct = pd.factorize(keys)
     positions = np.array([code_by_key.get(key, -1) for key in distinct], dtype=np.intp)
@@ -77,6 +79,7 @@ def text_share(residual: Floats, text: Floats, weight: Floats) -> float:
     return float(np.clip(borne_out / WHOLE_EFFECT, 0.0, 1.0))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PooledLocation:
     """Location of log tokens: pooled intercepts plus pooled slopes on the text embedding.
 
@@ -88,9 +91,8 @@ class PooledLocation:
         Ridge penalty of the slopes at the whole, benchmark and effort; doubled below.
     """
 
-    def __init__(self, *, intercept_penalty: float = 2.0, slope_penalty: float = 8.0) -> None:
-        self.intercept_penalty = intercept_penalty
-        self.slope_penalty = slope_penalty
+    intercept_penalty: float = 2.0
+    slope_penalty: float = 8.0
 
     def prepare(self, X: pd.DataFrame, features: RowFeatures, weight: Floats) -> Self:
         """Fix the design of n rows: which groups exist at each level, and the factorised slope equations."""
@@ -115,7 +117,7 @@ class PooledLocation:
     def _find_groups(self, X: pd.DataFrame) -> None:
         self.levels_: list[tuple[str, ...]] = []
         self.groups_: list[dict[str, int]] = []
-        self._codes_by_level: list[Ints] = []
+        self._codes_by_level: list[Codes] = []
         seen = {np.zeros(len(X), dtype=np.intp).tobytes()}
         for level in HIERARCHY:
             codes, distinct = pd.factorize(cell_keys(X, level))
@@ -132,7 +134,7 @@ class PooledLocation:
         whole = np.zeros(len(self._sums.weight), dtype=np.intp)
         designs = [(0, whole, 1.0), *((i + 1, c, self._ratio(i)) for i, c in enumerate(self._codes_by_level))]
         n_features = self._sums.features.shape[1]
-        self._equations: list[tuple[int, int, Ints, Any]] = []
+        self._equations: list[tuple[int, int, Codes, Any]] = []
         for level, codes, ratio in designs if n_features else []:
             for group, cells in row_groups(codes):
                 if self._sums.n_rows[cells].sum() < MIN_ROWS:
@@ -269,7 +271,7 @@ class PooledLocation:
 
 
 def out_of_fold(
-    new: Callable[[], PooledLocation], X: pd.DataFrame, features: RowFeatures, weight: Floats, z: Floats, folds: Ints
+    new: Callable[[], PooledLocation], X: pd.DataFrame, features: RowFeatures, weight: Floats, z: Floats, folds: Codes
 ) -> tuple[Floats, Floats]:
     """Intercept and text effect of each row, from fits that have not seen its fold; the rows are read once for all."""
     cells, frame = cells_of(X)

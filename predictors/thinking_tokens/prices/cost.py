@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Floats
 from .rates import NEWEST, PriceFile, Rates, published_rates, read_price_file
 
 RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "output", "reasoning")
@@ -22,7 +22,7 @@ RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "outp
 CHARACTERS_PER_TOKEN = 4.0
 
 
-def _count(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+def _count(frame: pd.DataFrame, name: str) -> Floats:
     """Column `name` as floats, NaN where absent or null; shape (n_samples,)."""
     if name not in frame:
         return np.full(len(frame), np.nan)
@@ -111,7 +111,7 @@ def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd
     return pd.DataFrame({"cost_usd": cost, "price_version": version}, index=frame.index)
 
 
-def estimated_input_tokens(X: pd.DataFrame) -> NDArray[np.float64]:
+def estimated_input_tokens(X: pd.DataFrame) -> Floats:
     """`input_tokens`, or where null a quarter of the characters of the text, or NaN; shape (n_samples,)."""
     counted = _count(X, "input_tokens")
     if "prompt_text" not in X:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from .cells import CellTable
 from .forecast import CellForecasts
 
-Floats = NDArray[np.float64]
 PRIOR_RUNS = 5.0
 """Weight, in queries, of the variance that was expected in that of the anchors."""
 
@@ -17,7 +17,7 @@ PRIOR_RUNS = 5.0
 def summarise_anchors(
     cells: pd.DataFrame,
     forecasts: CellForecasts,
-    cell: NDArray[np.intp],
+    cell: Codes,
     query: NDArray[np.object_],
     log_tokens: Floats,
     effect: Floats,

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ...arrays import Codes, Floats, Mask
+
 CELL = ["source", "benchmark", "model", "reasoning_effort"]
 """Columns that name a cell, text without nulls."""
 
@@ -57,7 +58,7 @@ class CellTable:
         """Variance of a run of a query that nothing is known of, about the mean of its cell; shape (n_cells,)."""
         return self.query_variance + self.rest_variance
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> CellTable:
+    def take(self, rows: Codes | Mask) -> CellTable:
         """The cells at `rows` (positions or a mask)."""
         arrays = {name: values[rows] for name, values in self._arrays().items()}
         return CellTable(cells=self.cells.iloc[np.arange(len(self))[rows]].reset_index(drop=True), **arrays)
@@ -116,11 +117,11 @@ class _TwoWay:
 
 
 def _two_way(
-    cell: NDArray[np.intp],
-    item: NDArray[np.intp],
+    cell: Codes,
+    item: Codes,
     value: Floats,
-    of_cell: NDArray[np.intp],
-    of_item: NDArray[np.intp],
+    of_cell: Codes,
+    of_item: Codes,
     n_benchmarks: int,
 ) -> _TwoWay:
     """Alternate between means of cells and shrunk effects of queries, with the two variances of each benchmark."""
@@ -145,16 +146,14 @@ def _two_way(
     return _TwoWay(mean, between, rest, n_queries)
 
 
-def _repeat_variance(
-    pair: NDArray[np.intp], log_tokens: Floats, value: Floats, runs: NDArray[np.intp], place: NDArray[np.intp], n: int
-) -> Floats:
+def _repeat_variance(pair: Codes, log_tokens: Floats, value: Floats, runs: Codes, place: Codes, n: int) -> Floats:
     """Variance between repeated runs of one query on one model, by benchmark; 0 where nothing is repeated."""
     squares = np.bincount(pair, (log_tokens - value[pair]) ** 2)
     freedom = np.bincount(place, runs - 1, minlength=n)
     return np.asarray(np.bincount(place, squares, minlength=n) / np.maximum(freedom, 1))
 
 
-def _codes(frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _codes(frame: pd.DataFrame) -> tuple[Codes, Codes]:
     """Position of each row among the distinct rows, and the first row of each of these."""
     codes, _ = pd.factorize(pd.MultiIndex.from_frame(frame))
     return codes.astype(np.intp), np.unique(codes, return_index=True)[1]

@@ -14,15 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
+from ...arrays import Floats
 from ..pooling.hierarchy import cell_keys
 from .cells import CellTable
 from .lengths import LENGTH
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

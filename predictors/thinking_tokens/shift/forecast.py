@@ -7,14 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr
 
+from ...arrays import Floats
 from .cells import CELL, CellTable
 from .descriptors import describe_models
 from .effects import CellEffects
 
-Floats = NDArray[np.float64]
 N_WITHIN = 8
 """Equally likely values of a cell's own spread that a forecast mixes."""
 

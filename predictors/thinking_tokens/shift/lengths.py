@@ -12,11 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from ..prices.cost import CHARACTERS_PER_TOKEN
 
-Floats = NDArray[np.float64]
 LENGTH = "length"
 """Column of cells: log characters of their prompts above what is usual in their source; 0 where either is unknown."""
 STEP = 0.5
@@ -60,9 +59,7 @@ class PromptLengths:
         codes = np.arange(len(cells))
         return cells.assign(**{LENGTH: self._away(cells, codes, np.full(len(cells), np.nan))})
 
-    def split(
-        self, codes: NDArray[np.intp], cells: pd.DataFrame, log_length: Floats
-    ) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    def split(self, codes: Codes, cells: pd.DataFrame, log_length: Floats) -> tuple[Codes, pd.DataFrame]:
         """Cell of each request (n,), and the cells with `LENGTH`.
 
         Requests of a benchmark whose length is not known have that of their own prompt, rounded: several cells then
@@ -70,7 +67,7 @@ class PromptLengths:
         """
         return by_length(codes, cells, self._away(cells, codes, log_length))
 
-    def _away(self, cells: pd.DataFrame, codes: NDArray[np.intp], log_length: Floats) -> Floats:
+    def _away(self, cells: pd.DataFrame, codes: Codes, log_length: Floats) -> Floats:
         keys = list(zip(cells["source"].astype(str), cells["benchmark"].astype(str), strict=True))
         known = np.array([self.benchmark.get(key, np.nan) for key in keys], dtype=np.float64)[codes]
         usual = np.array([self.source.get(source, np.nan) for source, _ in keys], dtype=np.float64)[codes]
@@ -87,7 +84,7 @@ class PromptLengths:
         return cls({(source, name): value for source, name, value in state["benchmark"]}, dict(state["source"]))
 
 
-def by_length(codes: NDArray[np.intp], cells: pd.DataFrame, away: Floats) -> tuple[NDArray[np.intp], pd.DataFrame]:
+def by_length(codes: Codes, cells: pd.DataFrame, away: Floats) -> tuple[Codes, pd.DataFrame]:
     """Cells told apart by `LENGTH` as well, and which of them each of n rows is in: `codes` and `away` are theirs."""
     places, distinct = pd.factorize(pd.MultiIndex.from_arrays([codes, away]))
     of_cell = cells.iloc[distinct.get_level_values(0)].reset_index(drop=True)

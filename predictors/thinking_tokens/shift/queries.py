@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats
 from .forecast import CellForecasts, spread_quantiles
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 NOISE_SHARE = 0.25
 """Share of the variance of a run about its cell's mean that not even the same model on the same query repeats."""
 
@@ -31,7 +29,7 @@ class QueryPrior:
         Variance between queries that texts like these explain, and that is no longer open.
     """
 
-    cell: Ints
+    cell: Codes
     effect: Floats
     doubt: Floats
     explained: Floats
@@ -41,8 +39,8 @@ class QueryPrior:
 class KnownRuns:
     """Runs of the queries of requests: the request and the cell of each, and its log tokens; all of shape (n_runs,)."""
 
-    target: Ints
-    cell: Ints
+    target: Codes
+    cell: Codes
     log_tokens: Floats
 
 
@@ -63,7 +61,7 @@ class RequestForecasts:
     """
 
     cells: CellForecasts
-    cell: Ints
+    cell: Codes
     centre: Floats
     variance: Floats
     shared_variance: Floats
@@ -152,7 +150,7 @@ class _Gains:
     open_share: float
 
 
-def _gains(cells: CellForecasts, parts: _QueryVariances, rows: Ints, target: int, codes: Ints) -> _Gains:
+def _gains(cells: CellForecasts, parts: _QueryVariances, rows: Codes, target: int, codes: Codes) -> _Gains:
     covariance, here = cells.covariance, int(rows[0])
     query, own = float(parts.query[here]), float(parts.own[here])
     whole, share = cells.within.mean(axis=1)[codes], cells.query_share[codes]
@@ -167,7 +165,7 @@ def _gains(cells: CellForecasts, parts: _QueryVariances, rows: Ints, target: int
     return _Gains(run, effect, max(run_variance, 0.0), max(cell_variance, 0.0), 1 - float(effect.sum()))
 
 
-def _same_patterns(runs: KnownRuns, prior: QueryPrior) -> list[tuple[Ints, Ints, Floats]]:
+def _same_patterns(runs: KnownRuns, prior: QueryPrior) -> list[tuple[Codes, Codes, Floats]]:
     """Requests that know runs of the same cells: their positions, the cells, and the log tokens of the runs.
 
     Requests of one pattern are in one cell, and their texts explain as much. Log tokens have shape (n_requests,

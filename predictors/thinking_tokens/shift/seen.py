@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Codes, Mask
 from ...model_names import ModelNames, model_keys
 from ..pooling.hierarchy import cell_keys
 from .cells import CELL
@@ -98,7 +98,7 @@ class SeenCells:
         same = {model: self._spelt(model) for model in models.unique()}
         return models if all(a == b for a, b in same.items()) else models.map(same)
 
-    def cells_of(self, X: pd.DataFrame, *, same_source: bool = False) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    def cells_of(self, X: pd.DataFrame, *, same_source: bool = False) -> tuple[Codes, pd.DataFrame]:
         """Which cell each request means.
 
         A name of a model in another spelling is that model. A request without an effort means the only effort that its
@@ -176,7 +176,7 @@ class SeenCells:
         relation = "of this source" if source in self._sources else "of other sources"
         return "neither", f"neither model nor benchmark was seen: {_models(len(self.models))} {relation}"
 
-    def is_trained(self, cells: pd.DataFrame) -> NDArray[np.bool_]:
+    def is_trained(self, cells: pd.DataFrame) -> Mask:
         """True for cells that the fit has seen own runs of, not anchors or public figures alone; shape (n_cells,)."""
         n_trained = [
             0 if cell[0] in self.public else self.n_runs.get(cell, 0) - self.n_anchors.get(cell, 0)
@@ -202,7 +202,7 @@ def as_cells(cells: pd.DataFrame) -> list[Cell]:
     return [(str(a), str(b), str(c), str(d)) for a, b, c, d in zip(*(cells[name] for name in CELL), strict=True)]
 
 
-def _rows(X: pd.DataFrame, codes: NDArray[np.intp]) -> list[Cell]:
+def _rows(X: pd.DataFrame, codes: Codes) -> list[Cell]:
     """The cell that stands behind each code, as it was written."""
     first = np.unique(codes, return_index=True)[1]
     parts = [cell_keys(X.iloc[first], [name]).astype(str) for name in CELL]

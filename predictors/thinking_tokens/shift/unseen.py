@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...arrays import Codes, Floats, Mask
 from ..known_runs.context import CONFIG, FlatContext
 from ..pooling.hierarchy import cell_keys
 from .anchors import beyond, summarise_anchors
@@ -20,7 +21,6 @@ from .lengths import LENGTH, PromptLengths, by_length, log_lengths
 from .queries import KnownRuns, QueryPrior, RequestForecasts, forecast_requests, query_effects
 from .seen import SeenCells, as_cells
 
-Floats = NDArray[np.float64]
 MAX_CAPPED = 0.2
 """Cells with a larger share of runs that were cut off are not learnt from: their mean is not known."""
 
@@ -45,7 +45,7 @@ class Anchors:
 
     X: pd.DataFrame
     log_tokens: Floats
-    is_censored: NDArray[np.bool_]
+    is_censored: Mask
     query: NDArray[np.object_]
     text: Floats
     context: FlatContext | None = None
@@ -68,7 +68,7 @@ class UnseenCells:
         self,
         X: pd.DataFrame,
         log_tokens: Floats,
-        is_censored: NDArray[np.bool_],
+        is_censored: Mask,
         query: NDArray[np.object_],
         text: Floats | None = None,
         public: pd.DataFrame | None = None,
@@ -97,7 +97,7 @@ class UnseenCells:
         self.anchors_: CellTable | None = None
         return self
 
-    def cells_of(self, X: pd.DataFrame) -> tuple[NDArray[np.intp], pd.DataFrame]:
+    def cells_of(self, X: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
         """Cell that each request means, and the cells; see `SeenCells.cells_of`."""
         return self.seen_.cells_of(X)
 
@@ -144,7 +144,7 @@ class UnseenCells:
         twin._learn_slopes(cells, codes, y, anchors.text, forecasts, explained)
         return twin
 
-    def _take_in(self, cells: pd.DataFrame, codes: NDArray[np.intp], table: CellTable) -> None:
+    def _take_in(self, cells: pd.DataFrame, codes: Codes, table: CellTable) -> None:
         """Add anchors, in cells `codes`, to those of before, in place."""
         self.anchors_ = table if self.anchors_ is None else self.anchors_.joined(table)
         self.forecaster_ = self.forecaster_.joined(table)
@@ -152,7 +152,7 @@ class UnseenCells:
 
     # -- parts ---------------------------------------------------------------------------------------
     def _known_runs(
-        self, cells: pd.DataFrame, codes: NDArray[np.intp], context: FlatContext | None
+        self, cells: pd.DataFrame, codes: Codes, context: FlatContext | None
     ) -> tuple[KnownRuns | None, pd.DataFrame]:
         """Known runs by cell, which is of the source and benchmark of their request; and the cells with theirs."""
         if context is None or not len(context.target):
@@ -166,7 +166,7 @@ class UnseenCells:
         position = pd.MultiIndex.from_frame(distinct).get_indexer(pd.MultiIndex.from_frame(cells_of_runs))
         return KnownRuns(context.target, position[of_runs].astype(np.intp), context.log_tokens), distinct
 
-    def _prior(self, cells: pd.DataFrame, codes: NDArray[np.intp], text: Floats) -> QueryPrior:
+    def _prior(self, cells: pd.DataFrame, codes: Codes, text: Floats) -> QueryPrior:
         """What texts say, on benchmarks that a line is known of; nothing elsewhere."""
         nothing = _TextLine(0.0, 0.0, 0.0, 0.0)
         lines = [self.lines_.get((source, benchmark), nothing) for source, benchmark, *_ in as_cells(cells)]
@@ -183,9 +183,7 @@ class UnseenCells:
         asked = forecast_requests(self.forecaster_.forecast(cells), prior)
         return np.where(cut, beyond(y, asked.centre, asked.variance), y)
 
-    def _take_in_unseen_runs(
-        self, cells: pd.DataFrame, anchors: Anchors, codes: NDArray[np.intp], runs: KnownRuns | None
-    ) -> None:
+    def _take_in_unseen_runs(self, cells: pd.DataFrame, anchors: Anchors, codes: Codes, runs: KnownRuns | None) -> None:
         """Take known runs in cells that nothing is known of, and that no anchor is in, for anchors too, in place."""
         if runs is None:
             return
@@ -201,7 +199,7 @@ class UnseenCells:
     def _learn_slopes(
         self,
         cells: pd.DataFrame,
-        codes: NDArray[np.intp],
+        codes: Codes,
         y: Floats,
         text: Floats,
         forecasts: CellForecasts,
@@ -249,7 +247,7 @@ class UnseenCells:
 
 
 def _summarised(
-    frame: pd.DataFrame, log_tokens: Floats, is_censored: NDArray[np.bool_], query: NDArray[np.object_], at_most: int
+    frame: pd.DataFrame, log_tokens: Floats, is_censored: Mask, query: NDArray[np.object_], at_most: int
 ) -> CellTable:
     """The cells of runs, those of most queries where there are more than `at_most`."""
     codes, _ = pd.factorize(cell_keys(frame, CELL))
@@ -260,7 +258,7 @@ def _summarised(
     return table
 
 
-def _usable(codes: NDArray[np.intp], is_censored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _usable(codes: Codes, is_censored: Mask) -> Mask:
     """Runs that cells are summed up from: not cut off, in cells that seldom are, at most `MAX_RUNS` of each."""
     share = np.bincount(codes, is_censored) / np.bincount(codes)
     keep = ~is_censored & (share <= MAX_CAPPED)[codes]
