@@ -3,8 +3,7 @@
 Pure simulation: a linear forecaster of log tokens on eight features, ridge regression on a window of days, queries with
 two runs a night. Every policy has the *same window-reset rule* (`nightly.drift`: a CUSUM on the standardised excess of
 the forecaster in use starts the window anew where the change began), so that what is compared is when to fit and not
-what to fit on; "no reset" shows what the rule itself is worth, "window by backtest" what choosing the window before
-every fit is worth (`foretell.assets.nightly.rows`: 7, 14, 30 nights or all). 400 nights, paired worlds, 40 seeds.
+what to fit on; "no reset" shows what the rule itself is worth. 400 nights, paired worlds, 40 seeds.
 
     python bench/drift_study.py            # 40 seeds, about 4 minutes, writes docs/studies/drift.md
     python bench/drift_study.py --seeds 5  # a look
@@ -21,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from foretell.assets.nightly.rows import pick_best
 from foretell.predictors.metrics.deciding.drift import CusumMonitor, Night, night_statistics
 
 Floats = NDArray[np.float64]
@@ -29,8 +27,6 @@ NIGHTS, PER_NIGHT, WINDOW, FEATURES = 400, 40, 60, 8
 RIDGE = 3.0
 LEAST = 5
 """Nights that a window started anew must hold before it is read alone."""
-WINDOWS, BACKTEST = (7, 14, 30), 7
-"""Candidates of `foretell.assets.nightly.rows`, and the nights that its backtest forecasts."""
 SEED = 20_261_122
 SHIPPED = (8.0, 20)
 
@@ -45,8 +41,6 @@ class Policy:
     resets: bool = True
     limit: float = SHIPPED[0]
     base_nights: int = SHIPPED[1]
-    windows: tuple[int, ...] = ()
-    """Windows of nights among which a backtest chooses before every fit; by default the whole is read."""
 
 
 POLICIES = (
@@ -54,9 +48,7 @@ POLICIES = (
     Policy("weekly", 7, on_alarm=False),
     Policy("weekly, and on alarm", 7),
     Policy("on alarm only", None),
-    Policy("nightly, window by backtest", 1, windows=WINDOWS),
     Policy("nightly, no reset", 1, on_alarm=False, resets=False),
-    Policy("nightly, no reset, window by backtest", 1, on_alarm=False, resets=False, windows=WINDOWS),
     Policy("weekly, no reset", 7, on_alarm=False, resets=False),
     Policy("never", None, on_alarm=False, resets=False),
 )
@@ -111,23 +103,6 @@ def fit(world: World, first: int, last: int) -> Floats:
     return np.asarray(np.linalg.solve(X.T @ X + RIDGE * np.eye(FEATURES), X.T @ y))
 
 
-def choose(world: World, first: int, last: int, windows: tuple[int, ...]) -> tuple[int, int]:
-    """The night from which on to fit, by the rule of `nightly.rows`, and the rows that its backtest read."""
-    cut = last - BACKTEST
-    starts = {days: cut - days for days in windows if cut - days > first}
-    if not starts:
-        return first, 0
-    X, y = world.X[cut:last].reshape(-1, FEATURES), world.y[cut:last].reshape(-1, 2)
-
-    def losses(start: int) -> Floats:
-        return ((y - (X @ fit(world, start, cut))[:, None]) ** 2).mean(axis=1)
-
-    whole = losses(first)
-    picked = pick_best({days: losses(start) - whole for days, start in starts.items()})
-    read = PER_NIGHT * (cut - first + sum(starts))
-    return (first if picked is None else max(first, last - picked)), read
-
-
 def run(world: World, policy: Policy) -> Outcome:
     """Walk through the nights: forecast, label, watch, perhaps fit."""
     out = Outcome()
@@ -152,8 +127,6 @@ def run(world: World, policy: Policy) -> Outcome:
         enough = night + 1 - start >= LEAST
         if due or (wants_fit and enough):
             first = max(start if enough else 0, night + 1 - WINDOW)
-            first, read = choose(world, first, night + 1, policy.windows)
-            out.rows += read
             coefficients = fit(world, first, night + 1)
             out.fits += 1
             out.rows += (night + 1 - first) * PER_NIGHT

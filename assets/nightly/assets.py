@@ -17,7 +17,7 @@ from foretell.assets.judging.splits import evaluate_family
 from foretell.assets.nightly.drift import HISTORY, drift_start, night_row, training_rows, with_night
 from foretell.assets.nightly.promotion import Judged, begin_with_shipped, judge
 from foretell.assets.nightly.record import family_lock
-from foretell.assets.nightly.rows import choose_rows, choose_window, chosen_rows, within_window
+from foretell.assets.nightly.rows import choose_rows, chosen_rows
 from foretell.assets.nightly.shown import (
     DRIFT_CHECKS,
     drawn,
@@ -114,8 +114,6 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         started = time.perf_counter()
         policy = tracking.policy(name)
         rows = training_rows(examples, _history(family, workspace), policy)
-        window = choose_window(family, rows, policy)
-        rows = within_window(rows, window.days)
         choice = choose_rows(family, rows, policy)
         rows = chosen_rows(rows, choice.rows)
         fitted = _fit(family, rows, workspace)
@@ -124,14 +122,12 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
             "data_digest": fitted.data_digest,
             "predictor": type(fitted.predictor).__name__,
             "n_samples": fitted.predictor.n_samples_,
-            "window_days": window.days,
             "learns_from": choice.rows,
         }
-        why = {"window_days": window.reason, "learns_from": choice.reason}
         seconds = dg.MetadataValue.float(time.perf_counter() - started)
         return dg.MaterializeResult(
-            value=pd.DataFrame([row]).astype({"window_days": "Int64"}),
-            metadata={**row, "rows": len(rows), "seconds": seconds, **why},
+            value=pd.DataFrame([row]),
+            metadata={**row, "rows": len(rows), "seconds": seconds, "learns_from": choice.reason},
             data_version=dg.DataVersion(fitted.digest),
         )
 
@@ -295,11 +291,10 @@ def _fit(family: Family, examples: pd.DataFrame, workspace: Workspace, *, digest
 def _fit_of_tonight(
     family: Family, examples: pd.DataFrame, fit: pd.DataFrame, workspace: Workspace, tracking: Tracking
 ) -> tuple[FittedFamily, pd.DataFrame]:
-    """The newest fit, and the rows of the window and the choice that it made."""
+    """The newest fit, and the rows that it chose."""
     (made,) = fit.to_dict("records")
     rows = training_rows(examples, _history(family, workspace), tracking.policy(family.name))
-    days = made["window_days"]
-    rows = chosen_rows(within_window(rows, None if pd.isna(days) else int(days)), made["learns_from"])
+    rows = chosen_rows(rows, made["learns_from"])
     return _fit(family, rows, workspace, digest=made["digest"]), rows
 
 

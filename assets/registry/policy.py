@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
@@ -39,13 +39,6 @@ class Policy(BaseModel):
         Whether an alarm that the forecast drifted lets training start anew from that night's rows.
     min_window_queries : int
         Queries that a window started anew must hold before training reads it alone.
-    window : {"all", "backtest"}
-        ``"backtest"`` lets every fit choose how many days it reads by forecasting the last ones (`nightly.rows`), at
-        the cost of a fit more for each of `window_candidates`; docs/studies/drift.md shows what that is worth.
-    window_candidates : tuple of int
-        Days that are tried besides all of them.
-    window_backtest_days : int
-        Newest days, which the backtest forecasts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,9 +52,6 @@ class Policy(BaseModel):
     drift_base_nights: int = Field(default=20, ge=2)
     reset_window: bool = True
     min_window_queries: int = Field(default=200, ge=20)
-    window: Literal["all", "backtest"] = "all"
-    window_candidates: tuple[Annotated[int, Field(ge=2)], ...] = Field(default=(14, 30, 60), min_length=1)
-    window_backtest_days: int = Field(default=7, ge=1)
 
     @field_validator("rule", "scope")
     @classmethod

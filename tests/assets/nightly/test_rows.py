@@ -1,4 +1,4 @@
-"""How much past a fit reads: a shorter window only where the past is another, chosen without test queries."""
+"""Which rows a fit reads, and that it is judged as the fit of these rows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ import pytest
 from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.judging import pipeline
 from foretell.assets.nightly.assets import build_family_assets
-from foretell.assets.nightly.rows import choose_window, pick_best, within_window
-from foretell.assets.registry.policy import Policy, load_policies
+from foretell.assets.nightly.drift import HISTORY
+from foretell.assets.nightly.rows import pick_best
 from foretell.assets.registry.resource import Tracking
 from foretell.assets.resources import Workspace
 from foretell.assets.store.digests import frame_digest
-from foretell.assets.store.io import read_table
+from foretell.assets.store.io import read_table, write_table
 from foretell.assets.store.io_manager import ParquetIOManager
-from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.splits import assign_split
 from foretell.predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline
 
 FIRST_DAY = pd.Timestamp("2026-01-01", tz="UTC")
-POLICY = Policy(window="backtest", window_candidates=(5, 10), window_backtest_days=5, min_window_queries=50)
 CHEAP = replace(
     FAMILY,
     predictor=lambda: ModelBaseline(),
@@ -57,63 +55,17 @@ def requests(nights: int, *, changed: int | None = None, seed: int = 0, per_nigh
     return frame
 
 
-def test_the_window_that_gains_most_beyond_luck_is_picked() -> None:
+def test_the_rows_that_gain_most_beyond_luck_are_picked() -> None:
     noise = np.random.default_rng(0).normal(0, 1, 400)
     noise -= noise.mean()
-    assert pick_best({7: noise, 14: noise + 0.01}) is None
-    # The standard error of 400 differences of spread 1 is .05; with two windows 1.96 of them are needed.
-    assert pick_best({7: noise - 0.09, 14: noise}) is None
-    assert pick_best({7: noise - 0.11, 14: noise}) == 7
-    assert pick_best({7: noise - 0.2, 14: noise - 0.3, 30: noise + 1}) == 14
+    assert pick_best({"own": noise, "public": noise + 0.01}) is None
+    # The standard error of 400 differences of spread 1 is .05; with two choices 1.96 of them are needed.
+    assert pick_best({"own": noise - 0.09, "public": noise}) is None
+    assert pick_best({"own": noise - 0.11, "public": noise}) == "own"
+    assert pick_best({"own": noise - 0.2, "public": noise - 0.3, "other": noise + 1}) == "public"
 
 
-def test_a_stable_past_is_read_whole() -> None:
-    picked = [choose_window(CHEAP, requests(30, seed=seed), POLICY).days for seed in range(10)]
-    assert picked.count(None) >= 9
-
-
-def test_after_a_change_only_what_came_since_is_read() -> None:
-    choice = choose_window(CHEAP, requests(30, changed=18), POLICY)
-    assert choice.days == 5
-    assert "5 days: gain in crps over all days on" in choice.reason
-
-
-def test_no_test_query_takes_part_in_the_choice() -> None:
-    rows = requests(30, changed=18)
-    spoilt = rows.assign(value=rows["value"].where(rows["split"] != "test", 1e6))
-    assert choose_window(CHEAP, spoilt, POLICY) == choose_window(CHEAP, rows, POLICY)
-
-
-@pytest.mark.parametrize(
-    ("rows", "policy", "told"),
-    [
-        (requests(30, changed=18), Policy(), "as mlflow/registry.yaml says"),
-        (
-            requests(30, changed=18).assign(started_at=pd.Series(pd.NaT, dtype="datetime64[us, UTC]")),
-            POLICY,
-            "no row tells its day",
-        ),
-        (requests(3), POLICY, "0 windows"),
-        (requests(30, changed=18), POLICY.model_copy(update={"min_window_queries": 10_000}), "0 windows"),
-    ],
-)
-def test_where_nothing_can_be_told_all_days_are_read(rows: pd.DataFrame, policy: Policy, told: str) -> None:
-    choice = choose_window(CHEAP, rows, policy)
-    assert choice.days is None
-    assert told in choice.reason
-
-
-def test_a_window_keeps_whole_days_and_every_test_row() -> None:
-    rows = requests(30)
-    kept = within_window(rows, 5)
-    learn = kept[kept["split"] != "test"]
-    assert learn["started_at"].dt.floor("D").nunique() == 5
-    assert learn["started_at"].max() == rows.loc[rows["split"] != "test", "started_at"].max()
-    assert (kept["split"] == "test").sum() == (rows["split"] == "test").sum()
-    assert within_window(rows, None) is rows
-
-
-def test_the_fit_reads_its_window_and_is_judged_as_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fit_reads_its_rows_and_is_judged_as_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[int] = []
 
     def counted(frame: pd.DataFrame) -> str:
@@ -122,10 +74,11 @@ def test_the_fit_reads_its_window_and_is_judged_as_that_fit(tmp_path: Path, monk
 
     monkeypatch.setattr(pipeline, "frame_digest", counted)
     policy = tmp_path / "registry.yaml"
-    policy.write_text(
-        "thinking_tokens: {window: backtest, window_candidates: [5], window_backtest_days: 5, min_window_queries: 50}",
-        "utf-8",
-    )
+    policy.write_text("thinking_tokens: {min_window_queries: 50}", "utf-8")
+    since = "2026-01-19"
+    told = {"night": "2026-01-21", "champion": "1", "n_queries": 40, "verdict": "forecast drifted", "since": since}
+    history = pd.DataFrame([{name: told.get(name, 0) for name in HISTORY}]).astype(HISTORY)
+    write_table(history, tmp_path / "lake" / "thinking_tokens_drift.parquet")
     rows = requests(30, changed=18)
 
     @dg.asset
@@ -143,19 +96,10 @@ def test_the_fit_reads_its_window_and_is_judged_as_that_fit(tmp_path: Path, monk
     result = dg.materialize(assets, selection=chosen, resources=resources)
     assert result.success
     (fit,) = read_table(tmp_path / "lake", "thinking_tokens_model").to_dict("records")
-    assert fit["window_days"] == 5
     assert len(hashed) == 1, "the fit was found by the digest that its table names"
-    assert fit["n_samples"] == ((rows["split"] != "test") & (rows["started_at"] >= "2026-01-26")).sum()
+    assert fit["n_samples"] == ((rows["split"] != "test") & (rows["started_at"] >= since)).sum()
     # Judging found that very fit in the memo: one folder, of the digest that the table names.
     assert [path.name for path in (tmp_path / "models" / "thinking_tokens").iterdir()] == [fit["digest"]]
     evaluation = read_table(tmp_path / "lake", "thinking_tokens_evaluation")
     whole = evaluation[(evaluation["segment"] == "all") & (evaluation["metric"] == "crps")]
-    assert (whole["n_queries"] == (rows["split"] == "test").sum()).all()
-
-
-@pytest.mark.parametrize("fault", ["window: sometimes", "window_candidates: [1]", "window_candidates: []"])
-def test_an_impossible_window_is_named(tmp_path: Path, fault: str) -> None:
-    file = tmp_path / "registry.yaml"
-    file.write_text(f"thinking_tokens: {{{fault}}}", "utf-8")
-    with pytest.raises(InvalidInputError, match=rf"registry\.yaml: thinking_tokens\.{fault.split(':')[0]}"):
-        load_policies(file)
+    assert (whole["n_queries"] == ((rows["split"] == "test") & (rows["started_at"] >= since)).sum()).all()
