@@ -97,14 +97,14 @@ def land(path: Path, folder: Path) -> int:
 
 def land_and_curate(path: Path, folder: Path) -> int:
     """The whole way to validated, priced parquet, one day at a time."""
-    from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_day
+    from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_rows
     from foretell.assets.lake.traces.curation import curate
     from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
     n_rows = 0
     ingest([path], folder / "landing")
     for day in landed_days(folder / "landing"):
-        curated = curate(load_day(folder / "landing", day), price=price_requests)
+        curated = curate(load_rows(folder / "landing", [day]), price=price_requests)
         curated.traces.to_parquet(folder / f"{day}.parquet")
         n_rows += len(curated.traces)
     return n_rows

@@ -122,27 +122,11 @@ def read_traces(
     source_file: str | None = None,
     options: ReadOptions | None = None,
 ) -> TraceRead:
-    """Read one file of request traces.
+    """Read one file of request traces; ``.gz`` and ``.zst`` are decompressed on the way.
 
-    Parameters
-    ----------
-    path : path
-        The file; ``.gz`` and ``.zst`` are decompressed on the way.
-    format : str, optional
-        A name in `READERS`. By default it is told from the content.
-    source : str, optional
-        First half of the key of every row. By default the name of the format.
-    source_file : str, optional
-        How messages name the file. By default its name without folders.
-    options : ReadOptions, optional
-        What else the caller knows: files delivered with this one, a column map.
-
-    Raises
-    ------
-    DatasetError
-        If there is no such file.
-    InvalidInputError
-        If `format` is no known format.
+    `format` is a name in `READERS`, by default told from the content; `source` is the first half of the key of every
+    row, by default the format; messages name the file as `source_file`, by default its name without folders. Raises
+    `DatasetError` if there is no such file, and `InvalidInputError` if the format is not known or holds no requests.
     """
     label = source_file or Path(path).name
     name, stream = read_tables(path, format, source=source, source_file=label, options=options)

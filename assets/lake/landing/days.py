@@ -167,19 +167,14 @@ def _days(table: pa.Table) -> NDArray[np.datetime64]:
     return np.asarray(table.column("started_at").to_numpy().astype("datetime64[D]"))
 
 
-def checked_day(date: str | None) -> str | None:
-    """A day as ISO writes it; raises InvalidInputError where it is none."""
+def possible_day(date: str | None) -> str | None:
+    """A day as ISO writes it, of those that partitions hold; raises InvalidInputError where it is none."""
     if date is None:
         return None
     try:
-        return Date.fromisoformat(date).isoformat()
+        day = Date.fromisoformat(date).isoformat()
     except (TypeError, ValueError):
         raise InvalidInputError(f"`date` must be a day such as 2026-11-22, got {date!r}") from None
-
-
-def possible_day(date: str | None) -> str | None:
-    """The same, of the days that partitions hold."""
-    day = checked_day(date)
-    if day is not None and not has_day(day):
+    if not has_day(day):
         raise InvalidInputError(f"`date` must be a day from {FIRST_DAY} to {last_day()}, got {day}")
     return day

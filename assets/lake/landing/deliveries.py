@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from foretell.assets.engine import current_engine
-from foretell.assets.lake.landing.days import Redactor, checked_day, possible_day, write_days
+from foretell.assets.lake.landing.days import Redactor, possible_day, write_days
 from foretell.assets.lake.landing.manifests import (
     STREAM_PREFIX,
     facts_digest,
@@ -131,18 +131,14 @@ def ingest(
         Files, folders (all files below) and glob patterns.
     landing : Path
         The landing zone; made if absent.
-    format : str, optional
-        A name in `READERS`. By default told from the content of each file.
+    format, columns : str, dict, optional
+        A name in `READERS`, by default told from the content of each file; the column map of a table.
     date : str, optional
         UTC day ``YYYY-MM-DD`` of records that have no time. By default such records are rejected.
     source : str, optional
         First half of the key of every row. By default the name of the format.
-    with_prompts : bool, optional
-        False keeps only the hash of the prompt (`query_id`), not its text.
-    columns : dict, optional
-        Column map of the tabular reader.
-    redact : callable, optional
-        Takes the text of a prompt and returns what may be kept; `query_id` is the hash of the text as it came.
+    with_prompts, redact : bool, callable, optional
+        Whether the text of a prompt is kept, and what of it may be; `query_id` is the hash of the text as it came.
 
     Raises
     ------
@@ -279,18 +275,12 @@ def day_digests(landing: Path) -> dict[str, str]:
     return {day: facts_digest(files) for day, files in origins(landing, lambda manifest: manifest["days"]).items()}
 
 
-def load_day(landing: Path, day: str) -> pd.DataFrame:
-    """Read the raw rows of one UTC day from all landed files."""
-    return load_rows(landing, [day])
-
-
 def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
     """Read the raw rows of some days, by default of all, in an order that does not depend on when files came."""
-    wanted = None if days is None else {checked_day(day) for day in days}
     parts = [RAW_SCHEMA.empty_table()]
     for manifest in read_manifests(landing):
         for day in manifest["days"]:
-            if wanted is None or day in wanted:
+            if days is None or day in days:
                 parts.append(read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA))
     return raw_frame(pa.concat_tables(parts))
 

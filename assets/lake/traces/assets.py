@@ -29,9 +29,9 @@ def landed_files(workspace: Workspace) -> pd.DataFrame:
     description="One row per parsed record of a day, before validation, with its file and line.",
 )
 def raw_traces(context: dg.AssetExecutionContext, workspace: Workspace) -> pd.DataFrame:
-    from foretell.assets.lake.landing.deliveries import load_day
+    from foretell.assets.lake.landing.deliveries import load_rows
 
-    return load_day(workspace.landing_path, context.partition_key)
+    return load_rows(workspace.landing_path, [context.partition_key])
 
 
 @dg.multi_asset(

@@ -12,7 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from foretell.assets.engine import current_engine
-from foretell.assets.lake.landing.deliveries import load_day
+from foretell.assets.lake.landing.deliveries import load_rows
 from foretell.assets.lake.traces.checks import check_traces
 from foretell.assets.lake.traces.curation import Curated, curate
 from foretell.assets.store.io import write_table
@@ -57,7 +57,7 @@ def curate_landed_days(days: Sequence[str], landing: Path, lake: Path, price_fil
 
 
 def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) -> CuratedDay:
-    raw = load_day(landing, day)
+    raw = load_rows(landing, [day])
     curated, counts = traces_of_raw(raw, price_file)
     for name, table in zip(TABLES, (raw, curated.traces, curated.quarantine), strict=True):
         write_table(table, lake / name / f"{day}.parquet")

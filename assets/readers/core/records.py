@@ -48,12 +48,7 @@ RAW_SCHEMA = pa.schema(
         ("settings", _TEXT),
         ("seed", pa.int64()),
         ("prompt_text", _TEXT),
-        ("input_tokens", pa.int64()),
-        ("cache_read_tokens", pa.int64()),
-        ("cache_write_tokens", pa.int64()),
-        ("output_tokens", pa.int64()),
-        ("reasoning_tokens", pa.int64()),
-        ("total_tokens", pa.int64()),
+        *((name, pa.int64()) for name in TOKEN_COLUMNS),
         ("finish_reason", _TEXT),
         ("latency_s", pa.float64()),
         ("time_to_first_token_s", pa.float64()),
@@ -222,15 +217,9 @@ def raw_frame(table: pa.Table) -> pd.DataFrame:
 
 def rejects_table(rejects: Iterable[Reject], source_file: str) -> pa.Table:
     """Return rejects as a table of `REJECT_SCHEMA`."""
-    rejects = list(rejects)
-    columns: list[list[Any]] = [
-        [clean_text(r.reason) for r in rejects],
-        [clean_text(r.remedy) for r in rejects],
-        [clean_text(source_file)] * len(rejects),
-        [r.source_line for r in rejects],
-        [r.is_file for r in rejects],
-    ]
-    return pa.table(columns, schema=REJECT_SCHEMA)
+    file = clean_text(source_file)
+    rows = [(clean_text(r.reason), clean_text(r.remedy), file, r.source_line, r.is_file) for r in rejects]
+    return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 5, schema=REJECT_SCHEMA)
 
 
 def rejects_frame(rejects: Iterable[Reject], source_file: str) -> pd.DataFrame:

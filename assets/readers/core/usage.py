@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from foretell.assets.readers.core.normalise import as_number, first
+from foretell.assets.readers.core.records import TOKEN_COLUMNS
 from foretell.assets.readers.core.secrets import described, shown_name, shown_names
 
 TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
@@ -124,16 +125,10 @@ def _extract(usage: dict[str, Any], provider: str, flavor: str, wrapper: str) ->
         extracted = extract_usage({wrapper: usage}, provider_id=provider, api_flavor=flavor).usage
     except (LookupError, ValueError, TypeError) as error:
         raise UsageError(f"the usage block is not understood ({type(error).__name__})") from None
-    names = {
-        "input_tokens": "input_tokens",
-        "output_tokens": "output_tokens",
-        "reasoning_tokens": "output_reasoning_tokens",
-        "cache_read_tokens": "cache_read_tokens",
-        "cache_write_tokens": "cache_write_tokens",
-    }
     # `vars`, not attributes: an attribute that was not reported is inferred, so that unknown would read as 0.
     reported = vars(extracted)
-    return {ours: _whole(reported.get(theirs)) for ours, theirs in names.items()}
+    theirs = {name: name for name in TOKEN_COLUMNS} | {"reasoning_tokens": "output_reasoning_tokens"}
+    return {name: _whole(reported.get(theirs[name])) for name in TOKEN_COLUMNS if name != "total_tokens"}
 
 
 def _whole(value: Any) -> int | None:

@@ -64,17 +64,15 @@ class PricingReversal:
 def _records(document: dict[str, Any], record: Any, position: int, run: Any, seen: Counter[str]) -> Iterator[Record]:
     if not isinstance(record, dict) or not isinstance(record.get("prompt"), str):
         yield Reject("a record without a prompt", position, _REMEDY)
-    elif is_too_deep(record):
+        return
+    if is_too_deep(record):
         yield Reject(TOO_DEEP, position, NOT_A_REQUEST)
-    else:
-        yield _row(document, record, position, run, seen)
-
-
-def _row(document: dict[str, Any], record: dict[str, Any], position: int, run: Any, seen: Counter[str]) -> Record:
+        return
     name, benchmark = str(document.get("model_name")), str(document.get("dataset_name"))
     tokens = {key: record.get(key) for key in ("prompt_tokens", "completion_tokens", "thinking_tokens")}
     if not any(tokens.values()):
-        return Reject("a failed call kept as zeros", position, "nothing was measured; the row is left out")
+        yield Reject("a failed call kept as zeros", position, "nothing was measured; the row is left out")
+        return
     provider, model, effort = _MODELS.get(name, (None, name, None))
     query_id = query_id_of_text(record["prompt"])
     # An item is its prompt: two prompts stand under two indexes, and GPT-5.2 counts some from 0.
@@ -82,7 +80,7 @@ def _row(document: dict[str, Any], record: dict[str, Any], position: int, run: A
     seen[query_id] += run is None
     twin = f"#{seen[query_id]}" if seen[query_id] > 1 else ""
     cost = as_number(record.get("cost"))
-    return {
+    yield {
         "source": "pricing-reversal",
         "request_id": f"{benchmark}/{name}/{query_id[:16]}{twin}/{which}",
         "query_id": query_id,

@@ -19,6 +19,7 @@ import orjson
 
 from foretell.assets.readers.core.normalise import canonical_json, dig, epoch_us, first, seconds
 from foretell.assets.readers.core.records import (
+    TOKEN_COLUMNS,
     UNREADABLE,
     Packed,
     ReadOptions,
@@ -251,16 +252,7 @@ def _batch_prompts(path: Path, options: ReadOptions) -> dict[str, Any]:
 
 # -- calls of one request ------------------------------------------------------------------------------
 _ALL_CALLS = "deliver all calls of the request in one file"
-_SUMS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "total_tokens",
-    "max_tokens",
-    "latency_s",
-    "cost_reported_usd",
-)
+_SUMS = {*TOKEN_COLUMNS, "max_tokens", "latency_s", "cost_reported_usd"} - {"reasoning_tokens"}
 
 
 class CallFolder:

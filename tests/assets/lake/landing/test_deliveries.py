@@ -53,8 +53,8 @@ def test_rows_go_to_their_own_utc_day_and_late_rows_too(tmp_path):
     assert report.days == ["2026-11-21"]
     assert sorted(after) == ["2026-11-21", "2026-11-22"]
     assert after["2026-11-22"] == before["2026-11-22"]
-    assert zone.load_day(tmp_path / "landing", "2026-11-21")["request_id"].tolist() == ["chatcmpl-0"]
-    assert zone.load_day(tmp_path / "landing", "2026-11-20").empty
+    assert zone.load_rows(tmp_path / "landing", ["2026-11-21"])["request_id"].tolist() == ["chatcmpl-0"]
+    assert zone.load_rows(tmp_path / "landing", ["2026-11-20"]).empty
 
 
 def test_overlapping_exports_do_not_count_twice(tmp_path):

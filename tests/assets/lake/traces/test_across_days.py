@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foretell.assets.engine import Engine, Table
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces, token_examples
-from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_day
+from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_rows
 from foretell.assets.lake.traces.across_days import repeated_requests, rules_across_days, whole_traces
 from foretell.assets.lake.traces.curation import curate
 from tests.synthetic import chat_call, write_jsonl
@@ -28,7 +28,7 @@ def days_of(calls: list[dict], folder: Path) -> Table:
     """Land calls and curate each day on its own, as the nights do."""
     ingest([write_jsonl(folder / "calls.jsonl", calls)], folder / "landing", source="gateway")
     parts = [
-        curate(load_day(folder / "landing", day), price=unpriced).traces for day in landed_days(folder / "landing")
+        curate(load_rows(folder / "landing", [day]), price=unpriced).traces for day in landed_days(folder / "landing")
     ]
     return Table(tuple(parts))
 
