@@ -10,14 +10,19 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from foretell.assets.judging.family import PUBLIC_SOURCE
+from foretell.assets.store.durable import write_text_durably
 from foretell.assets.store.money import money
 from foretell.integrations.webhook import MAX_TOLD, Alert, payload, post
+from foretell.pipelines.cli.forecast.champion import champion_number
+from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.families import FAMILIES
 
 if TYPE_CHECKING:
     import dagster as dg
-
-    from foretell.pipelines.settings import Settings
 
 RECENT = timedelta(days=2)
 """Older failed runs, and days of spend, are no news."""
@@ -35,8 +40,6 @@ def send_new(settings: Settings, instance: dg.DagsterInstance) -> int:
     NotDeliveredError
         If the receiver did not take it; the same is sent the next time.
     """
-    from foretell.assets.store.durable import write_text_durably
-
     if settings.alert_url is None:
         raise InvalidInputError("no receiver: set FORETELL_ALERT_URL or `alert_url` in foretell.toml; or --dry-run")
     file = settings.home / "alerts.json"
@@ -58,9 +61,6 @@ def find_alerts(
     settings: Settings, instance: dg.DagsterInstance, former: Mapping[str, str | None]
 ) -> tuple[list[Alert], dict[str, str | None]]:
     """What holds now, sent before or not, and the champion of every family; `former` are those of the last time."""
-    from foretell.pipelines.cli.forecast.champion import champion_number
-    from foretell.predictors.families import FAMILIES
-
     now = {family: champion_number(settings, family) for family in FAMILIES}
     promotions = [
         Alert("promotion", f"promotion:{family}:{number}", f"{family}: version {number} is champion, was {before}")
@@ -97,10 +97,6 @@ def _failed_checks(instance: dg.DagsterInstance) -> Iterator[Alert]:
 
 def _spend(settings: Settings) -> Iterator[Alert]:
     """Days on which the user's own requests came to more than `daily_spend_usd`."""
-    import pandas as pd
-
-    from foretell.assets.judging.family import PUBLIC_SOURCE
-
     most, today = settings.daily_spend_usd, datetime.now(UTC).date()
     for day in (today - timedelta(days=n) for n in range(RECENT.days + 1)):
         file = settings.home / "lake" / "request_traces" / f"{day}.parquet"

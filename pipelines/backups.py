@@ -103,11 +103,8 @@ def copy_home(settings: Settings, folder: Path, *, link: bool = False) -> dict[s
 def verify(folder: Path) -> dict[str, Any]:
     """Check every file of a backup against its checksum.
 
-    Raises
-    ------
-    DatasetError
-        If `folder` holds no backup, or one of a newer version, or files are missing, changed or not accounted for;
-        names the first.
+    Raises `DatasetError` if `folder` holds no backup, or one of a newer version, or files are missing, changed or not
+    accounted for; names the first.
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -135,10 +132,7 @@ def restore(settings: Settings, folder: Path) -> dict[str, Any]:
     dict
         ``files``, ``champions`` and ``before``: where the old installation is now, if there was one.
 
-    Raises
-    ------
-    DatasetError
-        If the backup is damaged or a champion in it cannot be loaded: nothing was changed then.
+    Raises `DatasetError` if the backup is damaged or a champion in it cannot be loaded: nothing was changed then.
     """
     manifest = verify(folder)
     home, place = settings.home, Path(manifest["home"])

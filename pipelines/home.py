@@ -67,10 +67,7 @@ def open_home(settings: Settings, *, create: bool = False) -> list[str]:
 
     Where there is none, `create` makes it, with a folder for Dagster; else nothing is written.
 
-    Raises
-    ------
-    DatasetError
-        If a newer version made the home, its number is damaged, or it cannot be migrated.
+    Raises `DatasetError` if a newer version made the home, its number is damaged, or it cannot be migrated.
     """
     home = settings.home
     with told_as_dataset_errors(f"{home}: cannot be opened; set FORETELL_HOME to a folder you can write to"):
@@ -101,10 +98,7 @@ def told_as_dataset_errors(what: str) -> Iterator[None]:
 def read_stamp(home: Path) -> Stamp | None:
     """What the home says of itself; None where it says nothing.
 
-    Raises
-    ------
-    DatasetError
-        If it cannot be read.
+    Raises `DatasetError` if it cannot be read.
     """
     path = home / HOME_FILE
     try:
@@ -129,10 +123,7 @@ def write_stamp(home: Path, stamp: Stamp) -> None:
 def check_stamp(stamp: Stamp, where: Path) -> None:
     """Refuse what a newer version made.
 
-    Raises
-    ------
-    DatasetError
-        If the number is above `HOME_VERSION`.
+    Raises `DatasetError` if the number is above `HOME_VERSION`.
     """
     if stamp.version > HOME_VERSION:
         raise DatasetError(
@@ -189,10 +180,7 @@ def _is_same(place: Path, home: Path) -> bool:
 def move_addresses(database: Path, old: Path, new: Path) -> int:
     """Let every address below `old` point below `new`, all at once; returns how many there were.
 
-    Raises
-    ------
-    DatasetError
-        If the database is damaged, or another process holds it for a minute.
+    Raises `DatasetError` if the database is damaged, or another process holds it for a minute.
     """
     if not database.exists() or old == new:
         return 0

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Executions
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 
 from foretell.assets.families import all_families
 from foretell.assets.lake.tables.assets import GROUP
 from foretell.assets.store.io_manager import DAILY
+from foretell.pipelines.settings import Settings
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH = 200
@@ -26,36 +30,24 @@ SELDOM = [family.name for family in all_families() if family.cadence != "nightly
 NIGHTLY = EVERYTHING - COLLECTION - dg.AssetSelection.groups(*SELDOM)
 """What every night makes; `nightly_retrain` makes a family of `SELDOM` too where rows have come for it."""
 
-curate_day = dg.define_asset_job(
-    "curate_day",
-    selection=TRACES,
-    partitions_def=DAILY,
-    executor_def=dg.in_process_executor,
-    description="Validate and price the landed traces of one day.",
-)
 
-retrain = dg.define_asset_job(
-    "retrain",
-    selection=NIGHTLY - TRACES - dg.AssetSelection.groups(GROUP),
-    executor_def=dg.in_process_executor,
-    tags=ONE_AT_A_TIME,
-    description="Refit, judge and register the families of every night on the window of curated days.",
-)
+def _job(name: str, selection: dg.AssetSelection, description: str, **more: Any) -> Any:
+    executor = dg.in_process_executor
+    return dg.define_asset_job(name, selection=selection, executor_def=executor, description=description, **more)
 
-nightly_retrain = dg.define_asset_job(
-    "nightly_retrain",
-    selection=EVERYTHING - COLLECTION,
-    partitions_def=DAILY,
-    executor_def=dg.in_process_executor,
-    tags=ONE_AT_A_TIME,
-    description="Curate one day and the tables, then refit, judge and register the families whose rows changed.",
-)
 
-curate_tables = dg.define_asset_job(
-    "curate_tables",
-    selection=TABLES,
-    executor_def=dg.in_process_executor,
-    description="Bring runs, descriptions, models, curves and ladders up to date with what has landed.",
+curate_day = _job("curate_day", TRACES, "Validate and price the landed traces of one day.", partitions_def=DAILY)
+retrain = _job(
+    "retrain", NIGHTLY - TRACES - dg.AssetSelection.groups(GROUP),
+    "Refit, judge and register the families of every night on the window of curated days.", tags=ONE_AT_A_TIME,
+)  # fmt: skip
+nightly_retrain = _job(
+    "nightly_retrain", EVERYTHING - COLLECTION,
+    "Curate one day and the tables, then refit, judge and register the families whose rows changed.",
+    partitions_def=DAILY, tags=ONE_AT_A_TIME,
+)  # fmt: skip
+curate_tables = _job(
+    "curate_tables", TABLES, "Bring runs, descriptions, models, curves and ladders up to date with what has landed."
 )
 
 JOBS = [curate_day, curate_tables, retrain, nightly_retrain]
@@ -64,15 +56,10 @@ JOBS = [curate_day, curate_tables, retrain, nightly_retrain]
 def family_jobs(families: Sequence[str]) -> list[Any]:
     """One job per family, for what drifted or has a cadence of its own."""
     return [
-        dg.define_asset_job(
-            f"retrain_{family}",
-            selection=dg.AssetSelection.groups(family),
-            executor_def=dg.in_process_executor,
-            tags=ONE_AT_A_TIME,
-            description=f"Refit, judge and register {family} on the window of curated days.",
-        )
+        _job(f"retrain_{family}", dg.AssetSelection.groups(family),
+             f"Refit, judge and register {family} on the window of curated days.", tags=ONE_AT_A_TIME)
         for family in families
-    ]
+    ]  # fmt: skip
 
 
 def prune_runs(instance: dg.DagsterInstance, *, keep: int) -> int:
@@ -107,9 +94,6 @@ def _delete_checks(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None
 
     The newest result of every check stays, whatever became of its run: the pages show it.
     """
-    import sqlalchemy as sa
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Executions
-
     connect = getattr(instance.event_log_storage, "index_connection", None)
     if connect is None:
         return
@@ -125,9 +109,6 @@ def _delete_reports(instance: dg.DagsterInstance) -> None:
 
     The newest of every asset, day and kind stays.
     """
-    import sqlalchemy as sa
-    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
-
     storage: Any = instance.event_log_storage
     path_for_shard = getattr(storage, "path_for_shard", None)
     if path_for_shard is None or not Path(path_for_shard("")).exists():
@@ -142,8 +123,6 @@ def _delete_reports(instance: dg.DagsterInstance) -> None:
 
 @dg.op(description="Deletes the oldest finished runs beyond FORETELL_KEEP_RUNS.")
 def delete_old_runs(context: dg.OpExecutionContext) -> None:
-    from foretell.pipelines.settings import Settings
-
     keep = Settings().keep_runs
     context.log.info(f"{prune_runs(context.instance, keep=keep)} old runs deleted, the newest {keep} kept")
 

@@ -60,10 +60,7 @@ class State:
 def locked(settings: Settings, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold this installation: two runs at once would do the same work twice.
 
-    Raises
-    ------
-    RunFailedError
-        If another process still holds it after `wait_s`, in seconds.
+    Raises `RunFailedError` if another process still holds it after `wait_s`, in seconds.
     """
     from filelock import FileLock, Timeout
 
@@ -202,10 +199,7 @@ def execute(
 ) -> dg.ExecuteInProcessResult:
     """Run one job here and now.
 
-    Raises
-    ------
-    RunFailedError
-        If a step failed or a blocking check did not pass; names the step and its error.
+    Raises `RunFailedError` if a step failed or a blocking check did not pass; names the step and its error.
     """
     from foretell.pipelines.definitions import build_definitions
 

@@ -1,16 +1,26 @@
 """When things run. Every cron string of the project is in this file."""
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
+from foretell.assets.families import all_families
 from foretell.assets.judging.family import Family
+from foretell.assets.lake.landing.deliveries import day_digests, landed_days
+from foretell.assets.lake.landing.manifests import read_manifests
+from foretell.assets.lake.landing.table_rows import landed_parts, tables_digest
+from foretell.assets.lake.tables.contracts import TABLES
+from foretell.assets.lake.tables.curation import stale_tables
+from foretell.assets.nightly.assets import ROWS_DIGEST
+from foretell.assets.store.days import has_day
+from foretell.pipelines.alerts import send_new
 from foretell.pipelines.jobs import NIGHTLY, curate_day, curate_tables, housekeeping, nightly_retrain, retrain
 from foretell.pipelines.jobs import TABLES as LAKE_TABLES
-
-if TYPE_CHECKING:
-    from foretell.pipelines.settings import Settings
+from foretell.pipelines.settings import Settings
+from foretell.predictors.errors import ForecastError
 
 NIGHTLY_CRON = "30 2 * * *"
 WEEKLY = "0 4 * * 0"
@@ -27,10 +37,6 @@ CRONS = {"weekly": WEEKLY}
     description="02:30 UTC: the day that ended at midnight, the tables, then every family whose rows changed.",
 )
 def nightly_retrain_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    from datetime import timedelta
-
-    from foretell.pipelines.settings import Settings
-
     day = (context.scheduled_execution_time - timedelta(days=1)).strftime("%Y-%m-%d")
     keys = nightly_selection(context.instance, Settings())
     return dg.RunRequest(
@@ -38,14 +44,9 @@ def nightly_retrain_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReq
     )
 
 
-def nightly_selection(instance: dg.DagsterInstance, settings: "Settings") -> set[dg.AssetKey]:
+def nightly_selection(instance: dg.DagsterInstance, settings: Settings) -> set[dg.AssetKey]:
     """What a night makes: the tables, all that rests on requests where any have landed, and every other family for
     whose tables something has landed since its examples were made."""
-    from foretell.assets.families import all_families
-    from foretell.assets.lake.landing.deliveries import landed_days
-    from foretell.assets.lake.landing.table_rows import landed_parts, tables_digest
-    from foretell.assets.lake.tables.contracts import TABLES
-    from foretell.assets.nightly.assets import ROWS_DIGEST
     from foretell.pipelines.definitions import defs
 
     chosen = NIGHTLY if landed_days(settings.landing) else LAKE_TABLES
@@ -67,15 +68,6 @@ def nightly_selection(instance: dg.DagsterInstance, settings: "Settings") -> set
     description="Curates a day, or the other tables, again whenever new files land for them, however late.",
 )
 def landed_days_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    import json
-
-    from foretell.assets.lake.landing.deliveries import day_digests
-    from foretell.assets.lake.landing.table_rows import tables_digest
-    from foretell.assets.lake.tables.contracts import TABLES
-    from foretell.assets.lake.tables.curation import stale_tables
-    from foretell.assets.store.days import has_day
-    from foretell.pipelines.settings import Settings
-
     settings = Settings()
     seen = json.loads(context.cursor or "{}")
     # A day that is yet to come on this clock is asked for when it has come.
@@ -125,10 +117,6 @@ def cadence_schedules(families: Sequence[Family]) -> list[dg.ScheduleDefinition]
     description="Tells the webhook of FORETELL_ALERT_URL of failed runs and checks, drift, promotions and spend.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    from foretell.pipelines.alerts import send_new
-    from foretell.pipelines.settings import Settings
-    from foretell.predictors.errors import ForecastError
-
     settings = Settings()
     try:
         n_sent = 0 if settings.alert_url is None else send_new(settings, context.instance)
@@ -149,11 +137,6 @@ def retrain_sensor(families: Sequence[str], jobs: Sequence[Any]) -> dg.SensorDef
         description="Retrains a family whose forecast drifted, and all of them after many new rows.",
     )
     def retrain_triggers(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        import json
-
-        from foretell.assets.lake.landing.manifests import read_manifests
-        from foretell.pipelines.settings import Settings
-
         settings = Settings()
         seen = json.loads(context.cursor or "{}")
         requests = []

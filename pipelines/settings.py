@@ -172,10 +172,7 @@ class Settings(BaseSettings):
     def api_key(variable: str | None, address: str) -> str | None:
         """The key of a provider, in the environment alone; without a variable that of OpenAI, for its own address.
 
-        Raises
-        ------
-        InvalidInputError
-            If the variable is not set.
+        Raises `InvalidInputError` if the variable is not set.
         """
         if variable is None:
             return os.environ.get("OPENAI_API_KEY") if address.startswith("https://api.openai.com/") else None
@@ -247,10 +244,7 @@ class Settings(BaseSettings):
 def read_settings() -> Settings:
     """The settings of this installation.
 
-    Raises
-    ------
-    InvalidInputError
-        If a setting is not usable; names each of them with its place and the value seen.
+    Raises `InvalidInputError` if a setting is not usable; names each of them with its place and the value seen.
     """
     try:
         return Settings()

@@ -28,10 +28,7 @@ class Origin:
 class FileSource(TomlConfigSettingsSource):
     """The files of settings: that of the working folder, whose values win, and that of the home.
 
-    Raises
-    ------
-    InvalidInputError
-        If a file is no TOML, or holds what is no setting; names file and line.
+    Raises `InvalidInputError` if a file is no TOML, or holds what is no setting; names file and line.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> None:

@@ -20,6 +20,9 @@ import pandas as pd
 import yaml
 
 from foretell.assets.families import get_family
+from foretell.assets.judging.pipeline import fit_family, load_fit, main_segments, save_fit
+from foretell.assets.judging.splits import evaluate_family
+from foretell.assets.store.io import write_table
 from foretell.pipelines.settings import Settings, quiet_environment
 from foretell.predictors.errors import ForecastError, InvalidInputError
 from foretell.predictors.families import FAMILIES
@@ -29,16 +32,12 @@ METRICS = ("crps", "mae", "coverage_90")
 
 def curate(settings: Settings, family: str, folder: Path) -> None:
     """Raw data -> ``examples.parquet``, one row per outcome to learn from or be judged on."""
-    from foretell.assets.store.io import write_table
-
     examples = get_family(family).examples(_dataset(family), settings.sources)
     write_table(examples, folder / "examples.parquet")
 
 
 def train(settings: Settings, family: str, folder: Path) -> None:
     """Examples -> ``model``, the fitted predictor with its baselines."""
-    from foretell.assets.judging.pipeline import fit_family, save_fit
-
     chosen = get_family(family)
     chosen = replace(chosen, predictor=partial(chosen.predictor, **(_content().get(family) or {})))
     save_fit(fit_family(chosen, pd.read_parquet(folder / "examples.parquet")), folder / "model")
@@ -46,10 +45,6 @@ def train(settings: Settings, family: str, folder: Path) -> None:
 
 def evaluate(settings: Settings, family: str, folder: Path) -> None:
     """Examples and model -> ``evaluation.parquet``, its headline as DVC metrics and its segments as a plot."""
-    from foretell.assets.judging.pipeline import load_fit, main_segments
-    from foretell.assets.judging.splits import evaluate_family
-    from foretell.assets.store.io import write_table
-
     examples = pd.read_parquet(folder / "examples.parquet")
     fitted = load_fit(folder / "model")
     chosen = get_family(family)

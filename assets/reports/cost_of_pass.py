@@ -13,6 +13,7 @@ from foretell.assets.engine import Table
 from foretell.assets.reports.runs import query_means, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
+from foretell.predictors.metrics import frontier_membership, query_cost_of_pass
 
 N_BOOTSTRAP = 1000
 MIN_QUERIES = 5
@@ -22,8 +23,6 @@ CLASSES = ("provider", "price", "thinking")
 
 def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model."""
-    from foretell.predictors.metrics import query_cost_of_pass
-
     runs, reasons = scored_runs(traces, price_file)
     rows = []
     queries = query_means(runs, ["cost_usd", "passed"])
@@ -116,8 +115,6 @@ def counterfactuals(runs: pd.DataFrame, classes: pd.DataFrame, *, n_bootstrap: i
 
 def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and model, over the queries that every model answered."""
-    from foretell.predictors.metrics import frontier_membership
-
     runs, reasons = scored_runs(traces, price_file)
     rows = []
     for benchmark, part in runs.groupby("benchmark", sort=True):

@@ -16,6 +16,7 @@ from foretell.assets.engine import Table
 from foretell.assets.reports.runs import priced_runs, query_means, query_table
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
+from foretell.predictors.metrics import rank_reversals
 
 FACTORS = ("price", "thinking", "answer", "prompt")
 MIN_QUERIES = 5
@@ -98,8 +99,6 @@ def _unusable(part: pd.DataFrame, prices: pd.Series) -> str:
 
 
 def _of_benchmark(part: pd.DataFrame, prices: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
-    from foretell.predictors.metrics import rank_reversals
-
     costs = query_table(part, "total_usd")
     found = rank_reversals(costs, prices)
     without = query_table(part, "bare_usd").reindex(costs.index)

@@ -15,6 +15,8 @@ from foretell.assets.engine import Table
 from foretell.assets.lake.kept_quotes import FOLDER
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
+from foretell.predictors.metrics import mean_estimate, wilson_interval
+from foretell.predictors.model_names import ModelNames
 
 ENOUGH = 0.95
 """Share of a batch that must have run before its quote is judged; the rest is scaled up."""
@@ -71,8 +73,6 @@ def quoted_runs(quote: Quote, runs: pd.DataFrame) -> Iterator[tuple[dict[str, An
 
     No query has more runs there than it was quoted for.
     """
-    from foretell.predictors.model_names import ModelNames
-
     wanted: Counter[str] = Counter(quote["queries"])
     made_at = pd.Timestamp(quote["made_at"])
     since = runs[(runs["started_at"] >= made_at - pd.Timedelta(days=PILOT_DAYS)) & runs["query"].isin(list(wanted))]
@@ -108,8 +108,6 @@ def _judged(quote: Quote, runs: pd.DataFrame) -> list[dict[str, object]]:
 
 def _summary(stage: str, part: pd.DataFrame) -> dict[str, Any]:
     """Coverage with its interval over batches, bias and width of the judged quotes of one stage."""
-    from foretell.predictors.metrics import mean_estimate, wilson_interval
-
     codes, files = pd.factorize(part["file"])
     inside = mean_estimate(part["is_inside"].to_numpy(dtype=np.float64), codes, len(files))
     lower, upper = wilson_interval(inside)

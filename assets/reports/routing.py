@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,13 @@ from foretell.assets.engine import Table
 from foretell.assets.reports.runs import ROWS_IN_RUN, TEXT, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
+from foretell.predictors.base import BasePredictor
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.splits import SPLITS, assign_split
-
-if TYPE_CHECKING:
-    from foretell.predictors.base import BasePredictor
+from foretell.predictors.success.predictor import SuccessPredictor
+from foretell.predictors.thinking_tokens.bill.routing import assign_models
+from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from foretell.predictors.thinking_tokens.prices.cost import price_forecast
 
 BUDGETS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 MIN_COVERAGE = 0.95
@@ -43,8 +44,6 @@ class Router:
 
     def forecast(self, requests: pd.DataFrame) -> tuple[Floats, Floats]:
         """Chance of passing and expected cost in USD, each of shape (n_requests, n_models)."""
-        from foretell.predictors.thinking_tokens.prices.cost import price_forecast
-
         chances, costs = [], []
         for model in self.models:
             X = requests.assign(model=model, reasoning_effort=self.efforts.get(model))
@@ -57,14 +56,8 @@ class Router:
 def fit_router(runs: pd.DataFrame, models: Sequence[str], price_file: Path | None = None) -> Router:
     """Learn to route between `models` from runs of `runs.scored_runs`.
 
-    Raises
-    ------
-    DatasetError
-        If no run has a text.
+    Raises `DatasetError` if no run has a text.
     """
-    from foretell.predictors.success.predictor import SuccessPredictor
-    from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
-
     learn = runs[runs["model"].isin(list(models)) & runs["prompt_text"].notna()].reset_index(drop=True)
     if learn.empty:
         raise DatasetError("no scored and priced run has a text: routing reads prompts; ingest with --prompts")
@@ -177,8 +170,6 @@ def routing_report(
 def _policies(
     models: Sequence[str], success: Floats, expected: Floats, costs: Floats, scores: Floats, learnt: pd.DataFrame
 ) -> pd.DataFrame:
-    from foretell.predictors.thinking_tokens.bill.routing import assign_models
-
     n, rows = len(costs), np.arange(len(costs))
     best, cheapest = int(learnt["score"].argmax()), int(learnt["total_usd"].argmin())
     chosen: list[Policy] = []

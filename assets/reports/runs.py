@@ -19,6 +19,7 @@ from foretell.assets.engine import Engine, Part, Table, current_engine, read_par
 from foretell.assets.lake.traces.across_days import is_drawn, repeated_keys, rows_of_part
 from foretell.assets.store.money import percent
 from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.thinking_tokens.prices.cost import estimated_input_tokens, request_rates
 
 ROWS_IN_RUN = 1_000_000
 """Requests that a report holds at once; of more, some queries are drawn."""
@@ -110,8 +111,6 @@ def price_runs(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
         times rate, without cache and batch discounts, so that models are compared by list; and `is_estimated` where
         the input tokens are.
     """
-    from foretell.predictors.thinking_tokens.prices.cost import estimated_input_tokens, request_rates
-
     inputs = estimated_input_tokens(traces)
     rates = request_rates(traces.assign(input_tokens=inputs), price_file=price_file)
     runs = traces.assign(

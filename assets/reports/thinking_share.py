@@ -8,6 +8,8 @@ from foretell.assets.engine import Table
 from foretell.assets.reports.runs import draw_queries
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
+from foretell.predictors.metrics import ClusterSums
+from foretell.predictors.thinking_tokens.prices.cost import request_rates
 
 READ = [
     "benchmark", "model", "query_id", "provider", "service_tier", "started_at", "input_tokens", "output_tokens",
@@ -51,8 +53,6 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
 
 def _priced(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
     """Tokens and dollars of each run, 0 where its thinking (for dollars: its price or input too) is not known."""
-    from foretell.predictors.thinking_tokens.prices.cost import request_rates
-
     rates = request_rates(traces, price_file=price_file)
     inputs, output, thinking = (
         traces[name].astype("float64") for name in ("input_tokens", "output_tokens", "reasoning_tokens")
@@ -69,8 +69,6 @@ def _priced(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
 
 def _shares(runs: pd.DataFrame) -> dict[str, object]:
     """Shares of sums with 95 % intervals over queries; NaN of a bill that is not known."""
-    from foretell.predictors.metrics import ClusterSums
-
     sums = runs.groupby("query_id")[["thinking", "output", "thinking_usd", "total_usd", "is_known"]].sum()
     output, bill = (
         ClusterSums.of({name: sums[name].to_numpy() for name in names}).ratio(*names)

@@ -8,6 +8,7 @@ import pandas as pd
 from foretell.assets.engine import Table
 from foretell.assets.reports.runs import draw_queries
 from foretell.assets.reports.spec import Report, ReportSpec
+from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, floor_sums, group_replicates, noise_floor
 
 CELL = ["query_id", "model", "config_hash"]
 GROUP = ["benchmark", "model", "reasoning_effort"]
@@ -48,8 +49,6 @@ def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = N
 
 def _noise(runs: pd.DataFrame) -> dict[str, object]:
     """See `token_noise_report`."""
-    from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, floor_sums, group_replicates, noise_floor
-
     cells = group_replicates(runs[["cell_id", "query_id", "value"]], "log")
     absolute, square = (noise_floor(floor_sums(cells, kind), kind, name) for kind, name in
                         ((MAE_FLOOR, "mae"), (MSE_FLOOR, "mse")))  # fmt: skip

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from foretell.assets.families import all_families
+from foretell.assets.families.benchmark_scores.asking import unseen_rows
+from foretell.assets.lake.landing.deliveries import ingest
+from foretell.assets.registry.shipped import load_shipped
+from foretell.assets.store.io import read_table
 from foretell.pipelines.cli.console import out, print_json, print_table, say, say_step
+from foretell.pipelines.cli.judge.tables import evaluation_page
 from foretell.pipelines.cli.options import Json
 from foretell.pipelines.cli.output import print_page
 from foretell.pipelines.runs import RunFailedError, curate_days, locked, open_instance, refresh, retrain
 from foretell.pipelines.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 N_PUBLIC_MODELS = 8
 
 
 def demo(json: Json = False) -> None:
     """Run the main job on the bundled data and show what it learnt."""
-    from foretell.assets.families import all_families
-    from foretell.assets.lake.landing.deliveries import ingest
-    from foretell.assets.store.io import read_table
-
     settings, started = Settings(), time.perf_counter()
     shown = [family.name for family in all_families() if family.in_demo]
     with locked(settings), settings.open_engine():
@@ -46,9 +45,6 @@ def demo(json: Json = False) -> None:
 
 def _print_public(settings: Settings) -> None:
     """What the public figures teach of models that were not run here: every split, and the models of most queries."""
-    from foretell.assets.registry.shipped import load_shipped
-    from foretell.pipelines.cli.judge.tables import evaluation_page
-
     shipped = load_shipped(settings.sources.public, "thinking_tokens")
     if shipped is not None:
         table = shipped.evaluation
@@ -60,10 +56,6 @@ def _print_public(settings: Settings) -> None:
 
 def _print_unseen(settings: Settings) -> None:
     """Scores on benchmarks that the shipped predictor never saw, beside what was reported."""
-    from foretell.assets.families.benchmark_scores.asking import unseen_rows
-    from foretell.assets.registry.shipped import load_shipped
-    from foretell.pipelines.cli.judge.tables import evaluation_page
-
     shipped = load_shipped(settings.sources.public, "benchmark_scores")
     if shipped is None:
         return
@@ -79,14 +71,10 @@ def _print_unseen(settings: Settings) -> None:
 
 
 def _print_report(settings: Settings, report: pd.DataFrame, seconds: float) -> None:
-    from pandas import isna
-
-    from foretell.pipelines.cli.judge.tables import evaluation_page
-
     for family, rows in report.groupby("family", sort=False):
         version = rows["champion_version"].iloc[0]
         print_page(evaluation_page(rows))
-        named = "no champion yet" if isna(version) else f"models:/{family}@champion is version {int(version)}"
+        named = "no champion yet" if pd.isna(version) else f"models:/{family}@champion is version {int(version)}"
         out.print(f"{named}; skill is the share of the baseline's removable error that was removed\n")
     _print_public(settings)
     _print_unseen(settings)

@@ -49,10 +49,7 @@ def or_stdin(file: Path | None) -> Path | None:
 def check_family(family: str) -> None:
     """Refuse what is no family.
 
-    Raises
-    ------
-    InvalidInputError
-        With the likely family, and all of them.
+    Raises `InvalidInputError`, with the likely family, and all of them.
     """
     if family not in FAMILIES:
         raise unknown_name("family", family, FAMILIES)

@@ -46,10 +46,8 @@ class Output:
     def check(self, *, is_drawn: bool = False) -> None:
         """Refuse, before any work, a file that cannot be written.
 
-        Raises
-        ------
-        InvalidInputError
-            Naming the kinds there are (a picture only of what `is_drawn`), or the folder that is missing.
+        Raises `InvalidInputError`, naming the kinds there are (a picture only of what `is_drawn`), or the folder that
+        is missing.
         """
         kinds = (*TABLES, ".html", *([".png"] if is_drawn else []))
         for path in self.out:
@@ -61,10 +59,7 @@ class Output:
     def write(self, table: pd.DataFrame, page: Page) -> None:
         """Write every file of `out`, and print `table` as JSON where that is asked for.
 
-        Raises
-        ------
-        InvalidInputError
-            If a picture is asked for and there is nothing to draw.
+        Raises `InvalidInputError` if a picture is asked for and there is nothing to draw.
         """
         with umask_of_the_caller():
             for path in self.out:

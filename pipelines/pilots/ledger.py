@@ -28,10 +28,7 @@ class Ledger:
     answered : mapping of str to float
         Requests whose answer was kept, and what it cost; it counts even if the kill came before its line here.
 
-    Raises
-    ------
-    InvalidInputError
-        If a line of the file is no account.
+    Raises `InvalidInputError` if a line of the file is no account.
     """
 
     def __init__(
@@ -89,10 +86,7 @@ class Ledger:
     def reserve(self, key: str, usd: float) -> bool:
         """Set the worst case of a request aside, waiting for others to come back; False where it does not fit.
 
-        Raises
-        ------
-        InvalidInputError
-            If `usd` is no number of dollars: what cannot be bounded is not sent.
+        Raises `InvalidInputError` if `usd` is no number of dollars: what cannot be bounded is not sent.
         """
         if not 0 <= usd < float("inf"):
             raise InvalidInputError(f"a reservation must be a number of dollars, got {usd}")

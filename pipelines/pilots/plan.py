@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from foretell.assets.readers.core.usage import UsageError, tokens_of
 from foretell.pipelines.pilots.ledger import json_object, worst_case
 from foretell.pipelines.pilots.sending import Call
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.metrics.estimates.survey import draw_systematic, inclusion_probabilities, sampling_sizes
-
-if TYPE_CHECKING:
-    from foretell.predictors.thinking_tokens.bill.quote import Quote
+from foretell.predictors.thinking_tokens.bill.quote import Quote
+from foretell.predictors.thinking_tokens.prices.cost import price_requests, request_rates
 
 _BODIES = ("body", "params", "request")
 _OF_TABLE = ("max_tokens", "temperature", "top_p", "reasoning_effort")
@@ -115,8 +116,6 @@ def plan_calls(
 
 def _worst_usd(frame: pd.DataFrame, price_file: Path | None) -> list[float]:
     """Every token at the dearest rate of its side, short or long input, whichever is more."""
-    from foretell.predictors.thinking_tokens.prices.cost import request_rates
-
     worst = np.zeros(len(frame))
     for inputs in (frame["input_tokens"], frame["input_tokens"] * 0):
         rates = request_rates(frame.assign(input_tokens=inputs), price_file=price_file)
@@ -128,8 +127,6 @@ def _worst_usd(frame: pd.DataFrame, price_file: Path | None) -> list[float]:
 
 def usage_price(price_file: Path | None) -> Callable[[Call, Mapping[str, Any]], float]:
     """What a call cost by the usage of its answer, in USD; NaN where it has none."""
-    from foretell.assets.readers.core.usage import UsageError, tokens_of
-    from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
     def price(call: Call, body: Mapping[str, Any]) -> float:
         try:
@@ -153,10 +150,7 @@ def write_plan(calls: Sequence[Call], file: Path) -> None:
 def read_plan(file: Path) -> list[Call]:
     """The calls of a pilot as `write_plan` wrote them.
 
-    Raises
-    ------
-    InvalidInputError
-        If a line is no call of a pilot.
+    Raises `InvalidInputError` if a line is no call of a pilot.
     """
     calls = []
     for number, line in raw_requests(file).items():
@@ -178,13 +172,8 @@ def read_pilot(files: Sequence[Path], price_file: Path | None = None) -> tuple[p
     faults : list of str
         A line per answer that says too little.
 
-    Raises
-    ------
-    InvalidInputError
-        If a result belongs to no drawn request.
+    Raises `InvalidInputError` if a result belongs to no drawn request.
     """
-    from foretell.assets.readers.core.usage import UsageError, tokens_of
-
     designs: dict[str, dict[str, Any]] = {}
     results: dict[str, tuple[str, dict[str, Any]]] = {}
     lines_of = [file for file in files if file.suffix == ".jsonl" and file.is_file()]
@@ -226,13 +215,8 @@ def scores_of(runs: pd.DataFrame, check: str, file: Path) -> pd.Series:
     """Whether each answer passes: ``regex:PATTERN`` and ``exact:COLUMN`` (of the requests) look at its text,
     ``column:NAME`` takes the score that stands in the results; null where there is no answer.
 
-    Raises
-    ------
-    InvalidInputError
-        If the check is none of these, or its column is missing.
+    Raises `InvalidInputError` if the check is none of these, or its column is missing.
     """
-    import re
-
     kind, _, what = check.partition(":")
     answered = runs["output_tokens"].notna()
     if kind == "column":

@@ -51,10 +51,8 @@ class Endpoint(Protocol):
 class HttpEndpoint:
     """An OpenAI-compatible endpoint, asked at ``<base_url>/chat/completions``.
 
-    Raises
-    ------
-    InvalidInputError
-        If the address is none, holds a password, or would carry a key in the clear to another machine.
+    Raises `InvalidInputError` if the address is none, holds a password, or would carry a key in the clear to another
+    machine.
     """
 
     def __init__(self, base_url: str, key: str | None, timeout_s: float) -> None:

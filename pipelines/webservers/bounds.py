@@ -52,14 +52,14 @@ class Bounds:
             return
         headers = Headers(scope=scope)
         refused = self._refused(scope, headers)
-        body = b""
+        body: bytes | None = b""
         if refused is None and scope["method"] == "POST":
             try:
                 body = await asyncio.wait_for(self._body(receive), self._limits.send_s)
             except TimeoutError:
                 refused = refusal(408, f"the body did not arrive within {self._limits.send_s:g} s", connection="close")
-            except _ClientLeftError:
-                return
+            if body is None:
+                return  # the caller is gone; nobody reads an answer
             if len(body) > self._limits.body_bytes:
                 refused = self._too_large()
             elif body and not _is_json(body):
@@ -92,13 +92,16 @@ class Bounds:
     def _too_large(self) -> Response:
         return refusal(413, f"a body may hold {self._limits.body_bytes:,} bytes: send fewer rows", connection="close")
 
-    async def _body(self, receive: Receive) -> bytes:
-        """The body, of one that is too large the first bytes: the caller reads the answer once all of it is sent."""
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The body, of one that is too large the first bytes: the caller reads the answer once all of it is sent.
+
+        None where the caller left.
+        """
         body, n = b"", 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _ClientLeftError
+                return None
             part: bytes = message.get("body", b"")
             n += len(part)
             body += part[: self._limits.body_bytes + 1 - len(body)]
@@ -113,10 +116,6 @@ def _is_json(body: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
-
-
-class _ClientLeftError(Exception):
-    """The caller is gone; nobody reads an answer."""
 
 
 class PatientProtocol(H11Protocol):

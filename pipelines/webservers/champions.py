@@ -40,10 +40,7 @@ class Followed:
     def start(self) -> None:
         """Load what there is, and look for changes from now on.
 
-        Raises
-        ------
-        DatasetError
-            If the first family has no champion.
+        Raises `DatasetError` if the first family has no champion.
         """
         for family in self.families:
             self._look(family)
@@ -58,10 +55,7 @@ class Followed:
     def current(self, family: str) -> Answering:
         """The version that answers now.
 
-        Raises
-        ------
-        DatasetError
-            If there is none.
+        Raises `DatasetError` if there is none.
         """
         if family not in self._now:
             raise DatasetError(self.faults.get(family, f"{family} is not served here"))

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
+import pandas as pd
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
@@ -20,13 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from foretell import __version__
+from foretell.assets.pages import render
 from foretell.pipelines.webservers.bounds import Limits, refusal
 from foretell.pipelines.webservers.champions import Followed
 from foretell.pipelines.webservers.gauges import Gauges
 from foretell.predictors.errors import DatasetError, ForecastError, InvalidInputError, unknown_name
-
-if TYPE_CHECKING:
-    import pandas as pd
+from foretell.predictors.serving import forecast_frame
+from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms, quote
+from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
 
 T = TypeVar("T")
 FAMILIES = ("thinking_tokens", "success")
@@ -116,26 +118,42 @@ class _BusyError(Exception):
     """More requests wait than may."""
 
 
+@dataclass(eq=False)
+class _Asked:
+    body: ForecastBody
+    answer: Response | None = None
+
+
 class Worker:
-    """One thread that forecasts: predictors are asked by one caller at a time, and memory stays that of one answer."""
+    """One thread that forecasts: predictors are asked by one caller at a time, and memory stays that of one answer.
 
-    def __init__(self, limits: Limits, gauges: Gauges) -> None:
-        self._limits, self._gauges = limits, gauges
+    Requests that wait at once are forecast at once: ten rows cost hardly more than one.
+    """
+
+    def __init__(self, limits: Limits, gauges: Gauges, champions: Followed) -> None:
+        self._limits, self._gauges, self._champions = limits, gauges, champions
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="foretell-forecasts")
+        self._waiting: deque[_Asked] = deque()
 
-    def admit(self) -> None:
-        """Raise `_BusyError` where too much waits."""
+    async def do(self, work: Callable[[], T], asked: _Asked | None = None) -> T:
+        """The result of `work`; `TimeoutError` where it takes too long, `_BusyError` where too much waits.
+
+        `asked` is what may be answered together with what waits before it.
+        """
         if self._gauges.waiting >= self._limits.waiting:
             raise _BusyError
-
-    async def do(self, work: Callable[[], T]) -> T:
-        """The result of `work`; `TimeoutError` where it takes too long, `_BusyError` where too much waits."""
-        self.admit()
+        if asked is not None:
+            self._waiting.append(asked)
         self._gauges.waiting += 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         future.add_done_callback(self._ended)
         # What runs cannot be stopped; it keeps its place until it has ended, so that nothing piles up behind it.
         return await asyncio.wait_for(asyncio.shield(future), self._limits.answer_s)
+
+    async def forecast(self, body: ForecastBody) -> Response:
+        """The answer to a body, as `do` gives it."""
+        asked = _Asked(body)
+        return await self.do(lambda: self._answer(asked), asked)
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
         self._gauges.waiting -= 1
@@ -144,6 +162,30 @@ class Worker:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, asked: _Asked) -> Response:
+        if asked.answer is None:
+            batch, n = [], 0
+            while self._waiting and (n == 0 or n + len(self._waiting[0].body.rows) <= MAX_TOGETHER):
+                batch.append(self._waiting.popleft())
+                n += len(batch[-1].body.rows)
+            with suppress(ForecastError):  # one of them cannot be forecast: each is asked for itself, in its turn
+                for family in {one.body.family for one in batch}:
+                    self._forecast(family, [one for one in batch if one.body.family == family])
+        if asked.answer is None:
+            self._forecast(asked.body.family, [asked])
+        assert asked.answer is not None
+        return asked.answer
+
+    def _forecast(self, family: str, batch: Sequence[_Asked]) -> None:
+        held = self._champions.current(family)
+        table = forecast_frame(held.predictor, frame_of([row for one in batch for row in one.body.rows]))
+        self._gauges.forecast(family, len(table))
+        records, start = table.to_dict("records"), 0
+        for one in batch:
+            own = records[start : start + len(one.body.rows)]
+            one.answer = _json({"family": family, "version": held.version, "forecasts": own})
+            start += len(own)
 
 
 def forecast_app(
@@ -155,7 +197,7 @@ def forecast_app(
     `champions` are started; `price_file` holds the user's own prices; the page says `address` and `has_token`, where it
     is served and whether callers need a token.
     """
-    worker, together = Worker(limits, gauges), Together(champions, gauges)
+    worker = Worker(limits, gauges, champions)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):  # type: ignore[no-untyped-def]
@@ -169,8 +211,7 @@ def forecast_app(
 
     @app.post("/forecast", summary="Forecast requests, one by one, with the champion.")
     async def forecast(body: ForecastBody) -> Response:
-        worker.admit()  # before it is added to those that wait
-        return await worker.do(together.add(body))
+        return await worker.forecast(body)
 
     @app.post("/quote", summary="The bill of a batch on each of several models, before it is sent.")
     async def quote(body: QuoteBody) -> Response:
@@ -234,63 +275,7 @@ def _fault(fault: dict[str, Any]) -> str:
     return f"{within}{unknown_name('field', last, dict.fromkeys(names))}"
 
 
-@dataclass(eq=False)
-class _Asked:
-    body: ForecastBody
-    answer: Response | None = None
-
-
-class Together:
-    """Requests that wait at once are forecast at once: ten rows cost hardly more than one.
-
-    `answer` is called by one thread only; `add` by the loop.
-    """
-
-    def __init__(self, champions: Followed, gauges: Gauges) -> None:
-        self._champions, self._gauges = champions, gauges
-        self._waiting: deque[_Asked] = deque()
-
-    def add(self, body: ForecastBody) -> Callable[[], Response]:
-        """What gives the answer, when the worker comes to it."""
-        asked = _Asked(body)
-        self._waiting.append(asked)
-        return lambda: self._answer(asked)
-
-    def _answer(self, asked: _Asked) -> Response:
-        if asked.answer is None:
-            batch, n = [], 0
-            while self._waiting and (n == 0 or n + len(self._waiting[0].body.rows) <= MAX_TOGETHER):
-                batch.append(self._waiting.popleft())
-                n += len(batch[-1].body.rows)
-            try:
-                for family in {one.body.family for one in batch}:
-                    self._forecast(family, [one for one in batch if one.body.family == family])
-            except ForecastError:  # one of them cannot be forecast: each is asked for itself
-                for one in batch:
-                    with suppress(ForecastError):
-                        self._forecast(one.body.family, [one])
-        if asked.answer is None:
-            self._forecast(asked.body.family, [asked])
-        assert asked.answer is not None
-        return asked.answer
-
-    def _forecast(self, family: str, batch: Sequence[_Asked]) -> None:
-        from foretell.predictors.serving import forecast_frame
-
-        held = self._champions.current(family)
-        table = forecast_frame(held.predictor, frame_of([row for one in batch for row in one.body.rows]))
-        self._gauges.forecast(family, len(table))
-        records, start = table.to_dict("records"), 0
-        for one in batch:
-            own = records[start : start + len(one.body.rows)]
-            one.answer = _json({"family": family, "version": held.version, "forecasts": own})
-            start += len(own)
-
-
 def _quote(champions: Followed, gauges: Gauges, body: QuoteBody, price_file: Path | None) -> Response:
-    from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms, quote
-    from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredictor
-
     held = champions.current(FAMILIES[0])
     if not isinstance(held.predictor, LogQuantilePredictor):
         raise DatasetError(
@@ -314,8 +299,6 @@ def _quote(champions: Followed, gauges: Gauges, body: QuoteBody, price_file: Pat
 
 def frame_of(rows: Sequence[RequestRow]) -> pd.DataFrame:
     """The rows as the table that predictors take, without columns that no row has."""
-    import pandas as pd
-
     columns: dict[str, pd.Series] = {}
     for name, field in RequestRow.model_fields.items():
         values = [getattr(row, name) for row in rows]
@@ -337,8 +320,6 @@ def _plain(value: object) -> object:
 
 def api_page(app: FastAPI, address: str, *, has_token: bool) -> str:
     """What can be asked, with an example of each: made of the same description as ``openapi.json``."""
-    from foretell.assets.pages import render
-
     described = app.openapi()
     doors = []
     for path, methods in described["paths"].items():

@@ -80,10 +80,7 @@ def say_what_waits(
 def load_quoting(settings: Settings, models: Sequence[str], source: str | None) -> LogQuantilePredictor:
     """The predictor that quotes a batch on `models`; what waits behind it is said.
 
-    Raises
-    ------
-    DatasetError
-        If there is none, or it cannot quote.
+    Raises `DatasetError` if there is none, or it cannot quote.
     """
     import pandas as pd
 
@@ -115,10 +112,7 @@ def champion_number(settings: Settings, family: str) -> str | None:
 def answering(settings: Settings, family: str) -> Answering:
     """The champion of a family, or a former one where it is damaged, or what came with the package where there is none.
 
-    Raises
-    ------
-    DatasetError
-        If there is none, or it cannot be read.
+    Raises `DatasetError` if there is none, or it cannot be read.
     """
     from foretell.assets.nightly.serving import load_serving
     from foretell.assets.registry.shipped import SHIPPED, load_shipped

@@ -55,10 +55,7 @@ def plan_runs(champion: object, inputs: pd.DataFrame, candidates: pd.DataFrame, 
         Index: the row of `inputs`. Columns benchmark, model, cost, and `uncertainty_left`: the variance of the wanted
         scores (logit scale) that remains after this run, as a share of what it was before any.
 
-    Raises
-    ------
-    InvalidInputError
-        If a cost is not > 0 or the budget buys no run.
+    Raises `InvalidInputError` if a cost is not > 0 or the budget buys no run.
     """
     from foretell.predictors.benchmark_scores.known_scores.information import value_of_information
     from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor

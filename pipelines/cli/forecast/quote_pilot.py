@@ -19,10 +19,8 @@ from foretell.predictors.thinking_tokens.bill.quote import Quote, QuoteTerms
 def bill_after(quoted: Quote, terms: QuoteTerms, drawn: pd.DataFrame, check: str | None, file: Path | str) -> PilotBill:
     """The bill from the runs that `read_pilot` read; `check` as in `scores_of`, `file` holds the requests.
 
-    Raises
-    ------
-    InvalidInputError
-        If the pilot is of another batch or of none of the quoted models, or nothing can be checked.
+    Raises `InvalidInputError` if the pilot is of another batch or of none of the quoted models, or nothing can be
+    checked.
     """
     runs = drawn[drawn["model"].isin(terms.models)]
     if runs.empty:
