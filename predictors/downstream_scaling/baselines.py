@@ -64,8 +64,7 @@ class CodBaseline(_OneLawBaseline):
 
     def _points(self, X: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         points, lower, upper = super()._points(X)
-        reports = [report_cod(ladder) for ladder in read_ladders(X)]
-        cod_points = [100.0 * r.score if r is not None and not r.abstains else np.nan for r in reports]
+        cod_points = [100.0 * report_cod(ladder).score for ladder in read_ladders(X)]
         answered = np.isfinite(cod_points)
         return np.where(answered, cod_points, points), np.where(answered, 0.0, lower), upper
 

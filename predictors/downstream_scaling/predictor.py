@@ -134,7 +134,7 @@ class DownstreamScalingPredictor(BasePredictor):
                 "is_monotone": [is_monotone(ladder) for ladder in ladders],
                 "reach": [_reach(ladder) for ladder in ladders],
                 "backtest_error": evidence.parts[:, PARTS.index("backtest")],
-                "predictable_ratio": [_predictable_ratio(ladder) for ladder in ladders],
+                "predictable_ratio": [report_cod(ladder).predictable_ratio for ladder in ladders],
             },
             index=X.index,
         )
@@ -154,11 +154,6 @@ def _reach(ladder: Ladder) -> float:
     if not len(ladder):
         return float("nan")
     return float(np.log(ladder.target_flops / ladder.flops[-1]) / max(np.log(ladder.flops[-1] / ladder.flops[0]), 0.7))
-
-
-def _predictable_ratio(ladder: Ladder) -> float:
-    report = report_cod(ladder)
-    return float("nan") if report is None else report.predictable_ratio
 
 
 def _basis(ladder: Ladder) -> str:

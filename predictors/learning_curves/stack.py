@@ -55,14 +55,11 @@ class StackHead:
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
         target = outcome - last
-        few = LEAST_ROUNDS + len(target) // ROWS_PER_ROUND
-        location_rounds, scale_rounds = min(location_rounds, few), min(scale_rounds, few)
+        most = LEAST_ROUNDS + len(target) // ROWS_PER_ROUND
         terms = _linear_terms(points, spans)
-        few_curves = bool(weight.sum() < FEW_CURVES)
-        is_linear |= few_curves
-        if few_curves:
-            few = LEAST_TREES + int(weight.sum()) // CURVES_PER_TREE
-            location_rounds, scale_rounds = min(location_rounds, few), min(scale_rounds, few)
+        if weight.sum() < FEW_CURVES:
+            is_linear, most = True, min(most, LEAST_TREES + int(weight.sum()) // CURVES_PER_TREE)
+        location_rounds, scale_rounds = min(location_rounds, most), min(scale_rounds, most)
         expected = np.empty(len(target))
         for fold in np.unique(folds):
             out = folds == fold

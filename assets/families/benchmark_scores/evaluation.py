@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from foretell.assets.families.benchmark_scores.modern import MODERN
+from foretell.assets.families.benchmark_scores.examples import MODERN
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.splits import Forecaster, Round, Split, varying_segments
 from foretell.assets.store.sources import Sources

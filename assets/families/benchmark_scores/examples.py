@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -10,15 +11,14 @@ import pandas as pd
 from foretell.assets.families.benchmark_scores.own import own_tables
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.tables.contracts import TABLES
-from foretell.assets.store.sources import Sources
+from foretell.assets.store.sources import Sources, read_public
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.splits import assign_split
 
-DATASETS = ("ladder", "modern", "llm-harness", "mteb", LAKE)
+MODERN = "modern"
+DATASETS = ("ladder", MODERN, "llm-harness", "mteb", LAKE)
 MODELS_PER_BENCHMARK = 40
 SAMPLE_SEED = 0
-
-
 ScoreTables: TypeAlias = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 """Canonical tables of one data set: descriptions, runs and models."""
 
@@ -35,12 +35,11 @@ def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
     DatasetError
         If a file is missing.
     """
-    from foretell.assets.families.benchmark_scores.modern import load_modern
     from foretell.assets.families.downstream_scaling.ladder import ladder_scores
     from foretell.assets.readers.scores.prepared import load_llm_harness_snapshot, load_mteb_snapshot
 
     readers = {
-        "modern": lambda: load_modern(sources.public),
+        MODERN: lambda: load_modern(sources.public),
         "ladder": lambda: ladder_scores(sources.starter),
         "mteb": lambda: load_mteb_snapshot(sources.snapshots / "mteb"),
         "llm-harness": lambda: load_llm_harness_snapshot(sources.snapshots / "llm_harness"),
@@ -49,6 +48,27 @@ def load_score_tables(dataset: str, sources: Sources) -> ScoreTables:
     if dataset not in readers:
         raise InvalidInputError(f"`dataset` must be one of {list(readers)}, got {dataset!r}")
     return prepare_tables(*readers[dataset]())
+
+
+def load_modern(public: Path) -> ScoreTables:
+    """The set ``modern``: scores of the models people use, on benchmarks that this project described in its own words.
+
+    One score per model and benchmark, the model thinking as hard as any source reports; made with its standard errors
+    by ``data/collect/public_scores.py`` and committed in ``data/public``.
+    """
+    described = read_public(public, "benchmark_descriptions").drop(columns=["chance_level", "human_level"])
+    cells = read_public(public, "modern_scores").rename(columns={"standard_error": "standard_error_reported"})
+    models = read_public(public, "models").rename(columns={"vendor": "model_family"})
+    runs = cells.assign(
+        run_id=cells["model"] + "|" + cells["benchmark"], metric="score", higher_is_better=True,
+        n_shot=np.nan, n_replicates=np.nan, replicate_sd=np.nan,
+        started_at=pd.Series(pd.NaT, index=cells.index, dtype="datetime64[us, UTC]"),
+    )  # fmt: skip
+    used = models[models["model"].isin(runs["model"])]
+    return (
+        described[described["benchmark"].isin(runs["benchmark"])], runs,
+        used.assign(embed_dim=np.nan, n_languages=np.nan, uses_instructions=np.nan),
+    )  # fmt: skip
 
 
 def prepare_tables(descriptions: pd.DataFrame, runs: pd.DataFrame, models: pd.DataFrame) -> ScoreTables:

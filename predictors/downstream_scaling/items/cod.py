@@ -43,7 +43,7 @@ class CodReport:
     score : float
         Forecast of the pass rate on all items (0-1); NaN where COD abstains.
     predictable_ratio : float
-        Share of all items in clusters that count.
+        Share of all items in clusters that count; NaN where the items are not known.
     reason : str
         Why COD abstains; empty where it answers.
     """
@@ -66,11 +66,11 @@ def unit_of_ladder(flops: Floats) -> float:
     return float(flops.min()) / SMALLEST_IN_UNITS
 
 
-def report_cod(ladder: Ladder) -> CodReport | None:
-    """COD of a ladder; None unless the items of every model are known."""
+def report_cod(ladder: Ladder) -> CodReport:
+    """COD of a ladder, which abstains unless the items of every model are known."""
     rates = ladder.pass_rates
     if rates is None or not len(ladder) or not np.isfinite(rates).all():
-        return None
+        return CodReport(float("nan"), float("nan"), "the items of some model are not known")
     unit = UNIT_FLOPS if ladder.flops[0] >= UNIT_FLOPS else unit_of_ladder(ladder.flops)
     return forecast_cod(rates, ladder.flops, ladder.target_flops, unit_flops=unit)
 

@@ -179,16 +179,10 @@ def forecast_shares(ladders: Sequence[Ladder], names: Sequence[str]) -> Floats:
         chosen = [ladders[i] for i in at.tolist()]
         batch = batch_of(chosen if len(chosen) > 1 else chosen * 2, size)
         for column, name in enumerate(names):
-            out[at, column] = _cod(chosen) if name == COD else METHODS[name](batch)[: len(at)]
-    return out
-
-
-def _cod(ladders: Sequence[Ladder]) -> Floats:
-    out = np.full(len(ladders), np.nan)
-    for i, ladder in enumerate(ladders):
-        report = report_cod(ladder)
-        if report is not None and not report.abstains:
-            out[i] = ladder.share(np.array(100.0 * report.score))
+            if name == COD:
+                out[at, column] = [ladder.share(np.array(100.0 * report_cod(ladder).score)) for ladder in chosen]
+            else:
+                out[at, column] = METHODS[name](batch)[: len(at)]
     return out
 
 
