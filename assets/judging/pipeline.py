@@ -164,10 +164,11 @@ def loss_differences(
     family: Family, rows: pd.DataFrame, base: BasePredictor, rivals: Mapping[K, BasePredictor], metric: str
 ) -> dict[K, NDArray[np.float64]]:
     """Loss of each rival minus that of `base`, shape (n_queries,): below 0 is better. Empty for no rows."""
-    from foretell.predictors.metrics import query_differences
+    from foretell.predictors.metrics import query_losses
 
     if rows.empty:
         return {name: np.empty(0) for name in rivals}
     forecasts = forecasts_by_cell(family, {None: base, **rivals}, rows)
     whole = forecasts.pop(None)
-    return {name: query_differences(rows, forecasts[name], whole, metric=metric, scale=family.scale) for name in rivals}
+    losses = (query_losses(rows, forecasts[name], whole, metric=metric, scale=family.scale) for name in rivals)
+    return {name: pair[:, 0] - pair[:, 1] for name, pair in zip(rivals, losses, strict=True)}

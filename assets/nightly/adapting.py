@@ -26,12 +26,7 @@ HALVES = {"one": 0.5, "other": 0.5}
 def adapt_champion(registry: Registry, runs: pd.DataFrame, *, public: Path, locks: Path) -> tuple[str, str]:
     """Register the champion adapted to finished runs and make it champion; numbers of the versions before and after.
 
-    Raises
-    ------
-    InvalidInputError
-        If the champion learns from no single runs.
-    DatasetError
-        If there is no champion.
+    Raises InvalidInputError if the champion learns from no single runs, DatasetError if there is no champion.
     """
     with family_lock(locks, FAMILY):
         begin_with_shipped(registry, FAMILY, public)

@@ -70,10 +70,7 @@ def family_lock(folder: Path, family: str, *, wait_s: float = LOCK_WAIT_S) -> It
 
     The kernel releases the lock when its holder dies, however it dies, so a killed run never blocks the next.
 
-    Raises
-    ------
-    DatasetError
-        If another process holds it for longer than `wait_s`.
+    Raises DatasetError if another process holds it for longer than `wait_s`.
     """
     from filelock import FileLock, Timeout
 
@@ -88,10 +85,7 @@ def family_lock(folder: Path, family: str, *, wait_s: float = LOCK_WAIT_S) -> It
 def read_record(registry: Registry, family: str) -> Record | None:
     """What the registry remembers; None before the first decision.
 
-    Raises
-    ------
-    DatasetError
-        If somebody else has written into it.
+    Raises DatasetError if somebody else has written into it.
     """
     text = registry.tags(family).get(RECORD_TAG)
     if text is None:
@@ -123,10 +117,7 @@ def settle(registry: Registry, family: str) -> Record | None:
 def force_champion(registry: Registry, family: str, number: str, why: str) -> Record:
     """Make a version champion whatever the rule says, with an audit line.
 
-    Raises
-    ------
-    DatasetError
-        If there is no such version or it cannot be loaded.
+    Raises DatasetError if there is no such version or it cannot be loaded.
     """
     registry.load(registry.version(family, number))
     record = settle(registry, family)
@@ -138,10 +129,7 @@ def force_champion(registry: Registry, family: str, number: str, why: str) -> Re
 def rollback(registry: Registry, family: str, why: str) -> Record:
     """Bring the champion before this one back, with an audit line.
 
-    Raises
-    ------
-    DatasetError
-        If there was none, or it cannot be loaded.
+    Raises DatasetError if there was none, or it cannot be loaded.
     """
     record = settle(registry, family)
     if record is None or not record.former:

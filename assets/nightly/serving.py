@@ -27,10 +27,8 @@ class Serving:
 def load_serving(registry: Registry, family: str) -> Serving:
     """Load the champion, or the newest former champion that can be read where it cannot.
 
-    Raises
-    ------
-    DatasetError
-        If there is no champion, or neither it nor a former one can be read; names what is wrong with the champion.
+    Raises DatasetError if there is no champion, or neither it nor a former one can be read; names what is wrong with
+    the champion.
     """
     champion = registry.aliases(family).get(CHAMPION)
     if champion is None:

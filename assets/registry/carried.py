@@ -74,10 +74,7 @@ class CarriedPredictor(BasePredictor):
 def load_carried(folder: Path) -> BasePredictor:
     """Read a version, of the artifacts in `folder`, with the code it carries: this runs code of the store.
 
-    Raises
-    ------
-    DatasetError
-        If what it carries cannot read it.
+    Raises DatasetError if what it carries cannot read it.
     """
     from foretell.assets.registry.model_entry import importable
 

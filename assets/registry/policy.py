@@ -83,10 +83,7 @@ class Policy(BaseModel):
 def load_policies(path: Path) -> dict[str, Policy]:
     """Read `registry.yaml`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the file is missing or a key of it is unknown or out of range; names file and key.
+    Raises InvalidInputError if the file is missing or a key of it is unknown or out of range; names file and key.
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))

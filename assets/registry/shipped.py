@@ -50,10 +50,7 @@ class Shipped:
 def load_shipped(public: Path, family: str) -> Shipped | None:
     """The predictor of a family in the folder of public figures; None where none came.
 
-    Raises
-    ------
-    DatasetError
-        If it is damaged, or of another version of the code.
+    Raises DatasetError if it is damaged, or of another version of the code.
     """
     folder = public / "champions" / family
     if not folder.is_dir():

@@ -133,10 +133,8 @@ class Registry:
     def load(self, model_version: Version) -> BasePredictor:
         """The predictor of a version, read with this platform's code; with the code it carries where that cannot.
 
-        Raises
-        ------
-        DatasetError
-            If its artefacts are gone, are damaged, or were written by other code, which it does not carry.
+        Raises DatasetError if its artefacts are gone, are damaged, or were written by other code, which it does not
+        carry.
         """
         from foretell.assets.registry.carried import carries_code, load_carried
         from foretell.predictors.base import load_predictor
@@ -152,10 +150,7 @@ class Registry:
     def manifest(self, model_version: Version) -> dict[str, Any]:
         """What the saved predictor of a version says of itself, without loading it.
 
-        Raises
-        ------
-        DatasetError
-            If its artefacts are gone or are damaged.
+        Raises DatasetError if its artefacts are gone or are damaged.
         """
         from foretell.predictors.manifest import read_manifest
 

@@ -235,9 +235,9 @@ class BenchmarkScorePredictor(BasePredictor):
         for evidence in known_sets(X, rows.benchmark, self.models_):
             n_scores[evidence.rows] = len(evidence.models)
         is_known = two_way.places(rows.benchmarks)[rows.benchmark] >= 0
-        is_blank, likeness = two_way.is_blank(rows.benchmarks), two_way.nearest(rows.benchmarks)
-        basis = bases(is_blank[rows.benchmark], likeness[rows.benchmark], n_scores, n_runs)
-        return known_words(n_runs > 0, is_known | (n_scores > 0)), basis
+        is_blank = two_way.is_blank(rows.benchmarks)[rows.benchmark]
+        likeness = two_way.nearest(rows.benchmarks)[rows.benchmark]
+        return known_words(n_runs > 0, is_known | (n_scores > 0)), bases(is_blank, likeness, n_scores, n_runs)
 
     def _runs_of_model(self, rows: Rows) -> Codes:
         """Scores of each row's model that were learnt from; 0 where none is named or it was not there."""

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .deciding.comparison import compare, query_differences, query_losses, sign_flip_p_value
+    from .deciding.comparison import compare, query_losses, sign_flip_p_value
     from .deciding.drift import CusumMonitor, DriftMonitor, Night, night_statistics
     from .deciding.evals import (
         compare_systems,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "evaluation": "DEFAULT_METRICS PartialEvaluation evaluate partial_evaluation",
-    "deciding.comparison": "compare query_differences query_losses sign_flip_p_value",
+    "deciding.comparison": "compare query_losses sign_flip_p_value",
     "deciding.drift": "CusumMonitor DriftMonitor Night night_statistics",
     "deciding.evals": "compare_systems difference_variance holm interquartile_mean rank_intervals sentence "
     "summarise_systems",

@@ -6,11 +6,13 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Table
+
 AGGREGATE_ITEM = "*"
 """`item_id` of a row that holds the score over all items of a run."""
 
 
-class BenchmarkRuns(pa.DataFrameModel):
+class BenchmarkRuns(Table):
     """One row per run, item, replicate, metric and filter.
 
     An aggregate over all items has the item `AGGREGATE_ITEM`; bounded metrics are then in points (0-100),
@@ -44,9 +46,6 @@ class BenchmarkRuns(pa.DataFrameModel):
     git_commit: Series[str] = pa.Field(nullable=True)
 
     class Config:
-        coerce = True
-        strict = True
-        ordered = True
         unique = ["run_id", "item_id", "replicate", "metric", "filter"]  # noqa: RUF012
 
     @pa.dataframe_check(error="score must be finite")

@@ -8,6 +8,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Asked, Table
+
 DESCRIPTION_FIELDS: tuple[str, ...] = (
     "task",
     "data_collection",
@@ -20,7 +22,7 @@ DESCRIPTION_FIELDS: tuple[str, ...] = (
 """The seven fields in which PRECOG describes a benchmark and its intended configuration."""
 
 
-class BenchmarkDescriptions(pa.DataFrameModel):
+class BenchmarkDescriptions(Table):
     """One row per benchmark, key `benchmark`.
 
     The seven text fields are those of PRECOG (arXiv 2509.20645), null where nothing is known. `answer_format`
@@ -48,13 +50,8 @@ class BenchmarkDescriptions(pa.DataFrameModel):
     source_url: Series[str] = pa.Field(nullable=True)
     published_at: Series[pd.DatetimeTZDtype] = pa.Field(nullable=True, dtype_kwargs={"unit": "us", "tz": "UTC"})
 
-    class Config:
-        coerce = True
-        strict = True
-        ordered = True
 
-
-class BenchmarkModels(pa.DataFrameModel):
+class BenchmarkModels(Table):
     """One row per model, key `model`: what its makers publish; null where unknown."""
 
     model: Series[str] = pa.Field(unique=True)
@@ -67,13 +64,8 @@ class BenchmarkModels(pa.DataFrameModel):
     open_weights: Series[float] = pa.Field(nullable=True, isin=[0.0, 1.0])
     released_at: Series[pd.DatetimeTZDtype] = pa.Field(nullable=True, dtype_kwargs={"unit": "us", "tz": "UTC"})
 
-    class Config:
-        coerce = True
-        strict = True
-        ordered = True
 
-
-class ScoreRequests(pa.DataFrameModel):
+class ScoreRequests(Asked):
     """One row per score to forecast: a described benchmark, an intended configuration and a model.
 
     Every column may be absent or null. `benchmark` and `leak_group` are never features: they name what
@@ -116,10 +108,6 @@ class ScoreRequests(pa.DataFrameModel):
     known_scores: Series[object] | None = pa.Field(nullable=True)
     own_benchmarks: Series[object] | None = pa.Field(nullable=True)
     own_scores: Series[object] | None = pa.Field(nullable=True)
-
-    class Config:
-        coerce = True
-        strict = "filter"
 
     @pa.dataframe_check(error="`known_models` and `known_scores` must be lists of equal length, scores in [0, 100]")
     def known_scores_match(cls, df: pd.DataFrame) -> pd.Series:

@@ -6,8 +6,10 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Table
 
-class Evaluation(pa.DataFrameModel):
+
+class Evaluation(Table):
     """One row per predictor, dataset, split, segment and metric.
 
     `value` is the error (lower is better unless docs/metrics.md says otherwise), `noise_floor` the part
@@ -49,9 +51,6 @@ class Evaluation(pa.DataFrameModel):
     n_replicates: Series[int] = pa.Field(ge=0)
 
     class Config:
-        coerce = True
-        strict = True
-        ordered = True
         unique = ["predictor", "family", "dataset", "split", "segment", "metric"]  # noqa: RUF012
 
     @pa.dataframe_check(error="a missing floor must say why in `floor_source`")

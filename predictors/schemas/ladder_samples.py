@@ -7,8 +7,10 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Table
 
-class LadderSamples(pa.DataFrameModel):
+
+class LadderSamples(Table):
     """One row per model, item and checkpoint.
 
     `family` names the ladder and `model` a trained model (a size and a seed). `level` is the item's difficulty, 0
@@ -38,9 +40,6 @@ class LadderSamples(pa.DataFrameModel):
     checkpoint: Series[np.float32] = pa.Field(gt=0, le=1)
 
     class Config:
-        coerce = True
-        strict = True
-        ordered = True
         unique = ["family", "model", "benchmark", "item_id", "checkpoint"]  # noqa: RUF012
 
     @pa.dataframe_check(error="n_correct must not exceed n_draws")

@@ -10,11 +10,13 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Asked
+
 SIBLING_COLUMNS: tuple[str, ...] = ("sibling_learners", "sibling_steps", "sibling_values")
 """List columns of `CurveRequests` that hold other learners' curves on the same data set."""
 
 
-class CurveRequests(pa.DataFrameModel):
+class CurveRequests(Asked):
     """One row per forecast: the observed beginning of a curve, and the budget that is asked about.
 
     `steps` and `values` are lists of equal length in the order of the budget; `standard_errors`, where known, are
@@ -40,10 +42,6 @@ class CurveRequests(pa.DataFrameModel):
     sibling_learners: Series[object] | None = pa.Field(nullable=True)
     sibling_steps: Series[object] | None = pa.Field(nullable=True)
     sibling_values: Series[object] | None = pa.Field(nullable=True)
-
-    class Config:
-        coerce = True
-        strict = "filter"
 
     @pa.dataframe_check(error="steps and values must be lists of equal length with one point or more")
     def points_are_lists(cls, df: pd.DataFrame) -> pd.Series:

@@ -8,9 +8,10 @@ from pandera.errors import SchemaErrors
 from pandera.typing import Series
 
 from ..errors import InvalidInputError
+from .contracts import Table
 
 
-class Quarantine(pa.DataFrameModel):
+class Quarantine(Table):
     """One row per record that was read and is not in its table: why, where it came from, what to do."""
 
     reason: Series[str]
@@ -20,11 +21,6 @@ class Quarantine(pa.DataFrameModel):
     source: Series[str] = pa.Field(nullable=True)
     request_id: Series[str] = pa.Field(nullable=True)
     model: Series[str] = pa.Field(nullable=True)
-
-    class Config:
-        coerce = True
-        strict = True
-        ordered = True
 
 
 def split_valid(frame: pd.DataFrame, schema: type[pa.DataFrameModel]) -> tuple[pd.DataFrame, pd.DataFrame]:

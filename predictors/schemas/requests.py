@@ -6,6 +6,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Asked
+
 CONTEXT_COLUMNS: tuple[str, ...] = (
     "context_models",
     "context_reasoning_efforts",
@@ -20,7 +22,7 @@ RUN_COLUMNS: tuple[str, ...] = ("run_reasoning_tokens", "run_score")
 """Columns of `Requests` that tell of a past run what came out of it; read by `fit` alone."""
 
 
-class Requests(pa.DataFrameModel):
+class Requests(Asked):
     """One row per request to forecast. Only `model` is required; every other column may be absent or null.
 
     `query_id` names the query across models and replicates; where it is absent it is derived from the text.
@@ -56,10 +58,6 @@ class Requests(pa.DataFrameModel):
     context_scores: Series[object] | None = pa.Field(nullable=True)
     run_reasoning_tokens: Series[float] | None = pa.Field(nullable=True)
     run_score: Series[float] | None = pa.Field(nullable=True)
-
-    class Config:
-        coerce = True
-        strict = "filter"
 
     @pa.dataframe_check(error="context columns must hold lists of equal length, with both models and tokens")
     def context_lengths_agree(cls, df: pd.DataFrame) -> bool | pd.Series:

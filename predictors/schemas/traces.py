@@ -6,8 +6,10 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from .contracts import Table
 
-class RequestTraces(pa.DataFrameModel):
+
+class RequestTraces(Table):
     """One row per logical request, key (`source`, `request_id`).
 
     Tokens are inclusive: output includes reasoning, input includes cache reads and writes. A null
@@ -55,9 +57,6 @@ class RequestTraces(pa.DataFrameModel):
     source_line: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)
 
     class Config:
-        coerce = True
-        strict = True
-        ordered = True
         unique = ["source", "request_id"]  # noqa: RUF012
 
     @pa.dataframe_check(error="reasoning_tokens exceed output_tokens (output must include reasoning)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,15 +29,6 @@ READ_PER_BENCHMARK, READ_AT_MOST = 50, 2_000
 
 UNSEEN = "unseen"
 """Name of the files of what cells share."""
-
-
-@dataclass(frozen=True)
-class _Parted:
-    """Requests, models spelt as they were seen; those in cells that were trained on, and forecasts of the others."""
-
-    X: pd.DataFrame
-    trained: Mask
-    unseen: RequestForecasts | None
 
 
 class ThinkingTokensPredictor(TrainedCellsPredictor):
@@ -159,59 +149,52 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
     def unseen_part(self, X: pd.DataFrame) -> tuple[Mask, RequestForecasts | None]:
         """Which requests are in cells that were trained on, and the forecasts of the others (None: there are none)."""
         self._check_fitted()
-        parts = self._parted(self._validate(X))
-        return parts.trained, parts.unseen
+        return self._parted(self._validate(X))[1:]
 
     def _shared_deviation(self, X: pd.DataFrame) -> Floats:
-        parts = self._parted(X)
+        X, trained, unseen = self._parted(X)
         deviation = np.empty(len(X))
-        deviation[parts.trained] = self.location_.shared_deviation(parts.X[parts.trained])
-        if parts.unseen is not None:
-            deviation[~parts.trained] = np.sqrt(parts.unseen.shared_variance)
+        deviation[trained] = self.location_.shared_deviation(X[trained])
+        if unseen is not None:
+            deviation[~trained] = np.sqrt(unseen.shared_variance)
         return deviation
 
-    def _parted(self, X: pd.DataFrame) -> _Parted:
-        """Requests in cells that were trained on, and the forecasts of the others."""
+    def _parted(self, X: pd.DataFrame) -> tuple[pd.DataFrame, Mask, RequestForecasts | None]:
+        """Requests, models spelt as they were seen; those in cells that were trained on; forecasts of the others."""
         codes, cells = self.unseen_.cells_of(X)
         trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
         spelling = self.unseen_.seen_.spelling(X["model"])
         if spelling is not X["model"]:
             X = X.assign(model=spelling)
         if trained.all():
-            return _Parted(X, trained, None)
+            return X, trained, None
         rest = X[~trained]
-        forecasts = self.unseen_.forecast(rest, self._text_of_queries(rest), flatten_context(rest))
-        return _Parted(X, trained, forecasts)
+        return X, trained, self.unseen_.forecast(rest, self._text_of_queries(rest), flatten_context(rest))
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
-        parts = self._parted(X)
-        if parts.unseen is None:
-            return super()._predict_quantiles(parts.X, levels)
+        X, trained, unseen = self._parted(X)
         values = np.empty((len(X), len(levels)))
-        if parts.trained.any():
-            values[parts.trained] = super()._predict_quantiles(parts.X[parts.trained], levels)
-        values[~parts.trained] = self._tokens_of_unseen(parts, levels)
+        if trained.any():
+            values[trained] = super()._predict_quantiles(X[trained], levels)
+        if unseen is not None:
+            values[~trained] = self._tokens_of_unseen(X[~trained], unseen, levels)
         return values
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
         return self._predict_both(X, np.array([0.5]))[1]
 
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
-        parts = self._parted(X)
-        if parts.unseen is None:
-            return super()._predict_both(parts.X, levels)
+        X, trained, unseen = self._parted(X)
         values, mean = np.empty((len(X), len(levels))), np.empty(len(X))
-        if parts.trained.any():
-            values[parts.trained], mean[parts.trained] = super()._predict_both(parts.X[parts.trained], levels)
-        tokens = self._tokens_of_unseen(parts, np.concatenate([levels, MEAN_LEVELS]))
-        values[~parts.trained] = tokens[:, : len(levels)]
-        mean[~parts.trained] = tokens[:, len(levels) :].mean(axis=1)
+        if trained.any():
+            values[trained], mean[trained] = super()._predict_both(X[trained], levels)
+        if unseen is not None:
+            tokens = self._tokens_of_unseen(X[~trained], unseen, np.concatenate([levels, MEAN_LEVELS]))
+            values[~trained], mean[~trained] = tokens[:, : len(levels)], tokens[:, len(levels) :].mean(axis=1)
         return values, mean
 
-    def _tokens_of_unseen(self, parts: _Parted, levels: Floats) -> Floats:
-        assert parts.unseen is not None
-        tokens = np.exp(np.minimum(parts.unseen.quantiles(levels), MAX_LOG))
-        return self._clipped(parts.X[~parts.trained], tokens)
+    def _tokens_of_unseen(self, X: pd.DataFrame, forecasts: RequestForecasts, levels: Floats) -> Floats:
+        return self._clipped(X, np.exp(np.minimum(forecasts.quantiles(levels), MAX_LOG)))
 
     def _heads(self, X: pd.DataFrame) -> Heads:
         heads = super()._heads(X)

@@ -33,14 +33,6 @@ def compare(
     return mean_estimate(a - b, runs.query, runs.n_queries)
 
 
-def query_differences(
-    outcomes: pd.DataFrame, forecast_a: pd.DataFrame, forecast_b: pd.DataFrame, *, metric: str, scale: Scale
-) -> Floats:
-    """Loss of a minus loss of b per query, see `query_losses`: negative where a is better."""
-    losses = query_losses(outcomes, forecast_a, forecast_b, metric=metric, scale=scale)
-    return np.asarray(losses[:, 0] - losses[:, 1])
-
-
 def query_losses(
     outcomes: pd.DataFrame,
     forecast_a: pd.DataFrame,

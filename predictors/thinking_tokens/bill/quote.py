@@ -294,12 +294,10 @@ def _left_out(requests: pd.DataFrame) -> pd.DataFrame:
 def _per_request(
     X: pd.DataFrame, batch: BatchForecast, reservation_level: float, fixed: np.ndarray, per_token: np.ndarray
 ) -> pd.DataFrame:
-    quantiles = batch.quantiles
-    assert quantiles is not None
-    tokens = quantiles[list(QUANTILES)].rename(columns=QUANTILES)
+    tokens = batch.quantiles[list(QUANTILES)].rename(columns=QUANTILES)
     tokens.columns.name = None
     tokens.insert(0, "mean", batch.expected)
-    tokens["reservation"] = quantiles[reservation_level]
+    tokens["reservation"] = batch.quantiles[reservation_level]
     tokens["max_tokens"] = np.where(np.isinf(batch.max_tokens), np.nan, batch.max_tokens)
     # What a request costs rises with its tokens and nothing else about it is uncertain.
     dollars = pd.DataFrame(

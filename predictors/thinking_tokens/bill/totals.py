@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ STEPS: Floats = (np.arange(100) + 0.5) / 100
 CHUNK = 512
 N_SHARED = 1000
 """Draws of the errors that unseen cells have in common."""
+OF_REQUESTS = ("steps", "shared_deviation", "groups", "max_tokens")
+"""Arrays of a `BatchForecast` with an entry for each request."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class BatchForecast:
     shared_deviation: Floats
     groups: Codes
     max_tokens: Floats
-    quantiles: pd.DataFrame | None = None
+    quantiles: pd.DataFrame = field(default_factory=pd.DataFrame)
     means: Floats | None = None
     shared_draws: Floats | None = None
 
@@ -58,15 +60,9 @@ class BatchForecast:
 
     def take(self, rows: Codes) -> BatchForecast:
         """The requests at positions `rows`."""
-        return replace(
-            self,
-            steps=self.steps[rows],
-            shared_deviation=self.shared_deviation[rows],
-            groups=self.groups[rows],
-            max_tokens=self.max_tokens[rows],
-            quantiles=None if self.quantiles is None else self.quantiles.iloc[rows],
-            means=None if self.means is None else self.means[rows],
-        )
+        arrays = {name: vars(self)[name][rows] for name in OF_REQUESTS}
+        means = None if self.means is None else self.means[rows]
+        return replace(self, quantiles=self.quantiles.iloc[rows], means=means, **arrays)
 
 
 def forecast_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, *, levels: Sequence[float] = ()) -> BatchForecast:
@@ -75,9 +71,8 @@ def forecast_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, *, levels: 
     if unseen is None:
         return _trained_batch(predictor, X, levels)
     rest = unseen_batch(unseen, _limits(X[~trained]), levels=levels)
-    if not trained.any():
-        return replace(rest, quantiles=None if rest.quantiles is None else rest.quantiles.set_index(X.index))
-    return _joined(trained, _trained_batch(predictor, X[trained], levels), rest, X.index)
+    batch = _joined(trained, _trained_batch(predictor, X[trained], levels), rest) if trained.any() else rest
+    return replace(batch, quantiles=batch.quantiles.set_axis(X.index))
 
 
 def _trained_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, levels: Sequence[float]) -> BatchForecast:
@@ -90,7 +85,7 @@ def _trained_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, levels: Seq
         predictor.shared_deviation(X).to_numpy(),
         groups.astype(np.intp),
         _limits(X),
-        quantiles[[float(level) for level in levels]] if len(levels) else None,
+        quantiles[[float(level) for level in levels]],
     )
 
 
@@ -110,11 +105,9 @@ def unseen_batch(forecasts: RequestForecasts, max_tokens: Floats, *, levels: Seq
     steps = np.exp(np.minimum(forecasts.quantiles_about_shared(STEPS) + shared[:, None] / 2, MAX_LOG))
     limit = max_tokens[:, None]
     means = np.minimum(np.exp(np.minimum(forecasts.quantiles(MEAN_LEVELS), MAX_LOG)), limit).mean(axis=1)
-    quantiles = None
-    if len(levels):
-        asked = np.asarray(levels, dtype=np.float64)
-        tokens = np.minimum(np.exp(np.minimum(forecasts.quantiles(asked), MAX_LOG)), limit)
-        quantiles = pd.DataFrame(tokens, columns=pd.Index(asked.tolist(), name="level"))
+    asked = np.asarray(levels, dtype=np.float64)
+    tokens = np.minimum(np.exp(np.minimum(forecasts.quantiles(asked), MAX_LOG)), limit)
+    quantiles = pd.DataFrame(tokens, columns=pd.Index(asked.tolist(), name="level"))
     return BatchForecast(steps, np.sqrt(shared), forecasts.cell, max_tokens, quantiles, means, standard)
 
 
@@ -124,23 +117,17 @@ def _limits(X: pd.DataFrame) -> Floats:
     return np.where(np.isnan(cap), np.inf, cap)
 
 
-def _joined(trained: Mask, one: BatchForecast, other: BatchForecast, index: pd.Index) -> BatchForecast:
+def _joined(trained: Mask, one: BatchForecast, other: BatchForecast) -> BatchForecast:
     """One batch of the requests where `trained` and of the others; the groups of the others come last."""
     order = np.argsort(np.r_[np.flatnonzero(trained), np.flatnonzero(~trained)], kind="stable")
     n_groups = int(one.groups.max(initial=-1)) + 1
     assert other.shared_draws is not None
-    quantiles = None
-    if one.quantiles is not None and other.quantiles is not None:
-        values = np.concatenate([one.quantiles.to_numpy(), other.quantiles.to_numpy()])[order]
-        quantiles = pd.DataFrame(values, index=index, columns=one.quantiles.columns)
+    both = one, replace(other, groups=other.groups + n_groups)
     return BatchForecast(
-        np.concatenate([one.steps, other.steps])[order],
-        np.concatenate([one.shared_deviation, other.shared_deviation])[order],
-        np.concatenate([one.groups, other.groups + n_groups])[order],
-        np.concatenate([one.max_tokens, other.max_tokens])[order],
-        quantiles,
-        np.concatenate([one.expected, other.expected])[order],
-        np.concatenate([np.full((n_groups, other.shared_draws.shape[1]), np.nan), other.shared_draws]),
+        **{name: np.concatenate([vars(part)[name] for part in both])[order] for name in OF_REQUESTS},
+        quantiles=pd.concat([part.quantiles for part in both], ignore_index=True).iloc[order],
+        means=np.concatenate([part.expected for part in both])[order],
+        shared_draws=np.concatenate([np.full((n_groups, other.shared_draws.shape[1]), np.nan), other.shared_draws]),
     )
 
 

@@ -108,10 +108,7 @@ class PriceFile(BaseModel):
 def read_price_file(path: Path) -> PriceFile:
     """Read and check a price file.
 
-    Raises
-    ------
-    InvalidInputError
-        Naming the file and the key, if it is unreadable, not YAML, or breaks the form above.
+    Raises InvalidInputError naming the file and the key, if it is unreadable, not YAML, or breaks the form above.
     """
     import yaml
 

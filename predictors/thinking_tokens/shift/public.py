@@ -20,10 +20,7 @@ def public_runs(tiers: Collection[str] = (MEASURED,)) -> pd.DataFrame:
     Columns are `cells.CELL` (text; an effort that was not set is empty), `item`, `replicate`, `tier`, `output_tokens`,
     `is_censored`, `input_tokens`, `reasoning_tokens`, `n_calls`, `prompt_chars`, `cost_usd`, `score`, `started_at`.
 
-    Raises
-    ------
-    DatasetError
-        If the file is not there.
+    Raises DatasetError if the file is not there.
     """
     runs = _read()
     return runs[runs["tier"].isin(set(tiers))].reset_index(drop=True)
