@@ -79,7 +79,7 @@ def write_data_docs(
                 context,
                 table.name,
                 shown,
-                _of_contract(table.contract, list(shown), may_lack=("started_at",)),
+                _of_contract(table.contract, list(map(str, shown)), may_lack=("started_at",)),
                 told_of_table,
             )
     (page,) = folder.rglob("local_site/index.html")
