@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..arrays import Floats
 from ..base import BasePredictor
@@ -41,7 +40,7 @@ class _OneLawBaseline(BasePredictor):
         lower, upper = bounds(ladders)
         return np.clip(points, 0.0, 100.0), lower, upper
 
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         points, lower, upper = self._points(X)
         quantiles = points[:, None] + np.interp(levels, GRID, self.errors_)
         low = np.minimum(lower + EDGE, points)[:, None]

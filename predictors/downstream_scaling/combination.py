@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit, ndtri, softmax
 
-from ..arrays import Floats
+from ..arrays import Codes, Floats, Mask
 from .abstention import deepest_fall
 from .ladder import Ladder
 from .laws.methods import forecast_shares, match_reach
@@ -56,7 +56,7 @@ class Evidence:
     lower: Floats
     upper: Floats
     ladder_parts: Floats
-    is_low: NDArray[np.bool_]
+    is_low: Mask
 
     def take(self, rows: NDArray[Any]) -> Evidence:
         """The same for some forecasts."""
@@ -159,7 +159,7 @@ def _ladder_parts(ladders: Sequence[Ladder], lower: Floats, upper: Floats) -> Fl
     return out
 
 
-def group_weights(codes: NDArray[np.intp]) -> Floats:
+def group_weights(codes: Codes) -> Floats:
     """Weights that give every group the same say, mean 1, shape (n,)."""
     counts = np.bincount(codes)
     weights = 1.0 / counts[codes]
@@ -184,15 +184,13 @@ class Spread:
         """Standard deviation of each forecast on the logit scale, shape (n,)."""
         return np.asarray(np.sqrt(parts**2 @ self.coefficients**2))
 
-    def at(self, levels: Floats, is_low: NDArray[np.bool_]) -> Floats:
+    def at(self, levels: Floats, is_low: Mask) -> Floats:
         """Standardised error of shape (n, n_levels), linear in the normal quantile beyond the outermost level."""
         curves = np.stack([_interpolate(ndtri(levels), ndtri(SCALE_LEVELS), row) for row in self.quantiles])
         return np.asarray(curves[is_low.astype(int)])
 
     @classmethod
-    def fit(
-        cls, parts: Floats, errors: Floats, groups: NDArray[np.intp], is_low: NDArray[np.bool_], start: Spread
-    ) -> Spread:
+    def fit(cls, parts: Floats, errors: Floats, groups: Codes, is_low: Mask, start: Spread) -> Spread:
         """Likelihood of heavy-tailed errors (Student, 4 degrees of freedom), then their quantiles over groups left out.
 
         Groups are numbered from 0; a fold is every `N_FOLDS`-th.
@@ -233,7 +231,7 @@ def _fit_scale(parts: Floats, errors: Floats, weight: Floats, start: Floats) -> 
     return np.asarray(np.exp(minimize(objective, origin, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x))
 
 
-def _fit_quantiles(standard: Floats, groups: NDArray[np.intp], start: Floats) -> Floats:
+def _fit_quantiles(standard: Floats, groups: Codes, start: Floats) -> Floats:
     codes, group = np.unique(groups, return_inverse=True)
     order = np.argsort(standard, kind="stable")
     w = group_weights(group)[order]

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 from pandera.typing import Series
 
-from ..arrays import Floats
+from ..arrays import Codes, Floats, Mask
 from ..errors import InvalidInputError
 
 FLOPS_PER_PARAM_TOKEN = 6.0
@@ -119,7 +118,7 @@ class Ladder:
         """The different amounts of compute, FLOPs, ascending, shape (n_levels,)."""
         return compute_levels(self.flops)
 
-    def below(self, keep: NDArray[np.bool_], target: int) -> Ladder:
+    def below(self, keep: Mask, target: int) -> Ladder:
         """The models in `keep`, shape (n_models,), as a ladder whose target is the model at position `target`."""
         return replace(
             self, flops=self.flops[keep], params=self.params[keep], tokens=self.tokens[keep],
@@ -237,7 +236,7 @@ def _compute(flops: Floats, params: Floats, tokens: Floats, label: object, what:
     return np.where(np.isnan(flops), FLOPS_PER_PARAM_TOKEN * params * tokens, flops)
 
 
-def _pass_rates(rows: Sequence[Any] | None, order: NDArray[np.intp], label: object) -> Floats | None:
+def _pass_rates(rows: Sequence[Any] | None, order: Codes, label: object) -> Floats | None:
     kept = [] if rows is None else [rows[i] for i in order]
     widths = {len(rates) for rates in kept if not _is_null(rates)}
     if len(widths) > 1:

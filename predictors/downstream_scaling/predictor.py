@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from ..arrays import Floats
+from ..arrays import Codes, Floats
 from ..base import BasePredictor
 from ..errors import InvalidInputError
 from .abstention import MOST_ERROR, doubts, is_monotone
@@ -76,20 +75,20 @@ class DownstreamScalingPredictor(BasePredictor):
             raise InvalidInputError("`is_censored` must be False: a score is no lower bound")
         self._learn(self._gather(read_ladders(X)), score, pd.factorize(groups)[0])
 
-    def _learn(self, evidence: Evidence, score: Floats, codes: NDArray[np.intp]) -> None:
+    def _learn(self, evidence: Evidence, score: Floats, codes: Codes) -> None:
         self.spread_ = DEFAULT_SPREAD
         if codes.max() + 1 >= LEAST_GROUPS:
             errors = evidence.to_scale(score) - evidence.location
             self.spread_ = Spread.fit(evidence.parts, errors, codes, evidence.is_low, DEFAULT_SPREAD)
 
     # -- forecasts -----------------------------------------------------------------------------------
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         return self._quantiles(self._gather(read_ladders(X)), levels)
 
     def _gather(self, ladders: Sequence[Ladder]) -> Evidence:
         return gather([with_something(ladder) for ladder in ladders], self.candidates)
 
-    def _quantiles(self, evidence: Evidence, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _quantiles(self, evidence: Evidence, levels: Floats) -> Floats:
         ahead = self.spread_.scale(evidence.parts)[:, None] * self.spread_.at(levels, evidence.is_low)
         return evidence.to_points(evidence.location[:, None] + ahead)
 

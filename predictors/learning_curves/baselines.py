@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from .curves import CurveBatch, read_curves
 from .density import ScaleModel, TruncatedT
 from .fits.parametric import forecast_ensemble
 from .forecaster import UnitScaleForecaster
-
-Floats: TypeAlias = NDArray[np.float64]
 
 
 class _PointBaseline(UnitScaleForecaster):

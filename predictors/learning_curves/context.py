@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..errors import InvalidInputError
 from ..schemas.learning_curves import SIBLING_COLUMNS, as_points
-
-Floats: TypeAlias = NDArray[np.float64]
 
 
 def attach_siblings(

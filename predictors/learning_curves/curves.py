@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from ..schemas.learning_curves import as_points
 
-Floats: TypeAlias = NDArray[np.float64]
 STRIDE = 0.5 * np.log(2)
 """Log budget between two points of a prefix: half a doubling, at which LCDB's anchors stand."""
 WIDEST = 4
@@ -49,7 +47,7 @@ class UnitScale:
         """Width of the range in the metric's unit, > 0, shape (n,)."""
         return np.abs(self.best - self.worst)
 
-    def take(self, rows: NDArray[np.intp]) -> UnitScale:
+    def take(self, rows: Codes) -> UnitScale:
         """The scales of `rows`."""
         return UnitScale(self.worst[rows], self.best[rows])
 
@@ -82,10 +80,10 @@ class CurveBatch:
     log_x: Floats
     values: Floats
     errors: Floats
-    lengths: NDArray[np.intp]
+    lengths: Codes
     target: Floats
     scale: UnitScale
-    diverged: NDArray[np.bool_]
+    diverged: Mask
     first_step: Floats
     shift: Floats
 
@@ -93,7 +91,7 @@ class CurveBatch:
         return len(self.lengths)
 
     @property
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> Mask:
         """Which entries are points, shape (n, k)."""
         return np.asarray(np.arange(self.log_x.shape[1]) < self.lengths[:, None])
 
@@ -117,7 +115,7 @@ class CurveBatch:
         errors = np.where(np.isnan(self.errors), misfit, self.errors)
         return np.asarray(np.where(self.seen, 1.0 / np.hypot(errors, misfit), 0.0))
 
-    def take(self, rows: NDArray[np.intp]) -> CurveBatch:
+    def take(self, rows: Codes) -> CurveBatch:
         """Some of the curves, without needless padding."""
         k = int(self.lengths[rows].max(initial=1))
         return CurveBatch(
@@ -125,7 +123,7 @@ class CurveBatch:
             self.scale.take(rows), self.diverged[rows], self.first_step[rows], self.shift[rows],
         )  # fmt: skip
 
-    def shortened(self, lengths: NDArray[np.intp]) -> CurveBatch:
+    def shortened(self, lengths: Codes) -> CurveBatch:
         """The same curves with only their first `lengths` points, which are at most those there are."""
         k = int(lengths.max(initial=1))
         seen = np.arange(k) < lengths[:, None]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..errors import InvalidInputError
 from ..schemas.learning_curves import as_points
 from .forecaster import CurveForecaster
@@ -100,7 +100,7 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
     return pd.DataFrame(out, columns=list(REACH_COLUMNS), index=X.index)
 
 
-def jitter_floor(steps: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+def jitter_floor(steps: Floats, values: Floats) -> float:
     """Mean absolute error that the jitter of a curve makes unavoidable for one later point of it.
 
     The jitter is what the last half of the curve leaves around a straight line in ``log(1 + step)``.

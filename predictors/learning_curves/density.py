@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special, stats
 
-Floats: TypeAlias = NDArray[np.float64]
+from ..arrays import Codes, Floats
+
 LEAST_SCALE = 1e-4
 EDGE = 0.5
 PENALTY = 0.01
@@ -67,12 +67,12 @@ class TruncatedT:
         z = special.stdtrit(self.df[:, None], p)
         return np.asarray(np.clip(median + self.scale[:, None] * z, 0.0, 1.0))
 
-    def take(self, rows: NDArray[np.intp]) -> Self:
+    def take(self, rows: Codes) -> Self:
         """The distributions of `rows`."""
         return type(self)(self.location[rows], self.scale[rows], self.df[rows])
 
     @classmethod
-    def gather(cls, n: int, parts: Iterable[tuple[NDArray[np.intp], TruncatedT]]) -> Self:
+    def gather(cls, n: int, parts: Iterable[tuple[Codes, TruncatedT]]) -> Self:
         """Distributions of n rows from those of some rows each."""
         whole = np.empty((3, n))
         for rows, part in parts:

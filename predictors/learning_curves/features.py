@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..schemas.learning_curves import SIBLING_COLUMNS, as_points
 from .curves import CurveBatch
 
-Floats: TypeAlias = NDArray[np.float64]
 LAGS = 3
 LIKENESS = 0.05
 """Distance between two curves, unit scale, at which a sibling's say falls by a factor e."""

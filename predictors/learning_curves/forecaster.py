@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from ..base import BasePredictor
 from ..errors import InvalidInputError
 from ..schemas.learning_curves import CurveRequests, as_points
 from .curves import CurveBatch, UnitScale, read_curves
 from .density import TruncatedT
 
-Floats: TypeAlias = NDArray[np.float64]
 DIVERGED_SCALE = 0.15
 """Least scale, as a share of the range, of the forecast of a curve with NaN or infinite points."""
 GAIN_LEVELS = 200
@@ -33,7 +32,7 @@ class UnitDistribution(Protocol):
     def quantiles(self, levels: Floats, /) -> Floats: ...
     def log_density(self, unit: Floats, /) -> Floats: ...
     def probability_below(self, unit: Floats, /) -> Floats: ...
-    def take(self, rows: NDArray[np.intp], /) -> Self: ...
+    def take(self, rows: Codes, /) -> Self: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class CurveForecast:
     index: pd.Index
 
     @property
-    def rising(self) -> NDArray[np.bool_]:
+    def rising(self) -> Mask:
         """Whether higher is better, shape (n,)."""
         return np.asarray(self.scale.best > self.scale.worst)
 
@@ -115,7 +114,7 @@ class CurveForecaster(BasePredictor):
     def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> UnitDistribution:
         """Distribution of each row of valid requests, of which `batch` holds the curves."""
 
-    def answers(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+    def answers(self, X: pd.DataFrame) -> Mask:
         """Which valid requests are of a kind of curve that it was made for, shape (n,)."""
         return np.ones(len(X), dtype=bool)
 
@@ -145,7 +144,7 @@ class CurveForecaster(BasePredictor):
         lower is better."""
         return self.distribution(X).probability_better(target)
 
-    def _predict_quantiles(self, X: pd.DataFrame, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         return self._forecast(X).quantiles(levels).to_numpy()
 
     @staticmethod

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats, Mask
 from ..base import known_words
 from ..errors import InvalidInputError
 from .curves import CurveBatch, read_curves
@@ -28,7 +29,6 @@ from .prefixes import TrainingPrefixes, training_prefixes
 from .runs import NETWORK_LEVELS, RunHead, are_runs
 from .stack import StackHead
 
-Floats: TypeAlias = NDArray[np.float64]
 HEADS: tuple[str, ...] = ("plain", "learner", "siblings")
 """What a head reads beside the observed beginning; each request goes to the last of them that it can feed.
 
@@ -164,7 +164,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
             texts.append(f"{points}, {learner}{near}")
         return known_words(trained & ~runs, counts > 0), texts
 
-    def _n_siblings(self, X: pd.DataFrame) -> NDArray[np.intp]:
+    def _n_siblings(self, X: pd.DataFrame) -> Codes:
         """Siblings that a forecast reads, shape (n_samples,)."""
         if "siblings" not in self.heads_:
             return np.zeros(len(X), dtype=np.intp)
@@ -178,13 +178,13 @@ class LearningCurvePredictor(UnitScaleForecaster):
         parts = ((rows, forecast(X.iloc[rows], batch.take(rows))) for rows, forecast in kinds if rows.size)
         return TruncatedT.gather(len(X), parts)
 
-    def answers(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+    def answers(self, X: pd.DataFrame) -> Mask:
         """Which requests are of a kind of curve that was learnt from: over training set sizes, or runs that go on."""
         self._check_fitted()
         runs = are_runs(X, ~np.isnan(self._codes(X)))
         return np.where(runs, self.run_ is not None, bool(self.heads_))
 
-    def _asks_runs(self, X: pd.DataFrame) -> NDArray[np.bool_]:
+    def _asks_runs(self, X: pd.DataFrame) -> Mask:
         """Which requests the head for runs answers: curves of runs, and any where it is all that was learnt."""
         if self.run_ is None or not self.heads_:
             return np.full(len(X), self.run_ is not None)
@@ -238,7 +238,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         self.run_ = state["run"] and RunHead.load(path, "run", state["run"])
 
 
-def _folds(groups: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+def _folds(groups: Codes, rng: np.random.Generator) -> Codes:
     """A fold for every group, as even as can be."""
     n_groups = int(groups.max()) + 1
     return np.asarray((rng.permutation(n_groups) % min(N_FOLDS, n_groups))[groups], dtype=np.intp)

@@ -7,19 +7,18 @@ it was logged matters; what it is off by on other workloads is learnt.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ..arrays import Floats, Mask
 from ..schemas.learning_curves import as_points
 from .curves import CurveBatch, UnitScale, read_curves
 from .density import TruncatedT
 from .pfn.pretrained import PriorFittedNetwork
 from .stack import StackHead
 
-Floats: TypeAlias = NDArray[np.float64]
 SET_SIZES = frozenset({"items", "samples", "examples", "rows", "instances"})
 """Units of a budget that counts training items: each point of such a curve is a training of its own."""
 SHARES = np.linspace(0.02, 1.0, 99)
@@ -36,7 +35,7 @@ THINNED = 0.5
 """Share of the training curves that are learnt from a second time, with every second, third or fourth point."""
 
 
-def are_runs(X: pd.DataFrame, named: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def are_runs(X: pd.DataFrame, named: Mask) -> Mask:
     """Which requests are of a run that goes on: by the unit of the budget, else those without a learner (`named`)."""
     if "resource_unit" not in X:
         return ~named

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Codes, Floats
 from ..fitting.boosting import lightgbm_parameters, train_booster
 from ..fitting.trees import SavedBooster
 from .density import ScaleModel, TruncatedT
 
-Floats: TypeAlias = NDArray[np.float64]
-Codes: TypeAlias = NDArray[np.intp]
 LEAST_ROUNDS, ROWS_PER_ROUND = 40, 20
 """Few rows get few trees: so many, and one more for so many rows."""
 FEW_CURVES = 500

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..arrays import Codes
 from ..errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def new_axes(ax: Axes | None, height: float, width: float = 8.0) -> Axes:
 
 def listed(
     ax: Axes | None, labels: Iterable[object], xlabel: str, title: str, *, width: float = 8.0
-) -> tuple[Axes, NDArray[np.intp]]:
+) -> tuple[Axes, Codes]:
     """Axes with a line for each of `labels`, the first on top, and the heights of these lines."""
     names = [str(label) for label in labels]
     per_line = 0.3 + 0.15 * max((name.count("\n") for name in names), default=0)
@@ -118,7 +119,7 @@ def intervals(ax: Axes, y: NDArray[Any], ends: pd.DataFrame, middle: pd.Series, 
     ax.plot(middle, y, "o", color=color, markersize=5, label=label)
 
 
-def side_notes(ax: Axes, y: NDArray[np.intp], notes: Iterable[str]) -> None:
+def side_notes(ax: Axes, y: Codes, notes: Iterable[str]) -> None:
     """A note to the right of each line."""
     for height, note in zip(y, notes, strict=True):
         ax.annotate(note, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=MUTED)

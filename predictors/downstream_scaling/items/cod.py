@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 from scipy.optimize import nnls
 
-from ...arrays import Floats
+from ...arrays import Codes, Floats
 from ...errors import InvalidInputError
 from ..ladder import Ladder
 from ..laws.curves import EXPONENTIAL_FREE_FLOOR
@@ -129,7 +128,7 @@ def _check(pass_rates: Floats, flops: Floats, target_flops: float) -> None:
 
 
 def _fit_laws(
-    pass_rates: Floats, flops: Floats, target_flops: float, groups: Sequence[NDArray[np.intp]], unit_flops: float
+    pass_rates: Floats, flops: Floats, target_flops: float, groups: Sequence[Codes], unit_flops: float
 ) -> tuple[Floats, list[str]]:
     """Laws of all clusters, fitted in one batch: pass rate at the target's compute, and why a law does not count."""
     law = EXPONENTIAL_FREE_FLOOR

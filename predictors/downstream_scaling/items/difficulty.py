@@ -7,9 +7,8 @@ pass rates per item, and a mean shift that keeps only tight clusters of enough i
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...arrays import Floats
+from ...arrays import Codes, Floats
 
 LEAST_ITEMS = 10
 QUANTILE = 0.1
@@ -31,7 +30,7 @@ def estimate_bandwidth(points: Floats) -> float:
     return float(ordered[:, nearest - 1].mean())
 
 
-def mean_shift(points: Floats, radius: float) -> NDArray[np.intp]:
+def mean_shift(points: Floats, radius: float) -> Codes:
     """Flat-kernel mean shift: the cluster of each of `points` (n, d), shape (n,), the most populous first.
 
     Seeds are the occupied cells of a grid of width `radius`; each moves to the mean of the points within `radius` until
@@ -59,7 +58,7 @@ def mean_shift(points: Floats, radius: float) -> NDArray[np.intp]:
     return np.asarray(_distances(points, centres[kept]).argmin(axis=1))
 
 
-def cluster_difficulty(pass_rates: Floats) -> tuple[NDArray[np.intp], float]:
+def cluster_difficulty(pass_rates: Floats) -> tuple[Codes, float]:
     """Improved mean shift on difficulty vectors.
 
     Mean shift runs on the items without a cluster; those farther than the radius from their cluster's mean, and
@@ -97,7 +96,7 @@ def cluster_difficulty(pass_rates: Floats) -> tuple[NDArray[np.intp], float]:
     return labels, radius
 
 
-def _tightened(points: Floats, labels: NDArray[np.intp], radius: float) -> NDArray[np.intp]:
+def _tightened(points: Floats, labels: Codes, radius: float) -> Codes:
     """Labels without far items and small clusters, clusters numbered anew by size."""
     out = labels.copy()
     sizes: list[tuple[int, int]] = []

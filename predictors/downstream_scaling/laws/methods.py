@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from ...arrays import Floats
+from ...arrays import Floats, Mask
 from ..items.cod import report_cod
 from ..ladder import Ladder, compute_levels
 from .curves import EXPONENTIAL, SIZE_AND_DATA
@@ -44,7 +43,7 @@ class Batch:
     errors: Floats
     log_params: Floats
     log_tokens: Floats
-    is_model: NDArray[np.bool_]
+    is_model: Mask
     target_x: Floats
     target_log_params: Floats
     target_log_tokens: Floats

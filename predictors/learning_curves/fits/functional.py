@@ -14,16 +14,14 @@ Computer Speech & Language 41 (arXiv 2402.02515). The words follow the paper's s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Floats, Mask
 from ..curves import read_curves
 from .parametric import FAMILIES, MISFIT, fit_family
 
-Floats: TypeAlias = NDArray[np.float64]
 FIRST_LEVEL = 3
 """A power law has three parameters."""
 PRIOR_WIDTH = 4.0
@@ -92,7 +90,7 @@ def learning_trace(request: pd.DataFrame, *, proximity: float = 0.005) -> Learni
     )
 
 
-def _first_run(holds: NDArray[np.bool_], length: int, start: int | None) -> int | None:
+def _first_run(holds: Mask, length: int, start: int | None) -> int | None:
     """Position at which a condition has held `length` times in a row, from `start` on."""
     if start is None:
         return None

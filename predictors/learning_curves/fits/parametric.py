@@ -29,12 +29,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Floats
 from ...fitting.least_squares import NormalPrior, Points, fit_least_squares
 from ..curves import CurveBatch
 
-Floats: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = Callable[[Floats, Floats], tuple[Floats, list[Floats]]]
 """(shape parameters (q, n, 1), log x (n, k)) -> g (n, k) and its q derivatives."""
 MISFIT = 0.01

@@ -10,14 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays import Floats
+
 __all__ = ["CONTEXT_FEATURES", "SD_FLOOR", "TARGET_FEATURES", "ForwardPass", "NetworkConfig"]
 
-Floats: TypeAlias = NDArray[np.float64]
 CONTEXT_FEATURES = 13
 TARGET_FEATURES = 15
 SD_FLOOR = 5e-4

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp, ndtr
 
+from ...arrays import Codes, Floats
 from ..curves import UnitScale
 
-Floats = NDArray[np.float64]
 BISECTIONS = 46
 RESOLUTION = 1e-3
 """Share of the range within which a quantile is its end: outcomes may be exactly 1, normals are not."""
@@ -74,7 +74,7 @@ class Mixture:
         lower, upper = np.sort(np.column_stack([scale.worst, scale.best]), axis=1).T[:, :, None]
         return Mixture(self.weights, scale.from_unit(self.means), self.sds * scale.span[:, None], lower, upper)
 
-    def take(self, rows: NDArray[np.intp]) -> Self:
+    def take(self, rows: Codes) -> Self:
         """The mixtures of `rows`."""
         ends = (np.broadcast_to(end, (len(self), 1))[rows] for end in (self.lower, self.upper))
         return type(self)(self.weights[rows], self.means[rows], self.sds[rows], *ends)

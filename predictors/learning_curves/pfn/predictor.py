@@ -9,14 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ...arrays import Floats
 from ..curves import CurveBatch, read_curves
 from ..forecaster import CurveForecaster
 from .mixture import Mixture
 from .pretrained import PriorFittedNetwork, weights_file
 
-Floats = NDArray[np.float64]
 WEIGHTS_NAME = "network.safetensors"
 DIVERGED_SD = 0.15
 """Least standard deviation of a component, as a share of the range, once a curve had NaN or infinite points."""
