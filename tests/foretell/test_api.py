@@ -152,7 +152,9 @@ def test_extrapolation_is_that_of_the_network() -> None:
     forecasts = foretell.extrapolate(steps, values, [256, 1024], metric="accuracy")
     curves = pd.DataFrame({"steps": [steps] * 2, "values": [values] * 2, "target_step": [256.0, 1024.0]})
     mixture = PriorFittedNetwork.load_pretrained().forecast(read_curves(curves))
-    np.testing.assert_allclose(forecasts[["lower_90", "median", "upper_90"]], mixture.quantile([0.05, 0.5, 0.95]))
+    np.testing.assert_allclose(
+        forecasts[["lower_90", "median", "upper_90"]], mixture.quantiles(np.array([0.05, 0.5, 0.95]))
+    )
     assert forecasts.index.tolist() == [256, 1024]
     numbers = forecasts.select_dtypes("number")
     again = foretell.extrapolate(steps, values, 256)[numbers.columns]

@@ -148,7 +148,7 @@ def test_run_left_running_by_a_kill_is_closed_and_a_living_one_is_not(copied) ->
     import subprocess
     import sys
 
-    from foretell.assets.registry.tracking import PID_TAG
+    from foretell.assets.registry.tracking import PID_TAG, _close_abandoned_runs
 
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -158,7 +158,7 @@ def test_run_left_running_by_a_kill_is_closed_and_a_living_one_is_not(copied) ->
     left, living = (
         client.create_run(experiment.experiment_id, tags={PID_TAG: str(pid)}) for pid in (ended.pid, os.getpid())
     )
-    store._close_abandoned_runs(client, "thinking_tokens")
+    _close_abandoned_runs(client, experiment.experiment_id)
     assert client.get_run(left.info.run_id).info.status == "KILLED"
     assert client.get_run(living.info.run_id).info.status == "RUNNING"
 
