@@ -89,6 +89,14 @@ def test_every_family_has_every_stage_and_what_stages_depend_on_exists() -> None
     assert sorted(path for path in wanted if not (ROOT / path).exists()) == []
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parameters_are_those_of_the_predictor(family: str) -> None:
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))[family]
+    assert parameters
+    made = FAMILIES[family].new_predictor(**parameters).get_params()
+    assert {name: made[name] for name in parameters} == parameters
+
+
 @contextmanager
 def called_files() -> Iterator[set[str]]:
     """Collect the files of this project of which a function is called within the block."""
