@@ -119,6 +119,7 @@ def tables() -> list[dict[str, Any]]:
         module = import_module(f"foretell.predictors.schemas.{path.stem}")
         for name, kind in vars(module).items():
             if inspect.isclass(kind) and kind.__module__ == module.__name__ and hasattr(kind, "to_schema"):
+                # What only other contracts are made from has no columns.
                 columns = [
                     {
                         "name": str(key),
@@ -128,9 +129,8 @@ def tables() -> list[dict[str, Any]]:
                     }
                     for key, column in kind.to_schema().columns.items()
                 ]
-                found.append(
-                    {"name": name, "module": module.__name__, "doc": inspect.getdoc(kind) or "", "columns": columns}
-                )
+                entry = {"name": name, "module": module.__name__, "doc": inspect.getdoc(kind) or "", "columns": columns}
+                found += [entry] if columns else []
     return found
 
 

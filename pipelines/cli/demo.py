@@ -23,6 +23,8 @@ N_PUBLIC_MODELS = 8
 
 def demo(json: Json = False) -> None:
     """Run the main job on the bundled data and show what it learnt."""
+    import dagster  # noqa: F401  what is not installed is said before a home is made
+
     settings, started = Settings(), time.perf_counter()
     shown = [family.name for family in all_families() if family.in_demo]
     with locked(settings), settings.open_engine():

@@ -180,6 +180,7 @@ def test_core_says_in_one_line_which_extra_a_command_needs(core: Environment, co
     assert done.stderr.splitlines()[-1].startswith("foretell: this needs ")
     assert done.stderr.rstrip().endswith("which is not installed: pip install 'foretell[platform]'")
     assert "Traceback" not in done.stderr
+    assert not list(core.cwd.iterdir()), "nothing is half made"
 
 
 def test_platform_runs_the_demo_and_quotes_from_an_empty_folder(platform: Environment) -> None:
