@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,23 @@ def test_the_quote_of_a_batch_stands_beside_what_its_requests_came_to(tmp_path: 
     again = spend_report(own, None, tmp_path).table
     assert set(again["quote"].dropna()) <= {"first.jsonl", "second.jsonl"}
     assert again["quoted_requests"].sum() == 60, "a request has one quote"
+
+
+def test_a_request_counts_for_the_newest_quote_before_it(tmp_path: Path, traces: pd.DataFrame) -> None:
+    own = traces.assign(source="litellm")
+    hours = {"first": -48, "second": -24, "third": 12}
+    for usd, (name, after_noon) in zip((3.0, 6.0, 12.0), hours.items(), strict=True):
+        known = set(tmp_path.rglob("*.json"))
+        quote(tmp_path, own, usd=usd, file=f"{name}.jsonl")
+        (made,) = set(tmp_path.rglob("*.json")) - known
+        content = {**json.loads(made.read_text("utf-8")), "made_at": str(NOON + pd.Timedelta(hours=after_noon))}
+        made.write_text(json.dumps(content), "utf-8")
+    dear = spend_report(own, None, tmp_path).table.set_index("model").loc["dear"].set_index("day")
+    first_day, second_day = sorted(dear.index)
+    assert dear.loc[first_day, "quote"] == "second.jsonl"
+    assert dear.loc[first_day, "quoted_usd"] == pytest.approx(6.0 / 2), "half of the batch"
+    assert dear.loc[second_day, "quote"] == "third.jsonl"
+    assert dear.loc[second_day, "quoted_usd"] == pytest.approx(12.0 / 2)
 
 
 def test_days_in_parts_are_the_whole_and_days_of_former_layout_have_no_project(
