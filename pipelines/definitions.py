@@ -1,7 +1,5 @@
 """Everything Dagster loads, put together once."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Fetch the files of an entry: from a mirror folder in place, else by HTTP with resume, retries and checksum."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time

@@ -1,7 +1,5 @@
 """The seam: what an engine can do, which this process does itself."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

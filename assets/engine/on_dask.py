@@ -1,7 +1,5 @@
 """The engine that is a Dask cluster: one on this machine for the run, or one whose scheduler runs already."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings

@@ -1,7 +1,5 @@
 """Publish what was written beside: on the disk first, then under its name, so that a power cut leaves old or new."""
 
-from __future__ import annotations
-
 import glob
 import os
 import socket

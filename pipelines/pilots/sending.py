@@ -1,7 +1,5 @@
 """Send the requests of a pilot to a chat endpoint: bounded, resumable, never above its limit of cost."""
 
-from __future__ import annotations
-
 import ipaddress
 import random
 import threading

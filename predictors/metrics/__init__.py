@@ -5,8 +5,6 @@ module is loaded when a name of it is first asked for, so a promotion rule does 
 which may estimate but not judge, import from `estimates`.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

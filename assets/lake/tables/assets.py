@@ -1,7 +1,5 @@
 """The Dagster asset of every canonical table beside the traces, with its checks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import dagster as dg
