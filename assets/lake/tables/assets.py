@@ -39,8 +39,8 @@ def build_table_asset(table: LakeTable) -> dg.AssetsDefinition:
 
         from foretell.assets.engine import read_part
 
-        lake = workspace.lake_path
-        curated = curate_table(table, workspace.landing_path, lake)
+        lake = workspace.root / "lake"
+        curated = curate_table(table, workspace.root / "landing", lake)
         n_bad = 0
         for part in curated.changed:
             try:
