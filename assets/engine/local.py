@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
+from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -130,3 +131,11 @@ def open_engine(
             yield engine
         finally:
             _open.remove(engine)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine and nothing leaves it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
