@@ -25,16 +25,11 @@ def written_beside(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _publish_file(temporary, path)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _publish_file(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, in place of whatever has it; both lie in one folder."""
-    _sync(temporary)
-    temporary.replace(path)
-    _sync(path.parent)
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:
