@@ -26,11 +26,7 @@ def set_by_settings(resource: dg.ConfigurableResource | dg.ConfigurableIOManager
 class Workspace(dg.ConfigurableResource):
     """Folders of this installation, and the engine that works on its tables."""
 
-    landing: str
-    models: str
-    reports: str
     starter: str
-    cache: str
     home: str
     mirror: str | None = None
     price_file: str | None = None
@@ -49,29 +45,14 @@ class Workspace(dg.ConfigurableResource):
             yield self
 
     @property
+    def root(self) -> Path:
+        """The home, in which every folder lies."""
+        return Path(self.home)
+
+    @property
     def sources(self) -> Sources:
         """Where the families read their data sets from."""
-        return Sources(Path(self.starter), Path(self.cache), self.mirror, Path(self.home), self.price_path)
-
-    @property
-    def landing_path(self) -> Path:
-        return Path(self.landing)
-
-    @property
-    def lake_path(self) -> Path:
-        return Path(self.home) / "lake"
-
-    @property
-    def models_path(self) -> Path:
-        return Path(self.models)
-
-    @property
-    def reports_path(self) -> Path:
-        return Path(self.reports)
-
-    @property
-    def locks_path(self) -> Path:
-        return Path(self.home) / "locks"
+        return Sources(Path(self.starter), self.root / "cache", self.mirror, self.root, self.price_path)
 
     @property
     def price_path(self) -> Path | None:

@@ -27,13 +27,20 @@ from foretell.predictors.metrics import (
     mean_estimate,
     pass_at_k,
     plan_items,
-    power_of,
     wilson_interval,
 )
 from foretell.predictors.metrics.deciding import evals
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = "--quick" in sys.argv
+
+
+def power_of(effect: float, variance: DifferenceVariance, n_items: int, replicates: int = 1) -> float:
+    """Probability that a two-sided t test at 5 % on `n_items` items finds a difference of `effect`."""
+    error = np.sqrt(variance.of_mean(replicates) / n_items)
+    critical = stats.t.ppf(0.975, n_items - 1)
+    shift = effect / error if error > 0 else np.inf
+    return float(stats.nct.sf(critical, n_items - 1, shift)) if np.isfinite(shift) else 1.0
 
 
 def long(system: str, runs: np.ndarray, clusters: np.ndarray | None = None) -> pd.DataFrame:

@@ -5,8 +5,6 @@ while others read), the artefacts, the tables, the landed files, and `backup.jso
 can be made again (fits in memory of earlier runs, caches, reports) is left out.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,10 +1,7 @@
 """Everything Dagster loads, put together once."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import dagster as dg
 
@@ -70,10 +67,9 @@ def build_tracking(settings: Settings) -> Tracking:
 
 def build_resources(settings: Settings) -> dict[str, object]:
     """The resources of one installation; a run cannot configure them."""
-    folders: dict[str, Any] = {name: str(settings.home / name) for name in ("landing", "models", "reports", "cache")}
     resources: dict[str, dg.ConfigurableResource | dg.ConfigurableIOManager] = {
         "io_manager": ParquetIOManager(root=str(settings.home / "lake"), window_days=settings.window_days),
-        "workspace": Workspace(**settings.model_dump(mode="json", include=WORKSPACE), **folders),
+        "workspace": Workspace(**settings.model_dump(mode="json", include=WORKSPACE)),
         "tracking": build_tracking(settings),
     }
     return {name: set_by_settings(resource) for name, resource in resources.items()}

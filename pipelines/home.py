@@ -5,8 +5,6 @@ version before there were numbers has none. A change of layout raises `HOME_VERS
 Addresses of artefacts in MLflow's database are absolute: they move when their home does.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Callable, Iterator

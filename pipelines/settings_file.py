@@ -1,7 +1,5 @@
 """`foretell.toml`: settings in a file, and where each setting of an installation comes from."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ DVC owns the folder `data/dvc`, so that each table is an output it can version. 
 which parameters a family runs with; ``dvc exp run -S`` changes them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

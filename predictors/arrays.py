@@ -1,7 +1,5 @@
 """Arrays: the types that the package calls by name, and their files, which hold numbers alone (safetensors)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias

@@ -3,8 +3,6 @@
 A message says what was wrong, the value that was seen and what to do about it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 

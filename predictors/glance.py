@@ -5,8 +5,6 @@ frame whose dtypes are the schema's and that breaks no rule needs none of its wo
 broken rule, a schema with rules that are not understood here) goes to pandera, which words the error.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The manifest of a saved predictor: what it is, and a checksum of every file, verified before any is parsed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

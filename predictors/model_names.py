@@ -5,8 +5,6 @@ The same model is ``claude-haiku-4-5-20251001`` at its maker, ``anthropic/claude
 (history, price, metadata) asks here.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

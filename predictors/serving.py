@@ -1,7 +1,5 @@
 """The table that a consumer of a registered predictor gets back."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from .base import LEVELS, BasePredictor

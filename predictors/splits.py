@@ -4,8 +4,6 @@ A query keeps its place for ever, whichever night it arrives and however many re
 a model can not be judged on a query that an earlier fit has seen.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Load and check the entries of the catalogue."""
 
-from __future__ import annotations
-
 from datetime import date
 from functools import cache
 from importlib.resources import files

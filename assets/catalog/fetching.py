@@ -1,7 +1,5 @@
 """Fetch the files of an entry: from a mirror folder in place, else by HTTP with resume, retries and checksum."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time
@@ -21,24 +19,18 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 TIMEOUT_S = (10, 30)
 """Longest wait for a connection, and for the next bytes."""
 RETRIES = 4
+RETRY_WAIT_S = 1.0
+"""Before the second try; twice as long before each further one."""
 CHUNK_BYTES = 1 << 15
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
-def fetch(
-    name: str,
-    *,
-    cache: Path,
-    mirror: str | None,
-    progress: Progress | None = None,
-    retry_wait_s: float = 1.0,
-    timeout_s: tuple[float, float] = TIMEOUT_S,
-) -> list[Path]:
+def fetch(name: str, *, cache: Path, mirror: str | None, progress: Progress | None = None) -> list[Path]:
     """Return the files of an entry, fetching what is absent into ``<cache>/<host>/<path>``.
 
     `mirror` is a folder or URL that serves ``<mirror>/<host>/<path>``; files of a folder are checked and used in place.
-    The wait before a further try doubles with each. Raises `InvalidInputError` if there is no such entry, and
-    `DatasetError` if a file is not there or not the one its checksum names.
+    Raises `InvalidInputError` if there is no such entry, and `DatasetError` if a file is not there or not the one its
+    checksum names.
     """
     entry = load_entry(name)
     done = 0
@@ -47,7 +39,7 @@ def fetch(
         if mirror is not None and "://" not in mirror:
             path = _in_folder(entry, file, Path(mirror))
         else:
-            path = _download(entry, file, cache, mirror, retry_wait_s, timeout_s)
+            path = _download(entry, file, cache, mirror)
         paths.append(path)
         done += file.bytes
         if progress is not None:
@@ -84,14 +76,7 @@ def _in_folder(entry: CatalogEntry, file: CatalogFile, mirror: Path) -> Path:
     return path
 
 
-def _download(
-    entry: CatalogEntry,
-    file: CatalogFile,
-    cache: Path,
-    mirror: str | None,
-    wait_s: float,
-    timeout_s: tuple[float, float],
-) -> Path:
+def _download(entry: CatalogEntry, file: CatalogFile, cache: Path, mirror: str | None) -> Path:
     place = _place(entry, file)
     url = _url(entry, file) if mirror is None else f"{mirror.rstrip('/')}/{place.as_posix()}"
     target = cache / place
@@ -99,7 +84,7 @@ def _download(
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _Transfer(cache / ".partial" / file.sha256, file, wait_s, timeout_s).bring(url, target)
+        _bring(file, url, cache / ".partial" / file.sha256, target)
     except DatasetError:
         raise
     except OSError as error:
@@ -112,51 +97,45 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-class _Transfer:
-    """Goes on where a broken transfer stopped, and gives up after `RETRIES` tries."""
+def _bring(file: CatalogFile, url: str, partial: Path, target: Path) -> None:
+    """Put a file at `target`, whole and checked; goes on where a transfer broke off, and gives up after `RETRIES`."""
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    problem = ""
+    for attempt in range(RETRIES):
+        if attempt:
+            time.sleep(RETRY_WAIT_S * 2 ** (attempt - 1))
+        problem = _fetch_rest(file, url, partial)
+        if not problem:
+            os.replace(partial, target)
+            return
+        if problem.startswith("status") and int(problem.split()[1]) not in _RETRY_STATUS:
+            break
+    raise DatasetError(f"{url}: {problem} after {attempt + 1} tries; set FORETELL_MIRROR to a copy, or try later")
 
-    def __init__(self, partial: Path, file: CatalogFile, wait_s: float, timeout_s: tuple[float, float]) -> None:
-        self._partial, self._file = partial, file
-        self._wait_s, self._timeout_s = wait_s, timeout_s
 
-    def bring(self, url: str, target: Path) -> None:
-        """Put the file at `target`, whole and checked, or raise `DatasetError`."""
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
-        problem = ""
-        for attempt in range(RETRIES):
-            if attempt:
-                time.sleep(self._wait_s * 2 ** (attempt - 1))
-            problem = self._try(url)
-            if not problem:
-                os.replace(self._partial, target)
-                return
-            if problem.startswith("status") and int(problem.split()[1]) not in _RETRY_STATUS:
-                break
-        raise DatasetError(f"{url}: {problem} after {attempt + 1} tries; set FORETELL_MIRROR to a copy, or try later")
+def _fetch_rest(file: CatalogFile, url: str, partial: Path) -> str:
+    """Fetch what `partial` lacks of a file; return what went wrong, "" if nothing did."""
+    import requests
 
-    def _try(self, url: str) -> str:
-        """Fetch the rest of the file; return what went wrong, "" if nothing did."""
-        import requests
-
-        start = self._partial.stat().st_size if self._partial.exists() else 0
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        try:
-            with requests.get(url, headers=headers, stream=True, timeout=self._timeout_s) as response:
-                if response.status_code not in (200, 206):
-                    return f"status {response.status_code}"
-                mode = "ab" if start and response.status_code == 206 else "wb"
-                with self._partial.open(mode) as out:
-                    for chunk in response.iter_content(CHUNK_BYTES):
-                        out.write(chunk)
-                        if out.tell() > self._file.bytes:
-                            break
-        except (requests.RequestException, OSError) as error:
-            return f"{type(error).__name__}: {error}"
-        size = self._partial.stat().st_size
-        if size < self._file.bytes:
-            return f"cut off at {size} of {self._file.bytes} bytes"
-        digest = _sha256(self._partial)
-        if digest != self._file.sha256:
-            self._partial.unlink()  # wrong bytes are no start to go on from
-            return f"wrong content, SHA-256 {digest[:12]}... instead of {self._file.sha256[:12]}..."
-        return ""
+    start = partial.stat().st_size if partial.exists() else 0
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+            if response.status_code not in (200, 206):
+                return f"status {response.status_code}"
+            mode = "ab" if start and response.status_code == 206 else "wb"
+            with partial.open(mode) as out:
+                for chunk in response.iter_content(CHUNK_BYTES):
+                    out.write(chunk)
+                    if out.tell() > file.bytes:
+                        break
+    except (requests.RequestException, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+    size = partial.stat().st_size
+    if size < file.bytes:
+        return f"cut off at {size} of {file.bytes} bytes"
+    digest = _sha256(partial)
+    if digest != file.sha256:
+        partial.unlink()  # wrong bytes are no start to go on from
+        return f"wrong content, SHA-256 {digest[:12]}... instead of {file.sha256[:12]}..."
+    return ""

@@ -1,11 +1,10 @@
 """The seam: what an engine can do, which this process does itself."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
+from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -132,3 +131,11 @@ def open_engine(
             yield engine
         finally:
             _open.remove(engine)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine and nothing leaves it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,7 +1,5 @@
 """The engine that is a Dask cluster: one on this machine for the run, or one whose scheduler runs already."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings
@@ -9,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
 import dask
@@ -22,7 +19,7 @@ from distributed.comm.addressing import get_address_host, parse_address
 from distributed.comm.core import CommClosedError
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from foretell.assets.engine.local import Engine, EngineError
+from foretell.assets.engine.local import Engine, EngineError, is_loopback
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.fitting.boosting import BoostingJob, boosted_by, train_here
 
@@ -209,18 +206,11 @@ def _refuse_strangers(scheduler: str) -> None:
 
     Raises `InvalidInputError` if the address is neither on loopback nor of TLS.
     """
-    if parse_address(scheduler)[0] != "tls" and not _is_loopback(get_address_host(scheduler)):
+    if parse_address(scheduler)[0] != "tls" and not is_loopback(get_address_host(scheduler)):
         raise InvalidInputError(
             f"DASK_SCHEDULER_ADDRESS={scheduler} is neither on this machine nor of TLS: whoever answers there could "
             "run code in this process. Start the cluster with TLS and name it tls://... (docs/scaling.md, Clusters)"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _StdoutToStderr(WorkerPlugin):

@@ -1,7 +1,5 @@
 """The noise floor of every segment of a family's examples: its evaluation without a forecast, on any engine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial, reduce
 

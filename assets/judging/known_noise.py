@@ -1,7 +1,5 @@
 """The floor of outcomes that carry a standard error of their own: scores of finite benchmarks, means of seeds."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """The mean log density of the outcomes: a row of the Evaluation table for forecasts that are densities."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import pandas as pd

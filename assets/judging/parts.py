@@ -1,7 +1,5 @@
 """Runs of a split that are judged part by part: forecasts, losses and sums are made wherever the engine is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

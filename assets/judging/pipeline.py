@@ -3,8 +3,6 @@
 The command line, the Dagster assets and the DVC stages call these same functions.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

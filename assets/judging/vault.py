@@ -5,8 +5,6 @@ queries of the lake is therefore sealed, by a hash of its own, as soon as it hol
 opened for reporting only, and each opening is logged in the registry.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from foretell.predictors.splits import assign_split

@@ -1,7 +1,5 @@
 """Take `request_traces` elsewhere: parquet, CSV, JSONL or OTLP JSON; and query the lake with SQL."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """Tables that a person asks forecasts for: csv, parquet or JSON lines, a row per forecast."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path

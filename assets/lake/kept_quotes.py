@@ -1,7 +1,5 @@
 """Every quote that is made, kept with its interval until its batch has run."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A user's finished runs as anchors: what they say of the level of their cells, and of the very queries asked about."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Requests that are not written out yet: a folder of prompts, and the prompts times the tests of a promptfoo eval."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The quarantine of the lake: every record that was read and not accepted, of all days and files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Requests that were not sent yet: chat JSONL, batch input, a table, or an Inspect log to send to another model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The champion with what a few runs say, as a version of its own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -71,7 +71,7 @@ def build_examples_asset(family: Family) -> dg.AssetsDefinition:
                 **counts,
                 "own_rows": int(rows["is_own"].sum()) if "is_own" in rows else 0,
                 "sources": dg.MetadataValue.md("\n".join(f"- {source}: {n}" for source, n in by_source.items())),
-                ROWS_DIGEST: tables_digest(workspace.landing_path, family.tables),
+                ROWS_DIGEST: tables_digest(workspace.root / "landing", family.tables),
             },
         )
 
@@ -98,7 +98,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         from foretell.predictors.plots.evaluations import plot_floor_by_segment
 
         floors = floor_table(family, examples, dataset=family.dataset)
-        file = workspace.reports_path / f"{name}_noise_floor.png"
+        file = workspace.root / "reports" / f"{name}_noise_floor.png"
         plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], file)
         whole = floors[floors["segment"] == "all"].set_index("metric")["noise_floor"]
         numbers = {f"{metric}_floor": float(floor) for metric, floor in whole.items()}
@@ -145,7 +145,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         fitted, examples = _fit_of_tonight(family, examples, fit, workspace, tracking)
         # What lies in the vault is never looked at by night.
         table = evaluate_family(family, fitted, examples, dataset=family.dataset, leave_out_vault=True)
-        file = workspace.reports_path / f"{name}_evaluation.png"
+        file = workspace.root / "reports" / f"{name}_evaluation.png"
         plot = drawn(plot_error_by_segment, table[main_segments(table)], file)
         return dg.MaterializeResult(value=table, metadata={**headline_of(table, family.held_out), "plot": plot})
 
@@ -235,7 +235,7 @@ def _register(
         input_example=_input_example(family, learn),
         model_card=model_card(family, fitted, examples, evaluation),
         tags={**facts, **dagster},
-        plots={p.stem: p for p in workspace.reports_path.glob(f"{family.name}_[!d]*.png")},
+        plots={p.stem: p for p in (workspace.root / "reports").glob(f"{family.name}_[!d]*.png")},
     )
 
     def register_baseline() -> "Version":
@@ -258,13 +258,13 @@ def _register(
             )
         )
 
-    with family_lock(workspace.locks_path, family.name):
+    with family_lock(workspace.root / "locks", family.name):
         begin_with_shipped(registry, family.name, workspace.sources.public)
         version = registry.register(fit)
         judged = Judged(family, fitted, version, examples, evaluation, register_baseline, policy, drifted_on)
         record = judge(registry, judged)
         registry.prune(family.name, keep=policy.keep_versions, always=record.former)
-        prune_fits(workspace.models_path / family.name, keep=KEEP_FITS)
+        prune_fits(workspace.root / "models" / family.name, keep=KEEP_FITS)
     return {
         "version": int(version.version),
         "champion": None if record.champion is None else int(record.champion),
@@ -283,9 +283,9 @@ def _fit(family: Family, examples: pd.DataFrame, workspace: Workspace, *, digest
 
     Where tonight's `digest` is known, the rows are hashed only if its fit is gone.
     """
-    with family_lock(workspace.locks_path, family.name):
-        stored = None if digest is None else stored_fit(workspace.models_path / family.name / digest)
-        return fit_family(family, examples, store=workspace.models_path) if stored is None else stored
+    with family_lock(workspace.root / "locks", family.name):
+        stored = None if digest is None else stored_fit(workspace.root / "models" / family.name / digest)
+        return fit_family(family, examples, store=workspace.root / "models") if stored is None else stored
 
 
 def _fit_of_tonight(
@@ -300,7 +300,7 @@ def _fit_of_tonight(
 
 def _history(family: Family, workspace: Workspace) -> pd.DataFrame:
     try:
-        return read_table(workspace.lake_path, f"{family.name}_drift")
+        return read_table(workspace.root / "lake", f"{family.name}_drift")
     except FileNotFoundError:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in HISTORY.items()})
 

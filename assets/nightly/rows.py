@@ -5,8 +5,6 @@ all of them by more than luck: few own rows cannot decide against the many, and 
 ones mislead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -90,7 +90,7 @@ def drift_checks(family: Family, history: pd.DataFrame, workspace: Workspace) ->
     for name, (column, passed) in checks.items():
         metadata: dict[str, Any] = {"nights": len(history), "verdict": verdict}
         if last is not None:
-            file = workspace.reports_path / f"{family.name}_drift_{column}.png"
+            file = workspace.root / "reports" / f"{family.name}_drift_{column}.png"
             plot = drawn(partial(plot_drift, column=column), history.tail(DRAWN_NIGHTS), file)
             metadata |= {"column": str(last["psi_column"]), "plot": plot}
         results.append(

@@ -2,8 +2,6 @@
 with its reason, line and remedy. Nothing is lost and nothing raises on bad content.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 

@@ -5,8 +5,6 @@ consumer asks it (`model_entry`): its code is imported from memory under a name 
 versions carry a package `predictors` that imports itself by that name; it is written anew with relative imports.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The model card of a registered version: what it was fitted on, how good it is, what it is not for."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from foretell.assets.judging.family import Family

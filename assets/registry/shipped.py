@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,22 +59,6 @@ def load_shipped(public: Path, family: str) -> Shipped | None:
         return Shipped(folder, load_predictor(folder), str(about["learnt_from"]))
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"{folder}: not whole ({error}); install foretell again") from error
-
-
-def save_shipped(
-    public: Path, predictor: BasePredictor, *, learnt_from: str, evaluation: pd.DataFrame, example: pd.DataFrame
-) -> Path:
-    """Write what `load_shipped` reads; returns the folder. `example`: a few rows of inputs, which anybody may see."""
-    folder = public / "champions" / predictor.family
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / ABOUT).write_text(json.dumps({"learnt_from": learnt_from}, indent=1) + "\n", "utf-8")
-    evaluation.to_parquet(folder / EVALUATION, index=False)
-    example.to_parquet(folder / EXAMPLE, index=False)
-    predictor.save(folder)  # last: its checksums are of every file that is there
-    for path in folder.iterdir():
-        path.chmod(0o644)
-    return folder
 
 
 def register_shipped(registry: Registry, shipped: Shipped) -> Version:

@@ -32,8 +32,8 @@ PROSE = (*DESCRIPTION_FIELDS, "config")
     description="One row per canonical table and expectation: met or not; the pages lie beside the reports.",
 )
 def data_docs(request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
-    folder = workspace.reports_path / "data_docs"
-    results, page, rows = write_data_docs(request_traces, folder, lake=workspace.lake_path)
+    folder = workspace.root / "reports" / "data_docs"
+    results, page, rows = write_data_docs(request_traces, folder, lake=workspace.root / "lake")
     return dg.MaterializeResult(
         value=results,
         metadata={

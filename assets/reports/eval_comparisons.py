@@ -68,7 +68,7 @@ def compare_landed(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 )
 def eval_comparisons(workspace: Workspace) -> dg.MaterializeResult:
     try:
-        parts = Table.under(TABLES["benchmark_runs"].folder(workspace.lake_path)).parts[-PARTS:]
+        parts = Table.under(TABLES["benchmark_runs"].folder(workspace.root / "lake")).parts[-PARTS:]
         runs = Table(parts).collect()
     except FileNotFoundError:
         runs = TABLES["benchmark_runs"].empty()

@@ -1,7 +1,5 @@
 """Were our quotes right? Every quote is kept with its interval, and judged when the traces of its batch are in."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator

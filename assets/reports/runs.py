@@ -4,8 +4,6 @@ Of more than `ROWS_IN_RUN` requests those of some queries are drawn, a query wit
 however the traces are cut. A part is drawn and priced where it lies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -81,7 +81,7 @@ def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
             "table": dg.MetadataValue.md(markdown(made.table.head(ROWS_IN_METADATA))),
         }
         if figure is not None:
-            path = workspace.reports_path / f"{spec.asset_name}.png"
+            path = workspace.root / "reports" / f"{spec.asset_name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=110)
             encoded = base64.b64encode(path.read_bytes()).decode()
@@ -103,7 +103,7 @@ def _made(
     which are registered in the same run.
     """
     try:
-        made = spec.report(traces, workspace.price_path, Path(workspace.home))
+        made = spec.report(traces, workspace.price_path, workspace.root)
         return made, spec.draw(made)
     except Exception as error:
         log.exception(f"the report {spec.name} could not be made")

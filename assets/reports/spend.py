@@ -1,7 +1,5 @@
 """What was spent, by day, project, key and model, beside what had been quoted for it."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

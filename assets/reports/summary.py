@@ -32,10 +32,10 @@ def build_report(families: Sequence[str]) -> dg.AssetsDefinition:
         description="One row per predictor, split and metric of every family, with the version that consumers load.",
     )
     def forecast_report(workspace: Workspace) -> dg.MaterializeResult:
-        parts = list(_sections(families, Path(workspace.home) / "lake"))
+        parts = list(_sections(families, workspace.root / "lake"))
         summary = pd.concat([part.summary for part in parts], ignore_index=True)
         text = "\n\n".join(["# State of the forecasts", *(part.markdown for part in parts)])
-        folder = workspace.reports_path
+        folder = workspace.root / "reports"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "forecast_report.md").write_text(text + "\n", "utf-8")
         file = folder / "forecast_report.html"

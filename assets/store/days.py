@@ -1,7 +1,5 @@
 """Which days a table can hold."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 FIRST_DAY = date(2015, 1, 1)

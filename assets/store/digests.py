@@ -1,7 +1,5 @@
 """Digests of data, code and fits: what is the same need not be made again."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Publish what was written beside: on the disk first, then under its name, so that a power cut leaves old or new."""
 
-from __future__ import annotations
-
 import glob
 import os
 import socket
@@ -27,16 +25,11 @@ def written_beside(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _publish_file(temporary, path)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _publish_file(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, in place of whatever has it; both lie in one folder."""
-    _sync(temporary)
-    temporary.replace(path)
-    _sync(path.parent)
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:

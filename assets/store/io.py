@@ -1,7 +1,5 @@
 """Tables as parquet: one file per asset, or per asset and day. Written whole or not at all."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import BinaryIO
 

@@ -1,7 +1,5 @@
 """How Dagster writes and reads the tables of assets."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 

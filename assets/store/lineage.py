@@ -4,8 +4,6 @@ A column that stands under the same name in the table before is that column, unl
 neither knows has no lineage rather than a guessed one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 

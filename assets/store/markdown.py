@@ -1,7 +1,5 @@
 """Tables as Markdown, for the pages of Dagster and MLflow."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Dollars and shares as text."""
 
-from __future__ import annotations
-
 
 def money(usd: float) -> str:
     """Dollars with cents, or with two significant digits where cents would hide them: ``$0.00042``."""

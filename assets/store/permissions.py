@@ -1,7 +1,5 @@
 """Who may read what is written: the home belongs to its user alone, a file asked for elsewhere follows the umask."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

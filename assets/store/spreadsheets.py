@@ -1,7 +1,5 @@
 """Texts of strangers in cells of a spreadsheet."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

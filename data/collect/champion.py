@@ -9,6 +9,7 @@ beside it is that of `foretell evaluate FAMILY --dataset public`, whose fits hav
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 from foretell.assets.families import get_family
 from foretell.assets.judging.pipeline import fit_family, main_segments
 from foretell.assets.judging.splits import Round, Split, evaluate_dataset, judge_splits
-from foretell.assets.registry.shipped import save_shipped
+from foretell.assets.registry.shipped import ABOUT, EVALUATION, EXAMPLE
 from foretell.pipelines.settings import Settings
 from foretell.predictors.base import BasePredictor
 
@@ -113,6 +114,22 @@ CHAMPIONS: dict[str, Callable[[Settings], Champion]] = {
 }
 
 
+def save_shipped(
+    public: Path, predictor: BasePredictor, *, learnt_from: str, evaluation: pd.DataFrame, example: pd.DataFrame
+) -> Path:
+    """Write what `load_shipped` reads; returns the folder. `example`: a few rows of inputs, which anybody may see."""
+    folder = public / "champions" / predictor.family
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / ABOUT).write_text(json.dumps({"learnt_from": learnt_from}, indent=1) + "\n", "utf-8")
+    evaluation.to_parquet(folder / EVALUATION, index=False)
+    example.to_parquet(folder / EXAMPLE, index=False)
+    predictor.save(folder)  # last: its checksums are of every file that is there
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    return folder
+
+
 def main() -> None:
     """Parse, fit, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,7 +137,6 @@ def main() -> None:
     family = parser.parse_args().family
     predictor, learnt_from, evaluation, example = CHAMPIONS[family](Settings())
     evaluation["predictor"] = evaluation["predictor"].replace(family, type(predictor).__name__)
-    shutil.rmtree(PUBLIC / "champions" / family, ignore_errors=True)
     folder = save_shipped(PUBLIC, predictor, learnt_from=learnt_from, evaluation=evaluation, example=example)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(f"{folder}: {size:.2f} MB, learnt from {learnt_from}")

@@ -6,8 +6,6 @@ Exit codes: 0 done, 1 a check failed, 2 the input or the installation is not usa
 do). What a command raises on purpose is a `ForecastError` whose message is that line.
 """
 
-from __future__ import annotations
-
 import errno
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`foretell demo`: the main job on the bundled data, from files to a registered model, offline."""
 
-from __future__ import annotations
-
 import time
 
 import pandas as pd

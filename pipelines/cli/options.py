@@ -1,7 +1,5 @@
 """Options that several commands share, and how a command takes its options in groups."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable

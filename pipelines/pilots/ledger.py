@@ -1,7 +1,5 @@
 """What a pilot has spent and may still spend: written down before anything is sent, so that a kill forgets nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

@@ -1,7 +1,5 @@
 """Which requests of a batch make its pilot, on which models, and what they cost at worst; and the file that says so."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence

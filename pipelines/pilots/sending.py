@@ -1,8 +1,5 @@
 """Send the requests of a pilot to a chat endpoint: bounded, resumable, never above its limit of cost."""
 
-from __future__ import annotations
-
-import ipaddress
 import random
 import threading
 import time
@@ -14,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from foretell.assets.engine.local import is_loopback
 from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object
 from foretell.predictors.errors import InvalidInputError
 
@@ -61,7 +59,7 @@ class HttpEndpoint:
             raise InvalidInputError(f"`--base-url` must be such as https://api.openai.com/v1, got {base_url[:80]!r}")
         if parts.password or parts.query:
             raise InvalidInputError("`--base-url` must hold no password and no query: keys come from the environment")
-        if key and parts.scheme == "http" and not _is_loopback(parts.hostname):
+        if key and parts.scheme == "http" and not is_loopback(parts.hostname):
             raise InvalidInputError(f"a key is not sent in the clear: use https for {parts.hostname}")
         self._url, self._key, self._timeout_s = base_url.rstrip("/") + "/chat/completions", key, timeout_s
 
@@ -136,13 +134,6 @@ def _seconds(header: str | None) -> float | None:
         with suppress(InvalidHeader):
             return Retry().parse_retry_after(header)
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True)

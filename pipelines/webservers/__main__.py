@@ -3,8 +3,6 @@
 `foretell ui` starts both this way; in containers each is a process of its own (examples/compose.yaml).
 """
 
-from __future__ import annotations
-
 import argparse
 import signal
 from collections.abc import Sequence

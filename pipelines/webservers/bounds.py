@@ -1,7 +1,5 @@
 """What a caller of `foretell serve` cannot exceed: the size of a request, the time it takes to send it, its kind."""
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import json

@@ -1,7 +1,5 @@
 """`foretell serve` as a web application: forecasts and quotes over HTTP by the champions of this installation."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence

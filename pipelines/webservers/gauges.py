@@ -1,7 +1,5 @@
 """What `foretell serve` tells of itself, in the text format that Prometheus reads."""
 
-from __future__ import annotations
-
 import resource
 import threading
 import time

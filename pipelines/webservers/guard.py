@@ -6,8 +6,6 @@ Programs that are no browsers (MLflow's client, curl) name no origin and pass: t
 login stands before it.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Sequence

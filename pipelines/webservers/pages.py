@@ -1,7 +1,5 @@
 """Dagster's and MLflow's pages as ASGI applications, for the definitions and the store of this installation."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """When a forecast should not be relied upon: its expected error, and what of the ladder makes it large, in words."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .ladder import Ladder

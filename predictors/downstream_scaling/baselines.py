@@ -1,7 +1,5 @@
 """What a forecast must beat: one law for every ladder, with the spread of its past errors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar
 

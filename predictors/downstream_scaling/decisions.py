@@ -3,8 +3,6 @@
 Compute grows at constant tokens per parameter: a factor f of compute is sqrt(f) of each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The downstream-scaling predictor: laws, backtested on the ladder itself, combined, calibrated, or doubted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self

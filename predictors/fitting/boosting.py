@@ -5,8 +5,6 @@ texts, asks boosters, judges held-out runs) goes through `map_blocks`. Whoever r
 `boosted_by`; boosters are LightGBM's own, and blocks the same, either way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

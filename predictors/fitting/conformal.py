@@ -6,8 +6,6 @@ calibration and test data only: weight repeated runs of one query by 1 / R, sinc
 with new queries. Vovk, Gammerman & Shafer (2005), Algorithmic learning in a random world.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

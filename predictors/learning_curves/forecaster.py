@@ -132,18 +132,6 @@ class CurveForecaster(BasePredictor):
         remaining = 1.0 - np.exp(np.minimum(batch.last_log_x - batch.target, 0.0))
         return CurveForecast(self._distribution(X, batch), batch.scale, remaining, X.index)
 
-    def predict_log_density(self, X: pd.DataFrame, y: pd.Series) -> pd.Series:
-        """Natural log of the forecast density at the outcomes `y` (index of `X`), nats per unit of the metric.
-
-        Higher is better. Outcomes beyond the range of the metric count as its end.
-        """
-        return self.distribution(X).log_density(self._aligned(y, X, "y"))
-
-    def predict_probability_better(self, X: pd.DataFrame, target: float | pd.Series) -> pd.Series:
-        """Probability that a run ends better than `target`, in the unit of the metric: above it, or below it where
-        lower is better."""
-        return self.distribution(X).probability_better(target)
-
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         return self._forecast(X).quantiles(levels).to_numpy()
 

@@ -5,8 +5,6 @@ module is loaded when a name of it is first asked for, so a promotion rule does 
 which may estimate but not judge, import from `estimates`.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
         sentence,
         summarise_systems,
     )
-    from .deciding.power import DifferenceVariance, plan_items, power_of, required_queries
+    from .deciding.power import DifferenceVariance, plan_items, required_queries
     from .deciding.promotion import NightlyLosses, PromotionDecision, PromotionRule, PromotionState, decide
     from .deciding.rankings import CostOfPass, ReversalReport, frontier_membership, query_cost_of_pass, rank_reversals
     from .deciding.scope import ScopeDecision, ScopeLosses, ScopeRule, decide_scope
@@ -41,7 +39,7 @@ _NAMES = {
     "deciding.drift": "CusumMonitor DriftMonitor Night night_statistics",
     "deciding.evals": "compare_systems difference_variance holm interquartile_mean rank_intervals sentence "
     "summarise_systems",
-    "deciding.power": "DifferenceVariance plan_items power_of required_queries",
+    "deciding.power": "DifferenceVariance plan_items required_queries",
     "deciding.promotion": "NightlyLosses PromotionDecision PromotionRule PromotionState decide",
     "deciding.rankings": "CostOfPass ReversalReport frontier_membership query_cost_of_pass rank_reversals",
     "deciding.scope": "ScopeDecision ScopeLosses ScopeRule decide_scope",

@@ -1,7 +1,5 @@
 """The contract of `benchmark_runs`: scores of models on benchmarks, per item or as one aggregate."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series

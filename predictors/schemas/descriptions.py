@@ -1,7 +1,5 @@
 """Contracts of what is known about benchmarks and models before a run, and of a score forecast's input."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

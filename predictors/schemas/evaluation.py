@@ -1,7 +1,5 @@
 """The Evaluation table: what every evaluation returns and every report reads."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series

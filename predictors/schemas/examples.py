@@ -1,7 +1,5 @@
 """The examples of every family: what it learns from and is judged on, one row per outcome."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors

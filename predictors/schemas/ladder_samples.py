@@ -1,7 +1,5 @@
 """The contract of `ladder_samples`: what each model of a ladder did on each item, at each checkpoint."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa

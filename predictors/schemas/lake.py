@@ -4,8 +4,6 @@ Every table has the columns of `Landed`. Null means unknown, never 0. What a fam
 and has a contract of its own (`BenchmarkRuns`, `CurveRequests`, `LadderRequests`, `examples`).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa

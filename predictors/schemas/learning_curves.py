@@ -1,7 +1,5 @@
 """The contract of learning curves: one observed beginning per forecast."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

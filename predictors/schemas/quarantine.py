@@ -1,7 +1,5 @@
 """Split a table into rows that keep a contract and rows that break it, with every reason."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors

@@ -1,7 +1,5 @@
 """What is known about a request before it is sent: the input of the thinking-token predictors."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series

@@ -1,7 +1,5 @@
 """The contract of `request_traces`: one row per logical request that was sent to a model."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series

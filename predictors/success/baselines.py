@@ -1,7 +1,5 @@
 """What a forecast of success must beat: the rate of right answers so far."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar
 

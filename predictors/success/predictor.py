@@ -1,7 +1,5 @@
 """The predictor of success: rates of model and benchmark, what the text says, and how hard an item was for others."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from pathlib import Path

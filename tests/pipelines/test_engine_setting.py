@@ -91,7 +91,7 @@ def test_a_run_of_dagster_works_on_the_engine_and_lets_go_of_it(tmp_path: Path) 
     def look(workspace: Workspace) -> None:
         seen.append(current_engine().name)
 
-    folders = dict.fromkeys(("landing", "models", "reports", "starter", "cache", "home"), str(tmp_path))
+    folders = dict.fromkeys(("starter", "home"), str(tmp_path))
     for engine in ("dask", "local"):
         assert dg.materialize_to_memory([look], resources={"workspace": Workspace(engine=engine, **folders)}).success
         assert current_engine().name == "local"

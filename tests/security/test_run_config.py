@@ -13,11 +13,11 @@ from foretell.assets.store.io_manager import ParquetIOManager
 
 @pytest.fixture
 def job(tmp_path: Path) -> dg.JobDefinition:
-    folders = dict.fromkeys(("landing", "models", "reports", "starter", "cache", "home"), str(tmp_path))
+    folders = dict.fromkeys(("starter", "home"), str(tmp_path))
 
     @dg.asset
     def opened(workspace: Workspace) -> None:
-        assert workspace.landing_path == tmp_path
+        assert workspace.root == tmp_path
 
     resources = {
         "io_manager": set_by_settings(ParquetIOManager(root=str(tmp_path / "lake"))),
@@ -36,7 +36,7 @@ def test_a_run_that_configures_nothing_has_the_settings(job: dg.JobDefinition) -
     [
         ("io_manager", {"root": "/elsewhere"}),
         ("workspace", {"engine": "dask", "scheduler": "tcp://203.0.113.1:8786"}),
-        ("workspace", {"landing": "/elsewhere"}),
+        ("workspace", {"home": "/elsewhere"}),
     ],
 )
 def test_a_run_cannot_name_folders_or_a_scheduler(job: dg.JobDefinition, resource: str, config: dict) -> None:

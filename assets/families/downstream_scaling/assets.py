@@ -1,7 +1,6 @@
 """The Dagster assets of the downstream-scaling family alone: the model ladder."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import dagster as dg
 import pandas as pd
@@ -43,7 +42,7 @@ def model_ladder(
 
     plan = TINY if config.tiny else LadderPlan()
     plan = replace(plan, widths=tuple(config.widths or plan.widths), seeds=tuple(config.seeds or plan.seeds))
-    folder = Path(workspace.home) / "ladder" / ("tiny" if config.tiny else "full")
+    folder = workspace.root / "ladder" / ("tiny" if config.tiny else "full")
     is_whole = collect(plan, folder / "runs", max_minutes=config.max_minutes, progress=context.log.info)
     tables = build_tables(plan_runs(plan), folder / "runs")
     write_tables(tables, folder / "tables")

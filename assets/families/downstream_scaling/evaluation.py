@@ -1,7 +1,5 @@
 """How forecasts from ladders are judged: on largest models of families that nothing is learnt from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pandas as pd

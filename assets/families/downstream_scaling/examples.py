@@ -5,8 +5,6 @@ or learnt from: of a judged one the largest models (`is_target`) are the test sp
 others; of the rest every model that has a ladder below it is learnt from.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

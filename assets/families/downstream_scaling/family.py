@@ -1,7 +1,5 @@
 """The downstream-scaling family: what will the big model score, given the small ones."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """What trained models scored: one row per model, checkpoint and task of a public ladder or the own one."""
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

@@ -39,7 +39,7 @@ class CurveNetworkConfig(dg.Config):
 def learning_curve_network(
     context: dg.AssetExecutionContext, config: CurveNetworkConfig, workspace: Workspace
 ) -> dg.MaterializeResult:
-    row = train_curve_network(config, workspace.models_path / "learning_curves" / "network", log=context.log.info)
+    row = train_curve_network(config, workspace.root / "models" / "learning_curves" / "network", log=context.log.info)
     return dg.MaterializeResult(
         value=pd.DataFrame([row]),
         metadata={**row, "weights": dg.MetadataValue.path(str(row["weights"]))},

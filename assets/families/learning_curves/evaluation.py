@@ -1,7 +1,5 @@
 """How forecasts of curves are judged: by data set, and by what is known of a curve beside its own beginning."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

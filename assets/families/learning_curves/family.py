@@ -1,7 +1,5 @@
 """The learning-curve family: where will this training curve end, and is it worth going on."""
 
-from __future__ import annotations
-
 from foretell.assets.families.learning_curves.evaluation import curve_splits
 from foretell.assets.families.learning_curves.examples import DATASETS, PUBLIC, examples_from_dataset
 from foretell.assets.families.learning_curves.inputs import read_inputs

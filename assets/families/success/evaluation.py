@@ -1,7 +1,5 @@
 """Forecasts of success by what is known of the item: nothing, or how other models did on it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Scored `request_traces` -> one row per run to learn from or be judged on: was the answer right?"""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from foretell.assets.engine import Table

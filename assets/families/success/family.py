@@ -1,7 +1,5 @@
 """The family of success: will this model get this request right?"""
 
-from __future__ import annotations
-
 from foretell.assets.families.success.evaluation import success_splits
 from foretell.assets.families.success.examples import DATASETS, examples_of_dataset
 from foretell.assets.judging.family import LAKE, Family, late, predictors_of

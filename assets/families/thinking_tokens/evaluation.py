@@ -1,7 +1,5 @@
 """Forecasts of tokens by what is known of the query: nothing, runs on other models, a pilot run, or both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial, reduce

@@ -1,7 +1,5 @@
 """`request_traces` -> one row per run to learn from or be judged on, part by part; and the data sets by name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The thinking-token family: how many tokens will these requests take."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Forecasts where the user is: another model, benchmark or source, or a later day, left out of the fit in turn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias

@@ -7,8 +7,6 @@ each other and do the work once.
 Overlapping files land side by side; `foretell.assets.lake.traces.curation` tells their common requests by key.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import shutil

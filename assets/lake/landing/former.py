@@ -4,8 +4,6 @@ Version 0 kept rows beside their account, replaced a folder by two renames, and 
 tables began in 2023 and ended today.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@
 rename, so that a file which is read again changes from its old rows to its new ones at once, whenever the power goes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

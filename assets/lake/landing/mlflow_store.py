@@ -1,7 +1,5 @@
 """Traces and runs of a live MLflow store, as the JSON lines that `mlflow_traces` and `mlflow_runs` understand."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Write what one delivered file holds for the canonical tables, by table and part, and read it back."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The Dagster asset of every canonical table beside the traces, with its checks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import dagster as dg
@@ -41,8 +39,8 @@ def build_table_asset(table: LakeTable) -> dg.AssetsDefinition:
 
         from foretell.assets.engine import read_part
 
-        lake = workspace.lake_path
-        curated = curate_table(table, workspace.landing_path, lake)
+        lake = workspace.root / "lake"
+        curated = curate_table(table, workspace.root / "landing", lake)
         n_bad = 0
         for part in curated.changed:
             try:

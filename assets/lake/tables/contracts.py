@@ -5,8 +5,6 @@ Landing writes the rows of a file by table and part (`table_landing`), curation 
 it has changed (`table_curation`), and so a night costs what is new.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@
 since; what they are made from stands in ``<lake>/<table>/parts.json``.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

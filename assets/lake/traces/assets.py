@@ -18,7 +18,7 @@ GROUP = "traces"
 def landed_files(workspace: Workspace) -> pd.DataFrame:
     from foretell.assets.lake.landing.deliveries import load_manifests
 
-    return load_manifests(workspace.landing_path)
+    return load_manifests(workspace.root / "landing")
 
 
 @dg.asset(
@@ -31,7 +31,7 @@ def landed_files(workspace: Workspace) -> pd.DataFrame:
 def raw_traces(context: dg.AssetExecutionContext, workspace: Workspace) -> pd.DataFrame:
     from foretell.assets.lake.landing.deliveries import load_rows
 
-    return load_rows(workspace.landing_path, [context.partition_key])
+    return load_rows(workspace.root / "landing", [context.partition_key])
 
 
 @dg.multi_asset(
@@ -72,7 +72,7 @@ def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[d
 def quarantine(quarantined_traces: pd.DataFrame, request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
     from foretell.assets.lake.quarantine import gather_quarantine
 
-    parts = gather_quarantine(workspace.landing_path, workspace.lake_path, quarantined_traces, request_traces)
+    parts = gather_quarantine(workspace.root / "landing", workspace.root / "lake", quarantined_traces, request_traces)
     everything = pd.concat(parts.values(), ignore_index=True)
     by_reason = everything["reason"].value_counts().head(10).rename_axis("reason").reset_index(name="rows")
     return dg.MaterializeResult(

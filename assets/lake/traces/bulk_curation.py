@@ -1,7 +1,5 @@
 """Curate many days at once, wherever the engine is, with the tables and the account that a run per day leaves."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

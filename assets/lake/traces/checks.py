@@ -1,7 +1,5 @@
 """Data-quality checks of one day of `request_traces`: two that stop a run, five that warn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Whatever is not accepted is in the quarantine with its reason or counted as a du
 ``n_read == len(traces) + len(quarantine) + n_duplicates``.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

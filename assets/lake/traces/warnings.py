@@ -1,7 +1,5 @@
 """What is accepted into `request_traces` but should be known before anyone trusts a forecast of it."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import TypeAlias
 

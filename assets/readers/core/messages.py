@@ -1,7 +1,5 @@
 """The query behind a request: its messages, normalised so that providers' spellings agree."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import unicodedata

@@ -1,7 +1,5 @@
 """One spelling for what every format spells differently: finish reasons, times, numbers."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """What a column map may say."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.resources import files
 

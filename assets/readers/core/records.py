@@ -5,8 +5,6 @@ A reader turns one file of a foreign format into a stream of `Row` (a dict with 
 never drops a record: whatever it reads comes out as one or the other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

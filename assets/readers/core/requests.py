@@ -1,7 +1,5 @@
 """Columns that a request and a response of a chat model give, whoever the provider is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from foretell.assets.readers.core.messages import normalised_messages, prompt_text_of, query_id_of, query_id_of_text

@@ -5,8 +5,6 @@ or not. What else a reader says about a record is said through `described`, `wor
 content, so that a reason holds nothing that ``--no-prompts`` promises to leave out.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any

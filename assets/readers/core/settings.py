@@ -4,8 +4,6 @@ What a request may carry is without end (documents, tools, headers with keys), s
 what is left out.
 """
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

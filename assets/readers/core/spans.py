@@ -1,7 +1,5 @@
 """One model call of a tracing tool, whatever it calls its attributes (``spellings/spans.yaml``)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any

@@ -5,8 +5,6 @@ it inflates. A value that is nested deeper, or holds more values, than any reque
 anything walks through it.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Records of a common form (`Packed`) are read column by column, all others one by
 same. What a form cannot vouch for is split until the odd records stand alone and are read one by one.
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ What it cannot know is left unknown: an absent count of reasoning tokens is null
 provider says 0.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from functools import lru_cache

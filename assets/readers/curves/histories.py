@@ -3,8 +3,6 @@
 All feed `training_curves`. A file says nothing of the run that wrote it beyond its names: those become the curve's.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

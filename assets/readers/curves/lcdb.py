@@ -9,8 +9,6 @@ Licence MIT, copyright (c) 2021 Felix Mohr. Mohr, Viering, Loog & van Rijn (2022
 https://github.com/fmohr/lcdb
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

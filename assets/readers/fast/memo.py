@@ -1,7 +1,5 @@
 """Read what repeats once: a function's results by a key, as many as fit a bound of memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 

@@ -1,7 +1,5 @@
 """Token counts of many usage blocks with the same keys and types: `usage.tokens_of`, column by column."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 

@@ -5,8 +5,6 @@ decoded once for all rows that share them, batches are as small as their rows ar
 than its size can mean is refused before it is decoded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

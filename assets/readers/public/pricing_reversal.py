@@ -13,8 +13,6 @@ MiniMax cut at 2,048 tokens and Kimi at 32,768 (found as censored by their mass)
 (its 2 to 9 thinking tokens are kept as reported), indexes that start at 0 or 1 (items are told by their prompt).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 The same fields as columns of a table or of JSON lines, PRECOG's own form, are read by `table_columns`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -5,8 +5,6 @@ parquet) with `item` and `score`, and where they have them `replicate`, `system`
 settings `harness`, `batch` and `precision`. The format is told from the content.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -10,8 +10,6 @@ Shares come out in points (0-100) for a whole task and as they are for an item. 
 a model of its own, ``name@step1000``; the checkpoints whose size and tokens are told feed `ladder_measurements` too.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -14,8 +14,6 @@ Both snapshots give descriptions (`BenchmarkDescriptions`, not redacted), runs (
   file). Citation: Gao et al., A framework for few-shot language model evaluation.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

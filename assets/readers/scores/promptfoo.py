@@ -6,8 +6,6 @@ give the metrics ``score``, ``pass`` and their named scores. Calls that ended wi
 are counted and left out, as promptfoo's own statistics do.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256

@@ -3,8 +3,6 @@
 A column map says our name and that of the table, ``score: accuracy``, or a value for all rows, ``benchmark: =gsm8k``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

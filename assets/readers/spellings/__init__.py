@@ -1,7 +1,5 @@
 """What others call the things that we have one word for, as YAML: a new spelling needs no Python."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.resources import files
 from typing import Any

@@ -1,7 +1,5 @@
 """`foretell export`: a table out of the lake."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

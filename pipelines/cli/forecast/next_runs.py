@@ -1,7 +1,5 @@
 """`foretell next-runs`: which benchmark runs to buy first, under a budget."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The second line of a quote: the bill by design, from the runs of a pilot."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

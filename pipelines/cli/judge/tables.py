@@ -1,7 +1,5 @@
 """Errors and floors as people read them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

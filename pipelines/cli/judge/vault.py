@@ -1,7 +1,5 @@
 """`foretell vault`: the champion on the sealed queries."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`foretell adapt`: the champion with what a few runs say, registered as a version."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

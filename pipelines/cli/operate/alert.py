@@ -1,7 +1,5 @@
 """`foretell alert`: what the webhook is told, now."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 

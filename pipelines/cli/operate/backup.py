@@ -1,7 +1,5 @@
 """`foretell backup` and `foretell restore`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

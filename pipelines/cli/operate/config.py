@@ -1,7 +1,5 @@
 """`foretell config`: every setting, its value, and where it comes from."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`foretell doctor`: the usual faults of an installation, each with its remedy."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator

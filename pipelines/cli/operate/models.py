@@ -1,7 +1,5 @@
 """`foretell models`: what is registered, how good it is, and why it is champion or not."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

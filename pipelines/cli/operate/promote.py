@@ -1,7 +1,5 @@
 """`foretell promote` and `foretell rollback`: the champion by hand, each with an audit line."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

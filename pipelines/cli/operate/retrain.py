@@ -1,7 +1,5 @@
 """`foretell retrain`: the job of a family, here and now."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

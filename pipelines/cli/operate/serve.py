@@ -1,7 +1,5 @@
 """`foretell serve`: forecasts and quotes over HTTP by the champions, which it follows."""
 
-from __future__ import annotations
-
 import signal
 from contextlib import suppress
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`foretell ui`: the Dagster pages, the daemon that runs schedules and sensors, and the MLflow server."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

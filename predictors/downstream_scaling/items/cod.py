@@ -5,8 +5,6 @@ does not scale are dropped; the rest is extrapolated, and a monotone spline thro
 score on them to the score on all items.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The first half of Clustering-On-Difficulty (COD; Xu et al., arXiv 2502.17262, fo
 pass rates per item, and a mean shift that keeps only tight clusters of enough items.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ...arrays import Codes, Floats

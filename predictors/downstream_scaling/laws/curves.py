@@ -5,8 +5,6 @@ parameters and of tokens); scores are shares of the way from chance to the upper
 compute by construction, and maps parameters of shape (p, B) and x of shape (n, B) to scores of shape (n, B).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product

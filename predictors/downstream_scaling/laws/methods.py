@@ -4,8 +4,6 @@ A law takes a batch of ladders and gives a share of the way from chance to the u
 No law sees another ladder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

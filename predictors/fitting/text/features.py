@@ -1,7 +1,5 @@
 """What a request says before it is sent, for every family that reads prompts: text statistics, TF-IDF, settings."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

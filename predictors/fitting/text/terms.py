@@ -5,8 +5,6 @@ time: texts repeat their words, so the character n-grams of each distinct word a
 are pairs of integers.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field

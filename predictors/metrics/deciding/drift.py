@@ -8,9 +8,8 @@ calibrating again and no retraining helps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -125,16 +124,3 @@ class DriftMonitor:
             self.floor.reset()
             return "noise moved"
         return "ok"
-
-    def state(self) -> dict[str, Any]:
-        """Everything `from_state` needs, as JSON types."""
-        return {"excess": dict(vars(self.excess)), "floor": dict(vars(self.floor))}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Mapping[str, Any]]) -> DriftMonitor:
-        """Rebuild what `state` wrote."""
-        parts = {
-            name: CusumMonitor(**{**values, "base": [(float(m), float(e)) for m, e in values["base"]]})
-            for name, values in state.items()
-        }
-        return cls(parts["excess"], parts["floor"])

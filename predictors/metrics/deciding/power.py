@@ -1,7 +1,5 @@
 """Planning: how many items and repeats a comparison needs, and the cheapest way to split them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,14 +42,6 @@ def required_queries(effect: float, variance: DifferenceVariance, replicates: in
     z_size = float(stats.norm.ppf(0.975))
     z = z_size + float(stats.norm.ppf(power))
     return max(2, int(np.ceil(z**2 * variance.of_mean(replicates) / effect**2 + z_size**2 / 2 - 1e-9)))
-
-
-def power_of(effect: float, variance: DifferenceVariance, n_items: int, replicates: int = 1) -> float:
-    """Probability that a two-sided t test at 5 % on `n_items` items finds a difference of `effect`."""
-    error = np.sqrt(variance.of_mean(replicates) / n_items)
-    critical = stats.t.ppf(0.975, n_items - 1)
-    shift = effect / error if error > 0 else np.inf
-    return float(stats.nct.sf(critical, n_items - 1, shift)) if np.isfinite(shift) else 1.0
 
 
 def plan_items(

@@ -6,8 +6,6 @@ the slope fitted on the sample they are what is now called prediction-powered in
 constants `UPPER`, `LOWER` and `RATIO` are learnt on public populations (``docs/studies/pilot.md``).
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from dataclasses import dataclass
 

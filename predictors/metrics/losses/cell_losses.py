@@ -1,7 +1,5 @@
 """Each metric as one number per cell: its mean loss over the runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

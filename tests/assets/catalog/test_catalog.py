@@ -79,6 +79,8 @@ def entry_of(path="data/file.bin", content=CONTENT):
 
 @pytest.fixture
 def entry(monkeypatch):
+    monkeypatch.setattr(fetching_module, "RETRY_WAIT_S", 0.01)
+    monkeypatch.setattr(fetching_module, "TIMEOUT_S", (1, 0.3))
     monkeypatch.setattr(fetching_module, "load_entry", lambda name: entry_of())
     return entry_of()
 
@@ -163,7 +165,7 @@ def stalls(request):
 
 
 def get(server, cache):
-    return fetch("test", cache=cache, mirror=server.url, retry_wait_s=0.01, timeout_s=(1, 0.3))
+    return fetch("test", cache=cache, mirror=server.url)
 
 
 def test_good_server_is_asked_once_and_then_never_again(entry, tmp_path):
@@ -217,7 +219,7 @@ def test_trouble_that_stays_is_told_and_leaves_no_file(entry, tmp_path, trouble,
 
 def test_nobody_listening_is_told(entry, tmp_path):
     with pytest.raises(DatasetError, match="FORETELL_MIRROR"):
-        fetch("test", cache=tmp_path, mirror="http://127.0.0.1:9", retry_wait_s=0.01)
+        fetch("test", cache=tmp_path, mirror="http://127.0.0.1:9")
 
 
 def test_folder_as_a_mirror_is_used_in_place_and_checked(entry, tmp_path):

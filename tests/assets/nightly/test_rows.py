@@ -85,10 +85,9 @@ def test_the_fit_reads_its_rows_and_is_judged_as_that_fit(tmp_path: Path, monkey
     def thinking_tokens_examples() -> pd.DataFrame:
         return rows
 
-    folders = {name: str(tmp_path / name) for name in ("landing", "models", "reports", "starter", "cache")}
     resources = {
         "io_manager": ParquetIOManager(root=str(tmp_path / "lake")),
-        "workspace": Workspace(home=str(tmp_path), **folders),
+        "workspace": Workspace(home=str(tmp_path), starter=str(tmp_path)),
         "tracking": Tracking(uri="sqlite:///none.db", policy_file=str(policy)),
     }
     assets = [thinking_tokens_examples, *build_family_assets(CHEAP)]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foretell.assets.registry.shipped import ABOUT, EXAMPLE, load_shipped, save_shipped
+from foretell.assets.registry.shipped import ABOUT, EXAMPLE, load_shipped
+from foretell.collect.champion import save_shipped
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.thinking_tokens.shift.public import public_runs
 

@@ -298,12 +298,11 @@ def test_assets_keep_the_table_and_show_the_figure(tmp_path: Path, prices: Path)
     def request_traces() -> Table:
         return Table((make_traces(60, n_runs=2),))
 
-    needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
-    folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
     apart = ("routing_report", "quotes_report", "spend_daily")  # dear; rests on kept quotes; on days and costs
     cheap = [asset for asset in REPORT_ASSETS if asset.key.to_user_string() not in apart]
     done = dg.materialize_to_memory(
-        [request_traces, *cheap], resources={"workspace": Workspace(price_file=str(prices), **folders)}
+        [request_traces, *cheap],
+        resources={"workspace": Workspace(home=str(tmp_path), starter=str(tmp_path), price_file=str(prices))},
     )
     assert done.success
     for asset in cheap:
@@ -323,10 +322,10 @@ def test_a_report_that_cannot_be_made_says_why_and_fails_nothing(tmp_path: Path)
         return Table((make_traces(),))
 
     spec = ReportSpec("broken", "A report", "One row.", broken, "plot_frontiers")
-    needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
-    folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
     asset = build_report_asset(spec)
-    done = dg.materialize_to_memory([request_traces, asset], resources={"workspace": Workspace(**folders)})
+    done = dg.materialize_to_memory(
+        [request_traces, asset], resources={"workspace": Workspace(home=str(tmp_path), starter=str(tmp_path))}
+    )
     assert done.success
     (event,) = done.asset_materializations_for_node("broken_report")
     assert "could not be made: ValueError: No objects to concatenate" in event.metadata["findings"].value

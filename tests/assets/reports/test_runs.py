@@ -200,9 +200,9 @@ def test_data_docs_asset_reads_its_days_one_by_one_and_tells_how_many_rows_it_sh
         traces = make_traces(20).assign(started_at=FIRST_DAY, cost_usd=0.1, repeat_prob=1.0)
         return Table((traces.head(40), traces.tail(20)))
 
-    needed = [name for name, setting in Workspace.model_fields.items() if setting.is_required()]
-    folders = {name: str(tmp_path / name) for name in {"landing", "models", "reports", *needed}}
-    done = dg.materialize_to_memory([request_traces, data_docs], resources={"workspace": Workspace(**folders)})
+    done = dg.materialize_to_memory(
+        [request_traces, data_docs], resources={"workspace": Workspace(home=str(tmp_path), starter=str(tmp_path))}
+    )
     (event,) = done.asset_materializations_for_node("data_docs")
     assert event.metadata["rows"].value == "60 of 60 requests"
     assert event.metadata["unmet"].value == 0

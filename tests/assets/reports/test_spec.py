@@ -23,10 +23,9 @@ def test_reasons_are_the_table_where_there_is_no_answer(tmp_path: Path) -> None:
     def request_traces() -> pd.DataFrame:
         return traces
 
-    folders = {name: str(tmp_path / name) for name in ("landing", "models", "reports", "starter", "cache")}
     resources = {
         "io_manager": ParquetIOManager(root=str(tmp_path / "lake")),
-        "workspace": Workspace(home=str(tmp_path), price_file=str(price_file(tmp_path)), **folders),
+        "workspace": Workspace(home=str(tmp_path), starter=str(tmp_path), price_file=str(price_file(tmp_path))),
     }
     report = build_report_asset(REPORTS["cost-of-pass"])
     result = dg.materialize([request_traces, report], resources=resources)

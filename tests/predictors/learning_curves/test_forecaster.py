@@ -123,7 +123,7 @@ def test_an_unbounded_loss_is_forecast_below_its_last_value(fitted: CurveForecas
     told = request([100, 200, 400, 800], [7.1, 5.2, 4.1, 3.5], 6400.0, metric="val_loss")
     quantiles = fitted.predict_quantiles(told, (0.05, 0.5, 0.95)).iloc[0]
     assert 0 < quantiles[0.05] < quantiles[0.5] < 3.5
-    assert fitted.predict_probability_better(told, 3.5).iloc[0] > 0.9, "better is lower"
+    assert fitted.distribution(told).probability_better(3.5).iloc[0] > 0.9, "better is lower"
 
 
 def test_last_value_is_the_median_of_its_baseline() -> None:

@@ -44,7 +44,7 @@ def test_it_beats_the_last_value_on_new_data_sets(fitted: LearningCurvePredictor
     base = LastValueBaseline().fit(curves[INPUTS], curves["value"])
     error, last = ((m.predict(new[INPUTS]) - new["value"]).abs().mean() for m in (fitted, base))
     assert error < 0.5 * last
-    density, flat = (m.predict_log_density(new[INPUTS], new["value"]).mean() for m in (fitted, base))
+    density, flat = (m.distribution(new[INPUTS]).log_density(new["value"]).mean() for m in (fitted, base))
     assert density > flat + 0.5
     interval = fitted.predict_interval(new[INPUTS])
     covered = ((interval["lower"] <= new["value"]) & (new["value"] <= interval["upper"])).mean()

@@ -20,8 +20,7 @@ STARTER = ROOT / "data" / "starter"
 
 
 def _workspace(folder: Path, starter: Path) -> Workspace:
-    names = ("landing", "models", "reports", "cache", "home")
-    return Workspace(starter=str(starter), **{name: str(folder / name) for name in names})
+    return Workspace(starter=str(starter), home=str(folder / "home"))
 
 
 @pytest.mark.slow

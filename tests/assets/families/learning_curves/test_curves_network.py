@@ -28,7 +28,7 @@ def _one_thread():
 
 @pytest.mark.slow
 def test_training_ends_in_time_is_not_repeated_and_its_weights_forecast(tmp_path: Path):
-    workspace = Workspace(**dict.fromkeys(("landing", "models", "reports", "starter", "cache", "home"), str(tmp_path)))
+    workspace = Workspace(starter=str(tmp_path), home=str(tmp_path))
     frames: list[pd.DataFrame] = []
 
     class Keep(dg.IOManager):

@@ -45,8 +45,8 @@ def test_error_rates_and_percentages_give_the_same_forecast(curves):
     plain, flipped = predictor.predict_quantiles(X, LEVELS), predictor.predict_quantiles(errors, LEVELS)
     np.testing.assert_allclose(100 - flipped.to_numpy()[:, ::-1], 100 * plain.to_numpy(), atol=0.02)
     np.testing.assert_allclose(
-        predictor.predict_log_density(errors, 100 * (1 - y)) + np.log(100),
-        predictor.predict_log_density(X, y),
+        predictor.distribution(errors).log_density(100 * (1 - y)) + np.log(100),
+        predictor.distribution(X).log_density(y),
         atol=0.02,
     )
 
@@ -99,9 +99,11 @@ def test_forecasts_can_be_picked_and_asked_for_a_target(curves):
     np.testing.assert_allclose(whole.probability_better(median)[inside], 0.5, atol=1e-6)
     falling = X.assign(higher_is_better=pd.array([False] * len(X), "boolean"))
     target = 0.6
-    above = predictor.predict_probability_better(X, target)
-    mirrored = predictor.predict_probability_better(falling.assign(values=[1 - v for v in X["values"]]), 1 - target)
-    np.testing.assert_allclose(above, mirrored, atol=1e-3)
+    above = predictor.distribution(X).probability_better(target)
+    mirrored = predictor.distribution(falling.assign(values=[1 - v for v in X["values"]])).probability_better(
+        1 - target
+    )
+    np.testing.assert_allclose(above, mirrored.probability_better(1 - target), atol=1e-3)
 
 
 def test_zero_shot_is_the_fitted_network_without_a_curve(curves):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.metrics import DifferenceVariance, plan_items, power_of, required_queries
+from foretell.predictors.metrics import DifferenceVariance, plan_items, required_queries
 
 VARIANCE = DifferenceVariance(0.05, 0.3)
 
@@ -14,17 +15,19 @@ VARIANCE = DifferenceVariance(0.05, 0.3)
 def test_planned_items_have_the_planned_power() -> None:
     for effect in (0.05, 0.2):
         n = required_queries(effect, VARIANCE, 2)
-        assert power_of(effect, VARIANCE, n, 2) == pytest.approx(0.8, abs=0.01)
+        shift = effect / np.sqrt(VARIANCE.of_mean(2) / n)
+        assert stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, shift) == pytest.approx(0.8, abs=0.01)
     assert required_queries(0.1, VARIANCE, 4) < required_queries(0.1, VARIANCE, 1)
     with pytest.raises(InvalidInputError, match="> 0"):
         required_queries(0, VARIANCE)
 
 
-def test_foretold_power_is_that_of_the_simulated_test() -> None:
+def test_planned_items_find_the_difference_as_often_as_foretold() -> None:
     rng = np.random.default_rng(0)
-    d = 0.1 + rng.normal(0, np.sqrt(VARIANCE.of_mean(3)), (4000, 60))
-    t = d.mean(axis=1) / (d.std(axis=1, ddof=1) / np.sqrt(60))
-    assert np.mean(t > 2.001) == pytest.approx(power_of(0.1, VARIANCE, 60, 3), abs=0.03)  # 4 se
+    n = required_queries(0.1, VARIANCE, 3)
+    d = 0.1 + rng.normal(0, np.sqrt(VARIANCE.of_mean(3)), (4000, n))
+    t = d.mean(axis=1) / (d.std(axis=1, ddof=1) / np.sqrt(n))
+    assert np.mean(t > stats.t.ppf(0.975, n - 1)) == pytest.approx(0.8, abs=0.03)  # 4 se
 
 
 def test_the_cheapest_split_is_the_closed_form() -> None:
