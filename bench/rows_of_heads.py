@@ -4,7 +4,8 @@
     FORETELL_MIRROR=... python bench/rows_of_heads.py --caps 2500 5000 10000  # pricing-reversal, smaller parts
 
 Made-up runs are those of bench/fit_rows.py, a twentieth of the queries held out; pricing-reversal is judged by three
-folds over the queries of train + calibration. Log tokens; paired over queries with 95 % intervals; above 0 the part is
+folds over the queries of train + calibration; fits are not repeated after calibration. Log tokens; paired over
+queries with 95 % intervals; above 0 the part is
 worse. One JSON object a line.
 """
 
@@ -35,7 +36,7 @@ def forecasts(learn: pd.DataFrame, test: pd.DataFrame, cap: int) -> Forecasts:
     boosting.ROWS_LEARNT = cap
     began = time.process_time()
     inputs = learn[FAMILY.inputs(learn).columns]
-    predictor = ThinkingTokensPredictor(num_threads=1).fit(
+    predictor = ThinkingTokensPredictor(num_threads=1, refit=False).fit(
         inputs, learn["value"], groups=learn["query_id"], is_censored=learn["is_censored"]
     )
     print(json.dumps({"cap": cap, "rows": len(learn), "fit_cpu_s": round(time.process_time() - began)}), flush=True)
