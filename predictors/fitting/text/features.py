@@ -43,6 +43,7 @@ TEXTS_AT_ONCE = 20_000
 BLOCKS_AT_ONCE = 10
 """Blocks whose features wait to be put in their place."""
 
+_DIGITS, _CAPITALS, _ASCII = b"0123456789", bytes(range(65, 91)), bytes(range(128))
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PROOF = re.compile(r"\b(?:prove|proof|show that|derive)\b", re.IGNORECASE)
@@ -56,22 +57,27 @@ _CODE_PARTS = ("```", "def ", "class ", "#include", "public static", "SELECT")
 
 def _has(pattern: re.Pattern[str], parts: Sequence[str], text: str, searched: str) -> float:
     """Whether `pattern` is in `text`; most texts hold none of its parts, which is found out sooner."""
-    return float(any(part in searched for part in parts) and pattern.search(text) is not None)
+    for part in parts:
+        if part in searched:
+            return float(pattern.search(text) is not None)
+    return 0.0
 
 
 def _statistics(text: str) -> list[float]:
     n_characters = max(len(text), 1)
     words = _WORD.findall(text)
     lowered = text.lower()
-    characters = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
-    n_digits = np.count_nonzero((characters >= 48) & (characters <= 57))
-    n_wide = np.count_nonzero(characters > 127)  # among which there are other digits
+    encoded = text.encode("utf-8", "replace")
+    n_digits = len(encoded) - len(encoded.translate(None, _DIGITS))
+    n_capitals = len(encoded) - len(encoded.translate(None, _CAPITALS))
+    # Among the wide ones there are other digits.
+    n_wide = 0 if text.isascii() else len(text) - len(encoded) + len(encoded.translate(None, _ASCII))
     return [
         math.log1p(len(text)),
         math.log1p(len(words)),
         math.log1p(text.count("\n")),
         n_digits / n_characters,
-        np.count_nonzero((characters >= 65) & (characters <= 90)) / n_characters,
+        n_capitals / n_characters,
         n_wide / n_characters,
         math.log1p(text.count("$")),
         math.log1p(text.count("\\")),
