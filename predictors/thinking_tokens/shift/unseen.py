@@ -161,10 +161,11 @@ class UnseenCells:
         frame = context.frame.assign(source=place["source"].to_numpy(), benchmark=place["benchmark"].to_numpy())
         of_runs, cells_of_runs = self.seen_.cells_of(frame, same_source=True)
         of_runs, cells_of_runs = by_length(of_runs, cells_of_runs, place[LENGTH].to_numpy())
-        every = pd.concat([cells, cells_of_runs], ignore_index=True)
-        distinct = every.drop_duplicates().reset_index(drop=True)
-        position = pd.MultiIndex.from_frame(distinct).get_indexer(pd.MultiIndex.from_frame(cells_of_runs))
-        return KnownRuns(context.target, position[of_runs].astype(np.intp), context.log_tokens), distinct
+        asked, of_known = (list(zip(*(of[name] for name in of), strict=True)) for of in (cells, cells_of_runs))
+        places = {cell: place for place, cell in enumerate(asked)}
+        position = np.array([places.setdefault(cell, len(places)) for cell in of_known], dtype=np.intp)
+        distinct = pd.DataFrame(list(places), columns=cells.columns)
+        return KnownRuns(context.target, position[of_runs], context.log_tokens), distinct
 
     def _prior(self, cells: pd.DataFrame, codes: Codes, text: Floats) -> QueryPrior:
         """What texts say, on benchmarks that a line is known of; nothing elsewhere."""
