@@ -110,7 +110,8 @@ def run_quote(
 
     output.check(is_drawn=True)
     requests, problems = read_requests(file)
-    predictor = load_quoting(settings, terms.models, source)
+    with UnderWay("load the forecaster"):
+        predictor = load_quoting(settings, terms.models, source)
     pilot = read_pilot(runs, settings.price_file) if runs else None
     for fault in () if pilot is None else pilot[1]:
         say(fault)
