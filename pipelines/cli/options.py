@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -24,7 +25,18 @@ Dataset = Annotated[
 Predictor = Annotated[
     str | None, typer.Option(help="Folder of a saved predictor, or models:/FAMILY/VERSION; by default the champion.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per row and nothing else.")]
+prints_json = Event()
+"""Whether the command that runs was asked for JSON and nothing else."""
+
+
+def _remembered(is_asked: bool) -> bool:
+    prints_json.set() if is_asked else prints_json.clear()
+    return is_asked
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per row and nothing else.", callback=_remembered)
+]
 
 
 def or_stdin(file: Path | None) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from foretell.assets.engine.local import is_loopback
+from foretell.assets.store.money import money
 from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object
 from foretell.predictors.errors import InvalidInputError
 
@@ -150,7 +151,8 @@ class Call:
 class Sending:
     """How calls are sent.
 
-    `price` gives the USD of a call from its `usage`; NaN where it says too little.
+    `price` gives the USD of a call from its `usage`; NaN where it says too little. `progress` is told how many calls of
+    how many are answered, and that in words with the USD.
     """
 
     endpoint: Endpoint
@@ -159,6 +161,7 @@ class Sending:
     concurrency: int = 4
     retries: int = 5
     say: Callable[[str], None] = print
+    progress: Callable[[int, int, str], None] = lambda n, of, told: None
 
 
 def send(calls: Sequence[Call], sending: Sending, ledger: Ledger) -> list[str]:
@@ -270,10 +273,9 @@ class _Run:
             self.tell(f"{call.key}: {fault}" + ("" if known else "; counted at its worst case"))
         if cost > call.reserved_usd * (1 + 1e-9):
             self.stop(f"{call.key}: billed ${cost:.4g}, more than its cap allows (${call.reserved_usd:.4g}): stopped")
-        self.sending.say(
-            f"{len(self.ledger.answered)} of {self.n_calls} answered, ${self.ledger.spent:.4g} spent, "
-            f"${self.ledger.committed - self.ledger.spent:.4g} reserved"
-        )
+        n, spent = len(self.ledger.answered), self.ledger.spent
+        told = f"{n} of {self.n_calls} answered, {money(spent)} spent, {money(self.ledger.committed - spent)} reserved"
+        self.sending.progress(n, self.n_calls, told)
 
 
 def _same_model(asked: str, answered: str) -> bool:

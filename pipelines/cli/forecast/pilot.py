@@ -14,6 +14,7 @@ from foretell.pipelines.cli.console import counted, money, out, percent, say, sa
 from foretell.pipelines.cli.forecast.champion import load_quoting
 from foretell.pipelines.cli.options import Predictor, flat
 from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -173,7 +174,10 @@ def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: 
                 answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in lines}
             ledger = Ledger(log, options.max_cost, answered, retry_in_doubt=options.retry_in_doubt)
             price = usage_price(settings.price_file)
-            send(calls, Sending(endpoint, price, results, options.concurrency, say=say), ledger)
+            with UnderWay("pilot") as way:
+                way.done(len(ledger.answered), len(calls))
+                sending = Sending(endpoint, price, results, options.concurrency, say=say, progress=way.done)
+                send(calls, sending, ledger)
     except Timeout:
         raise InvalidInputError(f"another process sends {plan}: wait for it, or end it") from None
     out.print(f"{len(ledger.answered)} of {len(calls)} answered, {money(ledger.spent)} spent: {results}")
