@@ -144,38 +144,23 @@ def _page(table: pd.DataFrame, drawn: pd.DataFrame, calls: Sequence[Call], plan:
 
 def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: Path) -> None:
     """Send, and land what came in the lake."""
-    from filelock import FileLock, Timeout
-
     from foretell.pipelines.cli.data.ingest import Options, run_ingest
-    from foretell.pipelines.pilots.ledger import Ledger, drop_torn_line
-    from foretell.pipelines.pilots.plan import raw_requests, usage_price
-    from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint, Sending, send
+    from foretell.pipelines.pilots.plan import usage_price
+    from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint, Sending, send_within
 
     if options.max_cost is None or not options.max_cost > 0:
         raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
-    unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
-    if unbounded:
-        raise InvalidInputError(
-            f"nothing bounds what {unbounded[0]} costs: give `--max-tokens`, plain text, and a price for its model"
-        )
     results, log = plan.with_suffix(".runs.jsonl"), plan.with_suffix(".log.jsonl")
     endpoint = (
         LiteLLMEndpoint(options.timeout)
         if options.base_url is None
         else HttpEndpoint(options.base_url, settings.api_key(options.key_env, options.base_url), options.timeout)
     )
-    try:
-        with FileLock(plan.with_suffix(".lock"), timeout=0):
-            answered = {}
-            if results.exists():
-                drop_torn_line(results)
-                lines = raw_requests(results).values()
-                answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in lines}
-            ledger = Ledger(log, options.max_cost, answered, retry_in_doubt=options.retry_in_doubt)
-            price = usage_price(settings.price_file)
-            send(calls, Sending(endpoint, price, results, options.concurrency, say=say), ledger)
-    except Timeout:
-        raise InvalidInputError(f"another process sends {plan}: wait for it, or end it") from None
+    price = usage_price(settings.price_file)
+    ledger, _ = send_within(
+        calls, Sending(endpoint, price, results, options.concurrency, say=say), log, options.max_cost,
+        retry_in_doubt=options.retry_in_doubt,
+    )  # fmt: skip
     out.print(f"{len(ledger.answered)} of {len(calls)} answered, {money(ledger.spent)} spent: {results}")
     if results.exists():
         run_ingest(settings, [str(results)], Options(source="pilot"), Output(), curate=True)
