@@ -79,9 +79,9 @@ def ask(inputs: pd.DataFrame, predictor: Floats, asking: Asking, scored: pd.Data
         messages = messages_of(row)
         keys.append(hashlib.sha256(json.dumps([PROMPT, asking.llm, messages]).encode()).hexdigest()[:24])
         cell = {name: row.get(name) if isinstance(row.get(name), str) else None for name in ("benchmark", "model")}
-        year = row.get("published_year")
+        had_score, year = tuple(cell.values()) in known, row.get("published_year")
         kept = {"llm": asking.llm, "prompt": PROMPT, "key": keys[-1], **cell, "predictor": ours,
-                "had_score": tuple(cell.values()) in known, "published_year": year if year == year else None}  # fmt: skip
+                "had_score": had_score, "published_year": year if year == year else None}  # fmt: skip
         body = body_of({"messages": messages}, {}, asking.llm, ANSWER_TOKENS)
         calls += [Call(f"{keys[-1]}:{i}", body, np.nan, kept) for i in range(asking.samples)]
     asking.folder.mkdir(parents=True, exist_ok=True)

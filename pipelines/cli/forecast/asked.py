@@ -68,8 +68,8 @@ def asked_forecasts(
     """
     import numpy as np
 
-    from foretell.assets.families import get_family
     from foretell.assets.families.benchmark_scores.asking import release_of, year_of
+    from foretell.assets.families.benchmark_scores.examples import examples_from_dataset
     from foretell.assets.judging.family import LAKE
     from foretell.pipelines.pilots.elicited import Asking, ask, judged_answers, learnt_pool, scored_cells
     from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint
@@ -85,7 +85,7 @@ def asked_forecasts(
     )
     asking = Asking(options.ask, endpoint, settings.home / "asked", sources.public, options.samples, options.max_cost,
                     cutoff, settings.price_file, say)  # fmt: skip
-    scored = scored_cells(get_family("benchmark_scores").examples(LAKE, sources), sources.public)
+    scored = scored_cells(examples_from_dataset(LAKE, sources), sources.public)
     ours = forecasts[OF_FORECAST].to_numpy(dtype=np.float64)
     answered = ask(inputs, ours, asking, scored)
     pool = learnt_pool(judged_answers(asking, scored))

@@ -1,4 +1,4 @@
-"""Forecasts asked of a language model over real HTTP: what is kept, what it costs, and what is judged by later scores."""
+"""Forecasts asked of a language model over real HTTP: what is kept, what it costs, how it is judged."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def kept_worst(terms: Asking) -> float:
 
 def test_a_model_without_a_price_is_not_asked(serve, asking) -> None:
     provider = serve(lambda k, handler: reply(handler, 200, GOOD))
-    with pytest.raises(InvalidInputError, match="nothing bounds what .* costs"):
+    with pytest.raises(InvalidInputError, match=r"nothing bounds what .* costs"):
         ask(rows_of(), ours(), asking(provider, llm="unpriced"), NOTHING)
     assert provider.seen == []
 

@@ -45,14 +45,22 @@ def test_samples_are_combined_between_their_quantiles() -> None:
 
 def test_what_is_told_holds_the_description_and_the_model_but_no_name_date_or_score_of_the_benchmark() -> None:
     request = {
-        "benchmark": "SecretBench", "leak_group": "g7", "task": "Weigh zebras by their photographs.", "metric": "accuracy",
-        "n_classes": 4.0, "published_year": 2025.5, "known_models": ["gpt-4o"], "known_scores": [61.25], "model": "gpt-5.2",
-        "release_year": 2025 + 11 / 12, "n_params": float("nan"), "is_reasoning": 1.0, "input_usd_per_million": 1.75,
+        "benchmark": "SecretBench", "leak_group": "g7", "task": "Weigh zebras by photographs.", "metric": "accuracy",
+        "n_classes": 4.0, "published_year": 2025.5, "known_models": ["gpt-4o"], "known_scores": [61.25],
+        "model": "gpt-5.2", "release_year": 2025 + 11 / 12, "n_params": float("nan"), "is_reasoning": 1.0, 
+        "input_usd_per_million": 1.75,
         "domain": None,
     }  # fmt: skip
     (message,) = messages_of(request)
     text = message["content"]
-    for said in ("Weigh zebras", "gpt-5.2", "released: 2025-12", "n classes: 4", "reasons before it answers: yes", "1.75"):
+    for said in (
+        "Weigh zebras",
+        "gpt-5.2",
+        "released: 2025-12",
+        "n classes: 4",
+        "reasons before it answers: yes",
+        "1.75",
+    ):
         assert said in text
     for unsaid in ("SecretBench", "g7", "2025.5", "61.25", "gpt-4o", "nan", "None", "$"):
         assert unsaid not in text
