@@ -27,8 +27,6 @@ from foretell.predictors.benchmark_scores.elicitation.pool import Pool
 from foretell.predictors.benchmark_scores.elicitation.prompt import PROMPT, combined, messages_of, read_answer
 
 ANSWERS, LOG = "answers.jsonl", "log.jsonl"
-ANSWER_TOKENS = 4_000
-"""Cap of an answer: its five numbers, and what a model thinks before them."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +34,17 @@ class Asking:
     """Who is asked, how often for each forecast, and for how many USD at most.
 
     `cutoff` is the decimal year at which what it has read ends, None where nobody says; `folder` is where answers are
-    kept, `public` that of the public figures, whose scores it may know as everybody does.
+    kept; `answer_tokens` caps an answer: five numbers, and the thoughts before.
     """
 
     llm: str
     endpoint: Endpoint
     folder: Path
-    public: Path
     samples: int = 5
     max_cost: float = 1.0
     cutoff: float | None = None
     price_file: Path | None = None
+    answer_tokens: int = 4_000
     say: Callable[[str], None] = print
 
 
@@ -82,7 +80,7 @@ def ask(inputs: pd.DataFrame, predictor: Floats, asking: Asking, scored: pd.Data
         had_score, year = tuple(cell.values()) in known, row.get("published_year")
         kept = {"llm": asking.llm, "prompt": PROMPT, "key": keys[-1], **cell, "predictor": ours,
                 "had_score": had_score, "published_year": year if year == year else None}  # fmt: skip
-        body = body_of({"messages": messages}, {}, asking.llm, ANSWER_TOKENS)
+        body = body_of({"messages": messages}, {}, asking.llm, asking.answer_tokens)
         calls += [Call(f"{keys[-1]}:{i}", body, np.nan, kept) for i in range(asking.samples)]
     asking.folder.mkdir(parents=True, exist_ok=True)
     file, wanted = asking.folder / ANSWERS, {call.key: call for call in calls}

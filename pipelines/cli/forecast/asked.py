@@ -9,6 +9,7 @@ import typer
 
 from foretell.assets.pages import Section
 from foretell.pipelines.cli.console import counted, money, say
+from foretell.pipelines.cli.options import EndpointOptions
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,38 +17,24 @@ if TYPE_CHECKING:
 
     from foretell.pipelines.settings import Settings
 
-ASKED = "Asking a language model (benchmark scores only)"
+ASKED = "Benchmark scores, asking a language model"
 OF_FORECAST = ["lower_90", "lower_50", "median", "upper_50", "upper_90"]
 """The columns of a forecast at `LEVELS`."""
 
 
 @dataclass(frozen=True)
-class AskOptions:
+class AskOptions(EndpointOptions):
     """Options of `foretell predict benchmark_scores --ask`."""
 
-    ask: Annotated[
-        str | None, typer.Option(help="Model to ask what it expects, as its endpoint calls it.", rich_help_panel=ASKED)
-    ] = None
-    base_url: Annotated[
-        str | None,
-        typer.Option(help="OpenAI-compatible endpoint, such as https://api.openai.com/v1; else LiteLLM.",
-                     rich_help_panel=ASKED),
-    ] = None  # fmt: skip
+    ask: Annotated[str | None, typer.Option(help="Language model to ask too.", rich_help_panel=ASKED)] = None
     samples: Annotated[int, typer.Option(help="Answers for each forecast.", min=1, rich_help_panel=ASKED)] = 5
     max_cost: Annotated[
         float, typer.Option(help="USD that this command never exceeds, at worst cases.", rich_help_panel=ASKED)
     ] = 1.0
-    key_env: Annotated[
-        str | None,
-        typer.Option(help="Environment variable of the API key; OPENAI_API_KEY for api.openai.com alone.",
-                     rich_help_panel=ASKED),
-    ] = None  # fmt: skip
     cutoff: Annotated[
         str | None,
-        typer.Option(help="Month at which what it has read ends, such as 2024-09; by default its release.",
-                     rich_help_panel=ASKED),
-    ] = None  # fmt: skip
-    timeout: Annotated[float, typer.Option(help="Seconds for one whole answer.", min=1, rich_help_panel=ASKED)] = 120.0
+        typer.Option(help="Month where what it has read ends; by default that of its release.", rich_help_panel=ASKED),
+    ] = None
 
     def check(self, family: str) -> None:
         """Refuse the options where nobody is asked, or for another family."""
@@ -72,19 +59,13 @@ def asked_forecasts(
     from foretell.assets.families.benchmark_scores.examples import examples_from_dataset
     from foretell.assets.judging.family import LAKE
     from foretell.pipelines.pilots.elicited import Asking, ask, judged_answers, learnt_pool, scored_cells
-    from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint
     from foretell.predictors.base import LEVELS
 
     assert options.ask is not None
     sources = settings.sources
     cutoff = year_of(options.cutoff, "`--cutoff`") if options.cutoff else release_of(options.ask, sources.public)
-    endpoint = (
-        LiteLLMEndpoint(options.timeout)
-        if options.base_url is None
-        else HttpEndpoint(options.base_url, settings.api_key(options.key_env, options.base_url), options.timeout)
-    )
-    asking = Asking(options.ask, endpoint, settings.home / "asked", sources.public, options.samples, options.max_cost,
-                    cutoff, settings.price_file, say)  # fmt: skip
+    asking = Asking(options.ask, options.endpoint(settings), settings.home / "asked", options.samples, options.max_cost,
+                    cutoff, settings.price_file, say=say)  # fmt: skip
     scored = scored_cells(examples_from_dataset(LAKE, sources), sources.public)
     ours = forecasts[OF_FORECAST].to_numpy(dtype=np.float64)
     answered = ask(inputs, ours, asking, scored)

@@ -55,7 +55,7 @@ def asking(tmp_path: Path) -> Callable[..., Asking]:
     (tmp_path / "prices.yaml").write_text(PRICES, "utf-8")
 
     def make(provider: Provider, *, timeout_s: float = 5, **options: Any) -> Asking:
-        terms = Asking("tiny", HttpEndpoint(provider.url, KEY, timeout_s), tmp_path / "asked", PUBLIC, samples=2,
+        terms = Asking("tiny", HttpEndpoint(provider.url, KEY, timeout_s), tmp_path / "asked", samples=2,
                        cutoff=2025.0, price_file=tmp_path / "prices.yaml", say=lambda line: None)  # fmt: skip
         return replace(terms, **options)
 
