@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from foretell.assets.engine.local import is_loopback
 from foretell.assets.store.money import money
-from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object
+from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object, kept_lines
 from foretell.predictors.errors import InvalidInputError
 
 NEVER_SENT = 0
@@ -184,6 +184,35 @@ def send(calls: Sequence[Call], sending: Sending, ledger: Ledger) -> list[str]:
     for worker in workers:
         worker.result()
     return problems
+
+
+def send_within(
+    calls: Sequence[Call], sending: Sending, log: Path, max_cost: float, *, retry_in_doubt: bool = False,
+    in_all: bool = True,
+) -> tuple[Ledger, list[str]]:  # fmt: skip
+    """`send`, by the accounts in `log` and what `Sending.out` holds; one process at a time.
+
+    `max_cost` is the limit of all that was and is sent (`in_all`), or of what is sent now.
+
+    Raises `InvalidInputError` if nothing bounds what a call costs, or another process sends.
+    """
+    from filelock import FileLock, Timeout
+
+    unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
+    if unbounded:
+        raise InvalidInputError(
+            f"nothing bounds what {unbounded[0]} costs: give a cap (`--max-tokens`), plain text, and a price for its "
+            "model (FORETELL_PRICE_FILE)"
+        )
+    try:
+        with FileLock(sending.out.with_suffix(".lock"), timeout=0):
+            answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in kept_lines(sending.out)}
+            ledger = Ledger(log, max_cost, answered, retry_in_doubt=retry_in_doubt)
+            if not in_all:
+                ledger.allow(max_cost)
+            return ledger, send(calls, sending, ledger)
+    except Timeout:
+        raise InvalidInputError(f"another process sends {sending.out}: wait for it, or end it") from None
 
 
 class _Run:
