@@ -121,7 +121,8 @@ def _drawn(texts: Sequence[str]) -> Sequence[str]:
     return [texts[i] for i in np.sort(kept)]
 
 
-def _shorten(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text, or its first and last half of `MAX_CHARACTERS`."""
     half = MAX_CHARACTERS // 2
     return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} {text[-half:]}"
 
@@ -181,12 +182,12 @@ class TextEmbedding:
         self.statistics_mean_ = statistics.mean(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
         spread = statistics.std(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
         self.statistics_spread_ = np.where(spread > 1e-9, spread, np.inf)
-        shortened = [_shorten(text) for text in texts]
+        short = [shortened(text) for text in texts]
         self.terms_: dict[str, TermWeights] = {}
         self.axes_: dict[str, NDArray[np.float32]] = {}
         self.centres_: dict[str, NDArray[np.float32]] = {}
         for part in self.parts:
-            self._fit_terms(part, shortened)
+            self._fit_terms(part, short)
         return self
 
     def _fit_terms(self, part: str, texts: Sequence[str]) -> None:
@@ -282,10 +283,10 @@ class TextEmbedding:
 
     def _embed_block(self, texts: Sequence[str]) -> tuple[NDArray[Any], Floats]:
         """Axes and scaled statistics of distinct texts."""
-        shortened = [_shorten(text) for text in texts]
+        short = [shortened(text) for text in texts]
         blocks: list[NDArray[Any]] = [np.empty((len(texts), 0), dtype=np.float32)]
         for part, axes in self.axes_.items():
-            blocks.append(np.asarray(self.terms_[part].transform(shortened) @ axes.T) - self.centres_[part])
+            blocks.append(np.asarray(self.terms_[part].transform(short) @ axes.T) - self.centres_[part])
         standardised = (text_statistics(texts) - self.statistics_mean_) / self.statistics_spread_
         return np.hstack(blocks), np.clip(standardised, -5, 5) * self.statistics_scale
 
