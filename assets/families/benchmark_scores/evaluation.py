@@ -1,7 +1,5 @@
 """How score forecasts are judged: folds over leak groups, known scores, benchmarks of the future."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 

@@ -6,8 +6,6 @@ that differ between sources. The standard deviations of these effects are what a
 they are their posterior mode under log-normal priors.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Forecasts of runs in cells of which nothing, or only a few anchors, was seen."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -64,7 +62,7 @@ class ShiftForecaster:
     """What is known of a cell from other cells: its source, its benchmark, its model's relatives."""
 
     effects: CellEffects
-    spreads: _Spreads
+    spreads: "_Spreads"
 
     @classmethod
     def fit(cls, table: CellTable) -> Self:
