@@ -49,7 +49,7 @@ def replay(files: list[Path], n_nights: int, retrain_at: list[int], home: Path) 
 
     settings = Settings(home=home)
     quiet_environment(settings)
-    quiet = {"progress": lambda step, seconds: None}
+    quiet = {"progress": lambda step, seconds, share: None}
     with open_instance(settings) as instance:
         for number, tonight in enumerate(nights_of(files, n_nights), start=1):
             day = (FIRST + timedelta(days=number)).isoformat()

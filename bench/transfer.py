@@ -178,7 +178,7 @@ def without(part: str) -> ExitStack:
         stack.enter_context(patch.object(descriptors, "_reasons", lambda base, effort: 0.0))
     elif part == "effort":
         kept = tuple(effect for effect in kept if not effect.name.startswith("configuration"))
-    elif part != "names of models":
+    elif part and part != "names of models":
         kept = tuple(effect for effect in kept if not effect.name.startswith(part))
     stack.enter_context(patch.object(effects, "EFFECTS", kept))
     return stack

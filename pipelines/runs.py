@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-Progress = Callable[[str, float], None]
-"""Called after every step with its name and how many seconds it took."""
+Progress = Callable[[str, float, float], None]
+"""Called after every step with its name, how many seconds it took, and the share of all steps that are done."""
 
 PID_TAG = "foretell/pid"
 DAYS_PER_WORKER = 8
@@ -123,8 +123,12 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
         if len(stale) > 1 and engine.n_workers > 1:
             _curate_in_bulk(settings, instance, stale, DAYS_PER_WORKER * engine.n_workers, progress)
             return len(stale)
-        for day, wanted in stale.items():
-            execute("curate_day", settings, instance, partition_key=day, progress=progress)
+        for n, (day, wanted) in enumerate(stale.items()):
+
+            def of_days(step: str, seconds: float, share: float, n: int = n) -> None:
+                progress(step, seconds, (n + share) / len(stale))
+
+            execute("curate_day", settings, instance, partition_key=day, progress=of_days)
             state.set(f"day:{day}", wanted)
     return len(stale)
 
@@ -153,7 +157,7 @@ def _curate_in_bulk(
             if done.failed:
                 raise RunFailedError(f"{done.day}: the checks {', '.join(done.failed)} did not pass")
             state.set(f"day:{done.day}", stale[done.day])
-        progress(f"{batch[0]} .. {batch[-1]}", time.perf_counter() - began)
+        progress(f"{batch[0]} .. {batch[-1]}", time.perf_counter() - began, (start + len(batch)) / len(days))
 
 
 def retrain(settings: Settings, instance: dg.DagsterInstance, progress: Progress, *, force: bool = False) -> bool:
@@ -203,7 +207,8 @@ def execute(
     """
     from foretell.pipelines.definitions import build_definitions
 
-    job = build_definitions(settings).resolve_job_def(job_name).with_hooks({_progress_hook(progress)})
+    job = build_definitions(settings).resolve_job_def(job_name)
+    job = job.with_hooks({_progress_hook(progress, len(job.nodes))})
     with settings.open_engine():
         result = job.execute_in_process(
             instance=instance,
@@ -217,16 +222,15 @@ def execute(
     return result
 
 
-def _progress_hook(progress: Progress) -> Any:
+def _progress_hook(progress: Progress, n_steps: int) -> Any:
     import dagster as dg
 
-    clock = {"last": time.perf_counter()}
+    ends = [time.perf_counter()]
 
     @dg.success_hook(name="report_progress")
     def report_progress(context: dg.HookContext) -> None:
-        now = time.perf_counter()
-        progress(context.op.name, now - clock["last"])
-        clock["last"] = now
+        ends.append(time.perf_counter())
+        progress(context.op.name, ends[-1] - ends[-2], (len(ends) - 1) / n_steps)
 
     return report_progress
 

@@ -24,6 +24,10 @@ class EngineError(ForecastError):
     """The engine lost its workers or its scheduler; what was done is whole, and the run can be started again."""
 
 
+def nobody(n: int, of: int) -> None:
+    """Who is told how many items of a map are done, where nobody asked."""
+
+
 class Engine:
     """Three verbs, done by this process: memory holds one item, or one bundle of a group.
 
@@ -36,6 +40,7 @@ class Engine:
 
     def __init__(self, bytes_at_once: int = BYTES_AT_ONCE) -> None:
         self.bytes_at_once = bytes_at_once
+        self.told: Callable[[int, int], None] = nobody
 
     @property
     def n_workers(self) -> int:
@@ -44,7 +49,11 @@ class Engine:
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Apply `function` to every item; results in the order of the items."""
-        return [function(item) for item in items]
+        results = []
+        for n, item in enumerate(items, start=1):
+            results.append(function(item))
+            self.told(n, len(items))
+        return results
 
     def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
         """Apply `function` to every item and merge the results, which must be associative and commutative."""
@@ -92,12 +101,12 @@ def _group_on_disk(
 
 
 _open: list[Engine] = []
-_in_process = Engine()
+in_process = Engine()
 
 
 def current_engine() -> Engine:
     """The engine of the innermost `open_engine`, else this process."""
-    return _open[-1] if _open else _in_process
+    return _open[-1] if _open else in_process
 
 
 @contextmanager
@@ -116,7 +125,7 @@ def open_engine(
     if name == current_engine().name:
         yield current_engine()
         return
-    opened: AbstractContextManager[Engine] = nullcontext(_in_process)
+    opened: AbstractContextManager[Engine] = nullcontext(in_process)
     if name == "dask":
         try:
             from foretell.assets.engine.on_dask import DaskEngine

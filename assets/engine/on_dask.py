@@ -27,7 +27,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
-MIN_ROWS = 200_000
+MIN_ROWS = 100_000
 """Of fewer rows the run trains the boosters itself: a fit on the cluster costs about a second before it begins."""
 MIN_BLOCKS = 4
 """Fewer blocks of rows are worked on by the run itself."""

@@ -22,8 +22,8 @@ VERSION_KEY = b"foretell.table_version"
 CHECKSUM_KEY = b"foretell.columns"
 """Checksum of what names the columns, which lies outside of the pages and their checksums."""
 
-LATER = ("project", "key_name")
-"""Columns of `request_traces` that came after other days were written, where they are null."""
+LATER = {"project": "str", "key_name": "str", "answer_logprob": "float64"}
+"""Columns of `request_traces` (and their types) that came after other days were written, where they are null."""
 
 Part: TypeAlias = str | pd.DataFrame
 """A parquet file (path, or any address that fsspec knows), or rows that are in memory already."""
@@ -86,8 +86,8 @@ def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
         absent = [name for name in columns or () if name in LATER and name not in schema.names]
         names = None if columns is None else [name for name in columns if name not in absent]
         frame = pd.read_parquet(part, columns=names, page_checksum_verification=True)
-    nothing = pd.Series(None, index=frame.index, dtype="str")
-    return frame.assign(**dict.fromkeys(absent, nothing))[list(columns)] if columns and absent else frame
+    nothing = {name: pd.Series(None, index=frame.index, dtype=LATER[name]) for name in absent}
+    return frame.assign(**nothing)[list(columns)] if columns and absent else frame
 
 
 def numbered(table: pa.Table) -> pa.Table:

@@ -39,7 +39,7 @@ _CONVENTIONS = {column: ALIASES[column][0] for column in _SAID} | {"time_to_firs
 # The conventions have no word for these.
 _OWN = (
     "source", "request_id", "query_id", "replicate", "benchmark", "item_id", "score", "repeat_prob",
-    "project", "key_name",
+    "project", "key_name", "answer_logprob",
 )  # fmt: skip
 
 

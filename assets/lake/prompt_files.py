@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ TEXTS = (".txt", ".md", ".prompt", ".j2", ".tpl")
 CONFIGS = (".yaml", ".yml")
 MAX_REQUESTS = 100_000
 REFERENCE = "file://"
+MAX_DEPTH = 5
+"""How often a text is filled in again, since variables name variables."""
+MAX_TEXT = 10_000_000
+"""Characters of one prompt."""
 Read = tuple[pd.DataFrame, list[str]]
 
 
@@ -71,9 +75,8 @@ class PromptfooConfig:
     def requests(self) -> Read:
         """A request per prompt, test and repeat; and a line for what could not be read."""
         from jinja2 import TemplateError
-        from jinja2.sandbox import SandboxedEnvironment
 
-        template, rows = cache(SandboxedEnvironment().from_string), list[dict[str, Any]]()
+        fill, rows = _filler(), list[dict[str, Any]]()
         options = self._content.get("evaluateOptions")
         repeat = options.get("repeat", 1) if isinstance(options, dict) else 1
         repeat = repeat if isinstance(repeat, int) and 1 <= repeat <= 1000 else 1
@@ -81,7 +84,7 @@ class PromptfooConfig:
         for number, variables in enumerate(self._tests(), 1):
             for place, prompt in enumerate(prompts, 1):
                 try:
-                    text = template(prompt).render(variables)
+                    text = fill(prompt, variables)
                 except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
                     self._problems.append(f"{self._file}: prompt {place} with test {number}: {error}; correct it")
                     continue
@@ -112,7 +115,8 @@ class PromptfooConfig:
         tests = list(self._all_tests(self._content.get("tests"))) or [{}]
         for test in tests:
             variables = {**usual, **self._variables(test)}
-            lists = {name: value for name, value in variables.items() if isinstance(value, list)}
+            is_whole = any(_options(part).get("disableVarExpansion") for part in (default, test))
+            lists = {name: value for name, value in variables.items() if isinstance(value, list) and not is_whole}
             for combination in itertools.product(*lists.values()):
                 yield {**variables, **dict(zip(lists, combination, strict=True))}
 
@@ -134,18 +138,35 @@ class PromptfooConfig:
             elif path.suffix == ".jsonl":
                 yield from map(json.loads, filter(str.strip, path.read_text("utf-8").splitlines()))
             else:
-                yield from self._all_tests(yaml.safe_load(path.read_text("utf-8")))
-        except (ValueError, yaml.YAMLError) as error:
+                yield from self._all_tests(self._yaml(path))
+        except ValueError as error:
             self._problems.append(f"{path}: {' '.join(str(error).split())}; correct it")
 
     def _variables(self, test: Mapping[str, Any]) -> dict[str, Any]:
         given = test.get("vars")
-        found = {}
-        for name, value in given.items() if isinstance(given, dict) else ():
-            if isinstance(value, str) and value.startswith(REFERENCE):
-                value = "\n".join(path.read_text("utf-8", "replace") for path in self._files(value))
-            found[str(name)] = value
-        return found
+        if isinstance(given, str | list):  # files of variables
+            return {name: value for file in _as_list(given) for path in self._files(str(file))
+                    for name, value in self._variables({"vars": self._yaml(path)}).items()}  # fmt: skip
+        return {str(name): self._read_in(value) for name, value in given.items()} if isinstance(given, dict) else {}
+
+    def _read_in(self, value: object) -> object:
+        """A value, or what the file says that it names: YAML as JSON; of several files a list, one test each."""
+        if isinstance(value, list):
+            return [self._read_in(item) for item in value]
+        if not (isinstance(value, str) and value.startswith(REFERENCE)):
+            return value
+        texts = [
+            json.dumps(self._yaml(path)) if path.suffix in CONFIGS else path.read_text("utf-8", "replace").strip()
+            for path in self._files(value)
+        ]
+        return texts if len(texts) > 1 else "".join(texts)
+
+    def _yaml(self, path: Path) -> object:
+        try:
+            return yaml.safe_load(path.read_text("utf-8"))
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            self._problems.append(f"{path}: {' '.join(str(error).split())}; correct it")
+            return {}
 
     def _shared_settings(self) -> dict[str, Any]:
         """What all providers are configured alike: limits that differ are left to `--max-tokens`."""
@@ -165,6 +186,32 @@ class PromptfooConfig:
         if not inside:
             self._problems.append(f"{self._file}: {name[:80]}: no such file below {self._folder}")
         return inside
+
+
+def _filler() -> Callable[[str, Mapping[str, Any]], str]:
+    """Fills variables into a prompt as promptfoo does: those in the values of variables too."""
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment()
+    environment.filters["dump"] = json.dumps  # what Nunjucks calls it
+    template = cache(environment.from_string)
+
+    def fill(prompt: str, variables: Mapping[str, Any]) -> str:
+        text = template(prompt).render(variables)
+        for _ in range(MAX_DEPTH):
+            if len(text) > MAX_TEXT:
+                raise ValueError(f"comes to more than {MAX_TEXT:,} characters")
+            if "{{" not in text:
+                break
+            text = environment.from_string(text).render(variables)
+        return text
+
+    return fill
+
+
+def _options(test: object) -> Mapping[str, Any]:
+    options = test.get("options") if isinstance(test, Mapping) else None
+    return options if isinstance(options, Mapping) else {}
 
 
 def _as_list(value: object) -> list[Any]:

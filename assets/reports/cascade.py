@@ -25,8 +25,9 @@ from foretell.predictors.thinking_tokens.bill.routing import assign_models, valu
 
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
 """Budgets, as shares of what the best model costs for every query."""
-SIGNALS = ("output_tokens", "reasoning_tokens", "is_censored")
-"""What of an answer is looked at: its length, how long it was thought about, whether it was cut off."""
+SIGNALS = ("output_tokens", "reasoning_tokens", "is_censored", "answer_logprob")
+"""What of an answer is looked at: its length, how long it was thought about, whether it was cut off, how likely its
+tokens were. Unknown tokens count as none; an unknown log probability says nothing, so that it is NaN."""
 PENALTY = 3.0
 MIN_LOGGED = 50
 """Answers that a model needs in a log in which one model answered each query."""
@@ -48,9 +49,10 @@ class Asked:
         asked, costs, scores = evidence.answers(split)
         runs = evidence.runs.assign(**{name: evidence.runs[name].astype("float64") for name in SIGNALS})
         signals = {
-            name: query_table(runs, name).reindex(index=costs.index, columns=costs.columns).fillna(0.0).to_numpy()
+            name: query_table(runs, name).reindex(index=costs.index, columns=costs.columns).to_numpy(np.float64)
             for name in SIGNALS
         }
+        signals |= {name: np.nan_to_num(signals[name]) for name in SIGNALS if name != "answer_logprob"}
         success, expected = router.forecast(asked)
         return cls(success, expected, signals, costs.to_numpy(), scores.to_numpy())
 
@@ -59,8 +61,13 @@ class Asked:
         chances = logit(np.clip(self.success[:, [first, second]], 1e-3, 1 - 1e-3))
         surprise = np.log(np.maximum(self.costs[:, first], 1e-12) / np.maximum(self.expected[:, first], 1e-12))
         lengths = [np.log1p(self.signals[name][:, first]) for name in ("output_tokens", "reasoning_tokens")]
-        cut = self.signals["is_censored"][:, first]
-        return np.column_stack([np.ones(len(surprise)), chances, surprise, *lengths, cut, surprise * chances[:, 0]])
+        rest = [self.signals[name][:, first] for name in ("is_censored", "answer_logprob")]
+        return np.column_stack([np.ones(len(surprise)), chances, surprise, *lengths, *rest, surprise * chances[:, 0]])
+
+    def without_logprob(self) -> "Asked":
+        """The same where nobody told log probabilities."""
+        nothing = np.full_like(self.costs, np.nan)
+        return replace(self, signals={**self.signals, "answer_logprob": nothing})
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,10 @@ class Cascade:
     def learn(cls, asked: Asked, first: int, second: int) -> "Cascade":
         """Chances that either is right, given the answer of the first, by logistic regression."""
         X = asked.features(first, second)
-        centre, scale = np.r_[0.0, X[:, 1:].mean(axis=0)], np.r_[1.0, np.maximum(X[:, 1:].std(axis=0), 1e-9)]
-        Z, nothing = (X - centre) / scale, np.zeros(len(X))
+        known = pd.DataFrame(X[:, 1:])  # whose means leave out what is not known
+        centre = np.r_[0.0, known.mean()]
+        scale = np.r_[1.0, known.std(ddof=0).where(lambda spread: spread > 1e-9, np.inf)]
+        Z, nothing = _standardised(X, centre, scale), np.zeros(len(X))
         penalty = np.r_[0.01, np.full(X.shape[1] - 1, PENALTY)]
         one, other = (
             penalised_logistic(Z, (asked.scores[:, model] >= 1).astype(np.float64), nothing, penalty)
@@ -89,7 +98,7 @@ class Cascade:
 
     def worth(self, asked: Asked) -> Floats:
         """Expected gain of asking the second too, for each dollar of it; shape (n_queries,)."""
-        Z = (asked.features(self.first, self.second) - self.centre) / self.scale
+        Z = _standardised(asked.features(self.first, self.second), self.centre, self.scale)
         gain = expit(Z @ self.weights[1]) - expit(Z @ self.weights[0])
         return np.asarray(gain / np.maximum(asked.expected[:, self.second], 1e-12))
 
@@ -111,6 +120,11 @@ class Cascade:
         return paid, np.where(defers, asked.scores[:, self.second], asked.scores[:, self.first]), defers
 
 
+def _standardised(X: Floats, centre: Floats, scale: Floats) -> Floats:
+    """In standard deviations from the mean, which is where what is not known is put."""
+    return np.nan_to_num((X - centre) / scale)
+
+
 def best_cascade(learnt: Sequence[Cascade], asked: Asked, budget: float) -> Cascade | None:
     """The pair of models, within the budget, that scores most on the queries that it was learnt from."""
     fitting = [chosen for cascade in learnt if (chosen := cascade.within(budget, asked)) is not None]
@@ -128,7 +142,12 @@ def cascade_report(
     known, test = (Asked.of(evidence, split, router) for split in ("calibration", "test"))
     models, learnt_means = evidence.models, evidence.learnt_means("train", "calibration")
     best = int(learnt_means["score"].argmax())
-    pairs = [Cascade.learn(known, a, b) for a, b in permutations(range(len(models)), 2)]
+    orders = list(permutations(range(len(models)), 2))
+    pairs = [Cascade.learn(known, *order) for order in orders]
+    share_told = float(np.isfinite(test.signals["answer_logprob"]).mean())
+    unaware = [Cascade.learn(known.without_logprob(), *order) for order in orders] if share_told else []
+    if not share_told:
+        reasons.append("No answer tells its log probabilities: ask for `logprobs`, and a cascade looks at them too.")
     rows = np.arange(len(test.costs))
     policies: list[Policy] = [
         (f"always {name}" + (" (best)" if k == best else ""), np.nan, test.costs[:, k], test.scores[:, k])
@@ -157,6 +176,15 @@ def cascade_report(
             f"[{gain - 1.96 * error:+.3f}, {gain + 1.96 * error:+.3f}] against deciding before asking, which pays "
             f"{percent(test.costs[rows, before].mean() / test.costs[:, best].mean())}."
         )
+        if (other := best_cascade(unaware, known, budget)) is not None:
+            paid_without, score_without, _ = other.outcome(test)
+            policies.append(("cascade without log probabilities", budget, paid_without, score_without))
+            gain, error = _paired(score - score_without)
+            findings.append(
+                f"Log probabilities, told by {percent(share_told)} of the answers, were worth {gain:+.3f} "
+                f"[{gain - 1.96 * error:+.3f}, {gain + 1.96 * error:+.3f}] of the score there, for "
+                f"{percent((paid - paid_without).mean() / test.costs[:, best].mean())} more of the money."
+            )
     table = judged(policies, test.costs[:, best], test.scores[:, best])
     return Report(table, {}, tuple(findings), tuple(reasons))
 

@@ -25,8 +25,8 @@ MIN_COVERAGE = 0.95
 MAX_CENSORED = 0.2
 MIN_QUERIES = 50
 N_BOOTSTRAP = 1000
-ROUTED = [TEXT, "reasoning_effort"]
-"""What a router is learnt from, beside what prices are."""
+ROUTED = [TEXT, "reasoning_effort", "answer_logprob"]
+"""What a router or a cascade is learnt from, beside what prices are."""
 Floats = NDArray[np.float64]
 Policy = tuple[str, float, Floats, Floats]
 """Name, budget per query (NaN without one), and what each test query cost and scored under it."""

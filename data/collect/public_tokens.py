@@ -21,7 +21,7 @@ import pandas as pd
 from foretell.assets.lake.datasets import load_traces
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
-__all__ = ["FILE", "public_tokens"]
+__all__ = ["FILE", "prepared", "public_tokens"]
 
 FILE = Path(__file__).resolve().parent.parent / "public" / "token_traces.parquet"
 SETS = {
@@ -41,7 +41,7 @@ WHOLE = ("replicate", "input_tokens", "output_tokens", "reasoning_tokens", "n_ca
 
 def public_tokens(folder: Path, mirror: str | None, cache: Path) -> pd.DataFrame:
     """Runs of every set at hand, one row each: `CELL`, `item`, `replicate`, `tier`, tokens, cost, score, day."""
-    parts = [_prepared(folder / f"{file}.parquet", name) for file, name in SETS.items()]
+    parts = [prepared(folder / f"{file}.parquet", name) for file, name in SETS.items()]
     for name in MIRRORED:
         traces = load_traces(
             name, starter=Path("starter"), cache=cache, mirror=mirror, price=partial(price_requests)
@@ -66,7 +66,8 @@ def public_tokens(folder: Path, mirror: str | None, cache: Path) -> pd.DataFrame
     return rows.astype({"is_censored": bool})
 
 
-def _prepared(path: Path, name: str) -> pd.DataFrame:
+def prepared(path: Path, name: str) -> pd.DataFrame:
+    """A set of `SETS`, with `source`, `item`, `reasoning_effort`, `is_censored`, `tier` and the day it was made."""
     rows = pd.read_parquet(path)
     starts = rows["tokens_measured"].str.extract(f"^({'|'.join(TIERS)})")[0]
     cut = rows["finish_reason"].eq("length").fillna(False).astype(bool)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["chance", "count_keys", "counted", "dollars", "interval", "money", "out", "percent", "print_json",
-           "print_table", "say", "say_next", "say_problems", "say_step", "tokens"]  # fmt: skip
+           "print_table", "say", "say_next", "say_problems", "tokens"]  # fmt: skip
 
 WITHOUT_TERMINAL = 200
 """Columns of a pipe or a log, which has no width of its own."""
@@ -67,11 +67,6 @@ def say_problems(problems: Sequence[str], most: int = 20) -> None:
     more = [f"{len(problems) - most} more like these; {len(problems)} are left out in all"]
     for line in [*problems[:most], *(more if len(problems) > most else [])]:
         say(line)
-
-
-def say_step(step: str, seconds: float) -> None:
-    """A step of a run that has ended, and how long it took."""
-    say(f"  {step:<34} {seconds:6.1f} s")
 
 
 def print_json(rows: "pd.DataFrame | Iterable[dict[str, object]]") -> None:

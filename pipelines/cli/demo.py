@@ -9,10 +9,11 @@ from foretell.assets.families.benchmark_scores.asking import unseen_rows
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.registry.shipped import load_shipped
 from foretell.assets.store.io import read_table
-from foretell.pipelines.cli.console import out, print_json, print_table, say, say_step
+from foretell.pipelines.cli.console import out, print_json, print_table, say
 from foretell.pipelines.cli.judge.tables import evaluation_page
 from foretell.pipelines.cli.options import Json
 from foretell.pipelines.cli.output import print_page
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.runs import RunFailedError, curate_days, locked, open_instance, refresh, retrain
 from foretell.pipelines.settings import Settings
 
@@ -25,15 +26,15 @@ def demo(json: Json = False) -> None:
 
     settings, started = Settings(), time.perf_counter()
     shown = [family.name for family in all_families() if family.in_demo]
-    with locked(settings), settings.open_engine():
+    with locked(settings), settings.open_engine(), UnderWay("demo") as way:
         say(f"foretell demo: state in {settings.home}")
         landed = ingest([settings.starter_traces], settings.landing, source="starter")
         if not landed.n_usable:
             raise RunFailedError(f"the bundled data in {settings.starter} cannot be read: is the clone complete?")
         with open_instance(settings) as instance:
-            n_days = curate_days(settings, instance, say_step)
-            refreshed = [family for family in shown if refresh(settings, instance, family, say_step)]
-            retrained = retrain(settings, instance, say_step, force=bool(refreshed))
+            n_days = curate_days(settings, instance, way.step)
+            refreshed = [family for family in shown if refresh(settings, instance, family, way.step)]
+            retrained = retrain(settings, instance, way.step, force=bool(refreshed))
     report = read_table(settings.home / "lake", "forecast_report")
     if json:
         print_json(report)

@@ -3,14 +3,19 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from foretell.predictors.errors import unknown_name
 from foretell.predictors.families import FAMILIES
+
+if TYPE_CHECKING:
+    from foretell.pipelines.pilots.sending import Endpoint
+    from foretell.pipelines.settings import Settings
 
 FamilyName = Annotated[
     str,
@@ -24,7 +29,39 @@ Dataset = Annotated[
 Predictor = Annotated[
     str | None, typer.Option(help="Folder of a saved predictor, or models:/FAMILY/VERSION; by default the champion.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per row and nothing else.")]
+prints_json = Event()
+"""Whether the command that runs was asked for JSON and nothing else."""
+
+
+def _remembered(is_asked: bool) -> bool:
+    prints_json.set() if is_asked else prints_json.clear()
+    return is_asked
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per row and nothing else.", callback=_remembered)
+]
+
+
+@dataclass(frozen=True)
+class EndpointOptions:
+    """Where requests are sent, by which key."""
+
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint, such as https://api.openai.com/v1; else LiteLLM.")
+    ] = None
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable of the API key; OPENAI_API_KEY for api.openai.com alone.")
+    ] = None
+    timeout: Annotated[float, typer.Option(help="Seconds for one whole answer.", min=1)] = 600.0
+
+    def endpoint(self, settings: "Settings") -> "Endpoint":
+        """What sends. Raises `InvalidInputError` if the address is none, or the key or LiteLLM is not there."""
+        from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint
+
+        if self.base_url is None:
+            return LiteLLMEndpoint(self.timeout)
+        return HttpEndpoint(self.base_url, settings.api_key(self.key_env, self.base_url), self.timeout)
 
 
 def or_stdin(file: Path | None) -> Path | None:

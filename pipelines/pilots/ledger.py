@@ -81,6 +81,10 @@ class Ledger:
         """USD spent and reserved; never above the limit."""
         return self._spent + sum(self._open.values())
 
+    def allow(self, usd: float) -> None:
+        """Limit what is spent from now on to `usd`, whatever was spent before."""
+        self._max_cost = self.committed + usd
+
     def reserve(self, key: str, usd: float) -> bool:
         """Set the worst case of a request aside, waiting for others to come back; False where it does not fit.
 
@@ -130,6 +134,14 @@ def drop_torn_line(file: Path) -> None:
     if content and not content.endswith(b"\n"):
         with file.open("rb+") as torn:
             torn.truncate(content.rfind(b"\n") + 1)
+
+
+def kept_lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file of answers, without one that a kill tore; none where there is no file."""
+    if not file.exists():
+        return []
+    drop_torn_line(file)
+    return [json.loads(line) for line in file.read_bytes().splitlines()]
 
 
 def append_durably(file: Path, entry: Mapping[str, Any]) -> None:

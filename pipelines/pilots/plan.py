@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,22 @@ def plan_calls(
         request = requests.loc[row["request"]].to_dict()
         body = body_of(raw.get(row["request"], {}), request, row["model"], max_tokens)
         calls.append(Call(f"{row['request']}:{row['model']}", body, float("nan"), row))
+    calls = bounded(calls, price_file)
+    order = np.random.default_rng(int(drawn["seed"].iloc[0])).permutation(len(calls))
+    return [calls[k] for k in order]
+
+
+def bounded(calls: Sequence[Call], price_file: Path | None) -> list[Call]:
+    """The calls, each with its worst case in USD; NaN (and null in what is kept) where nothing bounds it."""
     worst = [worst_case(call.body) or (np.nan, np.nan) for call in calls]
     frame = pd.DataFrame(worst, columns=["input_tokens", "output_tokens"])
     frame["model"] = [call.body["model"] for call in calls]
     frame["service_tier"] = [call.body.get("service_tier") for call in calls]
     usd = _worst_usd(frame, price_file)
-    order = np.random.default_rng(int(drawn["seed"].iloc[0])).permutation(len(calls))
-    bounds = [worst if worst == worst else None for worst in usd]
-    kept = [{**call.kept, "reserved_usd": bound} for call, bound in zip(calls, bounds, strict=True)]
-    return [Call(calls[k].key, calls[k].body, usd[k], kept[k]) for k in order]
+    return [
+        replace(call, reserved_usd=bound, kept={**call.kept, "reserved_usd": bound if bound == bound else None})
+        for call, bound in zip(calls, usd, strict=True)
+    ]
 
 
 def _worst_usd(frame: pd.DataFrame, price_file: Path | None) -> list[float]:

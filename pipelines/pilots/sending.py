@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from foretell.assets.engine.local import is_loopback
-from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object
+from foretell.assets.store.money import money
+from foretell.pipelines.pilots.ledger import Ledger, append_durably, json_object, kept_lines
 from foretell.predictors.errors import InvalidInputError
 
 NEVER_SENT = 0
@@ -150,7 +151,8 @@ class Call:
 class Sending:
     """How calls are sent.
 
-    `price` gives the USD of a call from its `usage`; NaN where it says too little.
+    `price` gives the USD of a call from its `usage`; NaN where it says too little. `progress` is told how many calls of
+    how many are answered, and that in words with the USD.
     """
 
     endpoint: Endpoint
@@ -159,6 +161,7 @@ class Sending:
     concurrency: int = 4
     retries: int = 5
     say: Callable[[str], None] = print
+    progress: Callable[[int, int, str], None] = lambda n, of, told: None
 
 
 def send(calls: Sequence[Call], sending: Sending, ledger: Ledger) -> list[str]:
@@ -181,6 +184,35 @@ def send(calls: Sequence[Call], sending: Sending, ledger: Ledger) -> list[str]:
     for worker in workers:
         worker.result()
     return problems
+
+
+def send_within(
+    calls: Sequence[Call], sending: Sending, log: Path, max_cost: float, *, retry_in_doubt: bool = False,
+    in_all: bool = True,
+) -> tuple[Ledger, list[str]]:  # fmt: skip
+    """`send`, by the accounts in `log` and what `Sending.out` holds; one process at a time.
+
+    `max_cost` is the limit of all that was and is sent (`in_all`), or of what is sent now.
+
+    Raises `InvalidInputError` if nothing bounds what a call costs, or another process sends.
+    """
+    from filelock import FileLock, Timeout
+
+    unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
+    if unbounded:
+        raise InvalidInputError(
+            f"nothing bounds what {unbounded[0]} costs: give a cap (`--max-tokens`), plain text, and a price for its "
+            "model (FORETELL_PRICE_FILE)"
+        )
+    try:
+        with FileLock(sending.out.with_suffix(".lock"), timeout=0):
+            answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in kept_lines(sending.out)}
+            ledger = Ledger(log, max_cost, answered, retry_in_doubt=retry_in_doubt)
+            if not in_all:
+                ledger.allow(max_cost)
+            return ledger, send(calls, sending, ledger)
+    except Timeout:
+        raise InvalidInputError(f"another process sends {sending.out}: wait for it, or end it") from None
 
 
 class _Run:
@@ -270,10 +302,9 @@ class _Run:
             self.tell(f"{call.key}: {fault}" + ("" if known else "; counted at its worst case"))
         if cost > call.reserved_usd * (1 + 1e-9):
             self.stop(f"{call.key}: billed ${cost:.4g}, more than its cap allows (${call.reserved_usd:.4g}): stopped")
-        self.sending.say(
-            f"{len(self.ledger.answered)} of {self.n_calls} answered, ${self.ledger.spent:.4g} spent, "
-            f"${self.ledger.committed - self.ledger.spent:.4g} reserved"
-        )
+        n, spent = len(self.ledger.answered), self.ledger.spent
+        told = f"{n} of {self.n_calls} answered, {money(spent)} spent, {money(self.ledger.committed - spent)} reserved"
+        self.sending.progress(n, self.n_calls, told)
 
 
 def _same_model(asked: str, answered: str) -> bool:

@@ -69,8 +69,8 @@ class ScoreRequests(Asked):
     Every column may be absent or null. `benchmark` and `leak_group` are never features: they name what
     evidence must not be used. `known_models` and `known_scores` (lists of equal length, points) are runs of
     *other* models on the same benchmark, `own_benchmarks` and `own_scores` runs of *this* model on other benchmarks,
-    by the names that training knew. `release_year` (of the model) and `published_year` (of the benchmark) are decimal
-    years.
+    by the names that training knew. `release_year` (of the model) and `published_year` (of the benchmark: where only
+    that is known, of its newest text, which may be an old one) are decimal years.
     """
 
     benchmark: Series[str] | None = pa.Field(nullable=True)
@@ -98,7 +98,7 @@ class ScoreRequests(Asked):
     uses_instructions: Series[float] | None = pa.Field(nullable=True, isin=[0.0, 1.0])
     open_weights: Series[float] | None = pa.Field(nullable=True, isin=[0.0, 1.0])
     release_year: Series[float] | None = pa.Field(nullable=True, ge=1950, le=2100)
-    published_year: Series[float] | None = pa.Field(nullable=True, ge=1950, le=2100)
+    published_year: Series[float] | None = pa.Field(nullable=True, ge=1000, le=2100)
     is_reasoning: Series[float] | None = pa.Field(nullable=True, isin=[0.0, 1.0])
     input_usd_per_million: Series[float] | None = pa.Field(nullable=True, ge=0)
     output_usd_per_million: Series[float] | None = pa.Field(nullable=True, ge=0)

@@ -12,7 +12,8 @@ class RequestTraces(Table):
 
     Tokens are inclusive: output includes reasoning, input includes cache reads and writes. A null
     `reasoning_tokens` means unknown, 0 means none. Where `is_censored`, `output_tokens` is a lower
-    bound. Times are UTC, money is USD.
+    bound. Times are UTC, money is USD. `answer_logprob` is the mean
+    natural log probability of the answer's tokens, nats per token: of the visible answer, without reasoning.
     """
 
     source: Series[str]
@@ -50,6 +51,7 @@ class RequestTraces(Table):
     benchmark: Series[str] = pa.Field(nullable=True)
     item_id: Series[str] = pa.Field(nullable=True)
     score: Series[float] = pa.Field(nullable=True)
+    answer_logprob: Series[float] = pa.Field(nullable=True, le=0)
     repeat_prob: Series[float] = pa.Field(nullable=True, gt=0, le=1)
     source_file: Series[str]
     source_line: Series[pd.Int64Dtype] = pa.Field(nullable=True, ge=1)

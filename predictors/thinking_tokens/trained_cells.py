@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..arrays import Floats, Mask, load_arrays, save_arrays
+from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
 from ..fitting.boosting import row_slices
 from ..fitting.text.features import SETTINGS, TextEmbedding, settings_matrix
 from ..splits import assign_split
-from .heads.boosting import Boosting, load_boosters, save_boosters
+from .heads.boosting import Boosting, load_boosters, rows_learnt, save_boosters
 from .heads.distribution import COLD, HEAD_LEVELS, PILOT, WARM, Heads, PooledQuantiles, curve_spreads, evaluate_curves
 from .known_runs.context import CONFIG, FlatContext, flatten_context, sample_context
 from .known_runs.knowledge import QueryKnowledge
@@ -82,13 +82,22 @@ class TrainedCellsPredictor(LogQuantilePredictor):
     random_state: int | None = 0
 
     # -- fitting -------------------------------------------------------------------------------------
+    def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
+        vars(self).pop("embedding_", None)  # what the fit before has learnt is not for this one
+        super()._fit(X, y, groups, is_censored)
+        self.embedding_.release()
+
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
         X = runs.X
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
         distinct_texts = sorted(set(texts.dropna()))
-        embedding = TextEmbedding(parts=self.text_parts, n_components=self.n_components, random_state=self.random_state)
-        self.embedding_ = embedding.fit(distinct_texts)
-        embedded = self.embedding_.embedded(texts.tolist())
+        if "embedding_" not in vars(self) or not self.embedding_.serves(distinct_texts):
+            embedding = TextEmbedding(
+                parts=self.text_parts, n_components=self.n_components, random_state=self.random_state
+            )
+            self.embedding_ = embedding.fit(distinct_texts)
+        del distinct_texts
+        embedded = self.embedding_.embedded(texts.tolist(), keep=True)
         self.location_ = self._new_location().prepare(X, embedded, runs.weight)
         expected, self.residuals_ = complete_censored(runs, self.location_)
         self.location_.release()
@@ -104,13 +113,15 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         residual = whole - base - text
         self.shapes_ = PooledQuantiles(SHAPE_LEVELS).fit(X, residual, runs.weight)
         codes, curves = self.shapes_.lookup(X)
-        starts = (base + text)[:, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
-        columns = self._columns(X, embedded, base, text)
-        del embedded  # the largest table of a large fit
-        self.cold_ = self._boosting(runs).quantiles(columns, whole, starts, runs.weight)
-        plain = columns[:, :N_PLAIN].copy()
+        location = base + text
+        plain = self._plain(X, base, text)
+        learnt, weight = rows_learnt(cell_keys(X, CATEGORIES), runs.groups, runs.weight)
+        starts = location[learnt, None] + evaluate_curves(curves, np.array(HEAD_LEVELS))[codes[learnt]]
+        columns = self._columns(plain, embedded, learnt)
+        del embedded
+        self.cold_ = self._boosting(runs).quantiles(columns, whole[learnt], starts, weight)
         del columns, starts
-        self.knowledge_ = QueryKnowledge().fit(runs, plain, base + text, whole, self.shapes_, self._boosting(runs), rng)
+        self.knowledge_ = QueryKnowledge().fit(runs, plain, location, whole, self.shapes_, self._boosting(runs), rng)
 
     def _new_location(self) -> PooledLocation:
         return PooledLocation(slope_penalty=self.slope_penalty)
@@ -167,19 +178,22 @@ class TrainedCellsPredictor(LogQuantilePredictor):
             return np.zeros((len(X), self.embedding_.n_features))
         return self.embedding_.transform(X["prompt_text"].tolist())
 
-    def _columns(self, X: pd.DataFrame, embedded: RowFeatures, base: Floats, text: Floats) -> Floats:
-        """Columns of the heads: categories first, then what is numeric."""
+    def _plain(self, X: pd.DataFrame, base: Floats, text: Floats) -> Floats:
+        """Columns that all heads read: categories first, then what is numeric; shape (n_samples, N_PLAIN)."""
         codes = []
         for name in CATEGORIES:
             values = X[name].to_numpy(dtype=object) if name in X else np.full(len(X), None)
             code = pd.Index(self.categories_[name], dtype=object).get_indexer(pd.Index(values, dtype=object))
             codes.append(np.where(code < 0, np.nan, code))
-        plain = [*codes, base, text, *settings_matrix(X).T]
+        return np.column_stack([*codes, base, text, *settings_matrix(X).T])
+
+    def _columns(self, plain: Floats, embedded: RowFeatures, rows: Codes) -> Floats:
+        """Columns of the heads that know no run, of `rows`: `plain`, then the leading axes of the text."""
         leading = self.embedding_.leading(BOOSTED_COMPONENTS)
-        columns = np.empty((len(X), len(plain) + len(leading)))
-        columns[:, : len(plain)] = np.column_stack(plain)
-        for rows in row_slices(len(X)):
-            columns[rows, len(plain) :] = embedded[rows][:, leading]
+        columns = np.empty((len(rows), N_PLAIN + len(leading)))
+        columns[:, :N_PLAIN] = plain[rows]
+        for block in row_slices(len(rows)):
+            columns[block, N_PLAIN:] = embedded[rows[block]][:, leading]
         return columns
 
     def _location(self, X: pd.DataFrame) -> Floats:
@@ -201,16 +215,17 @@ class TrainedCellsPredictor(LogQuantilePredictor):
     def _heads_given(self, X: pd.DataFrame, embedded: Floats, flat_context: FlatContext | None) -> Heads:
         base, text = self.location_.intercept(X), self.location_.text_effect(X, embedded)
         codes, curves = self.shapes_.lookup(X)
-        columns = self._columns(X, embedded, base, text)
+        plain = self._plain(X, base, text)
         shape = evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
         values = (base + text)[:, None] + shape
         heads = Heads.cold(values, codes, curves)
         if flat_context is not None:
             context = self._context_runs(X, embedded, flat_context)
-            heads = self.knowledge_.inform(X, heads, columns[:, :N_PLAIN], base + text, context, self._is_trained(X))
+            heads = self.knowledge_.inform(X, heads, plain, base + text, context, self._is_trained(X))
         cold = (heads.regime == COLD) & self._is_trained(X)
         if cold.any():
-            heads.values[cold] += self._boosting().predict(self.cold_, columns[cold])
+            columns = self._columns(plain, embedded, np.flatnonzero(cold))
+            heads.values[cold] += self._boosting().predict(self.cold_, columns)
         return heads
 
     def _context_runs(self, X: pd.DataFrame, embedded: Floats, flat_context: FlatContext) -> ContextRuns:

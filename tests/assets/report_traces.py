@@ -50,6 +50,6 @@ def make_traces(n_queries: int = 60, *, n_runs: int = 1, spread: float = 0.1, se
                 )  # fmt: skip
     frame = pd.DataFrame(rows)
     frame["started_at"] = pd.NaT
-    frame[["cost_usd", "cost_reported_usd"]] = np.nan
+    frame[["cost_usd", "cost_reported_usd", "answer_logprob"]] = np.nan
     frame["project"] = frame["key_name"] = pd.Series(None, index=frame.index, dtype="str")
     return frame.astype(dict.fromkeys(("input_tokens", "output_tokens", "reasoning_tokens"), "Int64"))

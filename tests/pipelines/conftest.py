@@ -29,8 +29,8 @@ def run_all(settings: Settings) -> tuple[str, ...]:
     steps: list[str] = []
     ingest([settings.starter_traces], settings.landing, source="starter")
     with open_instance(settings) as instance:
-        curate_days(settings, instance, lambda step, seconds: steps.append(step))
-        retrain(settings, instance, lambda step, seconds: steps.append(step))
+        curate_days(settings, instance, lambda step, seconds, share: steps.append(step))
+        retrain(settings, instance, lambda step, seconds, share: steps.append(step))
     return tuple(steps)
 
 

@@ -53,8 +53,8 @@ def learn_from(settings: Settings, file: Path) -> None:
     """`foretell ingest` and `foretell retrain`, without their printing."""
     ingest([file], settings.landing)
     with open_instance(settings) as instance:
-        curate_days(settings, instance, lambda step, seconds: None)
-        retrain(settings, instance, lambda step, seconds: None)
+        curate_days(settings, instance, lambda step, seconds, share: None)
+        retrain(settings, instance, lambda step, seconds, share: None)
 
 
 def asked(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:

@@ -104,8 +104,8 @@ def test_prompts_are_not_logged(installed) -> None:
 def test_running_again_does_nothing(installed) -> None:
     before = {p: p.stat().st_mtime_ns for p in (installed.settings.home / "lake").rglob("*.parquet")}
     with open_instance(installed.settings) as instance:
-        assert curate_days(installed.settings, instance, lambda step, seconds: None) == 0
-        assert retrain(installed.settings, instance, lambda step, seconds: None) is False
+        assert curate_days(installed.settings, instance, lambda step, seconds, share: None) == 0
+        assert retrain(installed.settings, instance, lambda step, seconds, share: None) is False
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
@@ -120,8 +120,8 @@ def test_losing_the_state_file_makes_no_second_version(copied) -> None:
 
 def run_again(settings: Settings) -> None:
     with open_instance(settings) as instance:
-        curate_days(settings, instance, lambda step, seconds: None)
-        retrain(settings, instance, lambda step, seconds: None)
+        curate_days(settings, instance, lambda step, seconds, share: None)
+        retrain(settings, instance, lambda step, seconds, share: None)
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_nightly_tick_requests_yesterday_and_the_job_runs(copied, tmp_path: Path
             copied,
             instance,
             partition_key=request.partition_key,
-            progress=lambda step, seconds: steps.append(step),
+            progress=lambda step, seconds, share: steps.append(step),
         )
     assert result.success
     assert {"curated_traces", "thinking_tokens_model", "thinking_tokens_registered_model"} <= set(steps)
@@ -237,7 +237,7 @@ def test_a_failing_step_names_its_file_and_leaves_old_tables(copied) -> None:
         open_instance(copied) as instance,
         pytest.raises(RunFailedError, match=r"failed: /.*request_traces.*parquet"),
     ):
-        retrain(copied, instance, lambda step, seconds: None)
+        retrain(copied, instance, lambda step, seconds, share: None)
     pd.testing.assert_frame_equal(read_table(copied.home / "lake", "thinking_tokens_evaluation"), old)
 
 
@@ -259,6 +259,6 @@ def test_days_before_2023_are_curated_and_days_yet_to_come_wait(
         patch.setattr(store_days, "datetime", Ahead)  # a clock that was ahead, and has been set right since
         assert ingest([write_jsonl(tmp_path / "a.jsonl", *lines)], settings.landing).n_usable == 2
     with open_instance(settings) as instance:
-        assert curate_days(settings, instance, lambda step, seconds: None) == 1
+        assert curate_days(settings, instance, lambda step, seconds, share: None) == 1
     days = [path.stem for path in (settings.home / "lake" / "request_traces").iterdir()]
     assert days == ["2019-06-01"]

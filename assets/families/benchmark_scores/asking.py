@@ -18,7 +18,7 @@ from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS
 LONGEST = 20_000
 """Characters: a description is a paragraph or a page, not a paper."""
 FEWEST_WORDS = 4
-OTHER_FIELDS = ("domain", "answer_format", "metric", "languages", "n_classes", "published", "known_scores")
+OTHER_FIELDS = ("domain", "answer_format", "metric", "languages", "n_classes", "published", "known_scores", "benchmark")
 FIELDS = (*DESCRIPTION_FIELDS, *OTHER_FIELDS)
 TEXT_FILES, TABLES = (".yaml", ".yml", ".json", ".txt", ".md"), (".csv", ".parquet", ".jsonl")
 METADATA = ("released_at", "n_params", "context_tokens", "input_usd_per_million", "output_usd_per_million",
@@ -40,7 +40,7 @@ def ask_rows(benchmark: str, models: Sequence[str], public: Path) -> pd.DataFram
     ----------
     benchmark : str
         A description, or a file of one: text, or YAML or JSON with some of `FIELDS`; ``known_scores`` maps names of
-        models to their scores there, in points.
+        models to their scores there, in points, and ``benchmark`` is the name that its scores will land under.
     models : sequence of str
         Names in any spelling; their release, size and price are looked up.
     public : Path
@@ -59,13 +59,15 @@ def ask_rows(benchmark: str, models: Sequence[str], public: Path) -> pd.DataFram
     metric = METRICS.get(str(fields.get("metric")).lower(), fields.get("metric"))
     if metric is not None and metric not in set(known["metric"]):
         raise unknown_name(f"metric of {where}", str(metric), sorted(set(known["metric"])))
-    row: dict[str, Any] = {name: fields.get(name) for name in FIELDS[:11]} | {"metric": metric, "benchmark": ""}
-    row["published_year"] = _year(fields.get("published"), where)
+    row: dict[str, Any] = {name: fields.get(name) for name in FIELDS[:11]} | {"metric": metric}
+    row["benchmark"] = str(fields.get("benchmark") or "")
+    published = fields.get("published")
+    row["published_year"] = None if published is None else year_of(published, f"{where}: `published`")
     for name in ("domain", "languages"):
         row[name] = "|".join(row[name]) if isinstance(row[name], list) else row[name]
     both = pd.concat([known[["benchmark", *DESCRIPTION_FIELDS]], pd.DataFrame([row])], ignore_index=True)
     asked, _ = redact_descriptions(both)  # beside the described ones, whose words tell names from sentence starts
-    asked = pd.concat([asked.tail(1).assign(benchmark=None)] * len(models), ignore_index=True)
+    asked = pd.concat([asked.tail(1).assign(benchmark=row["benchmark"] or None)] * len(models), ignore_index=True)
     out = with_metadata(asked.assign(model=list(models)), public, strict=True)
     evidence = fields.get("known_scores") or {}
     if evidence:
@@ -169,10 +171,18 @@ def _fields_of(text: str, where: str) -> dict[str, Any]:
     return fields
 
 
-def _year(published: object, where: str) -> float | None:
-    if published is None:
-        return None
-    match = re.match(r"(\d{4})(?:-(\d\d))?", str(published))
+def year_of(month: object, where: str) -> float:
+    """The decimal year of a year or a month such as 2025-06; of a year alone, its middle.
+
+    Raises `InvalidInputError`, naming `where` it stands, if it is neither.
+    """
+    match = re.match(r"(\d{4})(?:-(\d\d))?", str(month))
     if match is None or not 1990 <= int(match.group(1)) <= 2100:
-        raise InvalidInputError(f"{where}: `published` must be a year or a month such as 2025-06, got {published!r}")
+        raise InvalidInputError(f"{where} must be a year or a month such as 2025-06, got {month!r}")
     return int(match.group(1)) + (int(match.group(2) or 7) - 1) / 12
+
+
+def release_of(model: str, public: Path) -> float | None:
+    """Decimal year in which a model was released, in any spelling; None where it is not known."""
+    found = with_metadata(pd.DataFrame({"model": [model]}), public)["release_year"].iloc[0]
+    return None if pd.isna(found) else float(found)

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from foretell.assets.engine.tables import LATER
 from foretell.assets.lake.traces.warnings import trace_warnings
 from foretell.assets.readers.core.messages import query_id_of_text
 from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, raw_frame, rejects_frame
@@ -25,7 +26,7 @@ Pricer: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
 """Rows of `request_traces` -> columns ``cost_usd``, ``price_version``, same index; null where no price is known."""
 
 _NO_MODEL = {"", "unknown", "none", "null", "nan", "n/a", "na", "undefined", "default"}
-_NOT_CONTENT = ["replicate", "source_file", "source_line", "project", "key_name"]
+_NOT_CONTENT = ["replicate", "source_file", "source_line", *LATER]
 _TRACE_COLUMNS = list(RequestTraces.to_schema().columns)
 _REMEDIES = {
     "reasoning_tokens exceed": "output counts that leave out reasoning must be added up before they are written",
@@ -171,6 +172,8 @@ def _derived(frame: pd.DataFrame) -> pd.DataFrame:
     for column in ("temperature", "top_p", "latency_s", "time_to_first_token_s", "cost_reported_usd"):
         frame[column] = frame[column].mask((frame[column] < 0) | np.isinf(frame[column]))
     frame["top_p"] = frame["top_p"].mask(frame["top_p"] > 1)
+    log_probabilities = frame["answer_logprob"]
+    frame["answer_logprob"] = log_probabilities.mask((log_probabilities > 0) | np.isinf(log_probabilities))
     frame["repeat_prob"] = frame["repeat_prob"].mask((frame["repeat_prob"] <= 0) | (frame["repeat_prob"] > 1))
     limits = frame[["model", "config_hash", "output_tokens", "max_tokens", "finish_reason"]]
     frame["is_censored"], frame["max_tokens"] = mark_censored(limits)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-READER_VERSION = 4
+READER_VERSION = 5
 """Raised when a reader comes to read the same bytes differently; what was landed before is read again."""
 
 TOKEN_COLUMNS = (
@@ -55,6 +55,7 @@ RAW_SCHEMA = pa.schema(
         ("benchmark", _TEXT),
         ("item_id", _TEXT),
         ("score", pa.float64()),
+        ("answer_logprob", pa.float64()),
         ("repeat_prob", pa.float64()),
         ("is_cached_answer", pa.bool_()),
         ("source_file", _TEXT),

@@ -22,6 +22,8 @@ LATENCY_S, LATENCY_MS = ("latency_s", "duration_s"), ("latency_ms", "duration_ms
 MOMENTS = ("started_at", "timestamp", "start_time")
 RESPONSE_MODELS = ("model", "modelVersion", "model_version")
 CREATED = ("created", "created_at", "createTime")
+LEAST_LOGPROB = -9999.0
+"""What OpenAI writes for "not among the likeliest", which is no measurement."""
 
 
 def request_columns(request: dict[str, Any], *, prompt: Any = None) -> Row:
@@ -105,6 +107,7 @@ def response_columns(body: dict[str, Any]) -> Row:
         "service_tier": first(body.get("service_tier"), dig(usage, "service_tier")),
         "cost_reported_usd": dig(usage, "cost"),
         "time_to_first_token_s": time_to_first_token_of(body),
+        "answer_logprob": answer_logprob_of(body),
     }
 
 
@@ -131,3 +134,27 @@ def time_to_first_token_of(body: dict[str, Any]) -> float | None:
         seconds(dig(body, "timings", "prompt_ms"), unit=1e-3),
     )
     return waited
+
+
+def answer_logprob_of(body: dict[str, Any]) -> float | None:
+    """Return the mean natural log probability of the answer's tokens, in nats; None unless each of them tells its own.
+
+    Of several choices the first counts. Gemini tells the mean itself.
+    """
+    choices = first(body.get("choices"), body.get("candidates"))
+    if isinstance(choices, list) and choices:
+        average = dig(choices[0], "avgLogprobs")
+        return _mean_logprob(dig(choices[0], "logprobs", "content") if average is None else [{"logprob": average}])
+    output = body.get("output")
+    contents = [dig(item, "content") for item in output] if isinstance(output, list) else []
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    of_parts = [dig(part, "logprobs") for part in parts]
+    return _mean_logprob([token for tokens in of_parts if isinstance(tokens, list) for token in tokens])
+
+
+def _mean_logprob(tokens: Any) -> float | None:
+    """Return the mean of ``logprob`` over tokens; None where there are none, or one is no log probability."""
+    values = [dig(token, "logprob") for token in tokens] if isinstance(tokens, list) else []
+    if not values or not all(type(value) in (int, float) and LEAST_LOGPROB < value <= 0 for value in values):
+        return None
+    return float(sum(values) / len(values))

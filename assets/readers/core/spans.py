@@ -14,7 +14,7 @@ from foretell.assets.readers.spellings import spellings
 
 ALIASES: dict[str, tuple[str, ...]] = spellings("spans")
 
-OURS = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name")
+OURS = ("item_id", "benchmark", "replicate", "repeat_prob", "score", "source", "project", "key_name", "answer_logprob")
 """Columns for which the conventions have no word; not gen_ai.conversation.id, whose turns are different queries."""
 FIRST_TOKEN = {
     "gen_ai.response.time_to_first_chunk": 1.0, "gen_ai.server.time_to_first_token": 1.0,

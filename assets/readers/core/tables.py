@@ -44,6 +44,8 @@ more, the remaining records are rejected: they would fill the memory of all that
 _IDS = {"source", "request_id", "trace_id", "query_id", "item_id", "source_file"}
 _WORDS = {"reasoning_effort", "finish_reason", "service_tier"}
 _STRICT = {*TOKEN_COLUMNS, "cost_reported_usd"}
+_TAKEN_WRONGLY = {pa.float64(): bool, pa.int64(): float}
+"""Arrow takes True for 1.0 and 5.5 for 5, but a setting of True is no number, and half a token no count."""
 _TOO_MUCH = "the texts of this file unpack to more than is kept of one file of its size"
 _REMEDY = "correct the record at its source; a count that is unknown must be absent or null"
 
@@ -192,8 +194,7 @@ def _array(
     is_tokens = column.name in TOKEN_COLUMNS
     try:
         array = values if isinstance(values, pa.Array) else pa.array(values, type=column.type, from_pandas=False)
-        # Arrow takes True for 1.0, but a setting of True is no number.
-        is_sure = array is values or column.type != pa.float64() or bool not in set(map(type, values))
+        is_sure = array is values or _TAKEN_WRONGLY.get(column.type) not in set(map(type, values))
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         is_sure = False  # some value has another type: convert one by one
     if is_sure and not (is_tokens and _beyond(array)):

@@ -24,6 +24,7 @@ from foretell.assets.readers.core.requests import (
     LATENCY_S,
     MOMENTS,
     RESPONSE_MODELS,
+    answer_logprob_of,
     finish_of,
     request_columns,
     time_to_first_token_of,
@@ -134,6 +135,7 @@ class CallForm:
             orjson.dumps(line["request"]) if self._has_request else None,
             _finish_reason(body),
             time_to_first_token_of(body) if self._has_times else None,
+            answer_logprob_of(body),
         )
 
     def record(self, value: Any, number: int) -> Single:
@@ -142,7 +144,7 @@ class CallForm:
 
     def columns(self, values: list[Any], numbers: list[int]) -> Columns:
         """Read many lines of this form."""
-        _, usages, counts, beside, bodies, requests, reasons, times = (
+        _, usages, counts, beside, bodies, requests, reasons, times, log_probabilities = (
             list(column) for column in zip(*values, strict=True)
         )
         answered = _columns_of(self._in_body, bodies)
@@ -152,6 +154,7 @@ class CallForm:
             "response_model": coalesced(answered, *RESPONSE_MODELS),
             "provider": answered.get("provider"),
             "finish_reason": reasons,
+            "answer_logprob": log_probabilities,
             "time_to_first_token_s": times if self._has_times else None,
             "cost_reported_usd": [usage["cost"] for usage in usages] if "cost" in usages[0] else None,
         }

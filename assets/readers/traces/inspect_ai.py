@@ -11,7 +11,7 @@ from typing import Any
 
 from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, Single, guarded
-from foretell.assets.readers.core.requests import effort_of, prompt_columns
+from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, prompt_columns
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.core.stream import NOT_A_REQUEST, TOO_DEEP, is_too_deep, json_document, loads
@@ -155,6 +155,9 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
         )
         calls = [event for event in model_events if event.get("model") in (name, None)]
         row["finish_reason"] = _finish(sample, calls)
+        # Of several calls the last one is the answer.
+        answer = dig(calls[-1] if calls else sample, "output")
+        row["answer_logprob"] = answer_logprob_of(answer) if isinstance(answer, dict) else None
         row["is_cached_answer"] = any(event.get("cache") == "read" for event in calls) or None
         if name == subject:
             row["latency_s"] = first(seconds(sample.get("working_time")), seconds(sample.get("total_time")))

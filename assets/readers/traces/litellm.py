@@ -9,7 +9,7 @@ from typing import Any
 
 from foretell.assets.readers.core.normalise import dig, epoch_us, first, normal_finish_reason, seconds
 from foretell.assets.readers.core.records import ReadOptions, Record, Reject, Row, records_of
-from foretell.assets.readers.core.requests import effort_of, prompt_columns
+from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, prompt_columns
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.core.stream import json_lines
@@ -56,7 +56,8 @@ def _record(payload: dict[str, Any], number: int) -> Record:
     asked = payload.get("model_parameters")
     asked = asked if isinstance(asked, dict) else {}
     start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
-    choices = dig(payload, "response", "choices")
+    response = payload.get("response")
+    choices = dig(response, "choices")
     messages = payload.get("messages")
     beside = payload.get("metadata")
     of_key = (beside if isinstance(beside, dict) else {}).get
@@ -83,6 +84,7 @@ def _record(payload: dict[str, Any], number: int) -> Record:
         "finish_reason": normal_finish_reason([dig(choice, "finish_reason") for choice in choices])
         if isinstance(choices, list)
         else None,
+        "answer_logprob": answer_logprob_of(response) if isinstance(response, dict) else None,
         "service_tier": dig(payload, "cost_breakdown", "service_tier"),
         "cost_reported_usd": payload.get("response_cost"),
         "is_cached_answer": payload.get("cache_hit"),

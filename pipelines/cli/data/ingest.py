@@ -18,6 +18,7 @@ from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUN
 from foretell.pipelines.cli.console import say, say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.runs import State, curate_days, curate_tables, locked, open_instance
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
@@ -69,7 +70,7 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
     from foretell.assets.lake.tables.curation import read_parts
 
     keywords = options.keywords()
-    with locked(settings), settings.open_engine():
+    with locked(settings), settings.open_engine(), UnderWay("ingest", counts_parts=True) as way:
         files = []
         _remove_leftovers(settings.landing)
         if STDIN in paths:
@@ -83,8 +84,8 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
         if curate:
             with open_instance(settings) as instance:
                 if report.n_usable:
-                    curate_days(settings, instance, lambda step, seconds: None)
-                    for name in curate_tables(settings, instance, lambda step, seconds: None):
+                    curate_days(settings, instance, way.unlisted)
+                    for name in curate_tables(settings, instance, way.unlisted):
                         n_bad = sum(part["quarantined"] for part in read_parts(settings.home / "lake" / name).values())
                         if n_bad:
                             say(f"{name}: {n_bad} rows broke the contract; `foretell sql 'from quarantine'` says why")

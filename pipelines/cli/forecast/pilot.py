@@ -12,8 +12,9 @@ import typer
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, money, out, percent, say, say_problems
 from foretell.pipelines.cli.forecast.champion import load_quoting
-from foretell.pipelines.cli.options import Predictor, flat
+from foretell.pipelines.cli.options import EndpointOptions, Predictor, flat
 from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -24,19 +25,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SendOptions:
+class SendOptions(EndpointOptions):
     """The options of `foretell pilot` that are about sending."""
 
     run: Annotated[bool, typer.Option("--run", help="Send the pilot now; again: go on where it ended.")] = False
-    base_url: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible endpoint, such as https://api.openai.com/v1; else LiteLLM.")
-    ] = None
     max_cost: Annotated[float | None, typer.Option(help="USD that are never exceeded, at worst cases.")] = None
-    key_env: Annotated[
-        str | None, typer.Option(help="Environment variable of the API key; OPENAI_API_KEY for api.openai.com alone.")
-    ] = None
     concurrency: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 4
-    timeout: Annotated[float, typer.Option(help="Seconds for one whole answer.", min=1)] = 600.0
     retry_in_doubt: Annotated[bool, typer.Option(help="Send again what may have been billed already; both count.")] = (
         False
     )
@@ -144,38 +138,17 @@ def _page(table: pd.DataFrame, drawn: pd.DataFrame, calls: Sequence[Call], plan:
 
 def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: Path) -> None:
     """Send, and land what came in the lake."""
-    from filelock import FileLock, Timeout
-
     from foretell.pipelines.cli.data.ingest import Options, run_ingest
-    from foretell.pipelines.pilots.ledger import Ledger, drop_torn_line
-    from foretell.pipelines.pilots.plan import raw_requests, usage_price
-    from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint, Sending, send
+    from foretell.pipelines.pilots.plan import usage_price
+    from foretell.pipelines.pilots.sending import Sending, send_within
 
     if options.max_cost is None or not options.max_cost > 0:
         raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
-    unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
-    if unbounded:
-        raise InvalidInputError(
-            f"nothing bounds what {unbounded[0]} costs: give `--max-tokens`, plain text, and a price for its model"
-        )
     results, log = plan.with_suffix(".runs.jsonl"), plan.with_suffix(".log.jsonl")
-    endpoint = (
-        LiteLLMEndpoint(options.timeout)
-        if options.base_url is None
-        else HttpEndpoint(options.base_url, settings.api_key(options.key_env, options.base_url), options.timeout)
-    )
-    try:
-        with FileLock(plan.with_suffix(".lock"), timeout=0):
-            answered = {}
-            if results.exists():
-                drop_torn_line(results)
-                lines = raw_requests(results).values()
-                answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in lines}
-            ledger = Ledger(log, options.max_cost, answered, retry_in_doubt=options.retry_in_doubt)
-            price = usage_price(settings.price_file)
-            send(calls, Sending(endpoint, price, results, options.concurrency, say=say), ledger)
-    except Timeout:
-        raise InvalidInputError(f"another process sends {plan}: wait for it, or end it") from None
+    price = usage_price(settings.price_file)
+    with UnderWay("pilot") as way:
+        sending = Sending(options.endpoint(settings), price, results, options.concurrency, say=say, progress=way.done)
+        ledger, _ = send_within(calls, sending, log, options.max_cost, retry_in_doubt=options.retry_in_doubt)
     out.print(f"{len(ledger.answered)} of {len(calls)} answered, {money(ledger.spent)} spent: {results}")
     if results.exists():
         run_ingest(settings, [str(results)], Options(source="pilot"), Output(), curate=True)

@@ -13,6 +13,7 @@ import typer
 from foretell.assets.families import get_family
 from foretell.assets.pages import MAX_ROWS, Page, Section
 from foretell.pipelines.cli.console import counted, dollars
+from foretell.pipelines.cli.forecast.asked import AskOptions, asked_forecasts
 from foretell.pipelines.cli.forecast.champion import known_lines, load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
 from foretell.pipelines.cli.options import FamilyName, Predictor, check_family, flat, or_stdin
@@ -65,6 +66,7 @@ def predict(
     output: Output,
     curves: CurveOptions,
     scores: ScoreOptions,
+    asked: AskOptions,
     file: Annotated[
         Path | None,
         typer.Argument(help="csv, parquet or jsonl, a row per forecast; - is standard input.", callback=or_stdin),
@@ -76,18 +78,19 @@ def predict(
         run_predict_curves(Settings(), file, curves, output)
         return
     check_family(family)
+    asked.check(family)
     for option in fields(curves):
         if getattr(curves, option.name) is not None:
             name = option.name.replace("_", "-")
             raise InvalidInputError(f"`--{name}` is about learning_curves and does not apply to {family}")
     if scores.is_given and (family != "benchmark_scores" or file is not None):
         raise InvalidInputError("`--benchmark` and `--model` are for benchmark_scores without a FILE")
-    run_predict(Settings(), family, file, output, source=predictor, scores=scores)
+    run_predict(Settings(), family, file, output, source=predictor, scores=scores, asked=asked)
 
 
 def run_predict(
     settings: Settings, family: str, file: Path | None, output: Output, *, source: str | None = None,
-    scores: ScoreOptions | None = None,
+    scores: ScoreOptions | None = None, asked: AskOptions | None = None,
 ) -> None:  # fmt: skip
     """Forecast every row of `file`, in order, and print or write the result; `source` as in `load_champion`."""
     from foretell.predictors.serving import forecast_frame
@@ -111,8 +114,12 @@ def run_predict(
         n_on_screen=ROWS_ON_SCREEN,
         figure=partial(_drawn, inputs, forecasts) if family == "benchmark_scores" else None,
     )  # fmt: skip
+    sections = [section]
+    if asked is not None and asked.ask is not None:
+        added, beside = asked_forecasts(settings, asked, inputs, forecasts)
+        table, sections = table.join(added.reset_index(drop=True)), [section, beside]
     title = f"{family}: forecasts for {counted(len(table), 'row')}"
-    output.show(table, Page(title, [section], answer=known_lines(forecasts["known"])))
+    output.show(table, Page(title, sections, answer=known_lines(forecasts["known"])))
 
 
 def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Axes:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import say, say_problems
+from foretell.pipelines.cli.console import counted, say, say_problems
 from foretell.pipelines.cli.forecast.champion import load_quoting
 from foretell.pipelines.cli.forecast.route import chance_of_success
 from foretell.pipelines.cli.options import Predictor, flat, or_stdin
 from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -107,7 +108,8 @@ def run_quote(
 
     output.check(is_drawn=True)
     requests, problems = read_requests(file)
-    predictor = load_quoting(settings, terms.models, source)
+    with UnderWay("load the forecaster"):
+        predictor = load_quoting(settings, terms.models, source)
     pilot = read_pilot(runs, settings.price_file) if runs else None
     for fault in () if pilot is None else pilot[1]:
         say(fault)
@@ -119,9 +121,10 @@ def run_quote(
         predictor, requests = learn_from_runs(predictor, own), with_runs_of_queries(requests, own)
     if check is not None and pilot is None:
         raise InvalidInputError("`--check` needs the runs of a pilot: make one with `foretell pilot`")
-    quoted = bill.quote(
-        predictor, requests.drop(columns="model", errors="ignore"), terms, price_file=settings.price_file
-    )
+    with UnderWay(f"quote {counted(len(requests), 'request')}"):
+        quoted = bill.quote(
+            predictor, requests.drop(columns="model", errors="ignore"), terms, price_file=settings.price_file
+        )
     problems += [f"{file}: request {row.request}: {row.reason}" for row in quoted.left_out.itertuples()]
     quoted.totals["n_left_out"] = len(problems)
     if (chances := chance_of_success(settings, requests, list(dict.fromkeys(quoted.totals["model"])))) is not None:

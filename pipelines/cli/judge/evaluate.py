@@ -6,6 +6,7 @@ from foretell.assets.families import get_family
 from foretell.pipelines.cli.console import say
 from foretell.pipelines.cli.options import Dataset, FamilyName, flat
 from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def evaluate_dataset(settings: Settings, family: str, dataset: str) -> "pd.DataF
     from foretell.assets.judging import splits
 
     chosen = get_family(family)
-    with settings.open_engine():
+    with settings.open_engine(), UnderWay(f"evaluate {family}"):
         return splits.evaluate_dataset(
             chosen, dataset, settings.sources, leave_out_vault=dataset == chosen.dataset, progress=say
         )

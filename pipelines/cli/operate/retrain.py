@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from foretell.pipelines.cli.console import out, say, say_next, say_step
+from foretell.pipelines.cli.console import out, say, say_next
 from foretell.pipelines.cli.options import QUOTE, check_family
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.runs import curate_tables, execute, locked, open_instance, refresh
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError
@@ -31,13 +32,15 @@ def run_retrain(settings: Settings, families: Sequence[str]) -> None:
     for family in families:
         check_family(family)
     with locked(settings), settings.open_engine(), open_instance(settings) as instance:
-        curate_tables(settings, instance, say_step)
+        with UnderWay("curate") as way:
+            curate_tables(settings, instance, way.step)
         for family in families:
             say(f"{family}:")
-            if not get_family(family).adds_own:
-                execute(f"retrain_{family}", settings, instance, progress=say_step)
-            elif not refresh(settings, instance, family, say_step, force=not _has_champion(settings, family)):
-                say("  nothing has changed since the last time")
+            with UnderWay(f"retrain {family}") as way:
+                if not get_family(family).adds_own:
+                    execute(f"retrain_{family}", settings, instance, progress=way.step)
+                elif not refresh(settings, instance, family, way.step, force=not _has_champion(settings, family)):
+                    say("  nothing has changed since the last time")
             row = read_table(settings.home / "lake", f"{family}_registered_model").iloc[0]
             out.print(f"{family} version {row['version']}: {row['decision']}")
     say_next(*dict.fromkeys(NEXT.get(family, f"predict {family} FILE") for family in families))

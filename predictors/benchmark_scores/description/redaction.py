@@ -196,22 +196,15 @@ def _remove_except(
     kind: str, pattern: re.Pattern[str], text: str, kept: Mapping[int, int], removals: list[tuple[str, str]]
 ) -> tuple[str, dict[int, int]]:
     """Remove matches that do not lie at a kept place (a class count); return the places in the new text."""
-    pieces, moved, end, length = [], dict[int, int](), 0, 0
-    for match in pattern.finditer(text):
-        pieces.append(text[end : match.start()])
-        length += len(pieces[-1])
-        if match.start() in kept:
-            pieces.append(match.group())
-            moved[length] = length + kept[match.start()] - match.start()
-        else:
-            removals.append((kind, match.group().strip()))
-            pieces.append(" ")
-        length += len(pieces[-1])
-        end = match.end()
-    for start, stop in kept.items():  # places after which nothing was matched keep their distance to the end
-        if start >= end:
-            moved[length + start - end] = length + stop - end
-    return "".join([*pieces, text[end:]]), moved
+    removed = [match for match in pattern.finditer(text) if match.start() not in kept]
+    removals.extend((kind, match.group().strip()) for match in removed)
+
+    def shift(place: int) -> int:
+        """By how much a place moves: every removal before it leaves one space."""
+        return place + sum(1 - (match.end() - match.start()) for match in removed if match.end() <= place)
+
+    moved = {shift(start): shift(stop) for start, stop in kept.items()}
+    return pattern.sub(lambda match: match.group() if match.start() in kept else " ", text), moved
 
 
 def _remove_proper_nouns(text: str, common: Collection[str], removals: list[tuple[str, str]]) -> str:

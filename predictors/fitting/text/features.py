@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -38,6 +38,10 @@ MIN_TEXTS_OF_TERM = 5
 TEXTS_AT_ONCE = 20_000
 """Distinct texts that are embedded together: a block of work, the same wherever it is done."""
 
+BLOCKS_AT_ONCE = 10
+"""Blocks whose features wait to be put in their place."""
+
+_DIGITS, _CAPITALS, _ASCII = b"0123456789", bytes(range(65, 91)), bytes(range(128))
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PROOF = re.compile(r"\b(?:prove|proof|show that|derive)\b", re.IGNORECASE)
@@ -51,22 +55,27 @@ _CODE_PARTS = ("```", "def ", "class ", "#include", "public static", "SELECT")
 
 def _has(pattern: re.Pattern[str], parts: Sequence[str], text: str, searched: str) -> float:
     """Whether `pattern` is in `text`; most texts hold none of its parts, which is found out sooner."""
-    return float(any(part in searched for part in parts) and pattern.search(text) is not None)
+    for part in parts:
+        if part in searched:
+            return float(pattern.search(text) is not None)
+    return 0.0
 
 
 def _statistics(text: str) -> list[float]:
     n_characters = max(len(text), 1)
     words = _WORD.findall(text)
     lowered = text.lower()
-    characters = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
-    n_digits = np.count_nonzero((characters >= 48) & (characters <= 57))
-    n_wide = np.count_nonzero(characters > 127)  # among which there are other digits
+    encoded = text.encode("utf-8", "replace")
+    n_digits = len(encoded) - len(encoded.translate(None, _DIGITS))
+    n_capitals = len(encoded) - len(encoded.translate(None, _CAPITALS))
+    # Among the wide ones there are other digits.
+    n_wide = 0 if text.isascii() else len(text) - len(encoded) + len(encoded.translate(None, _ASCII))
     return [
         math.log1p(len(text)),
         math.log1p(len(words)),
         math.log1p(text.count("\n")),
         n_digits / n_characters,
-        np.count_nonzero((characters >= 65) & (characters <= 90)) / n_characters,
+        n_capitals / n_characters,
         n_wide / n_characters,
         math.log1p(text.count("$")),
         math.log1p(text.count("\\")),
@@ -112,7 +121,8 @@ def _drawn(texts: Sequence[str]) -> Sequence[str]:
     return [texts[i] for i in np.sort(kept)]
 
 
-def _shorten(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text, or its first and last half of `MAX_CHARACTERS`."""
     half = MAX_CHARACTERS // 2
     return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} {text[-half:]}"
 
@@ -121,9 +131,11 @@ def _shorten(text: str) -> str:
 class EmbeddedTexts:
     """Embedded texts of n rows: every distinct one once, its axes in the single precision they are made in.
 
-    Indexed by rows it gives their features, shape (n_asked, n_features), in double precision.
+    Indexed by rows it gives their features, shape (n_asked, n_features), in double precision. `codes` (n,) are rows of
+    `axes` and `statistics`, of which row i + 1 is that of the distinct text i and row 0 that of a null: zeros.
     """
 
+    texts: pd.Index
     axes: NDArray[Any]
     statistics: Floats
     codes: Codes
@@ -156,6 +168,13 @@ class TextEmbedding:
     statistics_scale: float = 0.08
     random_state: int | None = 0
 
+    def __post_init__(self) -> None:
+        self._kept: EmbeddedTexts | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the texts that are kept: they are of this process, and large."""
+        return {**vars(self), "_kept": None}
+
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn vocabularies, weights and axes from `texts` (distinct, not null), or from `TEXTS_LEARNT` of them."""
         texts = _drawn(texts)
@@ -163,12 +182,12 @@ class TextEmbedding:
         self.statistics_mean_ = statistics.mean(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
         spread = statistics.std(axis=0) if len(texts) else np.zeros(len(TEXT_STATISTICS))
         self.statistics_spread_ = np.where(spread > 1e-9, spread, np.inf)
-        shortened = [_shorten(text) for text in texts]
+        short = [shortened(text) for text in texts]
         self.terms_: dict[str, TermWeights] = {}
         self.axes_: dict[str, NDArray[np.float32]] = {}
         self.centres_: dict[str, NDArray[np.float32]] = {}
         for part in self.parts:
-            self._fit_terms(part, shortened)
+            self._fit_terms(part, short)
         return self
 
     def _fit_terms(self, part: str, texts: Sequence[str]) -> None:
@@ -221,26 +240,53 @@ class TextEmbedding:
         """TF-IDF axes and scaled statistics of texts, shape (n_texts, n_features); zero where a text is null."""
         return self.embedded(texts)[:]
 
-    def embedded(self, texts: Sequence[str | None]) -> EmbeddedTexts:
+    def embedded(self, texts: Sequence[str | None], *, keep: bool = False) -> EmbeddedTexts:
         """Embed texts without a row of features for each of them: what `transform` returns, row by row.
 
-        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `fitting.boosting.boosted_by` says.
+        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `fitting.boosting.boosted_by` says. With `keep`,
+        more than `TEXTS_LEARNT` are kept for the next such call, until `release`.
         """
         codes, distinct = pd.factorize(pd.Series(list(texts), dtype=object), use_na_sentinel=True)
-        unique_texts = [str(text) for text in distinct]
-        blocks = [unique_texts[rows] for rows in row_slices(len(unique_texts), TEXTS_AT_ONCE)]
-        parts = map_blocks(self._embed_block, blocks)
-        # Code -1, a null text, is the last row: zeros.
-        axes = np.vstack([*(axes for axes, _ in parts), np.zeros((1, self.n_features - len(TEXT_STATISTICS)), "f4")])
-        statistics = np.vstack([*(statistics for _, statistics in parts), np.zeros((1, len(TEXT_STATISTICS)))])
-        return EmbeddedTexts(axes, statistics, np.asarray(codes, dtype=np.intp))
+        kept = (self._kept if keep else None) or EmbeddedTexts(
+            pd.Index([], dtype=object),
+            np.zeros((1, self.n_features - len(TEXT_STATISTICS)), dtype=np.float32),
+            np.zeros((1, len(TEXT_STATISTICS))),
+            np.empty(0, dtype=np.intp),
+        )
+        n_kept = len(kept.texts)
+        at = kept.texts.get_indexer(distinct) if n_kept else np.full(len(distinct), -1)
+        new = distinct[at < 0]
+        at[at < 0] = n_kept + np.arange(len(new))
+        for table in (kept.axes, kept.statistics):  # in place: a copy would be the largest thing that a fit holds
+            table.resize((1 + n_kept + len(new), table.shape[1]), refcheck=False)
+        for wave in row_slices(len(new), TEXTS_AT_ONCE * BLOCKS_AT_ONCE):
+            unique_texts, row = [str(text) for text in new[wave]], 1 + n_kept + wave.start
+            blocks = [unique_texts[rows] for rows in row_slices(len(unique_texts), TEXTS_AT_ONCE)]
+            for axes, statistics in map_blocks(self._embed_block, blocks):
+                kept.axes[row : row + len(axes)], kept.statistics[row : row + len(axes)] = axes, statistics
+                row += len(axes)
+        rows = np.append(at + 1, 0)[codes]  # code -1 is a null text
+        found = replace(
+            kept, texts=kept.texts.append(pd.Index(new, dtype=object)), codes=np.asarray(rows, dtype=np.intp)
+        )
+        if keep and len(found.texts) > TEXTS_LEARNT:
+            self._kept = found
+        return found
+
+    def serves(self, texts: Sequence[str]) -> bool:
+        """Whether to learn from `texts` anew would draw no more of them: those that it keeps are all among them."""
+        return self._kept is not None and bool(self._kept.texts.isin(texts).all())
+
+    def release(self) -> None:
+        """Drop the texts that `embedded` has kept."""
+        self._kept = None
 
     def _embed_block(self, texts: Sequence[str]) -> tuple[NDArray[Any], Floats]:
         """Axes and scaled statistics of distinct texts."""
-        shortened = [_shorten(text) for text in texts]
+        short = [shortened(text) for text in texts]
         blocks: list[NDArray[Any]] = [np.empty((len(texts), 0), dtype=np.float32)]
         for part, axes in self.axes_.items():
-            blocks.append(np.asarray(self.terms_[part].transform(shortened) @ axes.T) - self.centres_[part])
+            blocks.append(np.asarray(self.terms_[part].transform(short) @ axes.T) - self.centres_[part])
         standardised = (text_statistics(texts) - self.statistics_mean_) / self.statistics_spread_
         return np.hstack(blocks), np.clip(standardised, -5, 5) * self.statistics_scale
 

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...arrays import Floats
-
 CHARACTER_SPAN = (2, 4)
 """Least and greatest length of the n-grams of characters; those at the ends of a word hold a space."""
 WORD_SPAN = (1, 2)
 """Words and pairs of words."""
 MAX_REMEMBERED = 100_000
+TEXTS_AT_ONCE = 512
 
 _WORD = re.compile(r"\b\w\w+\b")
 Words: TypeAlias = NDArray[np.int64]
@@ -56,12 +55,15 @@ class TermWeights:
     def transform(self, texts: Sequence[str]) -> Any:
         """Sparse matrix of shape (n_texts, n_terms), float32."""
         counts = (self._word_counts if self.part == "word" else self._character_counts)(texts)
-        held = counts.data.astype(np.intp)
-        weights = _logarithms(int(held.max(initial=0)))[held]
-        weights *= self.idf[counts.indices]
-        terms = np.diff(counts.indptr)
-        squares = np.bincount(np.repeat(np.arange(len(texts)), terms), weights**2, len(texts))
-        weights /= np.repeat(np.sqrt(squares).astype(np.float32), terms)
+        logarithms = _logarithms(int(counts.data.max(initial=0)))
+        weights = np.empty(len(counts.data), dtype=np.float32)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):  # as many as a cache holds
+            bounds = counts.indptr[start : start + TEXTS_AT_ONCE + 1]
+            here, terms = slice(bounds[0], bounds[-1]), np.diff(bounds)
+            of_text = logarithms[counts.data[here].astype(np.intp)]
+            of_text *= self.idf[counts.indices[here]]
+            squares = np.bincount(np.repeat(np.arange(len(terms)), terms), of_text**2, len(terms))
+            weights[here] = of_text / np.repeat(np.sqrt(squares).astype(np.float32), terms)
         counts.data = weights
         return counts
 
@@ -82,7 +84,7 @@ class TermWeights:
         is_in_vocabulary[inside] = self._pairs[place[inside]] == keys[inside]
         rows = np.concatenate([row[single >= 0], row[:-1][follows][is_in_vocabulary]])
         columns = np.concatenate([single[single >= 0], self._pair_columns[place[is_in_vocabulary]]])
-        return self._counted(rows, columns, np.ones(len(rows)), len(texts))
+        return self._counted(rows, columns, np.ones(len(rows), dtype=np.float32), len(texts))
 
     def _character_counts(self, texts: Sequence[str]) -> Any:
         codes: dict[str, int] = {}
@@ -90,7 +92,7 @@ class TermWeights:
         sizes = [len(word_codes) for word_codes in owned]
         flat = np.fromiter((code for word_codes in owned for code in word_codes), np.int64, sum(sizes))
         repeats = self._counted(
-            np.repeat(np.arange(len(texts)), sizes), flat, np.ones(len(flat)), len(texts), len(codes)
+            np.repeat(np.arange(len(texts)), sizes), flat, np.ones(len(flat), dtype=np.float32), len(texts), len(codes)
         )
         if len(self._grams) > MAX_REMEMBERED:
             self._grams.clear()
@@ -100,7 +102,7 @@ class TermWeights:
         columns = np.fromiter(
             (column for columns_of_word, _ in word_grams for column in columns_of_word), np.int64, sum(lengths)
         )
-        counts = np.fromiter((n for _, counts_of_word in word_grams for n in counts_of_word), np.float64, sum(lengths))
+        counts = np.fromiter((n for _, counts_of_word in word_grams for n in counts_of_word), np.float32, sum(lengths))
         grams = self._counted(np.repeat(np.arange(len(codes)), lengths), columns, counts, len(codes))
         return repeats @ grams
 
@@ -118,7 +120,9 @@ class TermWeights:
         self._grams[word] = list(held), list(held.values())
         return self._grams[word]
 
-    def _counted(self, rows: Words, columns: Words, counts: Floats, n_rows: int, n_columns: int | None = None) -> Any:
+    def _counted(
+        self, rows: Words, columns: Words, counts: NDArray[Any], n_rows: int, n_columns: int | None = None
+    ) -> Any:
         shape = (n_rows, len(self.vocabulary) if n_columns is None else n_columns)
         return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
 

@@ -5,11 +5,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...arrays import Floats
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ...arrays import Codes, Floats
 from ...fitting.boosting import BoostingJob, lightgbm_parameters, predict_boosters, train_boosters
 from ...fitting.trees import SavedBooster
 from ..pooling.hierarchy import CATEGORIES
 from .distribution import HEAD_LEVELS
+
+ROWS_LEARNT = 200_000
+"""Of more rows, heads learn from as many; the location and the calibration from all (decision 1640)."""
+
+
+def rows_learnt(cells: NDArray[np.object_], queries: NDArray[np.object_], weight: Floats) -> tuple[Codes, Floats]:
+    """Which of n rows heads learn from, ascending, and their weights: all where they are no more than `ROWS_LEARNT`.
+
+    Of more, every cell gives as many, or all that it has: one run of each query before a second of any, queries in the
+    order of a hash. What stays stands for its query, then for its cell: neither weighs less than before.
+    """
+    if len(weight) <= ROWS_LEARNT:
+        return np.arange(len(weight)), weight
+    cell, query = pd.factorize(cells)[0], pd.factorize(queries)[0]
+    run, _ = pd.factorize(cell * (query.max() + 1) + query)
+    turn = pd.Series(run).groupby(run).cumcount().to_numpy()
+    order = np.lexsort((pd.util.hash_array(queries, categorize=True), turn, cell))
+    sizes = np.bincount(cell)
+    place = np.empty(len(cell), dtype=np.intp)
+    place[order] = np.arange(len(cell)) - np.repeat(sizes.cumsum() - sizes, sizes)
+    ascending = np.sort(sizes)
+    levels = (ROWS_LEARNT - (ascending.cumsum() - ascending)) / np.arange(len(sizes), 0, -1)
+    learnt = np.flatnonzero(place < max(int(levels[np.argmax(levels < ascending)]), 1))
+    kept = weight[learnt]
+    for part in (run, cell):
+        kept = kept * (np.bincount(part, weight)[part[learnt]] / np.bincount(part[learnt], kept)[part[learnt]])
+    return learnt, kept
 
 
 @dataclass(frozen=True)

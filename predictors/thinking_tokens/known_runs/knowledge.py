@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ...arrays import Floats, Mask, load_arrays, save_arrays
-from ..heads.boosting import Boosting
+from ..heads.boosting import Boosting, rows_learnt
 from ..heads.distribution import COLD, PILOT, WARM, Heads, PooledQuantiles, moved_curves
 from ..log_quantiles import MIN_INFORMED, Runs
-from ..pooling.hierarchy import cell_keys
+from ..pooling.hierarchy import CATEGORIES, cell_keys
 from .context import CONFIG, FlatContext, sample_context, summarise_context
 from .details import DetailCentres
 from .informed import InformedHeads, InformedRuns
@@ -57,6 +57,9 @@ class QueryKnowledge:
         chosen = np.unique(target)
         if len(chosen) < MIN_INFORMED:
             return self
+        kept, weight = rows_learnt(cell_keys(X, CATEGORIES)[chosen], runs.groups[chosen], runs.weight[chosen])
+        chosen = chosen[kept]
+        target, source = (positions[np.isin(target, chosen)] for positions in (target, source))
         # Some forecasts know nothing but lengths: the heads learn to do without the rest.
         keeps_details = rng.random(len(chosen)) < KEEP_DETAILS
         context = ContextRuns(
@@ -69,7 +72,7 @@ class QueryKnowledge:
         )
         heads = Heads.cold(np.empty((len(chosen), 0)), codes[chosen], curves)
         informed = self._informed(X.iloc[chosen], heads, plain[chosen], location[chosen], context)
-        self.informed = InformedHeads(boosting).fit(informed, whole[chosen], runs.weight[chosen], runs.groups[chosen])
+        self.informed = InformedHeads(boosting).fit(informed, whole[chosen], weight, runs.groups[chosen])
         return self
 
     def context_runs(

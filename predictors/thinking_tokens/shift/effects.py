@@ -6,6 +6,8 @@ that differ between sources. The standard deviations of these effects are what a
 they are their posterior mode under log-normal priors.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -15,9 +17,8 @@ import pandas as pd
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from ...arrays import Floats
-from ..pooling.hierarchy import cell_keys
-from .cells import CellTable
+from ...arrays import Codes, Floats
+from .cells import CELL, CellTable
 from .lengths import LENGTH
 
 
@@ -45,6 +46,8 @@ EFFECTS = (
     _Effect("prompt length", (), 0.3, by=LENGTH),
     _Effect("prompt length x source", ("source",), 0.3, by=LENGTH),
 )
+COLUMNS = sorted({name for effect in EFFECTS for name in (*effect.keys, effect.by) if name} | {"reasons"})
+"""Columns of cells that an effect reads."""
 PRIOR_LOG_SD = 0.5
 CONSTANT_VARIANCE = 9.0
 REASONING_VARIANCE = 4.0
@@ -77,7 +80,8 @@ class CellEffects:
 
         centre = float(table.mean.mean())
         start = np.log([effect.prior_sd for effect in EFFECTS])
-        kernels, fixed = _kernels(table.cells, table.cells), _fixed(table.cells, table.cells)
+        design = _Design.of(table.cells)
+        kernels, fixed = _kernels(design, design), _fixed(design, design)
         given = (start, kernels, fixed, table.error, table.mean - centre)
         options = {"maxiter": 80, "ftol": 1e-6}
         mode = minimize(_negative_log_posterior, start, given, jac=True, method="L-BFGS-B", options=options).x
@@ -98,19 +102,35 @@ class CellEffects:
             What cells have in common they are off by together.
         """
         lower, whitened = self._factor
-        towards = solve_triangular(lower, self._covariance(self.table.cells, cells), lower=True)
-        covariance = self._covariance(cells, cells) - towards.T @ towards
+        design = _Design.of(cells, self._design.codes_by_key)
+        towards = solve_triangular(lower, self._covariance(self._design, design), lower=True)
+        covariance = self._covariance(design, design) - towards.T @ towards
         np.fill_diagonal(covariance, np.maximum(np.diag(covariance), LEAST_VARIANCE))  # whatever rounding left
         return self.centre + towards.T @ whitened, covariance
 
     @cached_property
+    def _design(self) -> _Design:
+        return _Design.of(self.table.cells)
+
+    @cached_property
+    def measured(self) -> dict[tuple[str, ...], tuple[float, float]]:
+        """Degrees of freedom and sum of squares of the runs of each cell (`cells.CELL`)."""
+        freedom = np.maximum(self.table.n_queries - 1, 0)
+        by_cell: dict[tuple[str, ...], tuple[float, float]] = {}
+        cells = zip(*(self.table.cells[name].astype(str) for name in CELL), strict=True)
+        for cell, n, squares in zip(cells, freedom, freedom * self.table.spread, strict=True):
+            before = by_cell.get(cell, (0.0, 0.0))
+            by_cell[cell] = before[0] + float(n), before[1] + float(squares)
+        return by_cell
+
+    @cached_property
     def _factor(self) -> tuple[Floats, Floats]:
         """Cholesky factor of the covariance of the measured means, and their whitened residual."""
-        measured = self._covariance(self.table.cells, self.table.cells) + np.diag(self.table.error + JITTER)
+        measured = self._covariance(self._design, self._design) + np.diag(self.table.error + JITTER)
         lower: Floats = np.linalg.cholesky(measured).astype(np.float64)
         return lower, solve_triangular(lower, self.table.mean - self.centre, lower=True)
 
-    def _covariance(self, one: pd.DataFrame, other: pd.DataFrame) -> Floats:
+    def _covariance(self, one: _Design, other: _Design) -> Floats:
         return _fixed(one, other) + np.tensordot(self.sds**2, _kernels(one, other), 1)
 
     # -- persistence ---------------------------------------------------------------------------------
@@ -125,19 +145,42 @@ class CellEffects:
         return cls(CellTable.from_state(state["table"], arrays), state["centre"], arrays["sds"])
 
 
-def _kernels(one: pd.DataFrame, other: pd.DataFrame) -> Floats:
+@dataclass(frozen=True)
+class _Design:
+    """Cells as their effects read them.
+
+    Arrays have shape (n_effects, n_cells): `codes` of what the cells of an effect share, and what it is multiplied
+    `by`; `reasons` (n_cells,). `codes_by_key`, by effect, holds what has a code here and not in the design before.
+    """
+
+    codes: Codes
+    by: Floats
+    reasons: Floats
+    codes_by_key: list[dict[tuple[str, ...], int]]
+
+    @classmethod
+    def of(cls, cells: pd.DataFrame, before: list[dict[tuple[str, ...], int]] | None = None) -> _Design:
+        """Read described cells; what has a code `before` keeps it."""
+        n, columns = len(cells), {name: cells[name].tolist() for name in COLUMNS}
+        codes, codes_by_key = np.zeros((len(EFFECTS), n), dtype=np.intp), []
+        for place, effect in enumerate(EFFECTS):
+            known, new = before[place] if before is not None else {}, dict[tuple[str, ...], int]()
+            keys = zip(*(columns[name] for name in effect.keys), strict=True) if effect.keys else [()] * n
+            codes[place] = [known[key] if key in known else new.setdefault(key, len(known) + len(new)) for key in keys]
+            codes_by_key.append(new)
+        by = np.array([columns[effect.by] if effect.by else [1.0] * n for effect in EFFECTS], dtype=np.float64)
+        return cls(codes, by, np.array(columns["reasons"], dtype=np.float64), codes_by_key)
+
+
+def _kernels(one: _Design, other: _Design) -> Floats:
     """Covariance of each effect at a standard deviation of 1; shape (n_effects, n_one, n_other)."""
-    pairs = []
-    for effect in EFFECTS:
-        codes, _ = pd.factorize(np.concatenate([cell_keys(cells, effect.keys) for cells in (one, other)]))
-        same = (codes[: len(one), None] == codes[None, len(one) :]).astype(np.float64)
-        pairs.append(same * np.outer(one[effect.by], other[effect.by]) if effect.by else same)
-    return np.array(pairs)
+    same = one.codes[:, :, None] == other.codes[:, None, :]
+    return np.asarray(same * one.by[:, :, None] * other.by[:, None, :])
 
 
-def _fixed(one: pd.DataFrame, other: pd.DataFrame) -> Floats:
+def _fixed(one: _Design, other: _Design) -> Floats:
     """Covariance of the constant and of the effect of reasoning, both hardly bounded beforehand."""
-    return CONSTANT_VARIANCE + REASONING_VARIANCE * np.outer(one["reasons"], other["reasons"])
+    return CONSTANT_VARIANCE + REASONING_VARIANCE * np.outer(one.reasons, other.reasons)
 
 
 def _negative_log_posterior(

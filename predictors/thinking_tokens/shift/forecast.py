@@ -1,6 +1,8 @@
 """Forecasts of runs in cells of which nothing, or only a few anchors, was seen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -11,12 +13,16 @@ from ...arrays import Floats
 from .cells import CELL, CellTable
 from .descriptors import describe_models
 from .effects import CellEffects
+from .lengths import LENGTH
 
 N_WITHIN = 8
 """Equally likely values of a cell's own spread that a forecast mixes."""
 
 GRID: Floats = np.sinh(np.linspace(-4, 4, 401))
 """Where the distribution function of a mixture is computed, in its standard deviations about its mean."""
+
+ASKED_AT_MOST = 1_000
+"""Questions whose forecasts of cells are kept."""
 
 LEAST_SDS = (0.2, 0.2, 0.3)
 """Least standard deviation of log variances: of cells about a benchmark, of benchmarks, of sources."""
@@ -77,9 +83,20 @@ class ShiftForecaster:
 
     def forecast(self, cells: pd.DataFrame) -> CellForecasts:
         """Forecast cells (columns `cells.CELL` and `lengths.LENGTH`)."""
-        mean, covariance = self.effects.posterior(describe_models(cells))
-        # A cell that was seen has a spread of its own, like one with anchors.
-        return CellForecasts(mean, covariance, *self.spreads.within(cells, self.effects.table))
+        asked = tuple(zip(*(cells[name].tolist() for name in (*CELL, LENGTH)), strict=True))
+        if asked not in self._asked:
+            if len(self._asked) >= ASKED_AT_MOST:
+                self._asked.clear()
+            mean, covariance = self.effects.posterior(describe_models(cells))
+            # A cell that was seen has a spread of its own, like one with anchors.
+            within = self.spreads.within(cells, self.effects.measured)
+            self._asked[asked] = CellForecasts(mean, covariance, *within)
+        return self._asked[asked]
+
+    @cached_property
+    def _asked(self) -> dict[tuple[tuple[Any, ...], ...], CellForecasts]:
+        """Forecasts by the cells that were asked about together: a server is asked about the same ones all the time."""
+        return {}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores what was learnt."""
@@ -127,17 +144,21 @@ class _Spreads:
         largest = float(table.spread.max())
         return cls(by_benchmark, by_source, overall, (sds[0], sds[1], sds[2]), share, largest)
 
-    def within(self, cells: pd.DataFrame, seen: CellTable) -> tuple[Floats, Floats]:
-        """Equally likely variances of each cell, shape (n_cells, N_WITHIN), and the share that queries explain."""
+    def within(
+        self, cells: pd.DataFrame, measured: Mapping[tuple[str, ...], tuple[float, float]]
+    ) -> tuple[Floats, Floats]:
+        """Equally likely variances of each cell, shape (n_cells, N_WITHIN), and the share that queries explain.
+
+        `measured` are degrees of freedom and sums of squares by cell.
+        """
         levels = (np.arange(N_WITHIN) + 0.5) / N_WITHIN
-        of_cells = _measured(seen)
         usual_share = float(np.mean(list(self.share.values())))
         rows, shares = np.empty((len(cells), N_WITHIN)), np.empty(len(cells))
         for place, cell in enumerate(cells[CELL].to_numpy(dtype=object)):
             source, benchmark = str(cell[0]), str(cell[1])
             centre, sd = self._prior(source, benchmark)
             freedom, scale = 1 + 2 / sd**2, np.exp(centre)
-            n, squares = of_cells.get(tuple(cell), (0.0, 0.0))
+            n, squares = measured.get(tuple(cell), (0.0, 0.0))
             freedom, scale = freedom + n, (freedom * scale + squares) / (freedom + n)
             rows[place] = np.minimum(scale * freedom / (2 * gammaincinv(freedom / 2, levels)), max(scale, self.largest))
             shares[place] = self.share.get((source, benchmark), usual_share)
@@ -163,14 +184,3 @@ class _Spreads:
         share = {(source, name): value for source, name, _, value in state["benchmark"]}
         first, second, third = state["sds"]
         return cls(benchmark, state["source"], state["overall"], (first, second, third), share, state["largest"])
-
-
-def _measured(seen: CellTable) -> dict[tuple[str, ...], tuple[float, float]]:
-    """Degrees of freedom and sum of squares of the runs of each cell."""
-    freedom = np.maximum(seen.n_queries - 1, 0)
-    by_cell: dict[tuple[str, ...], tuple[float, float]] = {}
-    for row, n, squares in zip(seen.cells[CELL].to_numpy(dtype=object), freedom, freedom * seen.spread, strict=True):
-        key = tuple(str(part) for part in row)
-        before = by_cell.get(key, (0.0, 0.0))
-        by_cell[key] = before[0] + float(n), before[1] + float(squares)
-    return by_cell

@@ -66,7 +66,7 @@ class PromptLengths:
         return by_length(codes, cells, self._away(cells, codes, log_length))
 
     def _away(self, cells: pd.DataFrame, codes: Codes, log_length: Floats) -> Floats:
-        keys = list(zip(cells["source"].astype(str), cells["benchmark"].astype(str), strict=True))
+        keys = list(zip(cells["source"].tolist(), cells["benchmark"].tolist(), strict=True))
         known = np.array([self.benchmark.get(key, np.nan) for key in keys], dtype=np.float64)[codes]
         usual = np.array([self.source.get(source, np.nan) for source, _ in keys], dtype=np.float64)[codes]
         own = STEP * np.round((log_length - usual) / STEP)
@@ -84,6 +84,8 @@ class PromptLengths:
 
 def by_length(codes: Codes, cells: pd.DataFrame, away: Floats) -> tuple[Codes, pd.DataFrame]:
     """Cells told apart by `LENGTH` as well, and which of them each of n rows is in: `codes` and `away` are theirs."""
-    places, distinct = pd.factorize(pd.MultiIndex.from_arrays([codes, away]))
-    of_cell = cells.iloc[distinct.get_level_values(0)].reset_index(drop=True)
-    return places.astype(np.intp), of_cell.assign(**{LENGTH: distinct.get_level_values(1).to_numpy(dtype=np.float64)})
+    lengths, distinct = pd.factorize(away)
+    places, _ = pd.factorize(codes * max(len(distinct), 1) + lengths)
+    first = np.unique(places, return_index=True)[1]
+    of_cell = cells.iloc[codes[first]].reset_index(drop=True)
+    return places.astype(np.intp), of_cell.assign(**{LENGTH: away[first].astype(np.float64)})

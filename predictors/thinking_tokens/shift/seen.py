@@ -64,9 +64,8 @@ class SeenCells:
     @classmethod
     def of(cls, X: pd.DataFrame) -> Self:
         """Count the runs `X` (columns of `Requests`) by cell."""
-        codes, distinct = pd.factorize(cell_keys(X, CELL))
-        counts = np.bincount(codes, minlength=len(distinct)).tolist()
-        return cls(dict(zip(_rows(X, codes), counts, strict=True)))
+        codes, rows = _rows(X)
+        return cls(dict(zip(rows, np.bincount(codes, minlength=len(rows)).tolist(), strict=True)))
 
     def with_anchors(self, cells: Iterable[Cell]) -> Self:
         """These and the cells of anchor runs, one for every run."""
@@ -114,10 +113,11 @@ class SeenCells:
         cells : DataFrame of shape (n_cells, 4)
             Columns `CELL`, distinct.
         """
-        codes, _ = pd.factorize(cell_keys(X, CELL))
-        meant = [self._meant(*cell, same_source) for cell in _rows(X, codes)]
-        places, distinct = pd.factorize(pd.Series(meant, dtype=object))
-        return places[codes].astype(np.intp), pd.DataFrame(list(distinct), columns=CELL)
+        codes, rows = _rows(X)
+        meant = [self._meant(*cell, same_source) for cell in rows]
+        positions: dict[Cell, int] = {}
+        places = np.array([positions.setdefault(cell, len(positions)) for cell in meant], dtype=np.intp)
+        return places[codes], pd.DataFrame(list(positions), columns=CELL)
 
     def _spelt(self, model: str) -> str:
         own, every = self._names
@@ -202,11 +202,12 @@ def as_cells(cells: pd.DataFrame) -> list[Cell]:
     return [(str(a), str(b), str(c), str(d)) for a, b, c, d in zip(*(cells[name] for name in CELL), strict=True)]
 
 
-def _rows(X: pd.DataFrame, codes: Codes) -> list[Cell]:
-    """The cell that stands behind each code, as it was written."""
-    first = np.unique(codes, return_index=True)[1]
-    parts = [cell_keys(X.iloc[first], [name]).astype(str) for name in CELL]
-    return [(str(a), str(b), str(c), str(d)) for a, b, c, d in zip(*parts, strict=True)]
+def _rows(X: pd.DataFrame) -> tuple[Codes, list[Cell]]:
+    """Which cell each row names, and the cells as they are written."""
+    positions: dict[Cell, int] = {}
+    cells = zip(*(cell_keys(X, [name]).tolist() for name in CELL), strict=True)
+    codes = [positions.setdefault((str(a), str(b), str(c), str(d)), len(positions)) for a, b, c, d in cells]
+    return np.array(codes, dtype=np.intp), list(positions)
 
 
 def _runs(n: int) -> str:

@@ -20,6 +20,7 @@ from .forecast import CellForecasts, ShiftForecaster
 from .lengths import LENGTH, PromptLengths, by_length, log_lengths
 from .queries import KnownRuns, QueryPrior, RequestForecasts, forecast_requests, query_effects
 from .seen import SeenCells, as_cells
+from .texts import TextEffects, public_texts
 
 MAX_CAPPED = 0.2
 """Cells with a larger share of runs that were cut off are not learnt from: their mean is not known."""
@@ -53,12 +54,16 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _TextLine:
-    """How queries of a benchmark follow their text: a line through `centre`; `variance` is that of their texts."""
+    """How queries of a benchmark follow their text: a line through `centre`; `variance` is that of their texts.
+
+    What a text makes one expect is learnt from the runs of the fit (`is_own`) or from public prompts.
+    """
 
     centre: float
     variance: float
     slope: float = TEXT_SLOPE
     slope_sd: float = TEXT_SLOPE_SD
+    is_own: bool = True
 
 
 class UnseenCells:
@@ -93,7 +98,12 @@ class UnseenCells:
             self.lengths_ = self.lengths_.joined(PromptLengths.of(public, log_lengths(public)))
         table = replace(table, cells=self.lengths_.placed(table.cells))
         self.before_ = self.forecaster_ = ShiftForecaster.fit(table)
+        self.texts_ = None if public is None else public_texts()
         self.lines_ = {} if text is None else _text_lines(frame, query, text)
+        if self.texts_ is not None and public is not None:
+            sources, told = set(public["source"]), self.texts_.benchmarks.items()
+            lines = {key: public_line(self.texts_, *values) for key, values in told if key[0] in sources}
+            self.lines_ = {**lines, **self.lines_}
         self.anchors_: CellTable | None = None
         return self
 
@@ -108,7 +118,7 @@ class UnseenCells:
         codes, cells = self.lengths_.split(*self.cells_of(X), log_lengths(X))
         runs, cells = self._known_runs(cells, codes, context)
         forecasts = self.forecaster_.forecast(cells)
-        prior = self._prior(cells, codes, np.full(len(X), np.nan) if text is None else text)
+        prior = self._prior(cells, codes, self._expected(X, cells, codes, text))
         return forecast_requests(forecasts, prior, runs)
 
     def learnt_since(self, cells: pd.DataFrame) -> Floats:
@@ -131,9 +141,13 @@ class UnseenCells:
         length = log_lengths(anchors.X)
         twin.lengths_ = self.lengths_.joined(PromptLengths.of(cells.iloc[codes], length))
         codes, cells = twin.lengths_.split(codes, cells, length)
-        twin.lines_ = {**_text_lines(cells.iloc[codes], np.arange(len(codes)), anchors.text), **self.lines_}
+        text = self._expected(anchors.X, cells, codes, anchors.text, everywhere=True)
+        lines = _text_lines(cells.iloc[codes], np.arange(len(codes)), text)
+        if self.texts_ is not None:
+            lines = {key: public_line(self.texts_, line.centre, line.variance) for key, line in lines.items()}
+        twin.lines_ = {**lines, **self.lines_}
         runs, cells = self._known_runs(cells, codes, _without_pilots(anchors))
-        prior = twin._prior(cells, codes, anchors.text)
+        prior = twin._prior(cells, codes, text)
         y = self._completed(anchors, cells, prior)
         twin._take_in_unseen_runs(cells, anchors, codes, runs)
         forecasts = twin.forecaster_.forecast(cells)
@@ -141,7 +155,7 @@ class UnseenCells:
         if runs is not None:
             effect, explained = query_effects(forecasts, prior, runs)
         twin._take_in(cells, codes, summarise_anchors(cells, forecasts, codes, anchors.query, y, effect, explained))
-        twin._learn_slopes(cells, codes, y, anchors.text, forecasts, explained)
+        twin._learn_slopes(cells, codes, y, text, forecasts, explained)
         return twin
 
     def _take_in(self, cells: pd.DataFrame, codes: Codes, table: CellTable) -> None:
@@ -161,16 +175,35 @@ class UnseenCells:
         frame = context.frame.assign(source=place["source"].to_numpy(), benchmark=place["benchmark"].to_numpy())
         of_runs, cells_of_runs = self.seen_.cells_of(frame, same_source=True)
         of_runs, cells_of_runs = by_length(of_runs, cells_of_runs, place[LENGTH].to_numpy())
-        every = pd.concat([cells, cells_of_runs], ignore_index=True)
-        distinct = every.drop_duplicates().reset_index(drop=True)
-        position = pd.MultiIndex.from_frame(distinct).get_indexer(pd.MultiIndex.from_frame(cells_of_runs))
-        return KnownRuns(context.target, position[of_runs].astype(np.intp), context.log_tokens), distinct
+        asked, of_known = (list(zip(*(of[name] for name in of), strict=True)) for of in (cells, cells_of_runs))
+        places = {cell: place for place, cell in enumerate(asked)}
+        position = np.array([places.setdefault(cell, len(places)) for cell in of_known], dtype=np.intp)
+        distinct = pd.DataFrame(list(places), columns=cells.columns)
+        return KnownRuns(context.target, position[of_runs], context.log_tokens), distinct
+
+    def _expected(
+        self, X: pd.DataFrame, cells: pd.DataFrame, codes: Codes, own: Floats | None, *, everywhere: bool = False
+    ) -> Floats:
+        """Log tokens that each text makes one expect: by what public prompts have taught on benchmarks of which no own
+        texts were learnt from, and there only where a line is known, or `everywhere`."""
+        text = np.full(len(X), np.nan) if own is None else own.copy()
+        if self.texts_ is None or "prompt_text" not in X:
+            return text
+        lines = [self.lines_.get(cell[:2]) for cell in as_cells(cells)]
+        is_public = np.array([everywhere if line is None else not line.is_own for line in lines], dtype=bool)[codes]
+        rows = is_public & X["prompt_text"].notna().to_numpy()
+        text[is_public] = np.nan
+        if rows.any():
+            of_row, distinct = pd.factorize(X.loc[rows, "prompt_text"])
+            text[rows] = self.texts_.of(distinct.astype(str).tolist())[of_row]
+        return text
 
     def _prior(self, cells: pd.DataFrame, codes: Codes, text: Floats) -> QueryPrior:
         """What texts say, on benchmarks that a line is known of; nothing elsewhere."""
         nothing = _TextLine(0.0, 0.0, 0.0, 0.0)
         lines = [self.lines_.get((source, benchmark), nothing) for source, benchmark, *_ in as_cells(cells)]
-        centre, variance, slope, sd = np.array([list(vars(line).values()) for line in lines]).reshape(-1, 4)[codes].T
+        parts = [(line.centre, line.variance, line.slope, line.slope_sd) for line in lines]
+        centre, variance, slope, sd = np.array(parts).reshape(-1, 4)[codes].T
         is_read = ~np.isnan(text)
         away = np.where(is_read, text - centre, 0.0)
         return QueryPrior(codes, slope * away, (sd * away) ** 2, np.where(is_read, slope**2 * variance, 0.0))
@@ -228,6 +261,8 @@ class UnseenCells:
             arrays = arrays | {f"anchors.{name}": values for name, values in more.items()}
         lines = [[*key, *vars(line).values()] for key, line in self.lines_.items()]
         state = {"seen": self.seen_.state(), "forecaster": forecaster, "lines": lines, "anchors": anchors}
+        if self.texts_ is not None:
+            arrays = arrays | self.texts_.state()
         return {**state, "lengths": self.lengths_.state()}, arrays
 
     @classmethod
@@ -239,6 +274,7 @@ class UnseenCells:
         unseen.before_ = unseen.forecaster_ = ShiftForecaster.from_state(state["forecaster"], dict(arrays))
         unseen.lengths_ = PromptLengths.from_state(state["lengths"])
         unseen.lines_ = {(source, name): _TextLine(*line) for source, name, *line in state["lines"]}
+        unseen.texts_ = TextEffects.from_state(arrays)
         unseen.anchors_ = None
         if state["anchors"] is not None:
             unseen.anchors_ = CellTable.from_state(state["anchors"], of_anchors)
@@ -278,6 +314,11 @@ def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[
         (str(source), str(benchmark)): _TextLine(float(mean), float(variance))
         for (source, benchmark), mean, variance in zip(parts.index, parts["mean"], parts["var"], strict=True)
     }
+
+
+def public_line(texts: TextEffects, centre: float, variance: float) -> _TextLine:
+    """How queries of a benchmark follow what public prompts make one expect, before any of them is known."""
+    return _TextLine(centre, variance, texts.slope, texts.slope_sd, is_own=False)
 
 
 def _without_pilots(anchors: Anchors) -> FlatContext | None:

@@ -32,6 +32,7 @@ def traces_of(n=3, **columns):
         "seed": 7,
         "project": "search",
         "key_name": "ci",
+        "answer_logprob": -0.25,
         "benchmark": "b",
         "item_id": "i",
         "score": 0.5,

@@ -85,6 +85,41 @@ def test_what_cannot_be_read_is_said_with_its_file(tmp_path: Path, text: str, to
         read_requests(file)
 
 
+NESTED = """
+prompts: ['{{ user.name }} asks: {{ question }} {{ user.tags | join("/") }} {{ facts | dump }}']
+providers: [openai:gpt-5]
+defaultTest: {vars: {facts: [1, {a: b}]}, options: {disableVarExpansion: true}}
+tests:
+  - vars: {user: {name: Ann, tags: [x, y]}, question: 'what of {{ topic }}?', topic: '{{ fruit }}s', fruit: banana}
+"""
+
+
+def test_variables_have_parts_and_name_other_variables(tmp_path: Path) -> None:
+    file = tmp_path / "promptfooconfig.yaml"
+    file.write_text(NESTED, "utf-8")
+    (request,), problems = read_requests(file)[0].to_dict("records"), read_requests(file)[1]
+    assert (request["prompt_text"], problems) == ('Ann asks: what of bananas? x/y [1, {"a": "b"}]', [])
+    file.write_text(NESTED.replace("fruit: banana", "fruit: '{{ topic }}{{ fruit }}'"), "utf-8")
+    assert len(read_requests(file)[0]) == 1  # they name each other, which ends
+    file.write_text("prompts: ['{{ a }}']\ntests: [{vars: {a: '%s'}}]" % ("{{ a }}" * 2000), "utf-8")
+    with pytest.raises(InvalidInputError, match=r"comes to more than 10,000,000 characters; correct it"):
+        read_requests(file)
+
+
+def test_files_of_variables_are_read_one_test_for_each_file_of_a_pattern(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(f"text {name}\n", "utf-8")
+    (tmp_path / "user.yaml").write_text("name: Ann", "utf-8")
+    (tmp_path / "vars.yaml").write_text("who: file://user.yaml\ntext: file://*.txt", "utf-8")
+    file = tmp_path / "promptfooconfig.yaml"
+    file.write_text("prompts: ['{{ who }} {{ text }}']\ntests: [{vars: vars.yaml}, {vars: file://none.yaml}]", "utf-8")
+    requests, problems = read_requests(file)
+    assert requests["prompt_text"].str.strip().tolist()[:2] == ['{"name": "Ann"} text a', '{"name": "Ann"} text b']
+    assert [line for line in problems if "none.yaml" in line]
+    (tmp_path / "vars.yaml").write_text("who: [", "utf-8")
+    assert any("vars.yaml: while parsing" in line for line in read_requests(file)[1])
+
+
 def test_a_folder_is_a_prompt_a_file(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "two.md").write_text("Second", "utf-8")

@@ -33,6 +33,28 @@ def test_a_cascade_asks_again_where_the_answer_says_that_it_is_wrong(tmp_path: P
     assert "against deciding before asking" in report.findings[0]
 
 
+def test_log_probabilities_are_looked_at_where_they_are_known_and_the_report_says_what_they_were_worth(
+    tmp_path: Path,
+) -> None:
+    traces = make_traces(500)
+    coin = traces["query_id"].map(lambda name: hash_of(name) % 2 == 0).to_numpy()
+    cheap = (traces["model"] == "listed-low").to_numpy()
+    traces["score"] = np.where(cheap, coin, traces["model"] == "dear").astype(float)
+    told = cheap & (np.arange(len(traces)) % 4 != 0)  # three quarters of its answers say how likely they were
+    traces["answer_logprob"] = np.where(told, np.where(coin, -0.1, -0.9), np.nan)
+    report = cascade_report(traces, price_file(tmp_path))
+    budgets = report.table[report.table["policy"].str.startswith("cascade")]
+    is_unaware = budgets["policy"] == "cascade without log probabilities"
+    aware, unaware = (part.set_index("budget_usd_per_query")["quality"] for _, part in budgets.groupby(is_unaware))
+    assert (aware - unaware).max() > 0.05
+    assert len(aware) == len(unaware)
+    assert any("Log probabilities, told by" in line and "worth +0." in line for line in report.findings)
+    assert not any("logprobs" in line for line in report.reasons)
+    silent = cascade_report(traces.assign(answer_logprob=np.nan), price_file(tmp_path))
+    assert any("No answer tells its log probabilities" in line for line in silent.reasons)
+    assert not silent.table["policy"].str.contains("without log").any()
+
+
 def hash_of(name: str) -> int:
     return int(name.strip("q") or 0) * 2654435761 >> 7
 

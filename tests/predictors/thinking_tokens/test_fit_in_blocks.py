@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,9 +24,11 @@ from foretell.predictors.fitting.boosting import (
 )
 from foretell.predictors.fitting.text import features
 from foretell.predictors.fitting.text.features import TextEmbedding
+from foretell.predictors.thinking_tokens.heads import boosting as heads
+from foretell.predictors.thinking_tokens.heads.boosting import rows_learnt
 from foretell.predictors.thinking_tokens.known_runs import context
 from foretell.predictors.thinking_tokens.known_runs.context import sample_context
-from foretell.predictors.thinking_tokens.log_quantiles import HeldOut, Runs
+from foretell.predictors.thinking_tokens.log_quantiles import HeldOut, Runs, run_weights
 from foretell.predictors.thinking_tokens.pooling.cells import CellSums, row_products
 from foretell.predictors.thinking_tokens.pooling.hierarchy import PooledLocation, out_of_fold
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
@@ -140,6 +143,97 @@ def test_of_many_texts_a_drawn_part_is_learnt_whatever_their_order(monkeypatch: 
     assert few.n_features == part.n_features
 
 
+def test_texts_that_are_kept_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "TEXTS_LEARNT", 10)
+    texts = make_runs(40)["prompt_text"].tolist()
+    embedding = TextEmbedding(n_components=5).fit(texts[:60])
+    first = embedding.embedded([*texts[:60], None], keep=True)
+    before = first[:]
+    read: list[str] = []
+    embed = TextEmbedding._embed_block
+    monkeypatch.setattr(TextEmbedding, "_embed_block", lambda self, part: read.extend(part) or embed(self, part))
+    assert embedding.serves(texts)
+    assert not embedding.serves(texts[3:])
+    turned = [*texts[::-1], None]
+    found = embedding.embedded(turned, keep=True)
+    assert set(read) == set(texts[60:])
+    assert len(read) == len(set(read)) == 20
+    np.testing.assert_array_equal(first[:], before)
+    np.testing.assert_allclose(found[:], embedding.transform(turned), atol=1e-5)
+    assert not found[:][-1].any()
+    assert copy.copy(embedding)._kept is None  # as it would go to a worker
+    embedding.release()
+    assert not embedding.serves(texts)
+
+
+def test_a_large_fit_reads_its_texts_once_and_a_small_one_learns_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_runs(120)
+    learnt: list[int] = []
+    fit = TextEmbedding.fit
+    monkeypatch.setattr(TextEmbedding, "fit", lambda self, texts: learnt.append(len(texts)) or fit(self, texts))
+    models = []
+    for at_most in (50_000, 60):
+        monkeypatch.setattr(features, "TEXTS_LEARNT", at_most)
+        models.append(ThinkingTokensPredictor(**SMALL))
+        for _ in range(2):  # what an earlier fit has learnt is not for the next
+            models[-1].fit(table[INPUTS], table["output_tokens"], groups=table["query_id"])
+    assert learnt[:4] == [learnt[0], 120] * 2
+    assert learnt[4:] == [learnt[0]] * 2
+    assert learnt[0] < 120
+    many, few = (np.log(model.predict(table[INPUTS])) for model in models)
+    assert not np.array_equal(many, few)
+    assert np.corrcoef(many, few)[0, 1] > 0.98
+
+
+# -- rows that heads learn from --------------------------------------------------------------------
+@settings(max_examples=60, deadline=None)
+@given(at_most=st.integers(1, 80), n_queries=st.integers(1, 60), seed=st.integers(0, 1000))
+def test_cells_give_as_many_rows_as_any_or_all_that_they_have(at_most: int, n_queries: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.choice(np.array(["often", "seldom", "once"], dtype=object), 100, p=[0.8, 0.19, 0.01])
+    queries = rng.integers(0, n_queries, 100).astype(str).astype(object)
+    weight = run_weights(pd.DataFrame({"model": cells}), pd.Series(queries))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "ROWS_LEARNT", at_most)
+        rows, kept = rows_learnt(cells, queries, weight)
+        order = rng.permutation(100)
+        turned, _ = rows_learnt(cells[order], queries[order], weight[order])
+    assert (np.diff(rows) > 0).all()
+    names, whole = np.unique(cells.astype(str), return_counts=True)
+    of_cell = np.array([(cells[rows] == name).sum() for name in names])
+    assert len(rows) <= max(at_most, len(names))
+    assert len(rows) > at_most - len(names) or (of_cell == 1).all()
+    most = of_cell.max()
+    assert ((of_cell == whole) | (of_cell == most)).all()
+    for name in names:
+        here = cells[rows] == name
+        assert kept[here].sum() == pytest.approx(weight[cells == name].sum())
+        runs = pd.Series(queries[rows][here]).value_counts()
+        if here.sum() < (cells == name).sum() and runs.max() > 1:
+            assert len(runs) == len(set(queries[cells == name]))  # no second run of a query before all have one
+    keys = [sorted(zip(cells[at], queries[at], strict=True)) for at in (rows, order[turned])]
+    assert keys[0] == keys[1]
+
+
+def test_heads_of_a_large_fit_learn_from_a_part_and_the_calibration_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_runs(150, n_replicates=2)
+    models, sizes = [], []
+    for at_most in (10_000, 900, 200):
+        monkeypatch.setattr(heads, "ROWS_LEARNT", at_most)
+        place = Elsewhere()
+        with boosted_by(place):
+            model = ThinkingTokensPredictor(refit=False, **SMALL)
+            models.append(model.fit(table[INPUTS], table["output_tokens"], groups=table["query_id"]))
+        sizes.append(max(place.rows))
+    assert sizes[0] == sizes[1] > 600
+    assert sizes[2] in range(190, 201)
+    whole, same, part = (model.predict_quantiles(table[INPUTS], [0.1, 0.5, 0.9]).to_numpy() for model in models)
+    np.testing.assert_array_equal(same, whole)
+    assert not np.array_equal(part, whole)
+    assert np.corrcoef(np.log(part[:, 1]), np.log(whole[:, 1]))[0, 1] > 0.98
+    np.testing.assert_array_equal(models[2].location_.intercepts_[0], models[0].location_.intercepts_[0])
+
+
 # -- held-out runs in blocks ---------------------------------------------------------------------
 @settings(max_examples=20, deadline=None)
 @given(size=st.integers(1, 200), seed=st.integers(0, 100))
@@ -204,8 +298,10 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.rows: list[int] = []
 
     def __call__(self, job: BoostingJob) -> list[Any]:
+        self.rows.append(len(job.target))
         return train_here(job)
 
     def map(self, function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:

@@ -124,6 +124,15 @@ def test_examples_take_so_many_models_of_a_benchmark_and_the_same_each_time() ->
     assert examples.groupby("leak_group")["split"].nunique().max() == 1
 
 
+def test_a_benchmark_of_old_texts_is_one_to_learn_from() -> None:
+    """Poems and tales of MTEB carry the year of their texts, which stopped its evaluation."""
+    described, runs, models = _tables(n_benchmarks=6)
+    described.loc[0, "published_at"] = pd.Timestamp("1900-12-31", tz="UTC")
+    examples = examples_from_scores(prepare_tables(described, runs, models), source="made up")
+    asked = FAMILY.predictor()._validate(FAMILY.inputs(examples))
+    assert asked["published_year"].min() == pytest.approx(1900.92, abs=0.01)
+
+
 def test_known_scores_are_of_the_cheapest_models_and_never_asked_for() -> None:
     examples = examples_from_scores(prepare_tables(*_tables()), source="made up")
     told = with_known_scores(examples, examples["model"].unique().tolist(), n_known=2)

@@ -63,11 +63,20 @@ def chat_details(i=0):
     return chat(i, usage=details) | beside | {"latency_ms": 20, "score": 1, "cached": False, "benchmark": "b"}
 
 
+def chat_logprobs(i=0):
+    line = chat(i)
+    tokens = [{"token": "a", "logprob": -0.5, "top_logprobs": []}, {"token": "b", "logprob": -0.25 * (i % 3)}]
+    line["response"]["choices"][0]["logprobs"] = {"content": tokens, "refusal": None}
+    return line
+
+
 def responses(i=0):
     usage = {"input_tokens": 10, "output_tokens": 64, "total_tokens": 74, "output_tokens_details": {}}
     usage["output_tokens_details"] = {"reasoning_tokens": i}
     body = {"id": f"resp_{i}", "object": "response", "created_at": 1_795_315_000, "model": "gpt-5", "usage": usage}
     body |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "metadata": {}}
+    part = {"type": "output_text", "text": "a", "logprobs": [{"token": "a", "logprob": -i / 4}]}
+    body["output"] = [{"type": "reasoning"}, {"type": "message", "content": [part]}]
     request = {"model": "gpt-5", "input": f"hello {i}", "reasoning": {"effort": "high"}, "max_output_tokens": 64}
     return {"request": request, "response": body}
 
@@ -147,7 +156,7 @@ def openinference(i=0):
 
 
 SHAPES = {
-    "openai_jsonl": [chat, chat_bare, chat_details, responses, anthropic, vllm],
+    "openai_jsonl": [chat, chat_bare, chat_details, chat_logprobs, responses, anthropic, vllm],
     "otlp_json": [otel, otel_tree, openinference],
 }
 
@@ -183,7 +192,29 @@ def test_sample_files_read_the_same():
 
 # -- what is not -----------------------------------------------------------------------------------------------
 
-ODD = ["", "5", 5, 5.0, 5.5, -1, 0, True, None, [], {}, [1], ["stop"], {"a": 1}, 10**13, 2**63, 2**70, "length", 1e308]
+ODD = [
+    "",
+    "5",
+    5,
+    5.0,
+    5.5,
+    -1,
+    0,
+    True,
+    None,
+    [],
+    {},
+    [1],
+    ["stop"],
+    {"a": 1},
+    10**13,
+    2**63,
+    2**70,
+    "length",
+    1e308,
+    -0.5,
+    -9999.0,
+]
 CONSULTED = [
     "error", "response", "request", "output", "completion", "input", "metadata", "request_id", "trace_id", "benchmark",
     "project", "item_id", "query_id", "replicate", "repeat", "epoch", "repeat_prob", "score", "latency_s", "duration_s",
@@ -193,7 +224,7 @@ CONSULTED = [
     "modelVersion", "provider", "service_tier", "type", "stop_reason", "status", "incomplete_details", "object",
     "resourceSpans", "spans", "litellm_call_id", "response_cost", "body", "status_code", "metrics", "timings", "seed",
     "total_tokens", "prompt_tokens", "input_tokens", "cache_read_input_tokens", "cost", "reasoning_tokens",
-    "finishReason",
+    "finishReason", "logprobs", "avgLogprobs", "content",
     "prompt_tokens_details", "traceId", "trace_id", "parentSpanId", "startTimeUnixNano", "attributes",
 ]  # fmt: skip
 SPAN_KEYS = [

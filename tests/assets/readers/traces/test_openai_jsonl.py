@@ -1,6 +1,7 @@
 """Every spelling of a chat model's answer gives the same inclusive counts, and unknown stays unknown."""
 
 import json
+import math
 
 import pytest
 
@@ -29,6 +30,40 @@ def test_request_and_response_fill_the_canonical_columns(tmp_path):
     assert row["started_at"].isoformat() == "2026-11-22T02:36:43+00:00"
     assert json.loads(row["settings"]) == {"top_k": 4}
     assert (row["source_file"], row["source_line"]) == ("a.jsonl", 1)
+
+
+def logprobs_of(content):
+    return {"response": chat(0)["response"] | {"choices": [{"finish_reason": "stop", "logprobs": content}]}}
+
+
+def test_log_probability_of_an_answer_is_the_mean_over_its_tokens(tmp_path):
+    tokens = [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -1}, {"token": "c", "logprob": 0.0}]
+    assert one(tmp_path, chat(0) | logprobs_of({"content": tokens}))["answer_logprob"] == -0.5
+    parts = [{"type": "output_text", "logprobs": tokens[:1]}, {"type": "output_text", "logprobs": tokens[1:]}]
+    output = [{"type": "reasoning", "content": None}, {"type": "message", "content": parts}]
+    response = {key: value for key, value in chat(0)["response"].items() if key != "choices"}
+    assert one(tmp_path, chat(0) | {"response": response | {"output": output}})["answer_logprob"] == -0.5
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None, {}, [], "x", {"content": None}, {"content": []}, {"content": "abc"}, {"content": [None]},
+        {"content": [{"logprob": "-0.5"}]}, {"content": [{"logprob": None}]}, {"content": [{"logprob": 0.1}]},
+        {"content": [{"logprob": True}]}, {"content": [{"logprob": -0.5}, {"logprob": -9999.0}]},
+        {"content": [{"logprob": -0.5}, {}]}, {"content": {"logprob": -0.5}}, {"content": [[-0.5]]},
+    ],
+)  # fmt: skip
+def test_log_probabilities_that_are_none_are_unknown_and_cost_no_record(tmp_path, logprobs):
+    assert math.isnan(one(tmp_path, chat(0) | logprobs_of(logprobs))["answer_logprob"])
+
+
+@pytest.mark.parametrize("value", ["-Infinity", "NaN", "-1e400"])
+def test_a_log_probability_that_json_does_not_know_is_never_a_number(tmp_path, value):
+    line = json.dumps(chat(0) | logprobs_of({"content": [{"logprob": 7.5}]})).replace("7.5", value)
+    read = read_traces(write_jsonl(tmp_path / "a.jsonl", line))
+    assert len(read.rows) + len(read.rejects) == 1
+    assert read.rows["answer_logprob"].isna().all()
 
 
 # -- unknown is null, none is 0 ---------------------------------------------------------------------
@@ -187,7 +222,7 @@ def test_gemini_response(tmp_path):
         "responseId": "g1",
         "modelVersion": "gemini-2.5-pro",
         "createTime": "2026-11-22T01:00:00.123456789Z",
-        "candidates": [{"finishReason": "MAX_TOKENS", "content": {"parts": []}}],
+        "candidates": [{"finishReason": "MAX_TOKENS", "content": {"parts": []}, "avgLogprobs": -0.125}],
         "usageMetadata": {"promptTokenCount": 5, "thoughtsTokenCount": 90, "totalTokenCount": 95},
     }
     request = {
@@ -197,7 +232,7 @@ def test_gemini_response(tmp_path):
     row = one(tmp_path, {"request": request, "response": body})
     assert (row["request_id"], row["model"], row["finish_reason"]) == ("g1", "gemini-2.5-pro", "length")
     assert (row["output_tokens"], row["max_tokens"], row["reasoning_effort"]) == (90, 90, "budget:90")
-    assert row["prompt_text"] == "hello"
+    assert (row["prompt_text"], row["answer_logprob"]) == ("hello", -0.125)
 
 
 def test_openrouter_cost_is_kept_as_reported(tmp_path):

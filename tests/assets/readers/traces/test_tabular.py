@@ -181,6 +181,30 @@ def test_litellm_spend_logs_have_no_reasoning_column_so_it_is_unknown(tmp_path):
     assert curated.quarantine["reason"].tolist() == ["answered from a response cache: the model was not run"]
 
 
+def test_half_a_token_is_refused_and_half_a_repeat_unknown_in_tables_of_numbers_too(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"model": "m", "output_tokens": [5.0, 5.5, 7.0], "replicate": [1.0, 2.0, 2.5]}).to_parquet(path)
+    read = read_traces(path)
+    assert read.rows["output_tokens"].tolist() == [5, 7]
+    assert read.rows["replicate"].fillna(-1).tolist() == [1, -1]
+    assert read.rejects["reason"].tolist() == ["output_tokens is 5.5, not a whole number"]
+
+
+def test_log_probabilities_come_with_a_kept_response_or_as_a_column(tmp_path):
+    tokens = {"content": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.25}]}
+    kept = {"model": "gpt-5-2026", "choices": [{"finish_reason": "stop", "logprobs": tokens}]}
+    rows = read_traces(
+        write_jsonl(tmp_path / "a.jsonl", payload(response=kept), payload(id="p2"), payload(id="p3", response="{}"))
+    ).rows
+    assert rows["answer_logprob"].fillna(1).tolist() == [-0.375, 1, 1]
+    told = [-0.5, "", "high", 0.5, "-inf", -9]
+    own = [{"model": "m", "output_tokens": 5, "id": i, "answer_logprob": value} for i, value in enumerate(told)]
+    curated = curate(read_traces(write_csv(tmp_path / "a.csv", own)).rows, price=no_price)
+    assert curated.quarantine.empty
+    found = curated.traces.set_index("request_id")["answer_logprob"].fillna(1)
+    assert found.loc[list("012345")].tolist() == [-0.5, 1, 1, 1, 1, -9]
+
+
 def test_a_gateway_names_who_is_to_pay_and_never_a_key(tmp_path):
     digest, names = "ab" * 32, {"user_api_key_alias": "ci", "user_api_key_team_alias": "search"}
     spends = [
@@ -344,6 +368,33 @@ def test_public_tables_have_their_totals(name, expected, tmp_path):
     rows = pd.concat([read.rows for read in reads])
     assert sum(len(read.rejects) for read in reads) == 0
     assert (len(rows), rows["input_tokens"].sum(), rows["output_tokens"].sum()) == expected
+
+
+def test_inspect_tells_log_probabilities_of_the_last_answer_of_each_model(tmp_path):
+    def output(*values):
+        tokens = [{"token": "a", "logprob": value, "bytes": None} for value in values]
+        return {"model": "m", "choices": [{"stop_reason": "stop", "logprobs": {"content": tokens}}]}
+
+    usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    events = [
+        {"event": "model", "model": name, "output": output(*values)}
+        for name, values in (("openai/m", [-4]), ("openai/judge", [-0.125]), ("openai/m", [-0.5, -0.25]))
+    ]
+    judged = {
+        "id": "a",
+        "epoch": 1,
+        "input": "q",
+        "events": events,
+        "model_usage": dict.fromkeys(("openai/m", "openai/judge"), usage),
+    }
+    alone = {"id": "b", "epoch": 1, "input": "r", "output": output(-1), "model_usage": {"openai/m": usage}}
+    task = {"task": "t", "task_id": "i", "model": "openai/m", "created": "2026-11-22T01:00:00Z"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"version": 2, "status": "success", "eval": task, "samples": [judged, alone]}), "utf-8")
+    rows = read_traces(path).rows
+    assert rows[["item_id", "model", "answer_logprob"]].to_numpy().tolist() == [
+        ["a", "m", -0.375], ["a", "judge", -0.125], ["b", "m", -1.0],
+    ]  # fmt: skip
 
 
 @needs_formats

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from foretell.assets.lake.requests import read_requests
+from foretell.pipelines.cli.forecast.asked import AskOptions
 from foretell.pipelines.cli.forecast.predict import predict, run_predict
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -141,6 +142,7 @@ def test_a_score_forecast_says_first_that_nothing_was_known(tmp_path: Path, caps
 
 
 GIVEN = {"mlflow_run": None, "metric": None, "target_step": None, "target_value": None, "benchmark": None, "model": []}
+GIVEN |= vars(AskOptions())
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ def test_retrain_registers_decides_and_prints_and_refresh_knows_what_is_up_to_da
     steps: list[str] = []
     with open_instance(settings) as instance:
         # What `retrain` made, the demo does not make again.
-        assert refresh(settings, instance, FAMILY, lambda step, seconds: pytest.fail(step)) is False
+        assert refresh(settings, instance, FAMILY, lambda step, seconds, share: pytest.fail(step)) is False
         # The same data and code are one fit, however often they are asked for.
         assert [v.version for v in registry.versions(FAMILY)] == numbers
         (starter / "README.md").write_text("other data\n", "utf-8")
         steps.clear()
-        assert refresh(settings, instance, FAMILY, lambda step, seconds: steps.append(step)) is True
+        assert refresh(settings, instance, FAMILY, lambda step, seconds, share: steps.append(step)) is True
     assert f"{FAMILY}_evaluation" in steps
 
 

@@ -49,6 +49,22 @@ def test_class_counts_and_languages_are_kept() -> None:
     assert "2020" not in done.text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Texts with 6 labels, collected in 2015.",
+        "In 2014 texts with 6 labels were collected, in 2015 rated, on 3,000 pages in 2019.",
+        "2015 texts with 6 labels and 12 topics of 2016",
+    ],
+)
+def test_class_counts_are_kept_beside_years(text: str) -> None:
+    """A count of classes that stood before a later year was removed with it."""
+    done = redact(text)
+    assert "6 labels" in done.text
+    assert ("12 topics" in done.text) == ("12 topics" in text)
+    assert not any(year in done.text for year in ("2014", "2015", "2016", "2019", "3,000"))
+
+
 @pytest.mark.parametrize("spelling", ["Banking77", "banking 77", "BANKING-77", "banking_77"])
 def test_a_name_is_removed_in_every_spelling(spelling: str) -> None:
     assert "anking" not in redact(f"the set {spelling} of intents", names=["Banking77"]).text.lower()
