@@ -8,7 +8,8 @@ import pandas as pd
 
 from foretell.assets.families.benchmark_scores.examples import MODERN
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.splits import Forecaster, Round, Split, varying_segments
+from foretell.assets.judging.parts import Forecaster
+from foretell.assets.judging.splits import Round, Split, varying_segments
 from foretell.assets.store.sources import Sources
 from foretell.predictors.base import BasePredictor
 
