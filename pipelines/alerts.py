@@ -3,8 +3,6 @@
 A message holds names, days and numbers alone: no prompt, no text of an error, no setting.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,7 +26,7 @@ RECENT = timedelta(days=2)
 """Older failed runs, and days of spend, are no news."""
 
 
-def send_new(settings: Settings, instance: dg.DagsterInstance) -> int:
+def send_new(settings: Settings, instance: "dg.DagsterInstance") -> int:
     """Send in one message what was not sent before; returns how many alerts that were.
 
     The first call of an installation sends nothing: it learns what is old.
@@ -58,7 +56,7 @@ def send_new(settings: Settings, instance: dg.DagsterInstance) -> int:
 
 
 def find_alerts(
-    settings: Settings, instance: dg.DagsterInstance, former: Mapping[str, str | None]
+    settings: Settings, instance: "dg.DagsterInstance", former: Mapping[str, str | None]
 ) -> tuple[list[Alert], dict[str, str | None]]:
     """What holds now, sent before or not, and the champion of every family; `former` are those of the last time."""
     now = {family: champion_number(settings, family) for family in FAMILIES}
@@ -70,7 +68,7 @@ def find_alerts(
     return [*_failed_runs(instance), *_failed_checks(instance), *promotions, *_spend(settings)], now
 
 
-def _failed_runs(instance: dg.DagsterInstance) -> Iterator[Alert]:
+def _failed_runs(instance: "dg.DagsterInstance") -> Iterator[Alert]:
     import dagster as dg
 
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=datetime.now(UTC) - RECENT)
@@ -81,7 +79,7 @@ def _failed_runs(instance: dg.DagsterInstance) -> Iterator[Alert]:
         yield Alert("run_failed", f"run:{run.run_id}", f"{name}: {steps} failed, run {run.run_id[:8]}")
 
 
-def _failed_checks(instance: dg.DagsterInstance) -> Iterator[Alert]:
+def _failed_checks(instance: "dg.DagsterInstance") -> Iterator[Alert]:
     """The newest result of every check where it did not pass; those of a family's drift are called so."""
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 

@@ -3,8 +3,6 @@
 Nothing heavy is imported before a predictor is built.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -38,16 +36,16 @@ class Family:
         """Columns of its inputs, in the order of their schema."""
         return list(_class(self.predictor).input_schema.to_schema().columns)
 
-    def new_predictor(self, **params: Any) -> BasePredictor:
+    def new_predictor(self, **params: Any) -> "BasePredictor":
         """The family's predictor with its default parameters, or with `params` in their place."""
         return _class(self.predictor)(**params)
 
-    def new_baselines(self) -> dict[str, BasePredictor]:
+    def new_baselines(self) -> "dict[str, BasePredictor]":
         """The family's baselines with their default parameters, by name."""
         return {name: _class(path)() for name, path in self.baselines.items()}
 
 
-def _class(path: str) -> type[BasePredictor]:
+def _class(path: str) -> "type[BasePredictor]":
     from .base import BasePredictor
 
     module, _, name = path.partition(":")

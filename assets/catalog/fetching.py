@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 from foretell.assets.catalog.entries import CatalogEntry, CatalogFile, load_entry
 from foretell.predictors.errors import DatasetError
 
-__all__ = ["Progress", "fetch", "provenance"]
-
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the path of the current file."""
 

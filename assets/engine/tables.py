@@ -1,7 +1,5 @@
 """A table as a list of parts, each read by whoever works on it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +36,7 @@ class Table:
     parts: tuple[Part, ...]
 
     @classmethod
-    def under(cls, folder: Path) -> Table:
+    def under(cls, folder: Path) -> "Table":
         """The parquet files of a folder, in the order of their names: for tables cut into days, oldest first.
 
         Raises `FileNotFoundError` if there is none.

@@ -4,8 +4,6 @@ Which families there are, `foretell.predictors.families` says, in one line each.
 is imported when it is asked for, so that naming families costs nothing.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,10 +13,8 @@ from foretell.predictors.families import FAMILIES
 if TYPE_CHECKING:
     from foretell.assets.judging.family import Family
 
-__all__ = ["all_families", "get_family"]
 
-
-def get_family(name: str) -> Family:
+def get_family(name: str) -> "Family":
     """The family of this name: `FAMILY` of the module `family` in its folder.
 
     Raises
@@ -32,6 +28,6 @@ def get_family(name: str) -> Family:
     return family
 
 
-def all_families() -> tuple[Family, ...]:
+def all_families() -> "tuple[Family, ...]":
     """Every family, in the order of `foretell.predictors.families`."""
     return tuple(get_family(name) for name in FAMILIES)

@@ -1,7 +1,5 @@
 """What a family is to the platform: one value that assets, jobs, cards, reports and commands are made from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,6 +17,7 @@ from foretell.predictors.families import FAMILIES
 if TYPE_CHECKING:
     import dagster as dg
 
+    from foretell.assets.engine import Table
     from foretell.assets.judging.splits import Split
 
 P = TypeVar("P", bound=BasePredictor)
@@ -56,6 +55,8 @@ class Family:
         The one that the Dagster assets read.
     make_examples : callable
         Data set and sources -> its examples, one row per run (`foretell.predictors.schemas.examples`).
+    from_requests : callable, optional
+        Curated requests, sources and the most runs to learn from -> examples, of a family that learns from requests.
     splits : callable
         This value, examples, data set and sources -> the splits that `foretell.assets.judging.splits` judges.
     read_inputs : callable
@@ -87,7 +88,7 @@ class Family:
     datasets: tuple[str, ...]
     dataset: str
     make_examples: Callable[[str, Sources], pd.DataFrame]
-    splits: Callable[[Family, pd.DataFrame, str, Sources], Iterable[Split]]
+    splits: "Callable[[Family, pd.DataFrame, str, Sources], Iterable[Split]]"
     read_inputs: Callable[[Path], pd.DataFrame]
     limits: str
     cadence: Literal["nightly", "weekly"] = "nightly"
@@ -97,13 +98,14 @@ class Family:
     bundled: tuple[str, ...] = ()
     adds_own: bool = False
     fresh_by: str = "query_id"
+    from_requests: "Callable[[Table, Sources, int | None], pd.DataFrame] | None" = None
 
     def models(self) -> dict[str, BasePredictor]:
         """The predictor, under the family's name, and its baselines: nothing is fitted."""
         return {self.name: self.predictor(), **self.baselines()}
 
-    def assets(self) -> Sequence[dg.AssetsDefinition]:
-        """The Dagster assets of its own folder, where it has any: its examples, and what data are collected with."""
+    def assets(self) -> "Sequence[dg.AssetsDefinition]":
+        """The Dagster assets of its own folder, where it has any: what data are collected with."""
         module = f"foretell.assets.families.{self.name}.assets"
         own: Sequence[dg.AssetsDefinition] = import_module(module).ASSETS if find_spec(module) else ()
         return own

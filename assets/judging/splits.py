@@ -3,8 +3,6 @@
 A family says what is to be judged as a generator of `Split`; nothing is fitted before the loop asks for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -22,21 +20,8 @@ from foretell.assets.store.sources import Sources
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor
 from foretell.predictors.errors import InvalidInputError
 
-__all__ = [
-    "Forecaster",
-    "Round",
-    "Split",
-    "evaluate_dataset",
-    "evaluate_family",
-    "held_out_splits",
-    "judge_splits",
-    "varying_segments",
-]
-
 Progress = Callable[[str], None]
 T = TypeVar("T")
-
-
 Describe = Callable[[Forecaster, pd.DataFrame, pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
 
@@ -192,7 +177,7 @@ def judge_splits(
     return pd.concat(tables, ignore_index=True)
 
 
-def _tables(family: Family, split: Split, fits: _Fits, dataset: str) -> Iterator[pd.DataFrame]:
+def _tables(family: Family, split: Split, fits: "_Fits", dataset: str) -> Iterator[pd.DataFrame]:
     judged = _judged_in_parts(family, split, fits) if _is_cut(split) else _judged_at_once(family, split, fits)
     called = split.reference[0]
     for name, evaluation in judged.evaluations.items():
@@ -216,7 +201,7 @@ class _Judged:
 
 
 # -- in one piece ---------------------------------------------------------------------------------------
-def _judged_at_once(family: Family, split: Split, fits: _Fits) -> _Judged:
+def _judged_at_once(family: Family, split: Split, fits: "_Fits") -> _Judged:
     """All rounds are forecast, then judged together; a fit or forecast that an earlier split made is used again."""
     name, model = split.reference
     quantiles: dict[str, list[pd.DataFrame]] = {}

@@ -1,7 +1,5 @@
 """The data sets that can be named: loaded, curated and priced in one call."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ PUBLIC = "public"
 """The public figures that the package carries: token counts that a provider measured, without prompts."""
 
 
-def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, price: Pricer) -> Curated:
+def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, price: "Pricer") -> "Curated":
     """Load one of `TRACE_DATASETS`, curated and priced by `price`.
 
     `starter` is the file of the set ``starter``; public files come from `mirror` or are kept in `cache`, see
@@ -46,8 +44,8 @@ def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, pr
 
 
 def _curated(
-    files: Sequence[Path], *, format: str | None, source: str, price: Pricer, prompts: dict[str, str] | None = None
-) -> Curated:
+    files: Sequence[Path], *, format: str | None, source: str, price: "Pricer", prompts: dict[str, str] | None = None
+) -> "Curated":
     import pandas as pd
 
     from foretell.assets.lake.traces.curation import concat, curate

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from foretell.assets.engine import Table
 from foretell.assets.judging.family import Family
 from foretell.assets.judging.floors import floor_table
 from foretell.assets.judging.pipeline import FittedFamily, fit_family, main_segments, prune_fits, stored_fit
@@ -29,12 +30,11 @@ from foretell.assets.nightly.shown import (
 )
 from foretell.assets.registry.resource import Tracking
 from foretell.assets.registry.tracking import BASELINE, BASIS_TAG, Fit
+from foretell.assets.registry.versions import Version
 from foretell.assets.resources import Workspace
 from foretell.assets.store.digests import dvc_md5, lists_as_text
 from foretell.assets.store.io import read_table
-
-if TYPE_CHECKING:
-    from foretell.assets.registry.versions import Version
+from foretell.predictors.schemas.examples import as_examples
 
 EXAMPLE_ROWS = 5
 KEEP_FITS = 5
@@ -48,41 +48,52 @@ ROWS_DIGEST = "rows_digest"
 
 
 def build_examples_asset(family: Family) -> dg.AssetsDefinition:
-    """The examples of a family that learns from a public set and from the rows of the lake."""
-
-    @dg.asset(
+    """The examples of a family: of the curated requests, or of a public set and the rows of the lake."""
+    asset = partial(
+        dg.asset,
         name=f"{family.name}_examples",
-        deps=[*family.tables, *family.bundled],
         group_name=family.name,
         owners=OWNERS,
         kinds={"parquet"},
         description=f"One row per outcome of {family.dataset} and of the lake: inputs, outcome, query, time, split.",
     )
-    def examples(workspace: Workspace) -> dg.MaterializeResult:
+
+    if (from_requests := family.from_requests) is not None:
+
+        @asset()
+        def of_requests(request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
+            rows = as_examples(from_requests(request_traces, workspace.sources, workspace.learn_rows))
+            return dg.MaterializeResult(value=rows, metadata=_counts(rows))
+
+        return of_requests
+
+    @asset(deps=[*family.tables, *family.bundled])
+    def of_tables(workspace: Workspace) -> dg.MaterializeResult:
         from foretell.assets.lake.landing.table_rows import tables_digest
 
         rows = family.champion_examples(workspace.sources)
-        counts = {f"{split}_rows": int(n) for split, n in rows["split"].value_counts().items()}
-        counts |= {"queries": int(rows["query_id"].nunique()), "cells": int(rows["cell_id"].nunique())}
-        by_source = rows["source"].value_counts()
-        return dg.MaterializeResult(
-            value=rows,
-            metadata={
-                **counts,
-                "own_rows": int(rows["is_own"].sum()) if "is_own" in rows else 0,
-                "sources": dg.MetadataValue.md("\n".join(f"- {source}: {n}" for source, n in by_source.items())),
-                ROWS_DIGEST: tables_digest(workspace.root / "landing", family.tables),
-            },
-        )
+        digest = tables_digest(workspace.root / "landing", family.tables)
+        return dg.MaterializeResult(value=rows, metadata={**_counts(rows), ROWS_DIGEST: digest})
 
-    return examples
+    return of_tables
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, Any]:
+    """What is shown of examples: how many, and from where."""
+    sources = "\n".join(f"- {source}: {n}" for source, n in rows["source"].value_counts().items())
+    return {
+        **{f"{split}_rows": int(n) for split, n in rows["split"].value_counts().items()},
+        "queries": int(rows["query_id"].nunique()),
+        "cells": int(rows["cell_id"].nunique()),
+        "censored": int(rows["is_censored"].sum()),
+        "mean_value": float(rows["value"].mean()),
+        "own_rows": int(rows["is_own"].sum()) if "is_own" in rows else 0,
+        "sources": dg.MetadataValue.md(sources),
+    }
 
 
 def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
-    """Noise floor, model, evaluation, registered version and drift of one family.
-
-    They read the asset ``<family>_examples``, see `foretell.predictors.schemas.examples`.
-    """
+    """Examples, noise floor, model, evaluation, registered version and drift of one family."""
     name = family.name
     asset = partial(dg.asset, group_name=name, owners=OWNERS)
     examples_in = {"examples": dg.AssetIn(f"{name}_examples")}
@@ -200,8 +211,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
             value=history, metadata=drift_metadata(history), check_results=drift_checks(family, history, workspace)
         )
 
-    common = [noise_floor, model, evaluation, registered_model, drift]
-    return [build_examples_asset(family), *common] if family.adds_own else common
+    return [build_examples_asset(family), noise_floor, model, evaluation, registered_model, drift]
 
 
 def _register(
@@ -238,7 +248,7 @@ def _register(
         plots={p.stem: p for p in (workspace.root / "reports").glob(f"{family.name}_[!d]*.png")},
     )
 
-    def register_baseline() -> "Version":
+    def register_baseline() -> Version:
         """The reference baseline as a version of its own, labelled so, for as long as no fit beats it."""
         digest = f"{fitted.digest}-{family.reference}"
         registered = registry.find(family.name, digest)

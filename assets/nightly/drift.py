@@ -5,8 +5,6 @@ which night on training should read. A night is numbered by its data and replace
 tonight's training only reads alarms of earlier nights: running a night twice gives the same fit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -222,7 +220,7 @@ def _base(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> dict[s
     return {"base_excess": statistics.excess, "base_error": statistics.excess_error}
 
 
-def _statistics(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> Night:
+def _statistics(family: Family, champion: BasePredictor, rows: pd.DataFrame) -> "Night":
     """Excess and floor over cells with two runs where there are enough of them, else of single runs."""
     from foretell.predictors.metrics import night_statistics
 

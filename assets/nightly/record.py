@@ -10,8 +10,6 @@ A run that dies before 2 is simply repeated (same data, same state, same decisio
 rolled forward by the next, with the old champion serving until then. What people do by hand takes the same way.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,7 +51,7 @@ class Record:
     frozen: int | None = None
 
     @property
-    def promotion_state(self) -> PromotionState:
+    def promotion_state(self) -> "PromotionState":
         from foretell.predictors.metrics import PromotionState
 
         return PromotionState.from_dict(self.state)

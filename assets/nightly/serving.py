@@ -1,18 +1,13 @@
 """The version that answers tonight: the champion, or a former one where it is damaged, and what waits behind it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from foretell.assets.nightly.record import DECISION_TAG, read_record
 from foretell.assets.registry.tracking import BASELINE, BASIS_TAG, CHAMPION, Registry
+from foretell.assets.registry.versions import Version
 from foretell.predictors.base import BasePredictor, Cell
 from foretell.predictors.errors import DatasetError
-
-if TYPE_CHECKING:
-    from foretell.assets.registry.versions import Version
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """What Dagster's pages show of a night: links into MLflow, numbers over time, small figures."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +48,7 @@ def numbers_of(values: dict[str, float]) -> dict[str, dg.MetadataValue]:
     return {key: dg.MetadataValue.float(value) for key, value in values.items() if pd.notna(value)}
 
 
-def drawn(plot: Callable[[pd.DataFrame], Axes], table: pd.DataFrame, path: Path) -> dg.MetadataValue:
+def drawn(plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, path: Path) -> dg.MetadataValue:
     """Save a figure and return it inline, as the UI shows it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

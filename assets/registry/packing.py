@@ -1,7 +1,5 @@
 """What a registered version carries: the saved predictor, its code, its signature and its pinned requirements."""
 
-from __future__ import annotations
-
 import shutil
 from importlib.metadata import version
 from importlib.resources import files
@@ -63,7 +61,7 @@ def _code_of(family: str, folder: Path) -> Path:
     return folder
 
 
-def _signature(predictor: BasePredictor, example: pd.DataFrame) -> ModelSignature:
+def _signature(predictor: BasePredictor, example: pd.DataFrame) -> "ModelSignature":
     """Only what the input schema requires is required; a consumer may leave the rest out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -79,7 +77,7 @@ def _signature(predictor: BasePredictor, example: pd.DataFrame) -> ModelSignatur
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
-def _kind(dtype: object) -> DataType | AnyType:
+def _kind(dtype: object) -> "DataType | AnyType":
     """The type that MLflow checks: any for lists and flags, where it allows no gaps; the input schema checks those."""
     from mlflow.types import DataType
     from mlflow.types.schema import AnyType

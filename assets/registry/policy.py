@@ -1,7 +1,5 @@
 """The promotion policy of every family: `mlflow/registry.yaml`, checked when it is read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +64,14 @@ class Policy(BaseModel):
         return thresholds
 
     @property
-    def promotion_rule(self) -> PromotionRule:
+    def promotion_rule(self) -> "PromotionRule":
         """Every threshold of the decision on new evidence."""
         from foretell.predictors.metrics import PromotionRule
 
         return PromotionRule(**self.rule)
 
     @property
-    def scope_rule(self) -> ScopeRule:
+    def scope_rule(self) -> "ScopeRule":
         """Every threshold of the decision on what a version covers."""
         from foretell.predictors.metrics import ScopeRule
 

@@ -1,22 +1,17 @@
 """The predictors that the package brings: what answers where no version of a family is registered yet."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from foretell.assets.registry.model_card import evaluation_cells
 from foretell.assets.registry.tracking import BASIS_TAG, Fit, Registry
+from foretell.assets.registry.versions import Version
 from foretell.assets.store.markdown import markdown
 from foretell.predictors.base import BasePredictor, load_predictor
 from foretell.predictors.errors import DatasetError
-
-if TYPE_CHECKING:
-    from foretell.assets.registry.versions import Version
 
 SHIPPED = "shipped"
 """Value of `BASIS_TAG` for a version that came with the package."""

@@ -4,8 +4,6 @@ MLflow takes seconds to start, a query of its SQLite file a millisecond. Where t
 should, MLflow is asked, which names what is wrong.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -38,7 +36,7 @@ class Version:
     folder: Path | None = None
 
     @classmethod
-    def of(cls, version: ModelVersion) -> Version:
+    def of(cls, version: "ModelVersion") -> "Version":
         """The same of MLflow's own object."""
         return cls(
             str(version.name), str(version.version), str(version.source), str(version.run_id),

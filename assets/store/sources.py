@@ -1,7 +1,5 @@
 """Where data sets come from: the repository's own files, a cache of public files, a mirror."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -43,7 +41,7 @@ class Sources:
         return folder
 
 
-def read_public(public: Path, table: str) -> pd.DataFrame:
+def read_public(public: Path, table: str) -> "pd.DataFrame":
     """One table of the public figures.
 
     Raises

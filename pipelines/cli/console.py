@@ -1,7 +1,5 @@
 """How the command line shows tables to people and to programs."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -71,7 +69,7 @@ def say_problems(problems: Sequence[str], most: int = 20) -> None:
         say(line)
 
 
-def print_json(rows: pd.DataFrame | Iterable[dict[str, object]]) -> None:
+def print_json(rows: "pd.DataFrame | Iterable[dict[str, object]]") -> None:
     """One JSON object a line; NaN becomes null."""
     records: Iterable[dict[str, object]] = (
         rows if isinstance(rows, Iterable) and not hasattr(rows, "to_json")
@@ -110,7 +108,7 @@ def chance(value: object) -> str:
     return "< 0.1 %" if value < 0.001 else "> 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
 
 
-def count_keys(table: pd.DataFrame) -> int:
+def count_keys(table: "pd.DataFrame") -> int:
     """How many columns from the left hold no numbers: in a table of any kind these tell the rows apart; at least 1."""
     is_number = [kind.kind in "biufcmM" for kind in table.dtypes]
     return max(is_number.index(True) if True in is_number else 1, 1)

@@ -55,7 +55,7 @@ class EndpointOptions:
     ] = None
     timeout: Annotated[float, typer.Option(help="Seconds for one whole answer.", min=1)] = 600.0
 
-    def endpoint(self, settings: Settings) -> Endpoint:
+    def endpoint(self, settings: "Settings") -> "Endpoint":
         """What sends. Raises `InvalidInputError` if the address is none, or the key or LiteLLM is not there."""
         from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint
 

@@ -1,7 +1,5 @@
 """The champions that a server answers with, followed while it runs."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
@@ -28,7 +26,7 @@ class Followed:
     family must have a champion for a server to start. `say` is told of what comes and of what cannot be read.
     """
 
-    def __init__(self, settings: Settings, families: Sequence[str], say: Callable[[str], None]) -> None:
+    def __init__(self, settings: "Settings", families: Sequence[str], say: Callable[[str], None]) -> None:
         self.families = tuple(families)
         self.faults: dict[str, str] = {}
         self.n_swaps = 0

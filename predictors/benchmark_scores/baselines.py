@@ -1,7 +1,5 @@
 """What a score forecast must beat: the empirical distribution of scores, overall or by what is plain to see."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar
 

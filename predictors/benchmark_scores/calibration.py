@@ -1,7 +1,5 @@
 """From a location and out-of-fold residuals to a calibrated distribution on the logit scale."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """The benchmark-score predictor: one two-way model, calibrated over leak groups, bounded to 0-100."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

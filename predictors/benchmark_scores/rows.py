@@ -1,7 +1,5 @@
 """Scores to learn from, or forecasts to make, as arrays."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +24,7 @@ class Rows:
     model: Codes
     features: Floats
 
-    def take(self, rows: Mask | Codes) -> Rows:
+    def take(self, rows: Mask | Codes) -> "Rows":
         """The same benchmarks and models with fewer rows."""
         return replace(self, benchmark=self.benchmark[rows], model=self.model[rows], features=self.features[rows])
 
@@ -34,7 +32,7 @@ class Rows:
         """Weight of each row for calibration: the inverse square root of its leak group's number of rows."""
         return group_weights(self.groups[self.benchmark])
 
-    def undescribed(self) -> Rows:
+    def undescribed(self) -> "Rows":
         """The same rows on benchmarks of which nothing is told."""
         nothing, codes = benchmark_rows(pd.DataFrame(index=range(len(self.benchmark))))
         return replace(self, benchmarks=nothing, groups=np.zeros(1, dtype=np.intp), benchmark=codes)

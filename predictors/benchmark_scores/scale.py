@@ -1,7 +1,5 @@
 """Scores as numbers: a logit that is finite at 0 and 100 points, moments, and how much of a score is noise."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

@@ -1,7 +1,5 @@
 """What was never seen: rounds from which the spread of its forecasts is learnt, and what a forecast rests on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """LightGBM with the settings that this family shares."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

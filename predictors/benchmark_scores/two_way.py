@@ -9,8 +9,6 @@ McCulloch 1992, Variance Components, ch. 8), so that little is left to choose wh
 many, trees on their structure tell more of an unseen one's level: a forest learns the levels that the fit found.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -82,7 +80,7 @@ class TwoWay:
     forest: Any = None
 
     # -- fitting ---------------------------------------------------------------------------------------
-    def fit(self, rows: Rows, z: Floats, *, variances_from: TwoWay | None = None) -> Self:
+    def fit(self, rows: Rows, z: Floats, *, variances_from: "TwoWay | None" = None) -> Self:
         """Learn from `z` (n_samples,), logit scores; with `variances_from`, its variances are kept."""
         seen, code = np.unique(rows.benchmark, return_inverse=True)
         benchmarks = rows.benchmarks.iloc[seen]

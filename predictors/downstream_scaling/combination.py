@@ -5,8 +5,6 @@ own largest models were held out. The spread joins what is known to make forecas
 coefficient, and the quantiles of the standardised errors.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +56,7 @@ class Evidence:
     ladder_parts: Floats
     is_low: Mask
 
-    def take(self, rows: NDArray[Any]) -> Evidence:
+    def take(self, rows: NDArray[Any]) -> "Evidence":
         """The same for some forecasts."""
         return Evidence(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
@@ -190,7 +188,7 @@ class Spread:
         return np.asarray(curves[is_low.astype(int)])
 
     @classmethod
-    def fit(cls, parts: Floats, errors: Floats, groups: Codes, is_low: Mask, start: Spread) -> Spread:
+    def fit(cls, parts: Floats, errors: Floats, groups: Codes, is_low: Mask, start: "Spread") -> "Spread":
         """Likelihood of heavy-tailed errors (Student, 4 degrees of freedom), then their quantiles over groups left out.
 
         Groups are numbered from 0; a fold is every `N_FOLDS`-th.

@@ -1,7 +1,5 @@
 """A ladder of small models as numbers: what one row of `LadderRequests` holds, checked and put in order."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +11,7 @@ from pandera.typing import Series
 
 from ..arrays import Codes, Floats, Mask
 from ..errors import InvalidInputError
+from ..schemas.contracts import Asked
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 NUMBERS = ("ladder_flops", "ladder_params", "ladder_tokens", "ladder_scores", "ladder_errors")
@@ -20,7 +19,7 @@ LISTS = (*NUMBERS, "ladder_is_final", "ladder_runs", "item_pass_rates")
 """List columns of a row, one entry per model (or checkpoint of one)."""
 
 
-class LadderRequests(pa.DataFrameModel):
+class LadderRequests(Asked):
     """One row per forecast: a task, the target model's compute, and the ladder that has been measured.
 
     Scores are points (0-100). Lists of a row have one entry per measured model, in any order, and equal length;
@@ -51,10 +50,6 @@ class LadderRequests(pa.DataFrameModel):
     ladder_is_final: Series[object] | None = pa.Field(nullable=True)
     ladder_runs: Series[object] | None = pa.Field(nullable=True)
     item_pass_rates: Series[object] | None = pa.Field(nullable=True)
-
-    class Config:
-        coerce = True
-        strict = "filter"
 
 
 @dataclass(frozen=True)
@@ -118,7 +113,7 @@ class Ladder:
         """The different amounts of compute, FLOPs, ascending, shape (n_levels,)."""
         return compute_levels(self.flops)
 
-    def below(self, keep: Mask, target: int) -> Ladder:
+    def below(self, keep: Mask, target: int) -> "Ladder":
         """The models in `keep`, shape (n_models,), as a ladder whose target is the model at position `target`."""
         return replace(
             self, flops=self.flops[keep], params=self.params[keep], tokens=self.tokens[keep],

@@ -3,8 +3,6 @@
 To import LightGBM takes longer than everything else that a forecast of one request does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -47,7 +45,7 @@ class SavedBooster:
 
         return lgb.Booster(model_str=self._text)
 
-    def __deepcopy__(self, memo: object) -> SavedBooster:
+    def __deepcopy__(self, memo: object) -> "SavedBooster":
         return self  # nothing changes it
 
 
@@ -72,7 +70,7 @@ class Trees:
     is_averaged: bool = False
 
     @classmethod
-    def parsed(cls, texts: Sequence[str]) -> Trees | None:
+    def parsed(cls, texts: Sequence[str]) -> "Trees | None":
         """The trees of each text; None where a forecast is no sum or mean of its trees, or not all are alike."""
         nodes: list[list[Any]] = [[], [], [], [], []]  # in the order of `_OF_NODE`
         roots: list[list[int]] = []

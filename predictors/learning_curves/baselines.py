@@ -1,7 +1,5 @@
 """What a stacked forecast must beat: the last value and parametric fits, each with a calibrated spread."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any

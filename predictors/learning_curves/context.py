@@ -1,7 +1,5 @@
 """Sibling curves of a forecast: other learners on the same data set, as list columns of `CurveRequests`."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

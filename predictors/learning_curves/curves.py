@@ -4,8 +4,6 @@ Whatever the metric (rising or falling, bounded or not) and the unit of the budg
 against the logarithm of the budget over the first one observed.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ class UnitScale:
         """Width of the range in the metric's unit, > 0, shape (n,)."""
         return np.abs(self.best - self.worst)
 
-    def take(self, rows: Codes) -> UnitScale:
+    def take(self, rows: Codes) -> "UnitScale":
         """The scales of `rows`."""
         return UnitScale(self.worst[rows], self.best[rows])
 
@@ -115,7 +113,7 @@ class CurveBatch:
         errors = np.where(np.isnan(self.errors), misfit, self.errors)
         return np.asarray(np.where(self.seen, 1.0 / np.hypot(errors, misfit), 0.0))
 
-    def take(self, rows: Codes) -> CurveBatch:
+    def take(self, rows: Codes) -> "CurveBatch":
         """Some of the curves, without needless padding."""
         k = int(self.lengths[rows].max(initial=1))
         return CurveBatch(
@@ -123,7 +121,7 @@ class CurveBatch:
             self.scale.take(rows), self.diverged[rows], self.first_step[rows], self.shift[rows],
         )  # fmt: skip
 
-    def shortened(self, lengths: Codes) -> CurveBatch:
+    def shortened(self, lengths: Codes) -> "CurveBatch":
         """The same curves with only their first `lengths` points, which are at most those there are."""
         k = int(lengths.max(initial=1))
         seen = np.arange(k) < lengths[:, None]

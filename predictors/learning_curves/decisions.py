@@ -1,7 +1,5 @@
 """What to do with an unfinished run: how likely it ends better than a target, what going on is worth, when to stop."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

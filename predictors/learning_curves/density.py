@@ -1,7 +1,5 @@
 """Forecast distributions on the unit scale: Student t, cut off at the ends of the range, with a learned scale."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -72,7 +70,7 @@ class TruncatedT:
         return type(self)(self.location[rows], self.scale[rows], self.df[rows])
 
     @classmethod
-    def gather(cls, n: int, parts: Iterable[tuple[Codes, TruncatedT]]) -> Self:
+    def gather(cls, n: int, parts: "Iterable[tuple[Codes, TruncatedT]]") -> Self:
         """Distributions of n rows from those of some rows each."""
         whole = np.empty((3, n))
         for rows, part in parts:

@@ -1,7 +1,5 @@
 """Columns that the stack learns from: the observed beginning, the learner and its siblings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the forecasters of this family share: a distribution of the end of each curve, and how it is read."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self

@@ -1,7 +1,5 @@
 """The learning-curve predictor: a stack over what the prefix, the network, the learner and its siblings say."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

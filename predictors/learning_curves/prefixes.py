@@ -1,7 +1,5 @@
 """From curves with a known end to many cases to learn from: each is cut at several places."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ The network reads the curve in its own spread, so that neither the unit of the b
 it was logged matters; what it is off by on other workloads is learnt.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Self
 

@@ -1,7 +1,5 @@
 """One head of the stack: LightGBM for the end of the curve and for how far it may be off, calibrated out of fold."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self

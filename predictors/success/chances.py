@@ -1,7 +1,5 @@
 """What all predictors of success share: a forecast is the chance of a right answer, an outcome is 0 or 1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,7 +24,7 @@ class Chances:
         values = (np.asarray(levels) > 1 - self.chance.to_numpy()[:, None]).astype(np.float64)
         return pd.DataFrame(values, index=self.chance.index, columns=[float(level) for level in levels])
 
-    def loc(self, index: pd.Index) -> Chances:
+    def loc(self, index: pd.Index) -> "Chances":
         """Those of some requests."""
         return Chances(self.chance.loc[index])
 

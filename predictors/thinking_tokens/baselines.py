@@ -1,7 +1,5 @@
 """What a forecast must beat: the empirical distribution of log tokens by global, model, or model x benchmark."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

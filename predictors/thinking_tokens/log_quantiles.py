@@ -1,7 +1,5 @@
 """What the predictor and its baselines share: log tokens, censoring, calibration, the bill."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -51,12 +49,12 @@ class Runs:
     def __len__(self) -> int:
         return len(self.X)
 
-    def take(self, rows: Codes | Mask) -> Runs:
+    def take(self, rows: Codes | Mask) -> "Runs":
         """The runs at `rows` (positions or a mask)."""
         others = {name: values[rows] for name, values in vars(self).items() if name != "X"}
         return Runs(X=self.X.iloc[rows], **others)
 
-    def narrow(self) -> Runs:
+    def narrow(self) -> "Runs":
         """Without what only a fit reads, most of all the texts."""
         kept = [name for name in (*CATEGORIES, "max_tokens") if name in self.X]
         return replace(self, X=self.X[kept])
@@ -83,7 +81,7 @@ class HeldOut:
     draws: Floats
     given_runs: dict[int, Pairs]
 
-    def blocks(self) -> list[HeldOut]:
+    def blocks(self) -> "list[HeldOut]":
         """Blocks of about `fitting.boosting.BLOCK_ROWS` rows, whole queries; itself where it is no larger."""
         slices = row_slices(len(self.runs))
         if len(slices) == 1:
@@ -93,7 +91,7 @@ class HeldOut:
         of_row = np.searchsorted([rows.stop for rows in slices], first, side="right")[codes]
         return [self._block(of_row == block) for block in np.unique(of_row)]
 
-    def _block(self, inside: Mask) -> HeldOut:
+    def _block(self, inside: Mask) -> "HeldOut":
         place = np.cumsum(inside) - 1
         pairs = {
             regime: (place[target[inside[target]]], place[source[inside[target]]])

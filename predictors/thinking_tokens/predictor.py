@@ -1,7 +1,5 @@
 """The thinking-token predictor: learnt heads where runs of a cell were seen, what cells share where none was."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path

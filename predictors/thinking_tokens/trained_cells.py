@@ -1,7 +1,5 @@
 """Forecasts in cells that were trained on: pooled location, LightGBM quantile heads, conformal calibration."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

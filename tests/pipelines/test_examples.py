@@ -28,8 +28,7 @@ import yaml
 
 from foretell.assets.nightly.record import read_record
 from foretell.assets.registry.tracking import Registry
-from foretell.pipelines.webservers.__main__ import parse_arguments
-from foretell.pipelines.webservers.pages import DEFINITIONS
+from foretell.pipelines.webservers.__main__ import DEFINITIONS, parse_arguments
 from tests.conftest import ROOT
 from tests.pipelines.cli.operate.test_ui import free_port
 

@@ -1,7 +1,5 @@
 """How score forecasts are judged: folds over leak groups, known scores, benchmarks of the future."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +8,8 @@ import pandas as pd
 
 from foretell.assets.families.benchmark_scores.examples import MODERN
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.splits import Forecaster, Round, Split, varying_segments
+from foretell.assets.judging.parts import Forecaster
+from foretell.assets.judging.splits import Round, Split, varying_segments
 from foretell.assets.store.sources import Sources
 from foretell.predictors.base import BasePredictor
 

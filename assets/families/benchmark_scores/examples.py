@@ -1,7 +1,5 @@
 """Described benchmarks and their scores -> one row per score to learn from or be judged on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """The benchmark-score family: what will a model score on a benchmark that is only described in words."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from pathlib import Path
 

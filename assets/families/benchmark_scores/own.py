@@ -1,7 +1,5 @@
 """Scores that lie in the lake -> the tables that examples are made of: one aggregate per run, described or not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

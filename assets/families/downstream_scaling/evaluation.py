@@ -7,7 +7,8 @@ import pandas as pd
 from foretell.assets.families.downstream_scaling.examples import examples_from_measurements
 from foretell.assets.families.downstream_scaling.measurements import load_measurements
 from foretell.assets.judging.family import Family
-from foretell.assets.judging.splits import Forecaster, Round, Split
+from foretell.assets.judging.parts import Forecaster
+from foretell.assets.judging.splits import Round, Split
 from foretell.assets.store.sources import Sources
 from foretell.predictors.base import BasePredictor
 

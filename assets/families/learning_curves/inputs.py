@@ -1,7 +1,5 @@
 """Curves that a person asks about: a file of them, or the history of an MLflow run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +35,7 @@ def read_inputs(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_run(tracking_uri: str, run_id: str) -> Run:
+def read_run(tracking_uri: str, run_id: str) -> "Run":
     """A run of the tracking server.
 
     Raises

@@ -37,8 +37,8 @@ def examples_of_dataset(dataset: str, sources: Sources) -> pd.DataFrame:
     return rows
 
 
-def lake_examples(traces: Table, sources: Sources, learn_rows: int | None) -> tuple[pd.DataFrame, str]:
-    """The scored runs of the lake, or the bundled ones where these are not of both kinds; and what they are called.
+def lake_examples(traces: Table, sources: Sources, learn_rows: int | None) -> pd.DataFrame:
+    """The scored runs of the lake, or the bundled ones where these are not of both kinds.
 
     A night must not end because nobody scores anything.
     """
@@ -46,5 +46,5 @@ def lake_examples(traces: Table, sources: Sources, learn_rows: int | None) -> tu
 
     own = scored(token_examples(traces, learn_rows=learn_rows))
     if len(own["value"].unique()) > 1:
-        return own, LAKE
-    return examples_of_dataset(TRACE_DATASETS[0], sources), f"{TRACE_DATASETS[0]}, for want of scored runs in the lake"
+        return own
+    return examples_of_dataset(TRACE_DATASETS[0], sources)

@@ -1,7 +1,7 @@
 """The family of success: will this model get this request right?"""
 
 from foretell.assets.families.success.evaluation import success_splits
-from foretell.assets.families.success.examples import DATASETS, examples_of_dataset
+from foretell.assets.families.success.examples import DATASETS, examples_of_dataset, lake_examples
 from foretell.assets.judging.family import LAKE, Family, late, predictors_of
 
 FAMILY = Family(
@@ -11,6 +11,7 @@ FAMILY = Family(
     datasets=DATASETS,
     dataset=LAKE,
     make_examples=examples_of_dataset,
+    from_requests=lake_examples,
     splits=success_splits,
     read_inputs=late("thinking_tokens.family:read_inputs"),
     limits=(

@@ -39,7 +39,7 @@ class _Job:
     rules: AcrossDays
 
 
-def token_examples(traces: Table, *, learn_rows: int | None = None, engine: Engine | None = None) -> pd.DataFrame:
+def token_examples(traces: Table, learn_rows: int | None = None, *, engine: Engine | None = None) -> pd.DataFrame:
     """One row per run.
 
     `value` is the output tokens, of which an empty answer counts as 1 because errors are taken on the

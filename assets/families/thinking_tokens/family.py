@@ -11,8 +11,6 @@ from foretell.assets.lake.input_tables import refuse_other_family
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.fitting.text.features import MIN_TEXTS_OF_TERM
 
-__all__ = ["FAMILY"]
-
 
 def read_inputs(path: Path) -> pd.DataFrame:
     """The requests of a file, one row each, in order.
@@ -45,6 +43,7 @@ FAMILY = Family(
     datasets=(*TRACE_DATASETS, LAKE, PUBLIC),
     dataset=LAKE,
     make_examples=late("thinking_tokens.examples:examples_from_dataset"),
+    from_requests=lambda traces, _, most: late("thinking_tokens.examples:token_examples")(traces, most),
     splits=late("thinking_tokens.evaluation:token_splits"),
     read_inputs=read_inputs,
     limits=(

@@ -1,7 +1,5 @@
 """Write what one delivered file holds: its raw rows by UTC day, and what could not be read."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date as Date
@@ -41,7 +39,7 @@ class Written:
         self._problems: list[str] = []
         self.n_rejects = 0
 
-    def __enter__(self) -> Written:
+    def __enter__(self) -> "Written":
         return self
 
     def __exit__(self, *exception: object) -> None:

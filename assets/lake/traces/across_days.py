@@ -6,8 +6,6 @@ days come together (examples, floors, reports), so that a day that lands late ch
 move between the parts of a table, never the text of a prompt.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -60,7 +58,7 @@ class AcrossDays:
         numbers[own["row"]] = own["replicate"]
         return frame[stays].assign(replicate=pd.array(numbers[stays], dtype="Int64"))
 
-    def of_part(self, position: int) -> AcrossDays:
+    def of_part(self, position: int) -> "AcrossDays":
         """What concerns one part: all that has to travel with it."""
         return AcrossDays(rows_of_part(self.repeated, position), rows_of_part(self.replicates, position), self.share)
 

@@ -7,8 +7,6 @@ read single lines, each distinct request once. A value of an unusual type makes 
 doubt (`NotCommonError`), which are parsed again.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -81,7 +79,7 @@ class CallForms:
             return None
         return form, number, form.values(line, body, usage, text), len(text)
 
-    def _new_form(self, line: dict[str, Any], body: dict[str, Any], usage: dict[str, Any]) -> CallForm | None:
+    def _new_form(self, line: dict[str, Any], body: dict[str, Any], usage: dict[str, Any]) -> "CallForm | None":
         """The form of a line; None if such lines must be read one by one."""
         rare = line.keys() & _RARE_IN_LINE if body is not line else set()
         if rare or body.keys() & _RARE_IN_BODY or "" in usage:

@@ -4,8 +4,6 @@ Nothing is written to disk, so no name in an archive can leave a folder; a membe
 the limit is refused before it fills the memory.
 """
 
-from __future__ import annotations
-
 import copy
 import struct
 import zipfile
@@ -36,7 +34,7 @@ class Archive:
         except _FAULTS as error:
             raise MemberError(f"not a whole zip archive: {error}") from None
 
-    def __enter__(self) -> Archive:
+    def __enter__(self) -> "Archive":
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -1,7 +1,5 @@
 """Rows of a CSV file as dicts, with bounded memory; what is no row is a reject."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator
@@ -62,7 +60,7 @@ class _BoundedLines:
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
 
-    def __iter__(self) -> _BoundedLines:
+    def __iter__(self) -> "_BoundedLines":
         return self
 
     def __next__(self) -> str:

@@ -21,8 +21,6 @@ from foretell.assets.readers.traces.tabular import column_names, table_items
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.schemas.benchmark_runs import BenchmarkRuns
 
-__all__ = ["is_eval_log", "read_eval_logs"]
-
 _NAMES = {
     "item": ("item", "item_id", "doc_id", "question_id"), "score": ("score",), "replicate": ("replicate", "epoch"),
     "system": ("system", "model"), "task": ("task", "benchmark"), "cluster": ("cluster",), "metric": ("metric",),

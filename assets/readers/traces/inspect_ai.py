@@ -5,8 +5,6 @@ bill of an evaluation needs (UKGovernmentBEIS/inspect_evals#901). Epochs are rep
 has them, so `repeat_prob` is 1 where there are several.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

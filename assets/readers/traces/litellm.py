@@ -3,8 +3,6 @@
 The table LiteLLM_SpendLogs is read by `foretell.assets.readers.traces.tabular` (preset ``litellm_spend``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

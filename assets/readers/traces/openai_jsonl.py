@@ -7,8 +7,6 @@ batch input on ``custom_id``, for the prompts); and the calls written by `forete
 of which several make one logical request (``metadata.request_id``, ``call_index``, ``n_calls``).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ Identifiers are hex, 64-bit integers are text: both are kept by reading plain JS
 takes the hex ids for base64 and returns others.)
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Callable, Iterator

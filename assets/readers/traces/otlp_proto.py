@@ -1,7 +1,5 @@
 """OTLP as protobuf: one export, or the exports of the Collector's file exporter, each behind its length."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

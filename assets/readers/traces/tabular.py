@@ -3,8 +3,6 @@
 The map is one of `foretell.assets.readers.presets` (found by the columns that the table has) or the caller's own.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

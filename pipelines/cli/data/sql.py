@@ -1,7 +1,5 @@
 """`foretell sql`: questions to the tables of the lake."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +27,7 @@ def sql(
     output.show(answer, Page(query, [section]))
 
 
-def query_lake(settings: Settings, query: str) -> pd.DataFrame:
+def query_lake(settings: Settings, query: str) -> "pd.DataFrame":
     """The answer to one SQL query over the tables of the lake."""
     import duckdb
 

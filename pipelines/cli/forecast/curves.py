@@ -1,7 +1,5 @@
 """`foretell predict learning_curves`: where runs end, what going on is worth, and a picture of one of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +89,7 @@ def _check_targets(rows: pd.DataFrame) -> None:
             )
 
 
-def load_forecaster(settings: Settings, rows: pd.DataFrame) -> tuple[CurveForecaster, str]:
+def load_forecaster(settings: Settings, rows: pd.DataFrame) -> "tuple[CurveForecaster, str]":
     """What answers, and a sentence that says which and why: the champion, or the network.
 
     The network answers where there is no champion, or one that has learnt of training set sizes alone and is asked
@@ -116,7 +114,7 @@ def load_forecaster(settings: Settings, rows: pd.DataFrame) -> tuple[CurveForeca
 
 
 def forecast_curves(
-    predictor: CurveForecaster, rows: pd.DataFrame, *, target_value: float | None = None
+    predictor: "CurveForecaster", rows: pd.DataFrame, *, target_value: float | None = None
 ) -> pd.DataFrame:
     """Forecast and advice for every curve.
 
@@ -165,8 +163,8 @@ def forecast_curves(
 
 
 def curve_figure(
-    predictor: CurveForecaster, row: pd.DataFrame, forecast: pd.Series, target_value: float | None
-) -> Figure:
+    predictor: "CurveForecaster", row: pd.DataFrame, forecast: pd.Series, target_value: float | None
+) -> "Figure":
     """The curve of the only row, and its forecast (of `forecast_curves`) from the last observed step to the target.
 
     `target_value`, in the metric's unit, is drawn where it is given.

@@ -1,7 +1,5 @@
 """`foretell quote`: the bill of a batch before it is sent, on each of several models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +44,7 @@ class QuoteOptions:
     tier: Annotated[str | None, typer.Option(help="Service tier to price at, such as batch or flex.")] = None
     cached: Annotated[float, typer.Option(help="Share of the input tokens that a prompt cache serves.")] = 0.0
 
-    def terms(self, file: Path) -> QuoteTerms:
+    def terms(self, file: Path) -> "QuoteTerms":
         """The same in the words of the library; without models those that `file` itself names."""
         from foretell.assets.lake.requests import models_named
         from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
@@ -94,7 +92,7 @@ def quote(
 
 
 def run_quote(
-    settings: Settings, file: Path, terms: QuoteTerms, output: Output, *, per_request: bool = False,
+    settings: Settings, file: Path, terms: "QuoteTerms", output: Output, *, per_request: bool = False,
     source: str | None = None, runs: Sequence[Path] = (), check: str | None = None,
 ) -> None:  # fmt: skip
     """Show what is not known, which model is cheapest and what each takes.

@@ -1,7 +1,5 @@
 """What a quote says, on the screen and on the page that one forwards to a colleague."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -127,7 +125,7 @@ def _in_words(probability: object) -> str:
     return chance(probability).replace("<", "less than").replace(">", "more than")
 
 
-def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> Figure | None:
+def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> "Figure | None":
     """Medians with 50 and 90 % intervals on a logarithmic axis; None where there is nothing to compare or no price."""
     from importlib.util import find_spec
 

@@ -1,7 +1,5 @@
 """`foretell route`: which model for which request under a budget."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +114,7 @@ def run_route(settings: Settings, file: Path, options: RouteOptions, output: Out
     )
 
 
-def chance_of_success(settings: Settings, requests: pd.DataFrame, models: Sequence[str]) -> dict[str, float] | None:
+def chance_of_success(settings: Settings, requests: "pd.DataFrame", models: Sequence[str]) -> dict[str, float] | None:
     """Mean chance of a right answer by model, from the champion of success; None where nobody has scored anything."""
     if not settings.has_registry:
         return None
@@ -128,7 +126,7 @@ def chance_of_success(settings: Settings, requests: pd.DataFrame, models: Sequen
     return {model: float(success.predict_mean(asked.assign(model=model)).mean()) for model in models}
 
 
-def _requests_with_text(file: Path) -> tuple[pd.DataFrame, int]:
+def _requests_with_text(file: Path) -> "tuple[pd.DataFrame, int]":
     """Requests that can be assigned, and how many cannot; each of these is named on standard error."""
     from foretell.assets.lake.requests import read_requests
 

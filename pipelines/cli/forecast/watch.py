@@ -1,7 +1,5 @@
 """`foretell watch`: follows a run on the tracking server, and says when to stop it."""
 
-from __future__ import annotations
-
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -62,7 +60,7 @@ def watch(
         time.sleep(every)
 
 
-def _line(forecast: pd.Series) -> str:
+def _line(forecast: "pd.Series") -> str:
     low, high = forecast["lower_90"], forecast["upper_90"]
     line = f"step {forecast['last_step']:g}: {forecast['last_value']:.5g}; at step {forecast['target_step']:g} "
     line += f"{forecast['median']:.5g} [{low:.5g}, {high:.5g}]; {forecast['advice']}"

@@ -1,7 +1,5 @@
 """`foretell evaluate`: one family on one data set, judged against its floor."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from foretell.assets.families import get_family
@@ -26,7 +24,7 @@ def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
     output.show(table, evaluation_page(table))
 
 
-def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+def evaluate_dataset(settings: Settings, family: str, dataset: str) -> "pd.DataFrame":
     """The Evaluation table of `family` on `dataset`; of what is read every night the vault is left out.
 
     Raises

@@ -1,7 +1,5 @@
 """`foretell floor`: the noise floor of every segment of a data set, or of a file of one's own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +49,7 @@ def floor(
     output.show(table, floors_page(table, title=f"{of}: noise floor; {unit}"))
 
 
-def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[pd.DataFrame, str, str]:
+def floors_of_file(settings: Settings, family: str | None, file: Path) -> "tuple[pd.DataFrame, str, str]":
     """The noise floor of every segment of a file of runs, what it is of, and its unit."""
     from foretell.assets.judging.floors import METRICS, floor_table
     from foretell.assets.readers.scores.eval_logs import is_eval_log, read_eval_logs
@@ -90,7 +88,7 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[
         return floor_table(chosen, examples_from_traces(read.traces), dataset=file.name), file.name, chosen.unit
 
 
-def floors_of_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+def floors_of_dataset(settings: Settings, family: str, dataset: str) -> "pd.DataFrame":
     """The noise floor of every segment of `dataset`, over all splits."""
     from foretell.assets.judging.floors import floor_table
 

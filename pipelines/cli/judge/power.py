@@ -1,7 +1,5 @@
 """`foretell power`: how many items and repeats find a difference, and the cheapest way to split them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +77,7 @@ def power(
     output.show(plan, Page("Items and repeats", sections, answer=[lead], remarks=[basis]))
 
 
-def _variance(components: Components, files: list[Path], metric: str | None) -> tuple[DifferenceVariance, float, str]:
+def _variance(components: Components, files: list[Path], metric: str | None) -> "tuple[DifferenceVariance, float, str]":
     """The variances, by how much clusters inflate them, and where they are from."""
     from foretell.predictors.metrics import DifferenceVariance, compare_systems, difference_variance
 

@@ -1,7 +1,5 @@
 """`foretell report`: what the traces of a data set say about prices, passes, frontiers, thinking and noise."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,7 +46,7 @@ def run_report(settings: Settings, name: str, dataset: str, output: Output) -> N
     output.show(made.table, report_page(spec, made, dataset))
 
 
-def report_page(spec: ReportSpec, made: Report, dataset: str) -> Page:
+def report_page(spec: "ReportSpec", made: "Report", dataset: str) -> "Page":
     """The report as people read it."""
     from foretell.assets.pages import MAX_ROWS, Page, Section, as_text
 

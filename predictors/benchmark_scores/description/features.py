@@ -1,7 +1,5 @@
 """What is known before a run, as numbers: of the benchmark (text and structure) and of the model."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

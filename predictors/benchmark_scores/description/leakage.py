@@ -4,8 +4,6 @@ Two benchmarks share a group if their names belong to one family, their descript
 they were made from the same source; groups are closed under all three.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """How benchmark names are cut into tokens and families, and which words name languages."""
 
-from __future__ import annotations
-
 import re
 
 _LANGUAGES = """

@@ -1,7 +1,5 @@
 """Scores that are already known on the benchmark in question: read from requests, and simulated for calibration."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

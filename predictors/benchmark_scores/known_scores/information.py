@@ -1,7 +1,5 @@
 """Which runs to buy next: expected reduction of uncertainty, per unit of cost, under a budget."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

@@ -5,8 +5,6 @@ over the model's part of the forecast, its square, its release and its size. Wit
 benchmark `u` has a posterior in closed form, and every other model's forecast moves with it, seen in training or not.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

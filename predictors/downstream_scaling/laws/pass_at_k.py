@@ -7,8 +7,6 @@ laws `bench/compare_study.py samples` fits as rivals; Stroebl, Kapoor, Narayanan
 that let wrong answers through.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,7 +53,7 @@ class PassRates:
     has_relatives: bool = False
 
     @classmethod
-    def fit(cls, n_correct: ArrayLike, n_draws: ArrayLike, *, relatives: Sequence[PassRates] = ()) -> PassRates:
+    def fit(cls, n_correct: ArrayLike, n_draws: ArrayLike, *, relatives: "Sequence[PassRates]" = ()) -> "PassRates":
         """Nonparametric maximum likelihood (Laird 1978) by expectation maximisation, stopped early.
 
         `relatives` are other systems on these items with more draws: where there are `LEAST_RELATIVES` and the draws

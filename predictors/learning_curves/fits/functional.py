@@ -11,8 +11,6 @@ Vilares Ferro, Darriba Bilbao & Ribadas Pena (2017), Modeling of learning curves
 Computer Speech & Language 41 (arXiv 2402.02515). The words follow the paper's summary; thresholds are ours.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

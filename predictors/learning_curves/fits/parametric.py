@@ -22,8 +22,6 @@ References
 Mohr, Viering, Loog & van Rijn (2022), LCDB 1.0 (names).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -4,8 +4,6 @@
 which other curves are in its batch.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Floats
-
-__all__ = ["CONTEXT_FEATURES", "SD_FLOOR", "TARGET_FEATURES", "ForwardPass", "NetworkConfig"]
 
 CONTEXT_FEATURES = 13
 TARGET_FEATURES = 15
@@ -81,7 +77,7 @@ class ForwardPass:
         self.weights: dict[str, Floats] = {name: np.asarray(w, dtype=np.float64) for name, w in weights.items()}
 
     @classmethod
-    def read(cls, file: Path) -> ForwardPass:
+    def read(cls, file: Path) -> "ForwardPass":
         """Read weights with their size in the header, as `train.export` writes them.
 
         Raises

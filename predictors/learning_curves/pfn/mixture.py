@@ -1,7 +1,5 @@
 """A forecast as a mixture of normals, cut off at the ends of a scale."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 
@@ -69,7 +67,7 @@ class Mixture:
         near = RESOLUTION * (self.upper - self.lower)
         return np.where(out < self.lower + near, self.lower, np.where(out > self.upper - near, self.upper, out))
 
-    def on(self, scale: UnitScale) -> Mixture:
+    def on(self, scale: UnitScale) -> "Mixture":
         """The same mixtures in the unit of each metric."""
         lower, upper = np.sort(np.column_stack([scale.worst, scale.best]), axis=1).T[:, :, None]
         return Mixture(self.weights, scale.from_unit(self.means), self.sds * scale.span[:, None], lower, upper)

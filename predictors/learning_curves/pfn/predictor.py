@@ -1,7 +1,5 @@
 """The network alone under the contract of all predictors: zero-shot, the reference for what real curves add."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

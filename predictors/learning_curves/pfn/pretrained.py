@@ -1,7 +1,5 @@
 """The trained network as a forecaster of any curve."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,7 +31,7 @@ class PriorFittedNetwork:
         self.network = network
 
     @classmethod
-    def load_pretrained(cls, file: Path | str | None = None) -> PriorFittedNetwork:
+    def load_pretrained(cls, file: Path | str | None = None) -> "PriorFittedNetwork":
         """Read weights that `foretell.collect.curve_network_train.export` wrote; by default those of the project.
 
         Raises

@@ -1,7 +1,5 @@
 """What a total rests on and what would tell more: the first line of a quote."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .totals import BatchForecast

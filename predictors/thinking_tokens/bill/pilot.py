@@ -1,7 +1,5 @@
 """The bill of a batch from its pilot: an interval by design, whatever the forecast was worth."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

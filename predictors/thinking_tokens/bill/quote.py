@@ -1,7 +1,5 @@
 """A quote: what a batch of requests will take on each of several models, before it is sent."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 In the spirit of FORC (Sakota, Peyrard, West 2024): forecast both, then solve an assignment.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

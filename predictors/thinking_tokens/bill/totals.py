@@ -1,7 +1,5 @@
 """The bill of a batch: the sum of heavy-tailed forecasts that share part of their error, by simulation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -58,7 +56,7 @@ class BatchForecast:
         """Mean tokens of each request; shape (n_requests,)."""
         return self.steps.mean(axis=1) if self.means is None else self.means
 
-    def take(self, rows: Codes) -> BatchForecast:
+    def take(self, rows: Codes) -> "BatchForecast":
         """The requests at positions `rows`."""
         arrays = {name: vars(self)[name][rows] for name in OF_REQUESTS}
         means = None if self.means is None else self.means[rows]

@@ -1,7 +1,5 @@
 """LightGBM from given starting points: the nine quantile heads, and the mean that they start from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Conformal offsets of the heads and a factor for the mean, per cell, from held-out queries."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Self
 

@@ -6,8 +6,6 @@ fitted (Buckley & James 1979, Linear Regression with Censored Data), a draw wher
 fitted. The distribution of residuals is the product-limit estimate (Kaplan & Meier 1958).
 """
 
-from __future__ import annotations
-
 from typing import Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Quantile functions of log tokens: pooled shapes per cell, and heads joined to them without crossing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -11,21 +9,6 @@ import pandas as pd
 
 from ...arrays import Codes, Floats
 from ..pooling.hierarchy import cell_keys
-
-__all__ = [
-    "COLD",
-    "GRID",
-    "HEAD_LEVELS",
-    "PILOT",
-    "WARM",
-    "Heads",
-    "PooledQuantiles",
-    "curve_spreads",
-    "evaluate_curves",
-    "join_heads",
-    "moved_curves",
-    "weighted_quantiles",
-]
 
 GRID: Floats = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
 """Levels at which a pooled quantile function is kept."""
@@ -167,11 +150,11 @@ class Heads:
         """Heads of forecasts about queries of which no run is known."""
         return cls(values, codes, curves, np.full(len(values), COLD))
 
-    def replace_values(self, values: Floats) -> Heads:
+    def replace_values(self, values: Floats) -> "Heads":
         """The same shape through other values."""
         return replace(self, values=values)
 
-    def select(self, rows: Codes) -> Heads:
+    def select(self, rows: Codes) -> "Heads":
         """The forecasts at positions `rows`."""
         return Heads(self.values[rows], self.codes[rows], self.curves, self.regime[rows])
 

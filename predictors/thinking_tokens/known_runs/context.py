@@ -3,8 +3,6 @@
 A run on another model or effort makes a forecast *warm*; a run of the same model and effort is a *pilot*.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +50,7 @@ class FlatContext:
         """Of runs that were cut off, what they came to; shape (n_runs,)."""
         return np.log(np.maximum(self.output_tokens, 1.0))
 
-    def select(self, keep: Mask) -> FlatContext:
+    def select(self, keep: Mask) -> "FlatContext":
         """The runs where `keep`."""
         return FlatContext(*(values[keep] for values in vars(self).values()))
 

@@ -4,8 +4,6 @@ Both say how hard other models found the query. They are centred by model, bench
 that a run is compared with other runs of its own configuration.
 """
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is learnt about queries of which some runs are known: a boosted mean, then heads."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +12,6 @@ from ...arrays import Codes, Floats, Mask
 from ...splits import assign_split
 from ..heads.boosting import Boosting, load_boosters, save_boosters
 from ..heads.distribution import PILOT, WARM
-
-__all__ = ["InformedHeads", "InformedRuns", "winsorised"]
 
 N_FOLDS = 5
 MIN_SHARE = 0.2
@@ -51,7 +47,7 @@ class InformedRuns:
     shape: Floats
     regime: Codes
 
-    def select(self, keep: Mask) -> InformedRuns:
+    def select(self, keep: Mask) -> "InformedRuns":
         """Those where `keep`."""
         return InformedRuns(*(values[keep] for values in vars(self).values()))
 

@@ -1,7 +1,5 @@
 """What known runs of a query say about its next run: effects of the query, and heads that know more of the runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Self
 

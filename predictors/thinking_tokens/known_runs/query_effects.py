@@ -6,8 +6,6 @@ normal, independent, together of variance 1. The runs that are known give the sc
 standard deviation, which move and narrow its cell's quantile function. No known run: mean 0, standard deviation 1.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

@@ -6,8 +6,6 @@ its benchmark and its effort say. Fitted by backfitting, which converges to the 
 (Gelman & Hill 2007, Data Analysis Using Regression and Multilevel Models, ch. 12 for the model).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """A few runs of a cell, measured after the fit, as what they say of its mean and its spread."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

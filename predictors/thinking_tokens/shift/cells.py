@@ -4,8 +4,6 @@ Inside each benchmark a two-way empirical-Bayes fit tells how long a cell's answ
 answers are, so that models that ran on other queries of a benchmark can be compared.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -58,12 +56,12 @@ class CellTable:
         """Variance of a run of a query that nothing is known of, about the mean of its cell; shape (n_cells,)."""
         return self.query_variance + self.rest_variance
 
-    def take(self, rows: Codes | Mask) -> CellTable:
+    def take(self, rows: Codes | Mask) -> "CellTable":
         """The cells at `rows` (positions or a mask)."""
         arrays = {name: values[rows] for name, values in self._arrays().items()}
         return CellTable(cells=self.cells.iloc[np.arange(len(self))[rows]].reset_index(drop=True), **arrays)
 
-    def joined(self, other: CellTable) -> CellTable:
+    def joined(self, other: "CellTable") -> "CellTable":
         """These cells and those of `other`; a cell may stand twice, as two measurements of one mean."""
         arrays = {name: np.concatenate([values, vars(other)[name]]) for name, values in self._arrays().items()}
         return CellTable(cells=pd.concat([self.cells, other.cells], ignore_index=True), **arrays)

@@ -1,7 +1,5 @@
 """What a model's name and effort say about it: who made it, its family, and whether it reasons before it answers."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

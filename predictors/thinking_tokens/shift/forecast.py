@@ -1,7 +1,5 @@
 """Forecasts of runs in cells of which nothing, or only a few anchors, was seen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -70,7 +68,7 @@ class ShiftForecaster:
     """What is known of a cell from other cells: its source, its benchmark, its model's relatives."""
 
     effects: CellEffects
-    spreads: _Spreads
+    spreads: "_Spreads"
 
     @classmethod
     def fit(cls, table: CellTable) -> Self:

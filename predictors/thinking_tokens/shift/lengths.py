@@ -4,8 +4,6 @@ What a length says differs between sources, and of a source that was never seen 
 centred within their source.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -50,7 +48,7 @@ class PromptLengths:
         lengths: list[dict[Any, float]] = [of.to_dict() for of in (means, means.groupby(level="source").mean())]
         return cls(*lengths)
 
-    def joined(self, other: PromptLengths) -> PromptLengths:
+    def joined(self, other: "PromptLengths") -> "PromptLengths":
         """These, and what `other` knows of benchmarks and sources that these do not."""
         return PromptLengths({**other.benchmark, **self.benchmark}, {**other.source, **self.source})
 

@@ -1,7 +1,5 @@
 """The public figures that the package carries: how long models answered elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from functools import lru_cache
 from importlib.resources import as_file, files

@@ -1,7 +1,5 @@
 """Forecasts of single requests in unseen cells: what their text and known runs of their query add to the cell's."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +127,7 @@ class _QueryVariances:
     noise: Floats
 
     @classmethod
-    def of(cls, cells: CellForecasts, prior: QueryPrior) -> _QueryVariances:
+    def of(cls, cells: CellForecasts, prior: QueryPrior) -> "_QueryVariances":
         whole, share = cells.within.mean(axis=1)[prior.cell], cells.query_share[prior.cell]
         query = np.maximum(share * whole - prior.explained, 0.1 * share * whole)
         noise = np.minimum(NOISE_SHARE, 1 - share) * whole

@@ -83,22 +83,6 @@ FAMILY = Family(
     limits="Loaded dice were not measured.",
 )
 """
-ASSETS = """
-import dagster as dg
-import pandas as pd
-
-from foretell.assets.resources import Workspace
-
-
-@dg.asset(group_name="dice", kinds={"parquet"}, description="One row per throw.")
-def dice_examples(workspace: Workspace) -> pd.DataFrame:
-    from foretell.assets.families.dice.family import FAMILY
-
-    return FAMILY.examples("made-up", workspace.sources)
-
-
-ASSETS = [dice_examples]
-"""
 LOOK = """
 import json
 from foretell.pipelines.definitions import defs
@@ -125,7 +109,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "data").symlink_to(ROOT / "data")
     for folder, files in {
         root / "predictors" / "dice": {"predictor": PREDICTOR, "baselines": BASELINES},
-        root / "assets" / "families" / "dice": {"family": FAMILY, "assets": ASSETS},
+        root / "assets" / "families" / "dice": {"family": FAMILY},
     }.items():
         folder.mkdir()
         for name, text in {"__init__": "", **files}.items():
