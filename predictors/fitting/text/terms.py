@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...arrays import Floats
-
 CHARACTER_SPAN = (2, 4)
 """Least and greatest length of the n-grams of characters; those at the ends of a word hold a space."""
 WORD_SPAN = (1, 2)
