@@ -124,11 +124,8 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
             _curate_in_bulk(settings, instance, stale, DAYS_PER_WORKER * engine.n_workers, progress)
             return len(stale)
         for n, (day, wanted) in enumerate(stale.items()):
-
-            def of_days(step: str, seconds: float, share: float, n: int = n) -> None:
-                progress(step, seconds, (n + share) / len(stale))
-
-            execute("curate_day", settings, instance, partition_key=day, progress=of_days)
+            execute("curate_day", settings, instance, partition_key=day,
+                    progress=lambda step, seconds, share, n=n: progress(step, seconds, (n + share) / len(stale)))  # fmt: skip
             state.set(f"day:{day}", wanted)
     return len(stale)
 
