@@ -60,6 +60,8 @@ def pilot(
 
     settings = Settings()
     output.check()
+    if sending.run and not (sending.max_cost or 0) > 0:
+        raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
     if not file.is_file():
         raise InvalidInputError(f"{file}: no such file")
     if not plan.parent.is_dir():
@@ -152,8 +154,7 @@ def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: 
     from foretell.pipelines.pilots.plan import raw_requests, usage_price
     from foretell.pipelines.pilots.sending import HttpEndpoint, LiteLLMEndpoint, Sending, send
 
-    if options.max_cost is None or not options.max_cost > 0:
-        raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
+    assert options.max_cost is not None, "checked before the draw"
     unbounded = [call.key for call in calls if call.reserved_usd != call.reserved_usd]
     if unbounded:
         raise InvalidInputError(
