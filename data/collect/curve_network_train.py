@@ -28,7 +28,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from foretell.assets.store.digests import file_digest
 from foretell.collect.curve_network_model import CurveNetwork, mixture_log_density
 from foretell.collect.curve_network_prior import CurvePrior, Draws
 from foretell.predictors.errors import DatasetError, InvalidInputError
@@ -297,7 +296,7 @@ def train_once(
     file = folder / WEIGHTS
     card = export(folder, file, facts={"device": device, "torch": torch.__version__, "python": sys.version.split()[0]})
     return {
-        "digest": file_digest(file),
+        "digest": hashlib.sha256(file.read_bytes()).hexdigest(),
         "weights": str(file),
         "device": device,
         "curves": done.curves,
