@@ -52,7 +52,7 @@ class Made:
 
 
 class Local:
-    """SmolLM2-135M in this process."""
+    """SmolLM2-135M in this process; it writes no JSON of its own accord, so that a grammar makes it."""
 
     def __init__(self) -> None:
         from foretell.collect.local_llm import LocalModel
@@ -61,7 +61,12 @@ class Local:
 
     def __call__(self, body: Mapping[str, Any]) -> Answer:
         self.n += 1
-        made = self.model.complete(body["messages"], seed=self.n, max_tokens=body["max_tokens"])["response"]
+        number = {"type": "integer", "minimum": 0, "maximum": 100}
+        form = {"type": "object", "properties": dict.fromkeys(KEYS, number), "required": list(KEYS)}
+        made = self.model._server.handle_chat_completions({
+            **body, "seed": self.n, "temperature": 0.8,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "forecast", "schema": form}},
+        })  # fmt: skip
         return _answer(body, made["choices"][0]["message"]["content"], made["usage"])
 
 

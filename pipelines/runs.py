@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,13 +125,14 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
             _curate_in_bulk(settings, instance, stale, DAYS_PER_WORKER * engine.n_workers, progress)
             return len(stale)
         for n, (day, wanted) in enumerate(stale.items()):
-
-            def of_days(step: str, seconds: float, share: float, n: int = n) -> None:
-                progress(step, seconds, (n + share) / len(stale))
-
+            of_days = partial(_of_days, progress, n, len(stale))
             execute("curate_day", settings, instance, partition_key=day, progress=of_days)
             state.set(f"day:{day}", wanted)
     return len(stale)
+
+
+def _of_days(progress: Progress, n: int, of: int, step: str, seconds: float, share: float) -> None:
+    progress(step, seconds, (n + share) / of)
 
 
 def curate_tables(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> list[str]:

@@ -50,12 +50,7 @@ class PromptfooConfig:
 
     def __init__(self, file: Path) -> None:
         self._file, self._folder, self._problems = file, file.resolve().parent, list[str]()
-        try:
-            content = yaml.safe_load(file.read_text("utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InvalidInputError(f"{file}: no YAML: {' '.join(str(error).split())}") from None
-        except RecursionError:
-            raise InvalidInputError(f"{file}: nested too deeply") from None
+        content = _read_yaml(file)
         if not isinstance(content, dict) or not content.get("prompts"):
             raise InvalidInputError(f"{file}: has no `prompts`, so it is no configuration of promptfoo")
         self._content: dict[str, Any] = content
@@ -163,9 +158,9 @@ class PromptfooConfig:
 
     def _yaml(self, path: Path) -> object:
         try:
-            return yaml.safe_load(path.read_text("utf-8"))
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            self._problems.append(f"{path}: {' '.join(str(error).split())}; correct it")
+            return _read_yaml(path)
+        except InvalidInputError as error:
+            self._problems.append(str(error))
             return {}
 
     def _shared_settings(self) -> dict[str, Any]:
@@ -186,6 +181,17 @@ class PromptfooConfig:
         if not inside:
             self._problems.append(f"{self._file}: {name[:80]}: no such file below {self._folder}")
         return inside
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise InvalidInputError(f"{path}: no YAML{line}: {getattr(error, 'problem', error)}; correct it") from None
+    except RecursionError:
+        raise InvalidInputError(f"{path}: nested too deeply") from None
 
 
 def _filler() -> Callable[[str, Mapping[str, Any]], str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Drawing: TypeAlias = Axes | Figure | SubFigure
 
 MAX_COLUMNS = 8
+LONG = 16
+"""Characters of a text that may be broken into lines."""
 MAX_ROWS = 500
 """Rows of a table on a page; a file holds them all."""
 COLOURS = {"#1f4e79": "mark", "#e0a030": "floor", "#8c8c8c": "grey", "#666666": "muted", "#b03030": "alarm",
@@ -122,10 +124,12 @@ def _tables(part: Section) -> list[dict[str, Any]]:
     room = max(MAX_COLUMNS - len(keys), 1)
     pieces += [[*keys, *rest[start : start + room]] for start in range(0, len(rest), room)]
     shown = part.table.head(MAX_ROWS)
-    words = {name: not all(_NUMBER.match(str(value)) for value in shown[name]) for name in names}
+    texts = {name: list(map(str, shown[name])) for name in names}
+    is_text = {name: not all(map(_NUMBER.match, values)) for name, values in texts.items()}
+    kinds = {name: is_text[name] * ("text long" if max(map(len, texts[name])) > LONG else "text") for name in names}
     return [
         {
-            "columns": [{"name": str(name).replace("_", " "), "is_text": words[name]} for name in piece],
+            "columns": [{"name": str(name).replace("_", " "), "kind": kinds[name]} for name in piece],
             "rows": shown[piece].astype(str).to_numpy().tolist(),
             "best": part.best,
             "n_more": (part.n_rows or len(part.table)) - len(shown),

@@ -183,7 +183,7 @@ def cascade_report(
             findings.append(
                 f"Log probabilities, told by {percent(share_told)} of the answers, were worth {gain:+.3f} "
                 f"[{gain - 1.96 * error:+.3f}, {gain + 1.96 * error:+.3f}] of the score there, for "
-                f"{percent((paid - paid_without).mean() / test.costs[:, best].mean())} more of the money."
+                f"{100 * (paid - paid_without).mean() / test.costs[:, best].mean():+.0f} % of the money."
             )
     table = judged(policies, test.costs[:, best], test.scores[:, best])
     return Report(table, {}, tuple(findings), tuple(reasons))

@@ -35,13 +35,9 @@ class UnderWay:
         self._tell(step or f"{n:,} of {of:,}", n / max(of, 1))
 
     def step(self, step: str, seconds: float, share: float) -> None:
-        """A step has ended, after so many seconds; `share` of all steps are done."""
-        if not self._is_quiet:
+        """A step has ended, after so many seconds; `share` of all steps are done. Beside parts no step has a line."""
+        if not (self._is_quiet or self._counts_parts):
             say(f"  {step:<34} {seconds:6.1f} s")
-        self._tell(step, share)
-
-    def unlisted(self, step: str, seconds: float, share: float) -> None:
-        """The same for steps of which nobody wants a line each."""
         self._tell(step, share)
 
     def _tell(self, step: str, share: float) -> None:

@@ -1,5 +1,6 @@
 """What is known about a request before it is sent: the input of the thinking-token predictors."""
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
@@ -72,10 +73,15 @@ class Requests(Asked):
     def context_tokens_are_counts(cls, df: pd.DataFrame) -> bool | pd.Series:
         if "context_output_tokens" not in df:
             return True
-        tokens = pd.to_numeric(df["context_output_tokens"].explode(), errors="coerce")
-        empty = context_sizes(df, "context_output_tokens") == 0
-        bad = ~((tokens >= 0) & (tokens < float("inf")))
-        return ~bad.groupby(level=0).any().reindex(df.index).astype(bool) | empty
+        lists = [
+            value if n >= 0 and hasattr(value, "__len__") else [value] * -n
+            for value, n in zip(df["context_output_tokens"], context_sizes(df, "context_output_tokens"), strict=True)
+        ]
+        flat = pd.Series([tokens for of_row in lists for tokens in of_row], dtype=object)
+        tokens = pd.to_numeric(flat, errors="coerce").to_numpy(dtype=np.float64)
+        rows = np.repeat(np.arange(len(df)), [len(of_row) for of_row in lists])
+        is_bad = ~((tokens >= 0) & (tokens < np.inf))
+        return pd.Series(np.bincount(rows, is_bad, len(df)) == 0, index=df.index)
 
 
 def context_sizes(df: pd.DataFrame, name: str) -> pd.Series:

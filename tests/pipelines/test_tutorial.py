@@ -47,13 +47,15 @@ def endpoint() -> Iterator[str]:
     server.shutdown()
 
 
-def test_every_command_of_the_tutorial_is_one_that_the_parser_takes() -> None:
+def test_every_command_of_tutorial_and_how_to_is_one_that_the_parser_takes() -> None:
     from foretell.pipelines.cli.app import COMMANDS as PANELS
     from foretell.pipelines.cli.app import LazyCommand
 
     panels = {name: panel for panel, summaries in PANELS.items() for name in summaries}
+    tasks = re.findall(r"`foretell ([^`]+)`", (PAGE.parent / "how-to.md").read_text("utf-8"))
     assert len(COMMANDS) > 15
-    for command in COMMANDS:
+    assert len(tasks) > 25
+    for command in COMMANDS + tasks:
         name, *arguments = shlex.split(command)
         LazyCommand(name, rich_help_panel=panels[name]).load().make_context(name, arguments)
 
@@ -69,9 +71,9 @@ def test_the_tutorial_can_be_followed(
     monkeypatch.setenv("DAGSTER_HOME", str(clean_environment / "dagster"))
     for name in ("examples", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
-    settings = re.search(r"^    (alert_url = .+)\n    (daily_spend_usd = .+)$", PAGE.read_text("utf-8"), re.M)
-    assert settings is not None
-    (tmp_path / "foretell.toml").write_text("\n".join(settings.groups()), "utf-8")
+    settings = re.findall(r"^    (\w+ = .+)$", PAGE.read_text("utf-8"), re.M)
+    assert len(settings) == 3
+    (tmp_path / "foretell.toml").write_text("\n".join(settings), "utf-8")
     told = {}
     for command in COMMANDS:
         if command.split()[0] in STAYS:

@@ -11,6 +11,7 @@ from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError, unknown_name
 
@@ -67,7 +68,8 @@ def fetch_public_data(
     for name in list_entries() if every else names:
         entry = load_entry(name)
         say(f"{name}: {counted(len(entry.files), 'file')}, {entry.licence}; {entry.citation}")
-        paths = fetch(name, cache=settings.cache, mirror=settings.mirror, progress=_Progress())
+        with UnderWay(name) as way:
+            paths = fetch(name, cache=settings.cache, mirror=settings.mirror, progress=way.done)
         rows += [{"name": name, "file": str(p), **origin} for p, origin in zip(paths, provenance(name), strict=True)]
         done.append(f"{name}: {counted(len(paths), 'file')}, checked against the checksums of the catalogue")
         if land:
@@ -93,16 +95,3 @@ def _land(settings: Settings, entry: CatalogEntry, paths: list[Path]) -> None:
         say(f"{report.n_read} records read, {report.n_usable} usable, {report.n_rejects} quarantined")
     landed = f"{counted(len(known), 'file')} of {len(paths)} landed"
     say(f"{entry.name}: {landed}; the others are read by `foretell evaluate`")
-
-
-class _Progress:
-    """A line whenever another tenth of the bytes is there."""
-
-    def __init__(self) -> None:
-        self._tenths = 0
-
-    def __call__(self, done: int, total: int, file: str) -> None:
-        tenths = 10 * done // max(total, 1)
-        if tenths > self._tenths:
-            self._tenths = tenths
-            say(f"  {done / 1e6:8.1f} of {total / 1e6:.1f} MB  {file}")

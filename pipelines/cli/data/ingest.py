@@ -15,7 +15,7 @@ import yaml
 
 from foretell.assets.lake.landing.manifests import STREAM_PREFIX
 from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUNS_PREFIX
-from foretell.pipelines.cli.console import say, say_next
+from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.cli.progress import UnderWay
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 EXPORT_PREFIX = ".mlflow-"
+FILES_ON_SCREEN = 50
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
         if curate:
             with open_instance(settings) as instance:
                 if report.n_usable:
-                    curate_days(settings, instance, way.unlisted)
-                    for name in curate_tables(settings, instance, way.unlisted):
+                    curate_days(settings, instance, way.step)
+                    for name in curate_tables(settings, instance, way.step):
                         n_bad = sum(part["quarantined"] for part in read_parts(settings.home / "lake" / name).values())
                         if n_bad:
                             say(f"{name}: {n_bad} rows broke the contract; `foretell sql 'from quarantine'` says why")
@@ -98,14 +99,17 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, outpu
     import pandas as pd
 
     from foretell.assets.families import all_families
-    from foretell.assets.pages import Page
+    from foretell.assets.pages import Page, Section
 
     output.check()
     report = land_files(settings, paths, options, curate=curate)
     for problem in (problem for file in report.files for problem in file.problems):
         say(problem)
-    lines = [_line(file) for file in report.files]
-    output.show(pd.DataFrame(report.as_rows()), Page("Landed", answer=lines if output.on_screen else ()))
+    shown = pd.DataFrame([_row(file) for file in report.files])
+    told = f"{counted(len(report.files), 'file')}: {report.n_read:,} read, {report.n_usable:,} landed, "
+    told += f"{report.n_rejects:,} quarantined"
+    sections = [Section(table=shown, n_keys=2, n_on_screen=FILES_ON_SCREEN, prose=("file", "tables"))]
+    output.show(pd.DataFrame(report.as_rows()), Page("Landed", sections, answer=[told] if output.on_screen else ()))
     if curate and report.n_usable and not output.json:
         landed = {name for file in report.files for name in file.tables}
         say_next(f"retrain {' '.join(family.name for family in all_families() if landed & {*family.tables})}")
@@ -143,10 +147,12 @@ def _ingest_live(settings: Settings, address: str, keywords: dict[str, Any]) -> 
     return [replace(report, path=address) for report in reports]
 
 
-def _line(file: FileReport) -> str:
-    counts = f"{file.n_read} read, {file.n_rows} landed, {file.n_rejects} quarantined"
-    tables = f" ({', '.join(f'{n} {name}' for name, n in file.tables.items())})" if file.tables else ""
-    return f"{file.path}: {file.format}, {file.status}, {counts}{tables}"
+def _row(file: FileReport) -> dict[str, str]:
+    """What people read of a file."""
+    counts = {"read": file.n_read, "landed": file.n_rows, "quarantined": file.n_rejects}
+    tables = ", ".join(f"{n:,} {name}" for name, n in file.tables.items())
+    texts = {name: f"{n:,}" for name, n in counts.items()}
+    return {"file": file.path, "status": file.status, **texts, "format": file.format, "tables": tables}
 
 
 @flat

@@ -53,6 +53,8 @@ def pilot(
 
     settings = Settings()
     output.check()
+    if sending.run and not (sending.max_cost or 0) > 0:
+        raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
     if not file.is_file():
         raise InvalidInputError(f"{file}: no such file")
     if not plan.parent.is_dir():
@@ -142,8 +144,7 @@ def _run(settings: Settings, calls: Sequence[Call], options: SendOptions, plan: 
     from foretell.pipelines.pilots.plan import usage_price
     from foretell.pipelines.pilots.sending import Sending, send_within
 
-    if options.max_cost is None or not options.max_cost > 0:
-        raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
+    assert options.max_cost is not None, "checked before the draw"
     results, log = plan.with_suffix(".runs.jsonl"), plan.with_suffix(".log.jsonl")
     price = usage_price(settings.price_file)
     with UnderWay("pilot") as way:

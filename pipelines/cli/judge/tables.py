@@ -55,6 +55,8 @@ def floors_page(floors: pd.DataFrame, *, title: str) -> Page:
         f"{counted(rows['segment'].nunique(), 'segment')}: {str(reason).removeprefix('none: ')}"
         for reason, rows in floors[~is_known].groupby("floor_source")
     ]
+    if rows.empty:
+        return Page(title, answer=[f"{title}: none is known"], remarks=reasons)
     return Page(title, [Section(table=shown, n_keys=2)], remarks=reasons)
 
 

@@ -1,11 +1,14 @@
 """`foretell models`: what is registered, how good it is, and why it is champion or not."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from foretell.assets.pages import Page, Section
 from foretell.assets.registry.tracking import BASIS_TAG
-from foretell.pipelines.cli.options import flat
+from foretell.pipelines.cli.options import check_family, flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.families import FAMILIES
@@ -14,17 +17,26 @@ NUMBERS = {"crps": "crps", "floor": "crps_floor", "skill": "crps_skill", "cover 
 
 
 @flat
-def models(output: Output) -> None:
+def models(
+    output: Output,
+    family: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help=f"One of {', '.join(FAMILIES)}; by default all.")
+    ] = None,
+) -> None:
     """List registered versions, their error next to the floor, and why each is champion or not."""
     import pandas as pd
 
     from foretell.assets.nightly.record import audit_lines
 
     output.check()
-    settings = Settings()
-    rows = pd.DataFrame(list_versions(settings))
+    if family is not None:
+        check_family(family)
+    settings, families = Settings(), list(FAMILIES) if family is None else [family]
+    rows = pd.DataFrame(list_versions(settings, families))
     if rows.empty:
-        output.show(rows, Page("registered models", answer=["no model is registered yet: run `foretell demo`"]))
+        said = "no model is registered yet: run `foretell demo`"
+        said = said if family is None else f"no model of {family} is registered yet: run `foretell retrain {family}`"
+        output.show(rows, Page("registered models", answer=[said]))
         return
     shown = rows[["family", "version"]].assign(
         alias=[", ".join(filter(None, names)) for names in rows[["alias", "basis"]].fillna("").to_numpy()],
@@ -37,17 +49,17 @@ def models(output: Output) -> None:
     reasons = zip(rows["family"], rows["version"], rows["decision"].fillna(""), strict=True)
     decided = [f"{family} version {version}: {decision}" for family, version, decision in reasons if decision]
     registry = settings.open_registry()
-    by_hand = [f"{family} by hand: {line}" for family in FAMILIES for line in audit_lines(registry, family)]
+    by_hand = [f"{family} by hand: {line}" for family in families for line in audit_lines(registry, family)]
     title = f"registered models in {settings.mlflow_uri}"
     sections = [Section(title, table=shown, n_keys=3), Section("Decisions", [*decided, *by_hand])]
     output.show(rows, Page(title, sections))
 
 
-def list_versions(settings: Settings) -> list[dict[str, Any]]:
-    """One dict per version, newest first within its family."""
+def list_versions(settings: Settings, families: Iterable[str] = FAMILIES) -> list[dict[str, Any]]:
+    """One dict per version of some families, newest first within its family."""
     registry = settings.open_registry()
     rows: list[dict[str, Any]] = []
-    for family in FAMILIES:
+    for family in families:
         held_out = FAMILIES[family].held_out  # "test" in versions of before
         aliases = registry.aliases(family)
         for version in reversed(registry.versions(family)):

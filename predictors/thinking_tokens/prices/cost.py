@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,19 +48,26 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     """
     user_prices = None if price_file is None else read_price_file(price_file)
     inputs = np.nan_to_num(_count(frame, "input_tokens"))
-    minutes = pd.Series(NEWEST, index=frame.index, dtype="datetime64[us, UTC]")
+    minute_of_row, minutes = np.zeros(len(frame), dtype=np.intp), [NEWEST]
     if "started_at" in frame:
-        times = pd.to_datetime(frame["started_at"], utc=True)
-        minutes = times.astype(minutes.dtype).dt.floor("min").fillna(NEWEST)
+        times = pd.to_datetime(frame["started_at"], utc=True).astype("datetime64[us, UTC]")
+        minute_of_row, distinct = pd.factorize(times.dt.floor("min").fillna(NEWEST))
+        minutes = [time.to_pydatetime() for time in distinct]
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    cases = frame.reindex(columns=["model", "provider", "service_tier"]).astype(object)
-    for case, rows in cases.where(cases.notna(), "").groupby(list(cases), sort=False).indices.items():
-        model, provider, tier = map(str, tuple(case))  # type: ignore[arg-type]
-        rates_at = _resolver(user_prices, model, provider, tier)
+    columns = [
+        frame[name].to_numpy(dtype=object, na_value="") if name in frame else [""] * len(frame)
+        for name in ("model", "provider", "service_tier")
+    ]
+    rows_of: dict[tuple[Any, ...], list[int]] = {}
+    for row, case in enumerate(zip(*columns, strict=True)):
+        rows_of.setdefault(case, []).append(row)
+    for (model, provider, tier), own_rows in rows_of.items():
+        rows = np.array(own_rows, dtype=np.intp)
+        rates_at = _resolver(user_prices, str(model), str(provider), str(tier))
         # Prices change seldom, minutes are many: one pass for each price.
-        of_row, distinct = pd.factorize(minutes.iloc[rows])
-        of_minute, prices = pd.factorize(np.array([rates_at(time.to_pydatetime()) for time in distinct], dtype=object))
+        of_row, at = pd.factorize(minute_of_row[rows])
+        of_minute, prices = pd.factorize(np.array([rates_at(minutes[place]) for place in at], dtype=object))
         for place, price in enumerate(prices):
             here = rows[of_minute[of_row] == place]
             rates[here], versions[here] = price.as_array(inputs[here]), price.version

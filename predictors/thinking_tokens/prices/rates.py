@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,6 +130,7 @@ def read_price_file(path: Path) -> PriceFile:
     return prices.model_copy(update={"digest": hashlib.sha256(raw).hexdigest()[:8]})
 
 
+@lru_cache(maxsize=1_000)
 def published_rates(model: str, provider: str | None, tier: str | None) -> Callable[[datetime], Rates | None]:
     """Rates that `genai-prices` knows for a model, by the UTC time of the request; None where it knows none.
 

@@ -105,6 +105,6 @@ def public_texts() -> TextEffects:
         told = json.loads(resource.read_text("utf-8"))
     except FileNotFoundError as error:
         raise DatasetError(f"{resource}: the weights of texts are missing; is the installation complete?") from error
-    arrays = (np.array(told[name]) for name in ("centre", "scale", "weights"))
+    centre, scale, weights = (np.array(told[name], dtype=np.float64) for name in ("centre", "scale", "weights"))
     benchmarks = {(source, name): (mean, variance) for source, name, mean, variance in told["benchmarks"]}
-    return TextEffects(*arrays, told["slope"], told["slope_sd"], benchmarks)
+    return TextEffects(centre, scale, weights, told["slope"], told["slope_sd"], benchmarks)

@@ -66,7 +66,7 @@ def test_settings_that_all_providers_share_are_read(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("prompts: [a", "no YAML"),
+        ("prompts: [a", "no YAML, line 1: .*; correct it"),
         ("providers: [openai:gpt-5]", "has no `prompts`"),
         ("[1, 2]", "has no `prompts`"),
         ("prompts: [file://../secret.txt]", r"no such file below .*"),
@@ -117,7 +117,7 @@ def test_files_of_variables_are_read_one_test_for_each_file_of_a_pattern(tmp_pat
     assert requests["prompt_text"].str.strip().tolist()[:2] == ['{"name": "Ann"} text a', '{"name": "Ann"} text b']
     assert [line for line in problems if "none.yaml" in line]
     (tmp_path / "vars.yaml").write_text("who: [", "utf-8")
-    assert any("vars.yaml: while parsing" in line for line in read_requests(file)[1])
+    assert any("vars.yaml: no YAML, line 1: expected" in line for line in read_requests(file)[1])
 
 
 def test_a_folder_is_a_prompt_a_file(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_what_is_told_holds_the_description_and_the_model_but_no_name_date_or_sc
     for unsaid in ("SecretBench", "g7", "2025.5", "61.25", "gpt-4o", "nan", "None", "$"):
         assert unsaid not in text
     assert "nothing is known of it" in messages_of({})[0]["content"]
+    assert read_answer(text.strip().splitlines()[-1]) is None  # small models repeat the form that they are shown
 
 
 def _scored(
