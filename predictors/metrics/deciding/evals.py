@@ -5,6 +5,8 @@ Tables are long, one row per run of an item: `system`, `item`, `replicate`, `sco
 repeats of an item only sharpen its mean.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
