@@ -31,8 +31,6 @@ REACH = 10.0
 MOST_WEIGHT = 3.0
 ROUNDS = 20
 MOST_FOLDS = 10
-THINNED = 0.5
-"""Share of the training curves that are learnt from a second time, with every second, third or fourth point."""
 
 
 def are_runs(X: pd.DataFrame, named: Mask) -> Mask:
@@ -50,8 +48,10 @@ class RunColumns:
 
     Attributes
     ----------
-    columns : ndarray of shape (n, 8)
-        Horizon, as logarithm and as share of what was observed, noise of a point, and the network's quantiles.
+    columns : ndarray of shape (n, 13)
+        Horizon, as logarithm and as share of what was observed, noise of a point, and the network's quantiles where it
+        reads the curve in its own range, then in that of the metric: where nothing has moved yet, the first tells
+        nothing of how far it may.
     points : ndarray of shape (n, 1)
         Median of the network, relative to the last value, in spreads.
     last, spread : ndarrays of shape (n,)
@@ -79,11 +79,14 @@ class RunColumns:
         ahead = np.minimum(AHEAD * spread, np.where(bound > 1e-9 * spread, bound, np.inf))
         scale = UnitScale(last - sign * BEHIND * spread, last + sign * ahead)
         seen = np.clip(scale.to_unit(batch.scale.from_unit(batch.values)), 0.0, 1.0)
-        quantiles = network.forecast(replace(batch, values=seen * batch.seen)).on(scale).quantiles(NETWORK_LEVELS)
-        moved = np.sort(sign[:, None] * (quantiles - last[:, None]) / spread[:, None], axis=1)
+        own = network.forecast(replace(batch, values=seen * batch.seen)).on(scale)
+        moved = [
+            np.sort(sign[:, None] * (read.quantiles(NETWORK_LEVELS) - last[:, None]) / spread[:, None], axis=1)
+            for read in (own, network.forecast(batch).on(batch.scale))
+        ]
         horizon = batch.spans[:, 0]
-        columns = np.column_stack([horizon, np.expm1(np.minimum(horizon, 20.0)), jitter, moved])
-        return cls(columns, moved[:, 2:3], last, spread, low, high)
+        columns = np.column_stack([horizon, np.expm1(np.minimum(horizon, 20.0)), jitter, *moved])
+        return cls(columns, moved[0][:, 2:3], last, spread, low, high)
 
 
 def _sign(batch: CurveBatch) -> Floats:
@@ -128,7 +131,7 @@ class RunHead(StackHead):
         cls, X: pd.DataFrame, y: pd.Series, groups: pd.Series, network: PriorFittedNetwork, *, scale_rounds: int,
         seed: int | None, num_threads: int,
     ) -> Self:  # fmt: skip
-        """Learn from beginnings of runs and where they ended, half of them from thinned logs as well.
+        """Learn from beginnings of runs and where they ended, each from its log as it is and from a thinned one.
 
         Parameters
         ----------
@@ -140,25 +143,25 @@ class RunHead(StackHead):
         network : PriorFittedNetwork
         """
         rng = np.random.default_rng(seed)
-        rows, every = np.flatnonzero(rng.random(len(X)) < THINNED), rng.integers(2, 5, len(X))
-        copies = X.iloc[rows].assign(**{
-            name: pd.Series([_every(X[name].iloc[i], every[i]) for i in rows], index=X.index[rows], dtype=object)
+        every = rng.integers(2, 5, len(X))
+        copies = X.assign(**{
+            name: pd.Series([_every(*row) for row in zip(X[name], every, strict=True)], index=X.index, dtype=object)
             for name in ("steps", "values")
         })  # fmt: skip
-        X, y = pd.concat((X, copies)), pd.concat((y, y.iloc[rows]))
-        groups = pd.concat((groups, groups.iloc[rows]))
+        X, y, groups = (pd.concat(parts) for parts in ((X, copies), (y, y), (groups, groups)))
         batch = read_curves(X.drop(columns="standard_errors", errors="ignore"))
         runs = RunColumns.read(X, batch, network)
-        moved = np.clip(_sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread, -REACH, REACH)
+        moved = _sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread
         # An error counts as a share of what the whole curve moves, as it is judged.
-        whole = np.maximum(runs.high, moved) - np.minimum(runs.low, moved)
+        whole = np.maximum(runs.high, np.minimum(moved, REACH)) - np.minimum(runs.low, np.maximum(moved, -REACH))
         codes = pd.factorize(groups)[0]
-        weight = np.minimum(1.0 / np.maximum(whole, 1e-3), MOST_WEIGHT) / np.bincount(codes)[codes]
+        alike = len(X) / (codes.max() + 1) / np.bincount(codes)[codes]
+        weight = np.minimum(1.0 / np.maximum(whole, 1e-3), MOST_WEIGHT) * alike
         weight *= len(X) / weight.sum()
         order = rng.permutation(codes.max() + 1)
         return cls.fit(
             runs.columns, np.full(len(X), 0.5), runs.points / (2 * REACH), batch.spans, 0.5 + moved / (2 * REACH),
-            weight, (order % min(MOST_FOLDS, len(order)))[codes], is_linear=True,
+            weight, (order % min(MOST_FOLDS, len(order)))[codes], spread_weight=alike,
             location_rounds=ROUNDS, scale_rounds=scale_rounds, seed=seed, num_threads=num_threads,
         )  # fmt: skip
 

@@ -41,20 +41,24 @@ class StackHead:
     def fit(
         cls, columns: Floats, last: Floats, points: Floats, spans: Floats, outcome: Floats, weight: Floats,
         folds: Codes, *,
-        n_categorical: int = 0, is_linear: bool = False,
+        n_categorical: int = 0, spread_weight: Floats | None = None,
         location_rounds: int, scale_rounds: int, seed: int | None, num_threads: int = 1,
     ) -> Self:  # fmt: skip
         """Learn from rows whose folds keep groups apart.
 
         `columns` (n, p): the first `n_categorical` are codes, NaN where unknown. `last`, `outcome` (n,): last observed
-        and final value, unit scale. `points` (n, m): point forecasts, relative to the last observed value. `spans`:
-        as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so that the scale is an honest
-        one. With `is_linear` the trees start from the linear combination however many curves there are.
+        and final value, unit scale, which outcomes of runs may leave. `points` (n, m): point forecasts, relative to the
+        last observed value. `spans`: as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so that the scale is an honest
+        one. Where the location's weights follow from the outcome, `spread_weight` (n,) does not: the scale is learnt
+        with it and widened for folds that differ; the trees then start from the linear combination however many curves
+        there are.
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
-        target = outcome - last
+        inside = np.clip(outcome, 0.0, 1.0)
+        target = inside - last
         most = LEAST_ROUNDS + len(target) // ROWS_PER_ROUND
         terms = _linear_terms(points, spans)
+        is_linear = spread_weight is not None
         if weight.sum() < FEW_CURVES:
             is_linear, most = True, min(most, LEAST_TREES + int(weight.sum()) // CURVES_PER_TREE)
         location_rounds, scale_rounds = min(location_rounds, most), min(scale_rounds, most)
@@ -65,17 +69,20 @@ class StackHead:
             rest = target[~out] - terms[~out] @ line
             part = _train(columns[~out], rest, weight[~out], location_rounds, **common)
             expected[out] = terms[out] @ line + part.predict(columns[out], num_threads=num_threads)
-        residual = target - expected
+        residual, even = target - expected, weight if spread_weight is None else spread_weight
         extended = np.column_stack([columns, expected])
         log_scale = np.empty(len(target))
         for fold in np.unique(folds):
             out = folds == fold
-            part, start = _train_scale(extended[~out], residual[~out], weight[~out], scale_rounds, **common)
+            part, start = _train_scale(extended[~out], residual[~out], even[~out], scale_rounds, **common)
             log_scale[out] = start + part.predict(extended[out], num_threads=num_threads)
-        calibration = ScaleModel.fit(_scale_columns(log_scale, spans), last + expected, outcome, weight)
+        read = _scale_columns(log_scale, spans), last + expected
+        calibration = ScaleModel.fit(*read, inside, even)
+        if spread_weight is not None:
+            calibration = calibration.widened(*read, outcome, folds)
         line = _fit_linear(terms, target, weight, is_linear)
         location = _train(columns, target - terms @ line, weight, location_rounds, **common)
-        scale, start = _train_scale(extended, residual, weight, scale_rounds, **common)
+        scale, start = _train_scale(extended, residual, even, scale_rounds, **common)
         return cls(location, tuple(float(x) for x in line), scale, start, calibration)
 
     def predict(
