@@ -17,8 +17,10 @@ DECAYS = tuple(itertools.product((0.5, 1.0, 2.0), (0.01, 0.1, 1.0), (0.3, 1.0, 3
 """Grid of the process: power and offset of the decay, its size and the noise, both over the spread of the points."""
 ASYMPTOTE_SD = 3.0
 """Prior deviation of the asymptote from the last value, over the spread of the points."""
-NETS, STEPS, PLACES, HIDDEN = 5, 400, 8, 32
+NETS, STEPS, PLACES, HIDDEN = 5, 200, 8, 32
 """Of the deep power laws: nets, steps of each, points that a net reads, width of its two layers."""
+FARTHEST = 3.0
+"""Spreads from the last value at which a point is read at most: a first loss may be of any height."""
 
 
 class GaussianProcess(PointBaseline):
@@ -34,12 +36,12 @@ class GaussianProcess(PointBaseline):
             # The budget counts in what is asked for, so that the asked point is at 1.
             t = np.r_[np.exp(batch.log_x[i, :m] - batch.target[i]), 1.0]
             y, last = batch.values[i, :m], batch.values[i, m - 1]
-            unit = max(float(y.std()), 1e-3)
+            unit = float(_spread(y - last))
             kernel = ASYMPTOTE_SD**2 + size**2 * (offset / (t[:, None] + t + offset)) ** power
             seen = kernel[:, :m, :m] + noise**2 * np.eye(m)
-            z = np.broadcast_to((y - last)[:, None] / unit, (len(DECAYS), m, 1))
+            z = np.clip((y - last) / unit, -FARTHEST, FARTHEST)
             factor = np.linalg.cholesky(seen)
-            half = np.linalg.solve(factor, z)[..., 0]
+            half = np.linalg.solve(factor, np.broadcast_to(z[:, None], (len(DECAYS), m, 1)))[..., 0]
             evidence = -0.5 * (half**2).sum(axis=1) - np.log(np.einsum("gii->gi", factor)).sum(axis=1)
             best = int(evidence.argmax())
             across = np.linalg.solve(factor[best], kernel[best, :m, m])
@@ -77,6 +79,11 @@ class DeepPowerLaws(PointBaseline):
         return np.clip(batch.last + unit * moved.mean(axis=0), 0.0, 1.0), unit * moved.std(axis=0)
 
 
+def _spread(moved: Floats) -> Floats:
+    """Three quarters of the points lie so near to the last, > 0; the last axis is that of the points."""
+    return np.maximum(np.quantile(np.abs(moved), 0.75, axis=-1), 1e-6)
+
+
 def _read(batch: CurveBatch) -> tuple[Any, Any, Floats]:
     """Columns (n, 2 PLACES + 1) and horizons (n,) as tensors, and the spread of each curve, unit scale."""
     import torch
@@ -84,19 +91,18 @@ def _read(batch: CurveBatch) -> tuple[Any, Any, Floats]:
     rows = np.arange(len(batch))
     at = np.maximum(batch.lengths[:, None] - 1 - np.arange(1, PLACES + 1), 0)
     values, when = (a[rows[:, None], at] for a in (batch.values, batch.log_x))
-    unit = np.maximum(np.abs(values - batch.last[:, None]).max(axis=1), 1e-3)
+    unit = _spread(values - batch.last[:, None])
+    moved = np.clip((values - batch.last[:, None]) / unit[:, None], -FARTHEST, FARTHEST)
     horizon = batch.spans[:, 0]
-    columns = np.column_stack([
-        (values - batch.last[:, None]) / unit[:, None], np.minimum(batch.last_log_x[:, None] - when, 5.0), horizon
-    ])  # fmt: skip
+    columns = np.column_stack([moved, np.minimum(batch.last_log_x[:, None] - when, 5.0), horizon])
     return torch.tensor(columns, dtype=torch.float32), torch.tensor(horizon, dtype=torch.float32), unit
 
 
 def _power_law(raw: Any, horizon: Any) -> Any:
-    """How far b (1 - (t / t_last)^-c) has moved after the horizon, of `raw` (n, 2): b any number, c > 0."""
+    """How far b (1 - (t / t_last)^-c) has moved after the horizon, of `raw` (n, 2): b up to 5 spreads, c > 0."""
     import torch
 
-    return raw[:, 0] * -torch.expm1(-torch.nn.functional.softplus(raw[:, 1]) * horizon)
+    return 5 * torch.tanh(raw[:, 0] / 5) * -torch.expm1(-torch.nn.functional.softplus(raw[:, 1]) * horizon)
 
 
 def _train(batch: CurveBatch, outcome: Floats) -> list[Any]:
@@ -113,7 +119,7 @@ def _train(batch: CurveBatch, outcome: Floats) -> list[Any]:
         )  # fmt: skip
         optimiser = torch.optim.Adam(net.parameters(), lr=3e-3, weight_decay=1e-4)
         for _ in range(STEPS):
-            rows = torch.randint(len(moved), (512,))
+            rows = torch.randint(len(moved), (256,))
             loss = (_power_law(net(columns[rows]), horizon[rows]) - moved[rows]).abs().mean()
             optimiser.zero_grad()
             loss.backward()

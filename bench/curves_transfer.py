@@ -4,7 +4,7 @@
 
 ``transfer``: every base workload of AlgoPerf, with variants, is forecast by a fit to the others, after 20, 40, 60 or
 80 % of a run's own logged points; errors of the last are shares of the 5-95 % range of the curve. Rivals: last value,
-the network alone, the ensemble of power laws and other curves, a Gaussian process and deep power laws (`curves_rivals`).
+network alone, ensemble of power laws and other curves, a Gaussian process and deep power laws (`curves_rivals`).
 Intervals (95 %) are over base workloads.
 
 ``thinned``: the same forecasts from every second, third and fourth of the observed points, the first and last kept.
@@ -52,13 +52,14 @@ def fresh(name: str) -> CurveForecaster:
 
 
 def forecast(model: CurveForecaster, rows: pd.DataFrame) -> pd.DataFrame:
-    """Error, log density, coverage and width of each row."""
+    """Error, log density, coverage, width and interval score of each row."""
     made = model.distribution(FAMILY.inputs(rows))
     low, q25, median, q75, high = made.quantiles(np.array(LEVELS)).to_numpy().T
     y = rows["value"].to_numpy()
     return pd.DataFrame({
         "error": np.abs(median - y), "density": made.log_density(rows["value"]).to_numpy(),
         "in_90": (low <= y) & (y <= high), "in_50": (q25 <= y) & (y <= q75), "width_90": high - low,
+        "score_90": high - low + 20 * (np.maximum(low - y, 0) + np.maximum(y - high, 0)),
         "cut": rows["cut"].to_numpy(), "base": rows["query_id"].to_numpy(),
     })  # fmt: skip
 
@@ -98,7 +99,8 @@ def show_transfer(tables: dict[str, pd.DataFrame], examples: pd.DataFrame) -> No
             print(f"{name:16s} error {told(rows['error'], rows['base'])} (median {rows['error'].median():.4f}, "
                   f"{rows['error'].mean() / last:.2f} of the last value's); density "
                   f"{told(rows['density'].clip(-20), rows['base'])}; 90 % covers {told(rows['in_90'], rows['base'])}, "
-                  f"50 % {rows['in_50'].mean():.2f}, median width {rows['width_90'].median():.3f}")  # fmt: skip
+                  f"50 % {rows['in_50'].mean():.2f}, median width {rows['width_90'].median():.3f}, "
+                  f"interval score {rows['score_90'].mean():.3f}")  # fmt: skip
             if name != MODELS[0]:
                 gain, nats = (table.loc[at, key] - stack.loc[at, key] for key in ("error", "density"))
                 print(f"{'':16s} the stack gains {told(gain, rows['base'])} in error, "

@@ -48,10 +48,10 @@ class StackHead:
 
         `columns` (n, p): the first `n_categorical` are codes, NaN where unknown. `last`, `outcome` (n,): last observed
         and final value, unit scale, which outcomes of runs may leave. `points` (n, m): point forecasts, relative to the
-        last observed value. `spans`: as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so that the scale is an honest
-        one. Where the location's weights follow from the outcome, `spread_weight` (n,) does not: the scale is learnt
-        with it and widened for folds that differ; the trees then start from the linear combination however many curves
-        there are.
+        last observed value. `spans`: as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so
+        that the scale is an honest one. Where the location's weights follow from the outcome, `spread_weight` (n,) does
+        not: the scale is learnt with it and widened for folds that differ, and the trees start from the linear
+        combination however many curves there are.
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
         inside = np.clip(outcome, 0.0, 1.0)
