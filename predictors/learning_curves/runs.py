@@ -14,10 +14,10 @@ import pandas as pd
 
 from ..arrays import Floats, Mask
 from ..schemas.learning_curves import as_points
-from .curves import CurveBatch, UnitScale, read_curves
+from .curves import CurveBatch, UnitScale, point_noise, read_curves
 from .density import TruncatedT
 from .pfn.pretrained import PriorFittedNetwork
-from .stack import StackHead
+from .stack import StackHead, group_folds
 
 SET_SIZES = frozenset({"items", "samples", "examples", "rows", "instances"})
 """Units of a budget that counts training items: each point of such a curve is a training of its own."""
@@ -101,22 +101,13 @@ def _read_one(steps: Floats, values: Floats) -> tuple[float, float, float, float
     low, middle, high = np.quantile(np.interp(np.log(SHARES), log - log[-1], y)[share[0] <= SHARES], [0.05, 0.25, 0.95])
     last = float(y[-1])
     spread = float(max(1.5 * (high - middle), 1e-6 * abs(last), 1e-9))
-    return last, spread, (low - last) / spread, (high - last) / spread, _jitter(log, y) / spread
+    return last, spread, (low - last) / spread, (high - last) / spread, point_noise(log, y) / spread
 
 
 def _every(values: object, every: int) -> list[float]:
     """Every so many points, counted from the last one, and the first."""
     points = as_points(values)
     return [float(v) for v in points[sorted({0, *range(len(points) - 1, -1, -every)})]]
-
-
-def _jitter(x: Floats, y: Floats) -> float:
-    """Noise of a point (standard deviation): what the later half of (k,) points leaves of the lines beside them."""
-    if len(y) < 4:
-        return float("nan")
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    rest = (y[1:-1] - y[:-2] * (1 - share) - y[2:] * share) / np.sqrt(1 + share**2 + (1 - share) ** 2)
-    return float(1.48 * np.median(np.abs(rest[len(rest) // 2 :])))
 
 
 @dataclass(frozen=True)
@@ -133,14 +124,8 @@ class RunHead(StackHead):
     ) -> Self:  # fmt: skip
         """Learn from beginnings of runs and where they ended, each from its log as it is and from a thinned one.
 
-        Parameters
-        ----------
-        X : DataFrame of shape (n, n_columns)
-            Valid requests.
-        y, groups : Series of shape (n,)
-            Outcomes in the metric's unit; what is new when a forecast is asked for (workloads, tasks): each counts
-            alike, and forecasts of one come from the others.
-        network : PriorFittedNetwork
+        `X` holds n valid requests, `y` (n,) their outcomes in the metric's unit, `groups` (n,) what is new when a
+        forecast is asked for (workloads, tasks): each counts alike, and forecasts of one come from the others.
         """
         rng = np.random.default_rng(seed)
         every = rng.integers(2, 5, len(X))
@@ -158,10 +143,9 @@ class RunHead(StackHead):
         alike = len(X) / (codes.max() + 1) / np.bincount(codes)[codes]
         weight = np.minimum(1.0 / np.maximum(whole, 1e-3), MOST_WEIGHT) * alike
         weight *= len(X) / weight.sum()
-        order = rng.permutation(codes.max() + 1)
         return cls.fit(
             runs.columns, np.full(len(X), 0.5), runs.points / (2 * REACH), batch.spans, 0.5 + moved / (2 * REACH),
-            weight, (order % min(MOST_FOLDS, len(order)))[codes], spread_weight=alike,
+            weight, group_folds(codes, MOST_FOLDS, rng), spread_weight=alike,
             location_rounds=ROUNDS, scale_rounds=scale_rounds, seed=seed, num_threads=num_threads,
         )  # fmt: skip
 

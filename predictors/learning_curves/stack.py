@@ -109,26 +109,26 @@ class StackHead:
         return cls(location, tuple(state["linear"]), scale, state["start"], calibration)
 
 
-def _settings(n: int, seed: int | None, num_threads: int, **changes: Any) -> dict[str, Any]:
-    return lightgbm_parameters(
-        seed=seed, num_threads=num_threads,
-        **{"learning_rate": 0.07, "num_leaves": 31, "min_data_in_leaf": max(2, min(200, n // 50)),
-           "feature_fraction": 0.5, "extra_trees": True, "feature_pre_filter": False, **changes},
-    )  # fmt: skip
+def group_folds(groups: Codes, most: int, rng: np.random.Generator) -> Codes:
+    """A fold for every group, as even as can be, of `groups` (n,) as codes; at most so many."""
+    n_groups = int(groups.max()) + 1
+    return np.asarray((rng.permutation(n_groups) % min(most, n_groups))[groups], dtype=np.intp)
 
 
-def _train(
-    columns: Floats, target: Floats, weight: Floats, rounds: int, *, seed: int | None, num_threads: int,
-    n_categorical: int,
-) -> Any:  # fmt: skip
-    settings = _settings(len(target), seed, num_threads, objective="l1")
+def _settings(n: int, **changes: Any) -> dict[str, Any]:
+    leaf = {"min_data_in_leaf": max(2, min(200, n // 50)), "feature_pre_filter": False}
+    trees = {"learning_rate": 0.07, "num_leaves": 31, "feature_fraction": 0.5, "extra_trees": True}
+    return lightgbm_parameters(**{**trees, **leaf, **changes})
+
+
+def _train(columns: Floats, target: Floats, weight: Floats, rounds: int, *, n_categorical: int, **common: Any) -> Any:
+    settings = _settings(len(target), objective="l1", **common)
     return train_booster(settings, columns, target, weight=weight, n_rounds=rounds, n_categorical=n_categorical)
 
 
 def _train_scale(
-    columns: Floats, residual: Floats, weight: Floats, rounds: int, *, seed: int | None, num_threads: int,
-    n_categorical: int,
-) -> tuple[Any, float]:  # fmt: skip
+    columns: Floats, residual: Floats, weight: Floats, rounds: int, *, n_categorical: int, **common: Any
+) -> tuple[Any, float]:
     """Boost the log scale of a Student t of which the residuals are draws (maximum likelihood), around a constant."""
     start = float(np.log(np.average(np.abs(residual), weights=weight) + 1e-4))
     squares = residual**2
@@ -140,7 +140,7 @@ def _train_scale(
         curvature = 2 * (BOOST_DF + 1) * share * (1 - share) + 0.05
         return gradient * weight, curvature * weight
 
-    settings = _settings(len(residual), seed, num_threads, objective=objective, num_leaves=15)
+    settings = _settings(len(residual), objective=objective, **{**common, "num_leaves": 15})
     booster = train_booster(settings, columns, residual, n_rounds=rounds, n_categorical=n_categorical)
     return booster, start
 
