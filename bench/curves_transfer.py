@@ -4,7 +4,8 @@
 
 ``transfer``: every base workload of AlgoPerf, with variants, is forecast by a fit to the others, after 20, 40, 60 or
 80 % of a run's own logged points; errors of the last are shares of the 5-95 % range of the curve. Rivals: last value,
-the network alone and the ensemble of power laws and other curves. Intervals (95 %) are over base workloads.
+network alone, ensemble of power laws and other curves, a Gaussian process and deep power laws (`curves_rivals`).
+Intervals (95 %) are over base workloads.
 
 ``thinned``: the same forecasts from every second, third and fourth of the observed points, the first and last kept.
 
@@ -13,7 +14,7 @@ as good as the median run ends, within the longest run. Concordance is over pair
 known to be there first; beside it stand the ranks of the last observed value, and of the step that another seed of the
 setting took, which is as much as the setting itself tells.
 
-``lcdb``: the stack fitted to LCDB and the network alone, on its test data sets, from thinned anchors.
+``lcdb``: the stack fitted to LCDB and the same rivals on its test data sets; stack and network from thinned anchors.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from curves_gallery import draw, whole_curves
+from curves_rivals import DeepPowerLaws, GaussianProcess
 
 from foretell.assets.families.learning_curves.evaluation import JUDGED
 from foretell.assets.families.learning_curves.examples import LISTS, TRAINING_RUNS
@@ -34,21 +36,30 @@ from foretell.predictors.learning_curves.decisions import steps_to_target
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
 from foretell.predictors.metrics import mean_estimate
 
-MODELS = ("learning_curves", "network", "map_ensemble", "last_value")
+MODELS = ("learning_curves", "network", "map_ensemble", "last_value", "gaussian_process", "deep_power_laws")
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EVERY = (2, 3, 4)
 LANDMARK = 0.4
 """Share of the median run of a workload up to which all its runs are seen when a target is asked about."""
 
 
+def fresh(name: str) -> CurveForecaster:
+    """A forecaster of `MODELS` that has not learnt yet."""
+    rivals: dict[str, CurveForecaster] = {"gaussian_process": GaussianProcess(), "deep_power_laws": DeepPowerLaws()}
+    model = rivals.get(name) or FAMILY.models()[name]
+    assert isinstance(model, CurveForecaster)
+    return model
+
+
 def forecast(model: CurveForecaster, rows: pd.DataFrame) -> pd.DataFrame:
-    """Error, log density, coverage and width of each row."""
+    """Error, log density, coverage, width and interval score of each row."""
     made = model.distribution(FAMILY.inputs(rows))
     low, q25, median, q75, high = made.quantiles(np.array(LEVELS)).to_numpy().T
     y = rows["value"].to_numpy()
     return pd.DataFrame({
         "error": np.abs(median - y), "density": made.log_density(rows["value"]).to_numpy(),
         "in_90": (low <= y) & (y <= high), "in_50": (q25 <= y) & (y <= q75), "width_90": high - low,
+        "score_90": high - low + 20 * (np.maximum(low - y, 0) + np.maximum(y - high, 0)),
         "cut": rows["cut"].to_numpy(), "base": rows["query_id"].to_numpy(),
     })  # fmt: skip
 
@@ -88,7 +99,8 @@ def show_transfer(tables: dict[str, pd.DataFrame], examples: pd.DataFrame) -> No
             print(f"{name:16s} error {told(rows['error'], rows['base'])} (median {rows['error'].median():.4f}, "
                   f"{rows['error'].mean() / last:.2f} of the last value's); density "
                   f"{told(rows['density'].clip(-20), rows['base'])}; 90 % covers {told(rows['in_90'], rows['base'])}, "
-                  f"50 % {rows['in_50'].mean():.2f}, median width {rows['width_90'].median():.3f}")  # fmt: skip
+                  f"50 % {rows['in_50'].mean():.2f}, median width {rows['width_90'].median():.3f}, "
+                  f"interval score {rows['score_90'].mean():.3f}")  # fmt: skip
             if name != MODELS[0]:
                 gain, nats = (table.loc[at, key] - stack.loc[at, key] for key in ("error", "density"))
                 print(f"{'':16s} the stack gains {told(gain, rows['base'])} in error, "
@@ -171,9 +183,8 @@ def transfer(settings: Settings, picture: Path | None, every_setting: int) -> No
         train = examples[examples["query_id"] != base]
         asked.append(rows)
         for name in MODELS:
-            model = FAMILY.models()[name]
+            model = fresh(name)
             model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
-            assert isinstance(model, CurveForecaster)
             parts[name].append(forecast(model, rows))
             if name != MODELS[0]:
                 continue
@@ -222,16 +233,17 @@ def show_target(runs: pd.DataFrame) -> None:
 
 
 def lcdb(settings: Settings) -> None:
-    """Part ``lcdb``: the stack and the network, from thinned anchors."""
+    """Part ``lcdb``: errors and likelihoods of all, and of the stack and the network from thinned anchors."""
     examples = FAMILY.examples("lcdb", settings.sources)
     train, test = (examples[examples["split"] == name] for name in ("train", "test"))
-    for name, model in (("network", FAMILY.models()["network"]), ("stack", FAMILY.predictor())):
+    for name in MODELS:
+        model = fresh(name)
         model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
-        assert isinstance(model, CurveForecaster)
         whole = forecast(model, test)
         print(name)
-        print(whole.groupby("cut")[["error", "in_90", "width_90", "density"]].mean().round(4).to_string())
-        show_thinned(f"lcdb, {name},", whole, {every: forecast(model, thinned(test, every)) for every in EVERY})
+        print(whole.groupby("cut")[["error", "in_90", "width_90", "density"]].mean().round(4).to_string(), flush=True)
+        if name in MODELS[:2]:
+            show_thinned(f"lcdb, {name},", whole, {every: forecast(model, thinned(test, every)) for every in EVERY})
 
 
 if __name__ == "__main__":

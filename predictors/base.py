@@ -5,6 +5,8 @@ it can do better than integrating its quantiles, ``_predict_mean``. Validation, 
 non-crossing quantiles, the index and the column names happen here, once.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from importlib import import_module

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Drawing: TypeAlias = Axes | Figure | SubFigure
 
 MAX_COLUMNS = 8
-LONG = 16
-"""Characters of a text that may be broken into lines."""
+WIDTHS = ((60, "text long prose"), (16, "text long"), (0, "text"))
+"""Characters beyond which a text may be broken into lines, the more the wider."""
 MAX_ROWS = 500
 """Rows of a table on a page; a file holds them all."""
 COLOURS = {"#1f4e79": "mark", "#e0a030": "floor", "#8c8c8c": "grey", "#666666": "muted", "#b03030": "alarm",
@@ -126,7 +126,8 @@ def _tables(part: Section) -> list[dict[str, Any]]:
     shown = part.table.head(MAX_ROWS)
     texts = {name: list(map(str, shown[name])) for name in names}
     is_text = {name: not all(map(_NUMBER.match, values)) for name, values in texts.items()}
-    kinds = {name: is_text[name] * ("text long" if max(map(len, texts[name])) > LONG else "text") for name in names}
+    longest = {name: max(map(len, values)) for name, values in texts.items()}
+    kinds = {name: is_text[name] * next(kind for least, kind in WIDTHS if longest[name] >= least) for name in names}
     return [
         {
             "columns": [{"name": str(name).replace("_", " "), "kind": kinds[name]} for name in piece],

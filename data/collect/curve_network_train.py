@@ -10,9 +10,11 @@ and started again goes on from the last checkpoint and draws what an uninterrupt
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -31,9 +33,10 @@ from foretell.collect.curve_network_prior import CurvePrior, Draws
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.learning_curves.pfn.forward import NetworkConfig
 
-__all__ = ["CurveSampler", "Training", "TrainingConfig", "export", "train"]
+__all__ = ["CurveSampler", "Training", "TrainingConfig", "export", "train", "train_once"]
 
 CHECKPOINT = "checkpoint.safetensors"
+WEIGHTS = "learning_curve_network.safetensors"
 LOG = "log.jsonl"
 FORMAT = 1
 logger = logging.getLogger(__name__)
@@ -273,6 +276,34 @@ def export(folder: Path | str, file: Path | str, *, facts: Mapping[str, Any]) ->
 def describe(prior: CurveSampler) -> dict[str, Any]:
     """The prior in words that a card can hold: its class and its hyper-parameters."""
     return {"class": type(prior).__name__, **(asdict(prior) if isinstance(prior, CurvePrior) else vars(prior))}
+
+
+def train_once(
+    config: TrainingConfig, store: Path, *, max_seconds: float, device: str, progress: Callable[[str], None]
+) -> dict[str, str | int | float]:
+    """Train in a folder of `store` that its configuration names, or go on where a killed run stopped; export.
+
+    Returns
+    -------
+    dict
+        `digest` of the averaged weights, `weights` (file), `device`, `curves`, `seconds`, `cpu_seconds` and the
+        held-out loss (negative log density of fresh prior curves; lower is better).
+    """
+    prior = CurvePrior()
+    identity = json.dumps([asdict(config), describe(prior), max_seconds], sort_keys=True)
+    folder = store / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    done = train(config, folder, max_seconds=max_seconds, prior=prior, device=device, progress=progress)
+    file = folder / WEIGHTS
+    card = export(folder, file, facts={"device": device, "torch": torch.__version__, "python": sys.version.split()[0]})
+    return {
+        "digest": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "weights": str(file),
+        "device": device,
+        "curves": done.curves,
+        "seconds": round(done.seconds, 1),
+        "cpu_seconds": round(done.cpu_seconds, 1),
+        "held_out_loss": float(card["held_out_loss"]),
+    }
 
 
 def _batches(draws: Draws, size: int, rng: np.random.Generator) -> Iterator[Draws]:

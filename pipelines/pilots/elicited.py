@@ -74,7 +74,7 @@ def ask(inputs: pd.DataFrame, predictor: Floats, asking: Asking, scored: pd.Data
     calls, keys = [], []
     known = set(zip(scored["benchmark"], scored["model"], strict=True))
     for row, ours in zip(inputs.to_dict("records"), predictor.tolist(), strict=True):
-        messages = messages_of(row)
+        messages = messages_of({str(name): value for name, value in row.items()})
         keys.append(hashlib.sha256(json.dumps([PROMPT, asking.llm, messages]).encode()).hexdigest()[:24])
         cell = {name: row.get(name) if isinstance(row.get(name), str) else None for name in ("benchmark", "model")}
         had_score, year = tuple(cell.values()) in known, row.get("published_year")

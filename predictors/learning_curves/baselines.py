@@ -14,7 +14,7 @@ from .fits.parametric import forecast_ensemble
 from .forecaster import UnitScaleForecaster
 
 
-class _PointBaseline(UnitScaleForecaster):
+class PointBaseline(UnitScaleForecaster):
     """A point forecast with a Student t around it, whose scale follows the method's own spread and the horizon."""
 
     @abstractmethod
@@ -26,11 +26,11 @@ class _PointBaseline(UnitScaleForecaster):
         batch = read_curves(X)
         outcome = np.clip(batch.scale.to_unit(y.to_numpy(dtype=np.float64)), 0.0, 1.0)
         location, spread = self._locate(batch)
-        self.scale_ = ScaleModel.fit(_columns(batch, spread), location, outcome, np.ones(len(outcome)))
+        self.scale_ = ScaleModel.fit(spread_columns(batch, spread), location, outcome, np.ones(len(outcome)))
 
     def _unit_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         location, spread = self._locate(batch)
-        return self.scale_.at(_columns(batch, spread), location)
+        return self.scale_.at(spread_columns(batch, spread), location)
 
     def _save(self, path: Path) -> dict[str, Any]:
         return {"scale": self.scale_.state()}
@@ -39,7 +39,7 @@ class _PointBaseline(UnitScaleForecaster):
         self.scale_ = ScaleModel.from_state(state["scale"])
 
 
-class LastValueBaseline(_PointBaseline):
+class LastValueBaseline(PointBaseline):
     """The curve ends where it is."""
 
     def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
@@ -47,14 +47,15 @@ class LastValueBaseline(_PointBaseline):
         return batch.last, np.abs(batch.last - before)
 
 
-class MapEnsembleBaseline(_PointBaseline):
+class MapEnsembleBaseline(PointBaseline):
     """All families of curves, weighted by evidence and by the error of their fit (`forecast_ensemble`)."""
 
     def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
         return forecast_ensemble(batch)
 
 
-def _columns(batch: CurveBatch, spread: Floats) -> Floats:
+def spread_columns(batch: CurveBatch, spread: Floats) -> Floats:
+    """What the scale of a baseline follows, shape (n, 6)."""
     horizon = np.maximum(batch.target - batch.last_log_x, 0.0)
     last = np.clip(batch.last, 0.005, 0.995)
     return np.column_stack([

@@ -6,7 +6,7 @@ against the logarithm of the budget over the first one observed.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -126,8 +126,7 @@ class CurveBatch:
         k = int(lengths.max(initial=1))
         seen = np.arange(k) < lengths[:, None]
         parts = [np.where(seen, a[:, :k], 0.0) for a in (self.log_x, self.values, self.errors)]
-        return CurveBatch(parts[0], parts[1], parts[2], lengths, self.target, self.scale, self.diverged,
-                          self.first_step, self.shift)  # fmt: skip
+        return replace(self, log_x=parts[0], values=parts[1], errors=parts[2], lengths=lengths)
 
 
 def lower_is_better(metric: str | None) -> bool:
@@ -231,3 +230,12 @@ def _declared(X: pd.DataFrame, name: str, default: Floats) -> Floats:
         return default
     declared = X[name].to_numpy(dtype=np.float64)
     return np.where(np.isnan(declared), default, declared)
+
+
+def point_noise(x: Floats, y: Floats) -> float:
+    """Noise of a point (standard deviation): what the later half of (k,) points leaves of the lines beside them."""
+    if len(y) < 4:
+        return float("nan")
+    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+    rest = (y[1:-1] - y[:-2] * (1 - share) - y[2:] * share) / np.sqrt(1 + share**2 + (1 - share) ** 2)
+    return float(1.48 * np.median(np.abs(rest[len(rest) // 2 :])))

@@ -1,7 +1,7 @@
 """Forecast distributions on the unit scale: Student t, cut off at the ends of the range, with a learned scale."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,8 @@ from ..arrays import Codes, Floats
 LEAST_SCALE = 1e-4
 EDGE = 0.5
 PENALTY = 0.01
+BETWEEN = 0.25
+"""Standard deviations between folds by which the scale for a new one lies above their mean."""
 MOST_ROWS = 3000
 """Rows that a handful of coefficients are fitted to; more change nothing that can be seen."""
 
@@ -112,6 +114,18 @@ class ScaleModel:
         """Distribution of each row of `columns` (n, p), about `location` (n,)."""
         log_scale = np.clip(columns @ self.coefficients, np.log(LEAST_SCALE), np.log(3.0))
         return TruncatedT(location, np.exp(log_scale), np.full(len(location), self.df))
+
+    def widened(self, columns: Floats, location: Floats, outcome: Floats, folds: Codes) -> Self:
+        """The same for a group that was not seen, of rows whose `folds` (n,) keep groups apart; the rest as of `fit`.
+
+        Every fold tells by what factor the scale must grow for the 90 % interval to cover 90 % of it; what is new gets
+        the mean of their logarithms and `BETWEEN` standard deviations more.
+        """
+        spread = self.at(columns, location)
+        beyond = np.abs(outcome - spread.median) / spread.scale / special.stdtrit(self.df, 0.95)
+        factors = np.log([np.quantile(beyond[folds == fold], 0.9) + 1e-3 for fold in np.unique(folds)])
+        more = factors.mean() + BETWEEN * factors.std(ddof=1)
+        return replace(self, coefficients=self.coefficients + np.eye(len(self.coefficients))[0] * more)
 
     def state(self) -> dict[str, Any]:
         """JSON state."""

@@ -25,7 +25,7 @@ from .forecaster import UnitScaleForecaster, observed_points
 from .pfn.pretrained import PriorFittedNetwork, weights_file
 from .prefixes import TrainingPrefixes, training_prefixes
 from .runs import NETWORK_LEVELS, RunHead, are_runs
-from .stack import StackHead
+from .stack import StackHead, group_folds
 
 HEADS: tuple[str, ...] = ("plain", "learner", "siblings")
 """What a head reads beside the observed beginning; each request goes to the last of them that it can feed.
@@ -112,7 +112,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
 
     def _fit_heads(self, X: pd.DataFrame, cases: TrainingPrefixes, rng: np.random.Generator) -> dict[str, StackHead]:
         base, points = self._base_columns(cases.batch)
-        folds = _folds(cases.group, rng)
+        folds = group_folds(cases.group, N_FOLDS, rng)
         codes = self._codes(X)[cases.source]
         near = None
         if cases.has_siblings:
@@ -234,9 +234,3 @@ class LearningCurvePredictor(UnitScaleForecaster):
         self._read_network(path / NETWORK_FILE)
         self.heads_ = {name: StackHead.load(path, name, part) for name, part in state["heads"].items()}
         self.run_ = state["run"] and RunHead.load(path, "run", state["run"])
-
-
-def _folds(groups: Codes, rng: np.random.Generator) -> Codes:
-    """A fold for every group, as even as can be."""
-    n_groups = int(groups.max()) + 1
-    return np.asarray((rng.permutation(n_groups) % min(N_FOLDS, n_groups))[groups], dtype=np.intp)

@@ -12,10 +12,10 @@ import pandas as pd
 
 from ..arrays import Floats, Mask
 from ..schemas.learning_curves import as_points
-from .curves import CurveBatch, UnitScale, read_curves
+from .curves import CurveBatch, UnitScale, point_noise, read_curves
 from .density import TruncatedT
 from .pfn.pretrained import PriorFittedNetwork
-from .stack import StackHead
+from .stack import StackHead, group_folds
 
 SET_SIZES = frozenset({"items", "samples", "examples", "rows", "instances"})
 """Units of a budget that counts training items: each point of such a curve is a training of its own."""
@@ -29,8 +29,6 @@ REACH = 10.0
 MOST_WEIGHT = 3.0
 ROUNDS = 20
 MOST_FOLDS = 10
-THINNED = 0.5
-"""Share of the training curves that are learnt from a second time, with every second, third or fourth point."""
 
 
 def are_runs(X: pd.DataFrame, named: Mask) -> Mask:
@@ -48,8 +46,10 @@ class RunColumns:
 
     Attributes
     ----------
-    columns : ndarray of shape (n, 8)
-        Horizon, as logarithm and as share of what was observed, noise of a point, and the network's quantiles.
+    columns : ndarray of shape (n, 13)
+        Horizon, as logarithm and as share of what was observed, noise of a point, and the network's quantiles where it
+        reads the curve in its own range, then in that of the metric: where nothing has moved yet, the first tells
+        nothing of how far it may.
     points : ndarray of shape (n, 1)
         Median of the network, relative to the last value, in spreads.
     last, spread : ndarrays of shape (n,)
@@ -77,11 +77,14 @@ class RunColumns:
         ahead = np.minimum(AHEAD * spread, np.where(bound > 1e-9 * spread, bound, np.inf))
         scale = UnitScale(last - sign * BEHIND * spread, last + sign * ahead)
         seen = np.clip(scale.to_unit(batch.scale.from_unit(batch.values)), 0.0, 1.0)
-        quantiles = network.forecast(replace(batch, values=seen * batch.seen)).on(scale).quantiles(NETWORK_LEVELS)
-        moved = np.sort(sign[:, None] * (quantiles - last[:, None]) / spread[:, None], axis=1)
+        own = network.forecast(replace(batch, values=seen * batch.seen)).on(scale)
+        moved = [
+            np.sort(sign[:, None] * (read.quantiles(NETWORK_LEVELS) - last[:, None]) / spread[:, None], axis=1)
+            for read in (own, network.forecast(batch).on(batch.scale))
+        ]
         horizon = batch.spans[:, 0]
-        columns = np.column_stack([horizon, np.expm1(np.minimum(horizon, 20.0)), jitter, moved])
-        return cls(columns, moved[:, 2:3], last, spread, low, high)
+        columns = np.column_stack([horizon, np.expm1(np.minimum(horizon, 20.0)), jitter, *moved])
+        return cls(columns, moved[0][:, 2:3], last, spread, low, high)
 
 
 def _sign(batch: CurveBatch) -> Floats:
@@ -96,22 +99,13 @@ def _read_one(steps: Floats, values: Floats) -> tuple[float, float, float, float
     low, middle, high = np.quantile(np.interp(np.log(SHARES), log - log[-1], y)[share[0] <= SHARES], [0.05, 0.25, 0.95])
     last = float(y[-1])
     spread = float(max(1.5 * (high - middle), 1e-6 * abs(last), 1e-9))
-    return last, spread, (low - last) / spread, (high - last) / spread, _jitter(log, y) / spread
+    return last, spread, (low - last) / spread, (high - last) / spread, point_noise(log, y) / spread
 
 
 def _every(values: object, every: int) -> list[float]:
     """Every so many points, counted from the last one, and the first."""
     points = as_points(values)
     return [float(v) for v in points[sorted({0, *range(len(points) - 1, -1, -every)})]]
-
-
-def _jitter(x: Floats, y: Floats) -> float:
-    """Noise of a point (standard deviation): what the later half of (k,) points leaves of the lines beside them."""
-    if len(y) < 4:
-        return float("nan")
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    rest = (y[1:-1] - y[:-2] * (1 - share) - y[2:] * share) / np.sqrt(1 + share**2 + (1 - share) ** 2)
-    return float(1.48 * np.median(np.abs(rest[len(rest) // 2 :])))
 
 
 @dataclass(frozen=True)
@@ -126,37 +120,30 @@ class RunHead(StackHead):
         cls, X: pd.DataFrame, y: pd.Series, groups: pd.Series, network: PriorFittedNetwork, *, scale_rounds: int,
         seed: int | None, num_threads: int,
     ) -> Self:  # fmt: skip
-        """Learn from beginnings of runs and where they ended, half of them from thinned logs as well.
+        """Learn from beginnings of runs and where they ended, each from its log as it is and from a thinned one.
 
-        Parameters
-        ----------
-        X : DataFrame of shape (n, n_columns)
-            Valid requests.
-        y, groups : Series of shape (n,)
-            Outcomes in the metric's unit; what is new when a forecast is asked for (workloads, tasks): each counts
-            alike, and forecasts of one come from the others.
-        network : PriorFittedNetwork
+        `X` holds n valid requests, `y` (n,) their outcomes in the metric's unit, `groups` (n,) what is new when a
+        forecast is asked for (workloads, tasks): each counts alike, and forecasts of one come from the others.
         """
         rng = np.random.default_rng(seed)
-        rows, every = np.flatnonzero(rng.random(len(X)) < THINNED), rng.integers(2, 5, len(X))
-        copies = X.iloc[rows].assign(**{
-            name: pd.Series([_every(X[name].iloc[i], every[i]) for i in rows], index=X.index[rows], dtype=object)
+        every = rng.integers(2, 5, len(X))
+        copies = X.assign(**{
+            name: pd.Series([_every(*row) for row in zip(X[name], every, strict=True)], index=X.index, dtype=object)
             for name in ("steps", "values")
         })  # fmt: skip
-        X, y = pd.concat((X, copies)), pd.concat((y, y.iloc[rows]))
-        groups = pd.concat((groups, groups.iloc[rows]))
+        X, y, groups = (pd.concat(parts) for parts in ((X, copies), (y, y), (groups, groups)))
         batch = read_curves(X.drop(columns="standard_errors", errors="ignore"))
         runs = RunColumns.read(X, batch, network)
-        moved = np.clip(_sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread, -REACH, REACH)
+        moved = _sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread
         # An error counts as a share of what the whole curve moves, as it is judged.
-        whole = np.maximum(runs.high, moved) - np.minimum(runs.low, moved)
+        whole = np.maximum(runs.high, np.minimum(moved, REACH)) - np.minimum(runs.low, np.maximum(moved, -REACH))
         codes = pd.factorize(groups)[0]
-        weight = np.minimum(1.0 / np.maximum(whole, 1e-3), MOST_WEIGHT) / np.bincount(codes)[codes]
+        alike = len(X) / (codes.max() + 1) / np.bincount(codes)[codes]
+        weight = np.minimum(1.0 / np.maximum(whole, 1e-3), MOST_WEIGHT) * alike
         weight *= len(X) / weight.sum()
-        order = rng.permutation(codes.max() + 1)
         return cls.fit(
             runs.columns, np.full(len(X), 0.5), runs.points / (2 * REACH), batch.spans, 0.5 + moved / (2 * REACH),
-            weight, (order % min(MOST_FOLDS, len(order)))[codes], is_linear=True,
+            weight, group_folds(codes, MOST_FOLDS, rng), spread_weight=alike,
             location_rounds=ROUNDS, scale_rounds=scale_rounds, seed=seed, num_threads=num_threads,
         )  # fmt: skip
 

@@ -39,20 +39,24 @@ class StackHead:
     def fit(
         cls, columns: Floats, last: Floats, points: Floats, spans: Floats, outcome: Floats, weight: Floats,
         folds: Codes, *,
-        n_categorical: int = 0, is_linear: bool = False,
+        n_categorical: int = 0, spread_weight: Floats | None = None,
         location_rounds: int, scale_rounds: int, seed: int | None, num_threads: int = 1,
     ) -> Self:  # fmt: skip
         """Learn from rows whose folds keep groups apart.
 
         `columns` (n, p): the first `n_categorical` are codes, NaN where unknown. `last`, `outcome` (n,): last observed
-        and final value, unit scale. `points` (n, m): point forecasts, relative to the last observed value. `spans`:
-        as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so that the scale is an honest
-        one. With `is_linear` the trees start from the linear combination however many curves there are.
+        and final value, unit scale, which outcomes of runs may leave. `points` (n, m): point forecasts, relative to the
+        last observed value. `spans`: as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so
+        that the scale is an honest one. Where the location's weights follow from the outcome, `spread_weight` (n,) does
+        not: the scale is learnt with it and widened for folds that differ, and the trees start from the linear
+        combination however many curves there are.
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
-        target = outcome - last
+        inside = np.clip(outcome, 0.0, 1.0)
+        target = inside - last
         most = LEAST_ROUNDS + len(target) // ROWS_PER_ROUND
         terms = _linear_terms(points, spans)
+        is_linear = spread_weight is not None
         if weight.sum() < FEW_CURVES:
             is_linear, most = True, min(most, LEAST_TREES + int(weight.sum()) // CURVES_PER_TREE)
         location_rounds, scale_rounds = min(location_rounds, most), min(scale_rounds, most)
@@ -63,17 +67,20 @@ class StackHead:
             rest = target[~out] - terms[~out] @ line
             part = _train(columns[~out], rest, weight[~out], location_rounds, **common)
             expected[out] = terms[out] @ line + part.predict(columns[out], num_threads=num_threads)
-        residual = target - expected
+        residual, even = target - expected, weight if spread_weight is None else spread_weight
         extended = np.column_stack([columns, expected])
         log_scale = np.empty(len(target))
         for fold in np.unique(folds):
             out = folds == fold
-            part, start = _train_scale(extended[~out], residual[~out], weight[~out], scale_rounds, **common)
+            part, start = _train_scale(extended[~out], residual[~out], even[~out], scale_rounds, **common)
             log_scale[out] = start + part.predict(extended[out], num_threads=num_threads)
-        calibration = ScaleModel.fit(_scale_columns(log_scale, spans), last + expected, outcome, weight)
+        read = _scale_columns(log_scale, spans), last + expected
+        calibration = ScaleModel.fit(*read, inside, even)
+        if spread_weight is not None:
+            calibration = calibration.widened(*read, outcome, folds)
         line = _fit_linear(terms, target, weight, is_linear)
         location = _train(columns, target - terms @ line, weight, location_rounds, **common)
-        scale, start = _train_scale(extended, residual, weight, scale_rounds, **common)
+        scale, start = _train_scale(extended, residual, even, scale_rounds, **common)
         return cls(location, tuple(float(x) for x in line), scale, start, calibration)
 
     def predict(
@@ -100,26 +107,26 @@ class StackHead:
         return cls(location, tuple(state["linear"]), scale, state["start"], calibration)
 
 
-def _settings(n: int, seed: int | None, num_threads: int, **changes: Any) -> dict[str, Any]:
-    return lightgbm_parameters(
-        seed=seed, num_threads=num_threads,
-        **{"learning_rate": 0.07, "num_leaves": 31, "min_data_in_leaf": max(2, min(200, n // 50)),
-           "feature_fraction": 0.5, "extra_trees": True, "feature_pre_filter": False, **changes},
-    )  # fmt: skip
+def group_folds(groups: Codes, most: int, rng: np.random.Generator) -> Codes:
+    """A fold for every group, as even as can be, of `groups` (n,) as codes; at most so many."""
+    n_groups = int(groups.max()) + 1
+    return np.asarray((rng.permutation(n_groups) % min(most, n_groups))[groups], dtype=np.intp)
 
 
-def _train(
-    columns: Floats, target: Floats, weight: Floats, rounds: int, *, seed: int | None, num_threads: int,
-    n_categorical: int,
-) -> Any:  # fmt: skip
-    settings = _settings(len(target), seed, num_threads, objective="l1")
+def _settings(n: int, **changes: Any) -> dict[str, Any]:
+    leaf = {"min_data_in_leaf": max(2, min(200, n // 50)), "feature_pre_filter": False}
+    trees = {"learning_rate": 0.07, "num_leaves": 31, "feature_fraction": 0.5, "extra_trees": True}
+    return lightgbm_parameters(**{**trees, **leaf, **changes})
+
+
+def _train(columns: Floats, target: Floats, weight: Floats, rounds: int, *, n_categorical: int, **common: Any) -> Any:
+    settings = _settings(len(target), objective="l1", **common)
     return train_booster(settings, columns, target, weight=weight, n_rounds=rounds, n_categorical=n_categorical)
 
 
 def _train_scale(
-    columns: Floats, residual: Floats, weight: Floats, rounds: int, *, seed: int | None, num_threads: int,
-    n_categorical: int,
-) -> tuple[Any, float]:  # fmt: skip
+    columns: Floats, residual: Floats, weight: Floats, rounds: int, *, n_categorical: int, **common: Any
+) -> tuple[Any, float]:
     """Boost the log scale of a Student t of which the residuals are draws (maximum likelihood), around a constant."""
     start = float(np.log(np.average(np.abs(residual), weights=weight) + 1e-4))
     squares = residual**2
@@ -131,7 +138,7 @@ def _train_scale(
         curvature = 2 * (BOOST_DF + 1) * share * (1 - share) + 0.05
         return gradient * weight, curvature * weight
 
-    settings = _settings(len(residual), seed, num_threads, objective=objective, num_leaves=15)
+    settings = _settings(len(residual), objective=objective, **{**common, "num_leaves": 15})
     booster = train_booster(settings, columns, residual, n_rounds=rounds, n_categorical=n_categorical)
     return booster, start
 

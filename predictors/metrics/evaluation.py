@@ -4,6 +4,8 @@ A part holds whole queries; it is worked out as sums over queries, and the sums 
 memory is one part. Without a forecast the same sums give the table of noise floors.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +97,7 @@ def partial_evaluation(
     scale: Scale = "identity",
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
-) -> "PartialEvaluation":
+) -> PartialEvaluation:
     """Evaluate one part of a table of runs, which holds all runs of its queries.
 
     ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
@@ -156,7 +158,7 @@ class PartialEvaluation:
     values: Mapping[str, pd.Index]
     segments: Mapping[Segment, Mapping[str, CellSums]]
 
-    def merge(self, other: "PartialEvaluation") -> "PartialEvaluation":
+    def merge(self, other: PartialEvaluation) -> PartialEvaluation:
         """The evaluation of both parts; the order in which parts are merged changes nothing.
 
         Raises InvalidInputError if the parts were evaluated differently.
@@ -174,7 +176,7 @@ class PartialEvaluation:
         values = {name: index.append(other.values[name]).unique() for name, index in self.values.items()}
         return replace(self, splits=self.splits | other.splits, values=values, segments=segments)
 
-    def telling(self) -> "PartialEvaluation":
+    def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
         pairs = {pair for segment in self.segments for pair in segment}
         several = {name for name, n in Counter(name for name, _ in pairs).items() if n > 1}

@@ -166,8 +166,8 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
             X = X.assign(model=spelling)
         if trained.all():
             return X, trained, None
-        rest = X[~trained]
-        return X, trained, self.unseen_.forecast(rest, self._text_of_queries(rest), flatten_context(rest))
+        rest, meant = X[~trained], (codes[~trained], cells)
+        return X, trained, self.unseen_.forecast(rest, self._text_of_queries(rest), flatten_context(rest), meant)
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         X, trained, unseen = self._parted(X)

@@ -15,6 +15,8 @@ import pytest
 import foretell
 from foretell import api
 from foretell.pipelines.settings import Settings
+from foretell.predictors import metrics
+from foretell.predictors.base import BasePredictor
 from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.learning_curves.curves import read_curves
@@ -62,6 +64,13 @@ def test_unknown_names_are_refused_and_known_ones_listed() -> None:
     with pytest.raises(AttributeError, match="forecast"):
         _ = foretell.forecast
     assert set(foretell.__all__) <= set(dir(foretell))
+
+
+def test_signatures_name_types_as_they_are_written() -> None:
+    """What `help` and the site show: `Floats`, not what it stands for."""
+    documented = [BasePredictor.fit, *(getattr(metrics, name) for name in metrics.__all__)]
+    kinds = (it for it in documented if inspect.isfunction(it) or inspect.isclass(it))
+    assert [str(it) for it in kinds if "numpy." in str(inspect.signature(it))] == []
 
 
 @pytest.mark.parametrize("room", ["assets", "pipelines", "predictors"])

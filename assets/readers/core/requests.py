@@ -141,20 +141,24 @@ def answer_logprob_of(body: dict[str, Any]) -> float | None:
 
     Of several choices the first counts. Gemini tells the mean itself.
     """
-    choices = first(body.get("choices"), body.get("candidates"))
+    choices = body.get("choices") or body.get("candidates")
     if isinstance(choices, list) and choices:
-        average = dig(choices[0], "avgLogprobs")
-        return _mean_logprob(dig(choices[0], "logprobs", "content") if average is None else [{"logprob": average}])
+        choice = choices[0] if isinstance(choices[0], dict) else {}
+        if "avgLogprobs" in choice:
+            return _mean_logprob([{"logprob": choice["avgLogprobs"]}])
+        return _mean_logprob(dig(choice.get("logprobs"), "content"))
     output = body.get("output")
     contents = [dig(item, "content") for item in output] if isinstance(output, list) else []
-    parts = [part for content in contents if isinstance(content, list) for part in content]
-    of_parts = [dig(part, "logprobs") for part in parts]
+    of_parts = [dig(part, "logprobs") for content in contents if isinstance(content, list) for part in content]
     return _mean_logprob([token for tokens in of_parts if isinstance(tokens, list) for token in tokens])
 
 
 def _mean_logprob(tokens: Any) -> float | None:
     """Return the mean of ``logprob`` over tokens; None where there are none, or one is no log probability."""
-    values = [dig(token, "logprob") for token in tokens] if isinstance(tokens, list) else []
-    if not values or not all(type(value) in (int, float) and LEAST_LOGPROB < value <= 0 for value in values):
+    if not isinstance(tokens, list) or not tokens:
         return None
-    return float(sum(values) / len(values))
+    values = [token.get("logprob") if type(token) is dict else None for token in tokens]
+    if not set(map(type, values)) <= {int, float} or not LEAST_LOGPROB < min(values) <= max(values) <= 0:
+        return None
+    mean = float(sum(values) / len(values))
+    return mean if mean <= 0 else None  # not a number among them

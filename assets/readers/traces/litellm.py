@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foretell.assets.readers.core.normalise import dig, epoch_us, first, normal_finish_reason, seconds
+from foretell.assets.readers.core.normalise import dig, epoch_us, first, seconds
 from foretell.assets.readers.core.records import ReadOptions, Record, Reject, Row, records_of
-from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, prompt_columns
+from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, finish_of, prompt_columns
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.core.stream import json_lines
@@ -57,7 +57,7 @@ def _record(payload: dict[str, Any], number: int) -> Record:
     asked = asked if isinstance(asked, dict) else {}
     start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
     response = payload.get("response")
-    choices = dig(response, "choices")
+    response = response if isinstance(response, dict) else {}
     messages = payload.get("messages")
     beside = payload.get("metadata")
     of_key = (beside if isinstance(beside, dict) else {}).get
@@ -81,10 +81,8 @@ def _record(payload: dict[str, Any], number: int) -> Record:
         "seed": asked.get("seed"),
         "reasoning_effort": effort_of(asked, {}),
         "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS}),
-        "finish_reason": normal_finish_reason([dig(choice, "finish_reason") for choice in choices])
-        if isinstance(choices, list)
-        else None,
-        "answer_logprob": answer_logprob_of(response) if isinstance(response, dict) else None,
+        "finish_reason": finish_of(response),
+        "answer_logprob": answer_logprob_of(response),
         "service_tier": dig(payload, "cost_breakdown", "service_tier"),
         "cost_reported_usd": payload.get("response_cost"),
         "is_cached_answer": payload.get("cache_hit"),

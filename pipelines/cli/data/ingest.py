@@ -58,7 +58,7 @@ def read_columns(path: Path) -> dict[str, str]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise InvalidInputError(f"{path}: cannot be read as YAML ({error})") from error
+        raise InvalidInputError(f"{path}: no YAML: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict) or not all(isinstance(part, str) for item in content.items() for part in item):
         raise InvalidInputError(f"{path}: expected lines such as `output_tokens: completion_tokens`")
     return content

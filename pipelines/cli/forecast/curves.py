@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAY_STOP = "may stop"
 PANEL = "Learning curves only"
 
+SENTENCES = 3
+"""Curves of which the head of a page says where they end."""
 N_STEPS = 24
 LEAST_PROBABILITY = 0.05
 FORECAST = ("median", "lower_50", "upper_50", "lower_90", "upper_90")
@@ -55,7 +57,10 @@ def run_predict_curves(settings: Settings, file: Path | None, options: CurveOpti
     figure = partial(curve_figure, predictor, rows.iloc[:1], forecasts.iloc[0], options.target_value)
     section = Section(table=_shown(table), n_keys=2, prose=("advice", "basis"), figure=figure)
     title = f"learning_curves: forecasts by {type(predictor).__name__}"
-    output.show(table, Page(title, [section], answer=known_lines(forecasts["known"])))
+    answer = [f"curve {name}: {forecast_line(row)}" for name, row in forecasts.head(SENTENCES).iterrows()]
+    output.show(
+        table, Page(title, [section], answer=answer, remarks=known_lines(forecasts["known"]), method=[answered_by])
+    )
 
 
 def _read_curves(settings: Settings, file: Path | None, options: CurveOptions) -> pd.DataFrame:
@@ -160,6 +165,16 @@ def forecast_curves(
         )
     ]
     return table
+
+
+def forecast_line(forecast: pd.Series) -> str:
+    """A row of `forecast_curves` in a sentence."""
+    low, high = forecast["lower_90"], forecast["upper_90"]
+    line = f"step {forecast['last_step']:g}: {forecast['last_value']:.5g}; at step {forecast['target_step']:g} "
+    line += f"{forecast['median']:.5g} [{low:.5g}, {high:.5g}]; {forecast['advice']}"
+    if "probability_reached" in forecast:
+        line += f"; target {100 * forecast['probability_reached']:.0f} % likely"
+    return line
 
 
 def curve_figure(

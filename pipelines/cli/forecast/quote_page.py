@@ -157,6 +157,8 @@ def _reservation(totals: pd.DataFrame) -> Section:
         "Gateways reserve the limit of every request. The 95 % quantile of each is enough for 19 in 20 of them.",
         *(f"{row['option']}: {row['reservation_tokens']:,.0f} tokens instead of {row['worst_case_tokens']:,.0f}, "
           f"{percent(row['reservation_tokens'] / row['worst_case_tokens'], 1)} of them."
+          if row["reservation_tokens"] < 0.9995 * row["worst_case_tokens"]
+          else f"{row['option']}: no less than the limits, {row['worst_case_tokens']:,.0f} tokens."
           for row in bounded.to_dict("records")),
     ], page_only=True)  # fmt: skip
 

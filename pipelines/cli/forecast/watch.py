@@ -2,7 +2,7 @@
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @flat
@@ -34,7 +31,7 @@ def watch(
         raise InvalidInputError(f"`foretell watch` follows mlflow-run:ID, a run on the tracking server; got {run!r}")
 
     from foretell.assets.families.learning_curves.inputs import curve_from_mlflow, read_run
-    from foretell.pipelines.cli.forecast.curves import curve_figure, forecast_curves, load_forecaster
+    from foretell.pipelines.cli.forecast.curves import curve_figure, forecast_curves, forecast_line, load_forecaster
 
     predictor, seen = None, 0
     while True:
@@ -51,19 +48,12 @@ def watch(
                 forecasts = forecast_curves(predictor, rows, target_value=target_value)
                 forecast = forecasts.iloc[0]
                 if not output.json:
-                    out.print(_line(forecast), highlight=False)
+                    out.print(forecast_line(forecast), highlight=False)
                 drawn = Section(figure=partial(curve_figure, predictor, rows, forecast, target_value))
-                output.write(forecasts.reset_index(names="run"), Page(run_id, [drawn], answer=[_line(forecast)]))
+                output.write(
+                    forecasts.reset_index(names="run"), Page(run_id, [drawn], answer=[forecast_line(forecast)])
+                )
         if is_over:
             say(f"{run_id}: {state.info.status.lower()} after {seen} points")
             return
         time.sleep(every)
-
-
-def _line(forecast: "pd.Series") -> str:
-    low, high = forecast["lower_90"], forecast["upper_90"]
-    line = f"step {forecast['last_step']:g}: {forecast['last_value']:.5g}; at step {forecast['target_step']:g} "
-    line += f"{forecast['median']:.5g} [{low:.5g}, {high:.5g}]; {forecast['advice']}"
-    if "probability_reached" in forecast:
-        line += f"; target {100 * forecast['probability_reached']:.0f} % likely"
-    return line

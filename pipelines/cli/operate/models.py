@@ -34,9 +34,8 @@ def models(
     settings, families = Settings(), list(FAMILIES) if family is None else [family]
     rows = pd.DataFrame(list_versions(settings, families))
     if rows.empty:
-        said = "no model is registered yet: run `foretell demo`"
-        said = said if family is None else f"no model of {family} is registered yet: run `foretell retrain {family}`"
-        output.show(rows, Page("registered models", answer=[said]))
+        make = "demo" if family is None else f"retrain {family}"
+        output.show(rows, Page("registered models", answer=[f"no model is registered yet: run `foretell {make}`"]))
         return
     shown = rows[["family", "version"]].assign(
         alias=[", ".join(filter(None, names)) for names in rows[["alias", "basis"]].fillna("").to_numpy()],

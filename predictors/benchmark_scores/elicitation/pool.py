@@ -89,4 +89,4 @@ class Pool:
 def _crps(score: Floats, quantiles: Floats) -> Floats:
     """Twice the mean pinball loss at `LEVELS`, points, shape (n_samples,)."""
     over = score[:, None] - quantiles
-    return 2 * np.maximum(_P * over, (_P - 1) * over).mean(axis=1)
+    return np.asarray(2 * np.maximum(_P * over, (_P - 1) * over).mean(axis=1))

@@ -10,13 +10,11 @@ import pandas as pd
 
 from ...arrays import Floats
 from ..curves import CurveBatch, read_curves
-from ..forecaster import CurveForecaster
+from ..forecaster import DIVERGED_SCALE, CurveForecaster
 from .mixture import Mixture
 from .pretrained import PriorFittedNetwork, weights_file
 
 WEIGHTS_NAME = "network.safetensors"
-DIVERGED_SD = 0.15
-"""Least standard deviation of a component, as a share of the range, once a curve had NaN or infinite points."""
 
 
 class PfnPredictor(CurveForecaster):
@@ -46,7 +44,7 @@ class PfnPredictor(CurveForecaster):
 
     def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> Mixture:
         mixture = self.network_.forecast(batch)
-        wide = np.maximum(3 * mixture.sds, DIVERGED_SD)
+        wide = np.maximum(3 * mixture.sds, DIVERGED_SCALE)
         return replace(mixture, sds=np.where(batch.diverged[:, None], wide, mixture.sds))
 
     def _save(self, path: Path) -> dict[str, Any]:

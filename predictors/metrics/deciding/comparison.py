@@ -1,5 +1,7 @@
 """Two predictors on the same runs: the paired difference, its tests and what it could have detected."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from scipy import special

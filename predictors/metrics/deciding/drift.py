@@ -6,6 +6,8 @@ the night's own standard error. The floor is watched apart: where only the noise
 calibrating again and no retraining helps.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Literal
 

@@ -5,6 +5,8 @@ Tables are long, one row per run of an item: `system`, `item`, `replicate`, `sco
 repeats of an item only sharpen its mean.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -137,8 +139,8 @@ def sentence(row: Mapping[Hashable, Any]) -> str:
     if np.isnan(row["ci_lower"]):
         return f"Undecided: {n} item or cluster says nothing of the next one; compare {a} and {b} on more."
     return (
-        f"Undecided: {a} - {b} is {ends} on {n} items, of which {row['minimum_detectable_effect']:.2g} would have been "
-        f"found; {needed:,.0f} such items would tell a difference of {margin:.3g}."
+        f"Undecided: {a} - {b} is {ends} on {n} items, which are enough for a difference of "
+        f"{row['minimum_detectable_effect']:.2g}; one of {margin:.3g} takes {needed:,.0f}."
     )
 
 

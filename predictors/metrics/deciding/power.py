@@ -1,5 +1,7 @@
 """Planning: how many items and repeats a comparison needs, and the cheapest way to split them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

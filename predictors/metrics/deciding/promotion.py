@@ -9,6 +9,8 @@ that a shadow no better than the champion is ever promoted is at most `Promotion
 data that go through JSON. Simulated error rates and power: docs/studies/promotion.md.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
@@ -91,7 +93,7 @@ class PromotionState:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "PromotionState":
+    def from_dict(cls, values: Mapping[str, Any]) -> PromotionState:
         """Rebuild what `to_dict` wrote; an InvalidInputError names fields that are missing or unknown."""
         wrong = sorted({f.name for f in fields(cls)} ^ set(values))
         if wrong:

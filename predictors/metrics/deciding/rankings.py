@@ -5,6 +5,8 @@ the other. Whether a small difference of measured costs is one at all is decided
 over the queries that both models answered.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -8,6 +8,8 @@ any luck of a year of nights, and is no worse anywhere else.
 Pure, like `promotion.decide`. Simulated error rates and power: docs/studies/promotion.md.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

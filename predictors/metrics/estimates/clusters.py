@@ -5,6 +5,8 @@ influence on every cluster, so differences and ratios of estimates keep the cova
 the noise that two quantities share cancels in the interval of their difference.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import sqrt
 
@@ -71,11 +73,11 @@ class Estimate(AnyEstimate):
     influence: Floats
     n_clusters: int
 
-    def __sub__(self, other: "Estimate") -> "Estimate":
+    def __sub__(self, other: Estimate) -> Estimate:
         n = min(self.n_clusters, other.n_clusters)
         return Estimate(self.value - other.value, self.influence - other.influence, n)
 
-    def __truediv__(self, other: "Estimate") -> "Estimate":
+    def __truediv__(self, other: Estimate) -> Estimate:
         """Ratio of two estimates on the same clusters, linearised (delta method)."""
         n = min(self.n_clusters, other.n_clusters)
         if other.value == 0:

@@ -6,6 +6,8 @@ CRPS and Brier score; for absolute error and quantile losses a bracket (in sampl
 the combination of its ends; for the log loss a jackknife.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

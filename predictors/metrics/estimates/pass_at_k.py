@@ -1,5 +1,7 @@
 """Scores under repeated draws of an item: that one of k is right, that all of k are."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln

@@ -4,6 +4,8 @@ A **cell** is what shares one forecast (one query on one model and configuration
 replicates. A **query** is what is independent; several cells may belong to one query.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +46,7 @@ class Cells:
         """Which cells have two runs or more, shape (n_cells,)."""
         return np.asarray(self.counts >= 2)
 
-    def take(self, places: Codes) -> "Cells":
+    def take(self, places: Codes) -> Cells:
         """Only the cells at `places`, of shape (n_kept,), queries numbered anew."""
         query = np.unique(self.query[places], return_inverse=True)[1]
         return Cells(self.counts[places], query, self.repeat_prob[places])

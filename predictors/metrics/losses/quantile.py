@@ -5,6 +5,8 @@ weighted by the gaps between the midpoints of neighbouring levels (0 and 1 at th
 here is exact for that distribution, so floors and excess computed beside it are exact as well.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

@@ -21,8 +21,8 @@ N_WITHIN = 8
 GRID: Floats = np.sinh(np.linspace(-4, 4, 401))
 """Where the distribution function of a mixture is computed, in its standard deviations about its mean."""
 
-ASKED_AT_MOST = 1_000
-"""Questions whose forecasts of cells are kept."""
+ASKED_AT_MOST, CELLS_OF_ASKED = 10_000, 16
+"""Questions whose forecasts of cells are kept, and how many cells they may be about."""
 
 LEAST_SDS = (0.2, 0.2, 0.3)
 """Least standard deviation of log variances: of cells about a benchmark, of benchmarks, of sources."""
@@ -84,14 +84,14 @@ class ShiftForecaster:
     def forecast(self, cells: pd.DataFrame) -> CellForecasts:
         """Forecast cells (columns `cells.CELL` and `lengths.LENGTH`)."""
         asked = tuple(zip(*(cells[name].tolist() for name in (*CELL, LENGTH)), strict=True))
-        if asked not in self._asked:
-            if len(self._asked) >= ASKED_AT_MOST:
-                self._asked.clear()
+        found = self._asked.get(asked)
+        if found is None:
             mean, covariance = self.effects.posterior(describe_models(cells))
             # A cell that was seen has a spread of its own, like one with anchors.
-            within = self.spreads.within(cells, self.effects.measured)
-            self._asked[asked] = CellForecasts(mean, covariance, *within)
-        return self._asked[asked]
+            found = CellForecasts(mean, covariance, *self.spreads.within(cells, self.effects.measured))
+            if len(cells) <= CELLS_OF_ASKED and len(self._asked) < ASKED_AT_MOST:
+                self._asked[asked] = found
+        return found
 
     @cached_property
     def _asked(self) -> dict[tuple[tuple[Any, ...], ...], CellForecasts]:

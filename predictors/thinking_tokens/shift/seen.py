@@ -48,6 +48,11 @@ class SeenCells:
         self.models = {cell[2] for cell in n_runs}
         self._own_models = {cell[2] for cell in own}
         self._names = ModelNames(self._own_models), ModelNames(self.models)
+        self._of_benchmark: dict[str, list[tuple[str, str, int]]] = {}
+        self._n_of_model: Counter[str] = Counter()
+        for (source, benchmark, model, _), n in n_runs.items():
+            self._of_benchmark.setdefault(benchmark, []).append((source, model, n))
+            self._n_of_model[model] += n
         self._efforts: dict[tuple[str, ...], set[str]] = {}
         for cells in (own, [cell for cell in n_runs if cell[0] in self.public]):
             known = set(self._efforts)
@@ -136,10 +141,9 @@ class SeenCells:
         if source and self._sources != {""}:
             return source
         candidates: dict[str, tuple[bool, int, int]] = {}
-        for (where, name, who, _), n in self.n_runs.items():
-            if name == benchmark:
-                own, same, every = candidates.get(where, (where not in self.public, 0, 0))
-                candidates[where] = (own, same + n * (who == model), every + n)
+        for where, who, n in self._of_benchmark.get(benchmark, ()):
+            own, same, every = candidates.get(where, (where not in self.public, 0, 0))
+            candidates[where] = (own, same + n * (who == model), every + n)
         if candidates:
             return max(candidates, key=lambda where: (candidates[where], where))
         only = len(self._sources) == 1 and model in self._own_models
@@ -162,8 +166,8 @@ class SeenCells:
             few = f", {anchors:,} of them after training" if 0 < anchors < n else ", all after training"
             public = " in public figures" if source in self.public else ""
             return "cell", f"{_runs(n)} of this model on {where}{public}{few if anchors else ''}"
-        here = {cell[2]: count for cell, count in self.n_runs.items() if cell[:2] == (source, benchmark)}
-        of_model = sum(count for cell, count in self.n_runs.items() if cell[2] == model)
+        here = {who for where, who, _ in self._of_benchmark.get(benchmark, ()) if where == source}
+        of_model = self._n_of_model[model]
         public = "" if model in self._own_models or not of_model else " in public figures"
         if of_model and model in here:
             return "model", f"{_runs(of_model)} of this model{public}, on {where} at other efforts only"

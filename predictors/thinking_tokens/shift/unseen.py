@@ -112,10 +112,14 @@ class UnseenCells:
         return self.seen_.cells_of(X)
 
     def forecast(
-        self, X: pd.DataFrame, text: Floats | None = None, context: FlatContext | None = None
+        self,
+        X: pd.DataFrame,
+        text: Floats | None = None,
+        context: FlatContext | None = None,
+        meant: tuple[Codes, pd.DataFrame] | None = None,
     ) -> RequestForecasts:
-        """Forecast the requests `X`, whose texts and known runs may be given as for `fit`."""
-        codes, cells = self.lengths_.split(*self.cells_of(X), log_lengths(X))
+        """Forecast the requests `X`; texts and known runs may be given as for `fit`, cells as by `cells_of`."""
+        codes, cells = self.lengths_.split(*(self.cells_of(X) if meant is None else meant), log_lengths(X))
         runs, cells = self._known_runs(cells, codes, context)
         forecasts = self.forecaster_.forecast(cells)
         prior = self._prior(cells, codes, self._expected(X, cells, codes, text))

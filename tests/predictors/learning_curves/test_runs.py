@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from foretell.predictors.base import load_predictor
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.learning_curves.curves import STRIDE, read_curves
+from foretell.predictors.learning_curves.density import ScaleModel
 from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
 from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
 from foretell.predictors.learning_curves.runs import RunColumns
@@ -120,6 +122,51 @@ def test_the_head_for_runs_starts_from_what_the_network_says() -> None:
     median = columns.last - columns.points[:, 0] * columns.spread  # losses fall: to move up is to fall
     outcome = runs["value"].to_numpy()
     assert np.abs(median - outcome).mean() < 0.7 * np.abs(columns.last - outcome).mean()
-    moved = columns.columns[:, -5:]
-    assert (np.diff(moved, axis=1) >= 0).all()
-    np.testing.assert_array_equal(moved[:, 2], columns.points[:, 0])
+    own, in_range = columns.columns[:, 3:8], columns.columns[:, 8:]
+    assert (np.diff(own, axis=1) >= 0).all()
+    assert (np.diff(in_range, axis=1) >= 0).all()
+    np.testing.assert_array_equal(own[:, 2], columns.points[:, 0])
+
+
+def jumping(n: int, groups: int, seed: int) -> pd.DataFrame:
+    """Scores that lie flat up to the cut, of which three tenths then jump."""
+    rng = np.random.default_rng(seed)
+    steps = np.linspace(100, END, 10)
+    rows = []
+    for i in range(n):
+        end = rng.uniform(0.3, 0.9) if rng.random() < 0.3 else 0.05
+        rows.append({
+            "steps": steps[:5].tolist(), "values": (0.05 + rng.normal(0, 0.01, 5)).tolist(), "target_step": END,
+            "value": end + rng.normal(0, 0.01), "metric": "accuracy", "lower_bound": 0.0, "upper_bound": 1.0,
+            "resource_unit": "steps", "query_id": f"w{i % groups}",
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_intervals_know_of_jumps_that_no_beginning_announces() -> None:
+    # Errors count as shares of what a curve moves, so curves that jump hardly counted where the spread is learnt.
+    runs, new = jumping(150, 5, 0), jumping(150, 1, 1)
+    columns = [*RUN_INPUTS, "lower_bound", "upper_bound"]
+    model = LearningCurvePredictor(**SMALL).fit(runs[columns], runs["value"], groups=runs["query_id"])
+    interval = model.predict_interval(new[columns], 0.9)
+    assert ((interval["lower"] <= new["value"]) & (new["value"] <= interval["upper"])).mean() >= 0.85
+
+
+def test_the_scale_is_widened_for_what_differs_between_groups() -> None:
+    rng = np.random.default_rng(0)
+
+    def drawn(groups: int) -> tuple[Any, Any]:
+        spread = np.repeat(np.exp(rng.normal(np.log(0.02), 0.4, groups)), 200)
+        return 0.5 + spread * rng.normal(size=len(spread)), np.repeat(np.arange(groups), 200)
+
+    def covers(model: ScaleModel, outcome: Any) -> float:
+        n = len(outcome)
+        low, high = model.at(np.ones((n, 1)), np.full(n, 0.5)).quantiles(np.array([0.05, 0.95])).T
+        return float(((low <= outcome) & (outcome <= high)).mean())
+
+    outcome, folds = drawn(8)
+    read = np.ones((len(folds), 1)), np.full(len(folds), 0.5), outcome
+    half = ScaleModel(np.log([0.01]), 30.0)  # half as wide as what is usual
+    assert covers(half, outcome) < 0.7
+    assert covers(half.widened(*read, rng.permutation(folds)), outcome) == pytest.approx(0.9, abs=0.02)
+    assert 0.88 < covers(half.widened(*read, folds), drawn(200)[0]) < 0.96

@@ -10,6 +10,7 @@ import pytest
 
 from foretell.predictors.thinking_tokens.bill.totals import simulate_totals, unseen_batch
 from foretell.predictors.thinking_tokens.known_runs.context import FlatContext
+from foretell.predictors.thinking_tokens.shift import forecast
 from foretell.predictors.thinking_tokens.shift.unseen import (
     TEXT_SLOPE,
     Anchors,
@@ -185,3 +186,23 @@ def test_requests_of_a_total_share_the_doubt_about_their_spread(runs: pd.DataFra
         totals, _ = simulate_totals(batch)
         of_spread[name] = np.log(totals).std()
     assert of_spread["doubtful"] > 1.2 * of_spread["sure"]
+
+
+def test_cells_that_were_asked_about_are_kept_as_they_were(
+    runs: pd.DataFrame, without_model: UnseenCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = runs[(runs["model"] == "deepseek-r1") & (runs["source"] == "s0")].head(6)
+    context = _context(asked, runs[runs["model"] != "deepseek-r1"])
+    unseen = UnseenCells.from_state(*without_model.state())
+    found = [unseen.forecast(asked, context=context).quantiles(LEVELS) for _ in range(2)]
+    kept = unseen.forecaster_._asked
+    assert len(kept) == 1
+    np.testing.assert_array_equal(found[0], found[1])
+    monkeypatch.setattr(forecast, "CELLS_OF_ASKED", 0)
+    whole = UnseenCells.from_state(*without_model.state())
+    np.testing.assert_array_equal(whole.forecast(asked, context=context).quantiles(LEVELS), found[0])
+    assert not whole.forecaster_._asked
+    # Anchors make another forecaster, which knows none of it.
+    adapted = unseen.adapted(_anchors(asked.head(3)))
+    assert (adapted.forecast(asked).centre != unseen.forecast(asked).centre).all()
+    np.testing.assert_array_equal(unseen.forecast(asked, context=context).quantiles(LEVELS), found[0])
