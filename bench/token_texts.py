@@ -1,6 +1,6 @@
 """What texts are worth where nothing was learnt from them: public prompts of a source that the weights never saw.
 
-    FORETELL_MIRROR=... python bench/token_texts.py
+    FORETELL_MIRROR=... python bench/token_texts.py                    # or --split new_model alone
 
 Each source with prompts is left out of the weights in turn (`foretell.collect.public_texts`). One JSON object a line:
 `new_benchmark` leaves out a benchmark of it from the figures too and knows 5 or 20 runs of each cell; `new_model`
@@ -10,10 +10,12 @@ the reference is the mean of the anchors. Errors are of natural log tokens, by b
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +80,8 @@ def drawn(runs: pd.DataFrame, k: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return runs[place < k].reset_index(drop=True), rest.reset_index(drop=True)
 
 
-def rows(runs: pd.DataFrame, figures: pd.DataFrame, effects: TextEffects) -> Iterator[dict[str, object]]:
-    """What is printed of a source, whose runs are `runs`."""
+def of_benchmarks(runs: pd.DataFrame, figures: pd.DataFrame, effects: TextEffects) -> Iterator[dict[str, object]]:
+    """Each benchmark of a source, whose runs are `runs`, left out."""
     source = runs["source"].iloc[0]
     for name, own in runs.groupby("benchmark"):
         if own["text"].nunique() < 2 * LEAST_QUERIES:
@@ -95,6 +97,10 @@ def rows(runs: pd.DataFrame, figures: pd.DataFrame, effects: TextEffects) -> Ite
             plain, read = judged(left, anchors, rest), judged(reading(left, effects), anchors, rest)
             split = {"split": f"new_benchmark_k{k}", "benchmark": name, "own_mean_mae": off.mean()}
             yield {**split, **compared(plain, read)}
+
+
+def of_models(runs: pd.DataFrame, figures: pd.DataFrame, effects: TextEffects) -> Iterator[dict[str, object]]:
+    """Each model of a source, whose runs are `runs`, left out, by benchmark."""
     keys = {model: model_keys(model)[-1] for model in {*runs["model"], *figures["model"]}}
     by_benchmark: dict[str, list[tuple[pd.DataFrame, pd.DataFrame]]] = {}
     for model in sorted(set(runs["model"].map(keys))):
@@ -114,8 +120,14 @@ def compared(plain: pd.DataFrame, read: pd.DataFrame) -> dict[str, object]:
     return {f"{name}{end}": part[name].mean() for end, part in (("", plain), ("_text", read)) for name in plain}
 
 
+SPLITS = {"new_benchmark": of_benchmarks, "new_model": of_models}
+
+
 def main() -> None:
     """Leave sources out, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--split", choices=SPLITS, action="append", help="by default both")
+    splits = parser.parse_args().split or list(SPLITS)
     mirror = Path(os.environ["FORETELL_MIRROR"])
     cache = Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache"
     runs = public_prompts(mirror.parent / "snapshots" / "token_traces", str(mirror), cache)
@@ -128,7 +140,7 @@ def main() -> None:
         # Where the texts of the source lie is known without its answers; how far to follow them, from other sources.
         others = slopes(slopes_of[slopes_of["source"] != source])
         weights = described(learnt(effects[effects["source"] != source], *others), effects[effects["source"] == source])
-        for row in rows(own, figures, weights):
+        for row in chain.from_iterable(SPLITS[split](own, figures, weights) for split in splits):
             table.append({"source": source, **row})
             print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in table[-1].items()}), flush=True)
     for split, part in pd.DataFrame(table).groupby("split"):
@@ -137,13 +149,16 @@ def main() -> None:
             gain = part[what] - part[f"{what}_text"]
             draws = np.random.default_rng(0).integers(0, len(gain), size=(2000, len(gain)))
             ends = np.quantile(gain.to_numpy()[draws].mean(axis=1), [0.025, 0.975]).round(4).tolist()
+            own = {} if split == "new_model" else {
+                "own_mean_mae": round(float(part["own_mean_mae"].mean()), 4),
+                "better_than_own_mean_on": round(float((part["mae_text"] < part["own_mean_mae"]).mean()), 3),
+            }  # fmt: skip
             print(json.dumps({
                 "split": split, "benchmarks": len(gain), "sources": len(by_source), "metric": what,
                 "without": round(float(part[what].mean()), 4), "with": round(float(part[f"{what}_text"].mean()), 4),
                 "gain": round(float(gain.mean()), 4), "interval": ends, "better_on": round(float((gain > 0).mean()), 3),
                 "covered": [round(float(part[name].mean()), 3) for name in ("covered", "covered_text")],
-                "own_mean_mae": round(float(part["own_mean_mae"].mean()), 4),
-                "better_than_own_mean_on": round(float((part["mae_text"] < part["own_mean_mae"]).mean()), 3),
+                **own,
             }), flush=True)  # fmt: skip
 
 

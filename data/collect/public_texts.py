@@ -65,7 +65,7 @@ def public_prompts(folder: Path, mirror: str | None, cache: Path) -> pd.DataFram
 
 def query_effects(runs: pd.DataFrame) -> pd.DataFrame:
     """How long the answers to each text of `public_prompts` are: `BENCHMARK`, `text`, `effect` in log tokens about the
-    mean of the benchmark, and `variance`, of a query beside its error."""
+    mean of the benchmark, `n` runs, and `variance`, of a query beside its error."""
     runs = runs.assign(y=np.log(runs["output_tokens"]))
     return pd.concat([_effects(part) for _, part in runs.groupby(BENCHMARK)], ignore_index=True)
 
@@ -107,10 +107,14 @@ def learnt(queries: pd.DataFrame, slope: float = 1.0, slope_sd: float = 0.0) -> 
 
 
 def described(effects: TextEffects, queries: pd.DataFrame) -> TextEffects:
-    """The same that knows where the texts of the benchmarks of `queries` lie."""
-    expected = queries[BENCHMARK].assign(value=effects.of(queries["text"].tolist()))
-    told = expected.groupby(BENCHMARK)["value"].agg(["mean", "var"]).fillna(0.0).round(DIGITS)
-    lines = {(str(s), str(b)): (float(m), float(v)) for (s, b), m, v in told.itertuples()}
+    """The same that knows where the texts of the benchmarks of `queries` lie, each counted as often as it was asked:
+    so is it in the mean of a cell."""
+    rows = queries[[*BENCHMARK, "n"]].assign(value=effects.of(queries["text"].tolist()))
+    lines = {}
+    for (source, benchmark), part in rows.groupby(BENCHMARK):
+        mean = np.average(part["value"], weights=part["n"])
+        variance = np.average((part["value"] - mean) ** 2, weights=part["n"])
+        lines[str(source), str(benchmark)] = round(float(mean), DIGITS), round(float(variance), DIGITS)
     return replace(effects, benchmarks={**effects.benchmarks, **lines})
 
 
