@@ -3,8 +3,6 @@
 Work of less than `FIRST_S` says nothing, and a command that prints JSON never does.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
@@ -70,7 +68,7 @@ class UnderWay:
                     total=1.0 if self._share else None, times=self._times(),
                 )  # fmt: skip
 
-    def __enter__(self) -> UnderWay:
+    def __enter__(self) -> "UnderWay":
         if self._counts_parts:
             in_process.told = self.done
         if not self._is_quiet:

@@ -4,8 +4,6 @@ Nothing of the prompts is kept but a weight for each statistic of a text and for
 hashed into. `foretell.collect.public_texts` learns them, and holds what they are worth on sources left out.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence
