@@ -202,6 +202,8 @@ def test_cells_that_were_asked_about_are_kept_as_they_were(
     whole = UnseenCells.from_state(*without_model.state())
     np.testing.assert_array_equal(whole.forecast(asked, context=context).quantiles(LEVELS), found[0])
     assert not whole.forecaster_._asked
+    for other in (asked.assign(benchmark="b1"), asked.assign(model="o1-mini"), asked.assign(reasoning_effort="none")):
+        np.testing.assert_array_equal(unseen.forecast(other).centre, whole.forecast(other).centre)
     # Anchors make another forecaster, which knows none of it.
     adapted = unseen.adapted(_anchors(asked.head(3)))
     assert (adapted.forecast(asked).centre != unseen.forecast(asked).centre).all()
