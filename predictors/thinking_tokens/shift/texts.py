@@ -87,7 +87,7 @@ class TextEffects:
         if PREFIX + SAVED[0] not in arrays:
             return None
         centre, scale, weights, slope, slope_sd = (arrays[PREFIX + name] for name in SAVED)
-        return cls(centre, scale, weights, float(slope), float(slope_sd), {})
+        return cls(centre, scale, weights, slope.item(), slope_sd.item(), {})
 
 
 def standardised(texts: Sequence[str], centre: Floats, scale: Floats) -> Floats:
