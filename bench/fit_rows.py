@@ -123,7 +123,7 @@ def watched() -> Watch:
         (fit, "_validate", "checks"), (TextEmbedding, "fit", "text learnt"), (TextEmbedding, "embedded", "text read"),
         (PooledLocation, "prepare", "location"), (module, "complete_censored", "location"),
         (fit, "_out_of_fold", "out of fold"), (Boosting, "quantiles", "heads"), (QueryKnowledge, "fit", "known runs"),
-        (InformedHeads, "fit", "informed heads"), (fit, "_forecast_held_out", "held out"),
+        (InformedHeads, "fit", "informed heads"), (fit, "_forecast_held_out", "judged"),
         (fit, "_calibrate", "calibration"),
     ):  # fmt: skip
         watch.of(owner, name, stage)

@@ -67,12 +67,14 @@ def build_examples_asset(family: Family) -> dg.AssetsDefinition:
 
         return of_requests
 
-    @asset(deps=[*family.tables, *family.bundled])
+    tables = family.tables if family.adds_own else ()
+
+    @asset(deps=[*tables, *family.bundled])
     def of_tables(workspace: Workspace) -> dg.MaterializeResult:
         from foretell.assets.lake.landing.table_rows import tables_digest
 
         rows = family.champion_examples(workspace.sources)
-        digest = tables_digest(workspace.root / "landing", family.tables)
+        digest = tables_digest(workspace.root / "landing", tables)
         return dg.MaterializeResult(value=rows, metadata={**_counts(rows), ROWS_DIGEST: digest})
 
     return of_tables

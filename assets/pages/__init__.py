@@ -147,10 +147,12 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
     from foretell.assets.store.markdown import cell
     from foretell.assets.store.money import money
 
-    def text(name: str, value: object) -> str:
-        return money(value) if name.split("_per_")[0].endswith("usd") and isinstance(value, float) else cell(value)
-
-    return pd.DataFrame({name: [text(str(name), value) for value in table[name]] for name in table.columns})
+    texts, is_money = {}, False
+    for name in map(str, table.columns):
+        # The ends of an interval stand behind what they are of.
+        is_money = name.split("_per_")[0].endswith("usd") or (is_money and name in ("ci_lower", "ci_upper"))
+        texts[name] = [money(v) if is_money and isinstance(v, float) else cell(v) for v in table[name]]
+    return pd.DataFrame(texts)
 
 
 @cache

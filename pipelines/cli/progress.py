@@ -3,8 +3,6 @@
 Work of less than `FIRST_S` says nothing, and a command that prints JSON never does.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
@@ -26,7 +24,7 @@ class UnderWay:
 
     def __init__(self, work: str, *, counts_parts: bool = False) -> None:
         self._work, self._step, self._share, self._counts_parts = work, "", 0.0, counts_parts
-        self._began, self._ended = time.monotonic(), threading.Event()
+        self._began, self._whole, self._ended = time.monotonic(), 0.0, threading.Event()
         self._is_quiet = prints_json.is_set()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
@@ -44,11 +42,13 @@ class UnderWay:
         if share < self._share:  # other work, with a pace of its own
             self._began = time.monotonic()
         self._step, self._share = step, share
+        self._whole = (time.monotonic() - self._began) / share if 0 < share < 1 else 0.0
 
     def _times(self) -> str:
-        seconds, share = time.monotonic() - self._began, self._share
-        left = f", about {_clock(seconds * (1 - share) / share)} left" if 0 < share < 1 else ""
-        return f"{_clock(seconds)}{left}"
+        """How long it has taken, and what is left of what all of it would take at the pace so far."""
+        seconds = time.monotonic() - self._began
+        left = self._whole - seconds
+        return _clock(seconds) + (f", about {_clock(left)} left" if left > 0 else "")
 
     def _show(self) -> None:
         if self._ended.wait(FIRST_S):
@@ -70,7 +70,7 @@ class UnderWay:
                     total=1.0 if self._share else None, times=self._times(),
                 )  # fmt: skip
 
-    def __enter__(self) -> UnderWay:
+    def __enter__(self) -> "UnderWay":
         if self._counts_parts:
             in_process.told = self.done
         if not self._is_quiet:

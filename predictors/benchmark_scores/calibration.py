@@ -33,6 +33,13 @@ class ResidualCurve:
 
         return np.asarray(np.interp(ndtri(levels), ndtri(GRID), self.offsets), dtype=np.float64)
 
+    def away_from_middle(self, levels: Floats, location: Floats) -> Floats:
+        """Quantiles of residuals that were counted away from a score of 50, shape (n_samples, n_levels).
+
+        `location` is on the logit scale; below 0 the curve stands mirrored.
+        """
+        return np.where((location < 0)[:, None], -self.at(1 - levels), self.at(levels))
+
 
 @dataclass
 class ResidualScale:

@@ -19,7 +19,7 @@ from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets,
 from .known_scores.slopes import ResidualSlopes
 from .rows import Rows, group_weights, text_column
 from .scale import checked_scores, from_logit, to_logit
-from .strangeness import Own, bases, kinds_of, strange_curves, strange_rounds
+from .strangeness import COUNTED_FROM_MIDDLE, Own, bases, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
 
 SHARES: Floats = np.linspace(0, 1, 11)
@@ -76,16 +76,21 @@ class BenchmarkScorePredictor(BasePredictor):
         self._fit_known(rows, parts, residuals, folds)
         self.last_year_ = float(rows.benchmarks["published_year"].max())
         rounds = strange_rounds(rows, z, folds, seed=self.random_state or 0)
-        self.curves_ = strange_curves((k, self._strange_residuals(rows, z, at, ask, own)) for k, at, ask, own in rounds)
+        self.directed_ = COUNTED_FROM_MIDDLE
+        self.curves_ = strange_curves((each[0], self._strange_residuals(rows, z, *each)) for each in rounds)
 
-    def _strange_residuals(self, rows: Rows, z: Floats, train: Mask, asked: Codes, own: Own) -> tuple[Floats, Floats]:
+    def _strange_residuals(
+        self, rows: Rows, z: Floats, kind: str, train: Mask, asked: Codes, own: Own
+    ) -> tuple[Floats, Floats]:
         """Standardised residuals of the asked rows from a fit to `train`, and their weights."""
         fitted = self._new(rows.take(train)).fit(rows.take(train), z[train], variances_from=self.two_way_)
         place = fitted.places(rows.benchmarks)
         rest = rows.take(asked)
         parts = fitted.predict(rest, {row: (place[rows.benchmark[at]], z[at]) for row, at in own.items()})
         scale = self.scale_.predict(self._scale_columns(rest, parts))
-        return (z[asked] - self._location(parts)) / scale, rest.weights()
+        location = self._location(parts)
+        direction = np.where((kind in self.directed_) & (location < 0), -1.0, 1.0)
+        return direction * (z[asked] - location) / scale, rest.weights()
 
     def _location(self, parts: Forecast) -> Floats:
         return parts.location + self.share_ * parts.forest
@@ -175,8 +180,10 @@ class BenchmarkScorePredictor(BasePredictor):
         strange = kinds_of(self._runs_of_model(rows) > 0, counts_of(own, len(X)) > 0, is_known, is_later)
         is_uncalibrated = (rows.model < 0) & ~np.isin(strange, list(self.curves_))
         scale = np.where(is_uncalibrated, np.hypot(scale, self.two_way_.model_deviation), scale)
-        for kind, curve_of_kind in self.curves_.items():
-            offsets[(strange == kind) & ~is_blank] = curve_of_kind.at(levels)
+        for kind, of_kind in self.curves_.items():
+            at = (strange == kind) & ~is_blank
+            is_directed = kind in self.directed_
+            offsets[at] = of_kind.away_from_middle(levels, location[at]) if is_directed else of_kind.at(levels)
         z = location[:, None] + scale[:, None] * offsets
         evidence_sets = list(known_sets(X, rows.benchmark, self.models_))
         if evidence_sets:
@@ -279,6 +286,7 @@ class BenchmarkScorePredictor(BasePredictor):
             "models": self.models_,
             "benchmarks": self.benchmarks_,
             "strange": sorted(self.curves_),
+            "directed": list(self.directed_),
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
@@ -296,3 +304,4 @@ class BenchmarkScorePredictor(BasePredictor):
         self.models_, self.metadata_ = state["models"], arrays["metadata"]
         self.benchmarks_ = state["benchmarks"]
         self.curves_ = {kind: ResidualCurve(arrays[f"strange.{kind}"]) for kind in state["strange"]}
+        self.directed_ = tuple(state.get("directed", ()))  # versions before decision 1611 have none

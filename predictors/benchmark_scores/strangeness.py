@@ -17,6 +17,9 @@ Own = dict[int, Codes]
 KINDS = ("cell", "model", "benchmark", "neither", "own", "later")
 """What was seen: both, the model, the benchmark, nothing; the benchmark, and scores of the asked model elsewhere;
 nothing, the benchmark having been published after all that were learnt from."""
+COUNTED_FROM_MIDDLE = ("benchmark",)
+"""Kinds whose errors have a direction: forecasts near 0 or 100 of models that are not there yet are too bold, and what
+they miss lies towards 50 (decision 1611)."""
 CUTS = (0.6, 0.75, 0.9)
 """Quantiles of the release dates after which models are forecast by a fit to those before."""
 LATER_CUTS = (0.4, 0.55, 0.7, 0.85)

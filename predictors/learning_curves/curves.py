@@ -230,12 +230,3 @@ def _declared(X: pd.DataFrame, name: str, default: Floats) -> Floats:
         return default
     declared = X[name].to_numpy(dtype=np.float64)
     return np.where(np.isnan(declared), default, declared)
-
-
-def point_noise(x: Floats, y: Floats) -> float:
-    """Noise of a point (standard deviation): what the later half of (k,) points leaves of the lines beside them."""
-    if len(y) < 4:
-        return float("nan")
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    rest = (y[1:-1] - y[:-2] * (1 - share) - y[2:] * share) / np.sqrt(1 + share**2 + (1 - share) ** 2)
-    return float(1.48 * np.median(np.abs(rest[len(rest) // 2 :])))

@@ -6,7 +6,6 @@ import pandas as pd
 from ..arrays import Floats
 from ..errors import InvalidInputError
 from ..schemas.learning_curves import as_points
-from .curves import point_noise
 from .forecaster import CurveForecaster
 
 DECISION_COLUMNS: tuple[str, ...] = (
@@ -102,8 +101,15 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
 def jitter_floor(steps: Floats, values: Floats) -> float:
     """Mean absolute error that the jitter of a curve makes unavoidable for one later point of it.
 
+    The jitter is what the last half of the curve leaves around a straight line in ``log(1 + step)``.
+
     Points (n_points,) whose value is not finite are left out. In the unit of `values`; NaN for fewer than six points.
     """
     finite = np.isfinite(values)
-    noise = point_noise(np.log1p(steps[finite]), values[finite]) if finite.sum() >= 6 else np.nan
-    return float(noise * np.sqrt(2 / np.pi))
+    x, y = np.log1p(steps[finite]), values[finite]
+    half = len(x) // 2
+    if len(x) < 6:
+        return float("nan")
+    x, y = x[half:], y[half:]
+    residual = y - np.polyval(np.polyfit(x, y, 1), x)
+    return float(np.sqrt((residual**2).sum() / max(len(x) - 2, 1)) * np.sqrt(2 / np.pi))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..arrays import Floats, Mask
 from ..schemas.learning_curves import as_points
-from .curves import CurveBatch, UnitScale, point_noise, read_curves
+from .curves import CurveBatch, UnitScale, read_curves
 from .density import TruncatedT
 from .pfn.pretrained import PriorFittedNetwork
 from .stack import StackHead, group_folds
@@ -99,13 +99,22 @@ def _read_one(steps: Floats, values: Floats) -> tuple[float, float, float, float
     low, middle, high = np.quantile(np.interp(np.log(SHARES), log - log[-1], y)[share[0] <= SHARES], [0.05, 0.25, 0.95])
     last = float(y[-1])
     spread = float(max(1.5 * (high - middle), 1e-6 * abs(last), 1e-9))
-    return last, spread, (low - last) / spread, (high - last) / spread, point_noise(log, y) / spread
+    return last, spread, (low - last) / spread, (high - last) / spread, _jitter(log, y) / spread
 
 
 def _every(values: object, every: int) -> list[float]:
     """Every so many points, counted from the last one, and the first."""
     points = as_points(values)
     return [float(v) for v in points[sorted({0, *range(len(points) - 1, -1, -every)})]]
+
+
+def _jitter(x: Floats, y: Floats) -> float:
+    """Noise of a point (standard deviation): what the later half of (k,) points leaves of the lines beside them."""
+    if len(y) < 4:
+        return float("nan")
+    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+    rest = (y[1:-1] - y[:-2] * (1 - share) - y[2:] * share) / np.sqrt(1 + share**2 + (1 - share) ** 2)
+    return float(1.48 * np.median(np.abs(rest[len(rest) // 2 :])))
 
 
 @dataclass(frozen=True)

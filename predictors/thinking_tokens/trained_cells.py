@@ -91,11 +91,12 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         X = runs.X
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
         distinct_texts = sorted(set(texts.dropna()))
-        if "embedding_" not in vars(self) or not self.embedding_.serves(distinct_texts):
+        embedding: TextEmbedding | None = vars(self).get("embedding_")
+        if embedding is None or not embedding.serves(distinct_texts):
             embedding = TextEmbedding(
                 parts=self.text_parts, n_components=self.n_components, random_state=self.random_state
-            )
-            self.embedding_ = embedding.fit(distinct_texts)
+            ).fit(distinct_texts)
+        self.embedding_ = embedding
         del distinct_texts
         embedded = self.embedding_.embedded(texts.tolist(), keep=True)
         self.location_ = self._new_location().prepare(X, embedded, runs.weight)

@@ -1,7 +1,5 @@
 """A benchmark in words and names of models -> rows to forecast: what is read, completed, and refused."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -157,7 +157,7 @@ def _mean_logprob(tokens: Any) -> float | None:
     """Return the mean of ``logprob`` over tokens; None where there are none, or one is no log probability."""
     if not isinstance(tokens, list) or not tokens:
         return None
-    values = [token.get("logprob") if type(token) is dict else None for token in tokens]
+    values: list[Any] = [token.get("logprob") if type(token) is dict else None for token in tokens]
     if not set(map(type, values)) <= {int, float} or not LEAST_LOGPROB < min(values) <= max(values) <= 0:
         return None
     mean = float(sum(values) / len(values))

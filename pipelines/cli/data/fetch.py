@@ -1,7 +1,5 @@
 """`foretell fetch`: public data by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +80,7 @@ def fetch_public_data(
         say_next(*judged)
 
 
-def _land(settings: Settings, entry: CatalogEntry, paths: list[Path]) -> None:
+def _land(settings: Settings, entry: "CatalogEntry", paths: list[Path]) -> None:
     """Through the door of everyone's records: the files of the set that a reader recognises."""
     from foretell.assets.judging.family import PUBLIC_SOURCE
     from foretell.assets.readers.reading import detect

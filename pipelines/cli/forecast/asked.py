@@ -78,7 +78,7 @@ def asked_forecasts(
     added["asked_weight"] = pool.weight
     names = [name for name in ("model", "benchmark") if name in inputs and inputs[name].notna().any()]
     shown = inputs[names].fillna("").astype("str").assign(
-        predictor=_spans(ours), **{options.ask: _spans(theirs)}, pooled=_spans(both),
+        champion=_spans(ours), **{options.ask: _spans(theirs)}, pooled=_spans(both),
         answers=[f"{n} of {options.samples}" for n in added["asked_answers"]],
     )  # fmt: skip
     lines = [

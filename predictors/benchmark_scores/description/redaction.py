@@ -5,8 +5,6 @@ exact counts except of classes, no years, no URLs, no literal prompts. PRECOG le
 here it is regular expressions, which remove more than they must and cannot paraphrase.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

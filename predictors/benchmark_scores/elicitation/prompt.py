@@ -4,8 +4,6 @@ The task is PRECOG's (Park et al., arXiv 2509.20645): the redacted description a
 search. Prompts are files of the package, named by their version; a changed text is a new file and a new version.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

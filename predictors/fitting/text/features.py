@@ -42,6 +42,8 @@ BLOCKS_AT_ONCE = 10
 """Blocks whose features wait to be put in their place."""
 
 _DIGITS, _CAPITALS, _ASCII = b"0123456789", bytes(range(65, 91)), bytes(range(128))
+_NO_WORD = bytes(code for code in range(128) if not (chr(code).isalnum() or code == ord("_")))
+_SPACED = bytes(32 if code in _NO_WORD else code for code in range(256))
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PROOF = re.compile(r"\b(?:prove|proof|show that|derive)\b", re.IGNORECASE)
@@ -63,16 +65,19 @@ def _has(pattern: re.Pattern[str], parts: Sequence[str], text: str, searched: st
 
 def _statistics(text: str) -> list[float]:
     n_characters = max(len(text), 1)
-    words = _WORD.findall(text)
     lowered = text.lower()
     encoded = text.encode("utf-8", "replace")
     n_digits = len(encoded) - len(encoded.translate(None, _DIGITS))
     n_capitals = len(encoded) - len(encoded.translate(None, _CAPITALS))
-    # Among the wide ones there are other digits.
-    n_wide = 0 if text.isascii() else len(text) - len(encoded) + len(encoded.translate(None, _ASCII))
+    if text.isascii():
+        n_wide, n_words = 0, len(encoded.translate(_SPACED).split())
+        in_words = len(encoded.translate(None, _NO_WORD))
+    else:  # other letters, and among the wide ones other digits
+        n_wide, words = len(text) - len(encoded) + len(encoded.translate(None, _ASCII)), _WORD.findall(text)
+        n_words, in_words = len(words), sum(map(len, words))
     return [
         math.log1p(len(text)),
-        math.log1p(len(words)),
+        math.log1p(n_words),
         math.log1p(text.count("\n")),
         n_digits / n_characters,
         n_capitals / n_characters,
@@ -81,7 +86,7 @@ def _statistics(text: str) -> list[float]:
         math.log1p(text.count("\\")),
         math.log1p(text.count("?")),
         math.log1p(len(_NUMBER.findall(text)) if n_digits or n_wide else 0),
-        sum(map(len, words)) / max(len(words), 1),
+        in_words / max(n_words, 1),
         100 * text.count(",") / n_characters,
         _has(_PROOF, _PROOF_PARTS, text, lowered),
         _has(_STEPS, _STEPS_PARTS, text, lowered),

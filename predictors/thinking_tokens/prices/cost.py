@@ -3,8 +3,6 @@
 Thinking is billed at the output price. A model without a known price costs null, never 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache

@@ -16,8 +16,6 @@ The price file is YAML::
         source: https://example.com/prices
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -161,7 +159,7 @@ def published_rates(model: str, provider: str | None, tier: str | None) -> Calla
     return rates_at
 
 
-def _find_model(model: str, provider: str | None) -> ModelInfo | None:
+def _find_model(model: str, provider: str | None) -> "ModelInfo | None":
     """The entry of `genai-prices` for a model, whose name may begin with its provider (``openai/gpt-5``)."""
     from genai_prices.data_snapshot import get_snapshot
 

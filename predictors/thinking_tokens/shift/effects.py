@@ -6,8 +6,6 @@ that differ between sources. The standard deviations of these effects are what a
 they are their posterior mode under log-normal priors.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -109,7 +107,7 @@ class CellEffects:
         return self.centre + towards.T @ whitened, covariance
 
     @cached_property
-    def _design(self) -> _Design:
+    def _design(self) -> "_Design":
         return _Design.of(self.table.cells)
 
     @cached_property
@@ -130,7 +128,7 @@ class CellEffects:
         lower: Floats = np.linalg.cholesky(measured).astype(np.float64)
         return lower, solve_triangular(lower, self.table.mean - self.centre, lower=True)
 
-    def _covariance(self, one: _Design, other: _Design) -> Floats:
+    def _covariance(self, one: "_Design", other: "_Design") -> Floats:
         return _fixed(one, other) + np.tensordot(self.sds**2, _kernels(one, other), 1)
 
     # -- persistence ---------------------------------------------------------------------------------
@@ -159,7 +157,7 @@ class _Design:
     codes_by_key: list[dict[tuple[str, ...], int]]
 
     @classmethod
-    def of(cls, cells: pd.DataFrame, before: list[dict[tuple[str, ...], int]] | None = None) -> _Design:
+    def of(cls, cells: pd.DataFrame, before: list[dict[tuple[str, ...], int]] | None = None) -> "_Design":
         """Read described cells; what has a code `before` keeps it."""
         n, columns = len(cells), {name: cells[name].tolist() for name in COLUMNS}
         codes, codes_by_key = np.zeros((len(EFFECTS), n), dtype=np.intp), []

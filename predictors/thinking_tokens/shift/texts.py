@@ -4,8 +4,6 @@ Nothing of the prompts is kept but a weight for each statistic of a text and for
 hashed into. `foretell.collect.public_texts` learns them, and holds what they are worth on sources left out.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -89,7 +87,7 @@ class TextEffects:
         if PREFIX + SAVED[0] not in arrays:
             return None
         centre, scale, weights, slope, slope_sd = (arrays[PREFIX + name] for name in SAVED)
-        return cls(centre, scale, weights, float(slope), float(slope_sd), {})
+        return cls(centre, scale, weights, slope.item(), slope_sd.item(), {})
 
 
 def standardised(texts: Sequence[str], centre: Floats, scale: Floats) -> Floats:

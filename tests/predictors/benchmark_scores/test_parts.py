@@ -29,6 +29,19 @@ def test_the_logit_is_inverted_and_bounded() -> None:
     assert to_logit(50.0) == pytest.approx(0.0)
 
 
+def test_errors_that_point_to_the_middle_are_covered_on_both_sides_of_it() -> None:
+    rng = np.random.default_rng(0)
+    location = np.repeat([-2.0, 2.0], 2_000)
+    residual = -np.sign(location) * rng.exponential(1.0, 4_000)  # towards 50, never away from it
+    levels = np.array([0.05, 0.5, 0.95])
+    directed = ResidualCurve.fit(np.sign(location) * residual, np.ones(4_000)).away_from_middle(levels, location)
+    assert (np.diff(directed, axis=1) > 0).all()
+    for side in (location < 0, location > 0):
+        np.testing.assert_allclose([(residual[side] <= q[side]).mean() for q in directed.T], levels, atol=0.02)
+    plain = ResidualCurve.fit(residual, np.ones(4_000)).at(levels)
+    assert (residual[location < 0] <= plain[1]).mean() < 0.1  # the second definition: what it mends
+
+
 def test_likeness_of_kinds_is_a_kernel_that_translations_lower() -> None:
     benchmarks, _ = benchmark_rows(make_scores(30, 1), ["benchmark"])
     one = benchmarks.head(1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from foretell.predictors.base import load_predictor
+from foretell.predictors.benchmark_scores.calibration import GRID, ResidualCurve
 from foretell.predictors.benchmark_scores.description.features import (
     CUES,
     BenchmarkFeatures,
@@ -103,6 +106,22 @@ def test_each_kind_of_strangeness_has_its_own_width(fitted: BenchmarkScorePredic
     new_benchmark = seen.assign(task="Questions about medical questions and rivers, collected by strangers.")
     assert width(seen) < width(new_benchmark)
     assert width(new_model) < width(new_model.assign(task=new_benchmark["task"]))
+
+
+def test_what_a_new_model_misses_lies_towards_the_middle(
+    fitted: BenchmarkScorePredictor, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    asked = table[table["model"] == "M19"][ASKED]
+    bold = copy(fitted)
+    bold.curves_ = fitted.curves_ | {"benchmark": ResidualCurve(np.where(GRID < 0.5, 4.0, 1.0) * (GRID - 0.5))}
+    low, middle, high = to_logit(bold.predict_quantiles(asked, (0.05, 0.5, 0.95))).T
+    is_high = middle > 0
+    assert set(is_high) == {True, False}
+    assert (((high - middle) > (middle - low)) == ~is_high).all()
+    bold.save(tmp_path / "bold")
+    pd.testing.assert_frame_equal(
+        load_predictor(tmp_path / "bold").predict_quantiles(asked), bold.predict_quantiles(asked)
+    )
 
 
 def test_a_benchmark_of_tomorrow_has_a_calibration_of_its_own(

@@ -195,13 +195,15 @@ def test_cells_that_were_asked_about_are_kept_as_they_were(
     context = _context(asked, runs[runs["model"] != "deepseek-r1"])
     unseen = UnseenCells.from_state(*without_model.state())
     found = [unseen.forecast(asked, context=context).quantiles(LEVELS) for _ in range(2)]
-    kept = unseen.forecaster_._asked
-    assert len(kept) == 1
+    unseen.forecast(asked)
+    assert len(unseen.forecaster_._asked) == 2
     np.testing.assert_array_equal(found[0], found[1])
     monkeypatch.setattr(forecast, "CELLS_OF_ASKED", 0)
     whole = UnseenCells.from_state(*without_model.state())
     np.testing.assert_array_equal(whole.forecast(asked, context=context).quantiles(LEVELS), found[0])
     assert not whole.forecaster_._asked
+    for other in (asked.assign(benchmark="b1"), asked.assign(model="o1-mini"), asked.assign(reasoning_effort="none")):
+        np.testing.assert_array_equal(unseen.forecast(other).centre, whole.forecast(other).centre)
     # Anchors make another forecaster, which knows none of it.
     adapted = unseen.adapted(_anchors(asked.head(3)))
     assert (adapted.forecast(asked).centre != unseen.forecast(asked).centre).all()
