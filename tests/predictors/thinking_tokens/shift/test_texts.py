@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretell.predictors.arrays import load_arrays, save_arrays
 from foretell.predictors.fitting.text.features import TEXT_STATISTICS
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 from foretell.predictors.thinking_tokens.shift.texts import (
@@ -68,9 +70,10 @@ def test_the_file_holds_numbers_and_names_of_benchmarks_alone() -> None:
     assert told["slope_sd"] > 0
 
 
-def test_what_was_learnt_is_saved_and_older_versions_have_none() -> None:
+def test_what_was_learnt_is_saved_and_older_versions_have_none(tmp_path: Path) -> None:
     told = public_texts()
-    again = TextEffects.from_state(told.state())
+    save_arrays(tmp_path / "texts", told.state())
+    again = TextEffects.from_state(load_arrays(tmp_path / "texts"))
     assert again is not None
     assert np.array_equal(again.of([SHORT, LONG]), told.of([SHORT, LONG]))
     assert (again.slope, again.slope_sd) == (told.slope, told.slope_sd)
