@@ -81,7 +81,7 @@ class DeepPowerLaws(PointBaseline):
 
 def _spread(moved: Floats) -> Floats:
     """Three quarters of the points lie so near to the last, > 0; the last axis is that of the points."""
-    return np.maximum(np.quantile(np.abs(moved), 0.75, axis=-1), 1e-6)
+    return np.asarray(np.maximum(np.quantile(np.abs(moved), 0.75, axis=-1), 1e-6))
 
 
 def _read(batch: CurveBatch) -> tuple[Any, Any, Floats]:

@@ -24,6 +24,8 @@ from .two_way import Forecast, TwoWay
 
 SHARES: Floats = np.linspace(0, 1, 11)
 """Of the forest's forecast of a benchmark's level that training may choose."""
+DIRECTED = ":directed"
+"""Ends the saved name of a curve of errors that are counted from the middle; before decision 1611 none was."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -272,7 +274,8 @@ class BenchmarkScorePredictor(BasePredictor):
         arrays = {f"two_way.{name}": a for name, a in arrays.items()} | feature_arrays
         arrays |= {f"slopes.{name}": a for name, a in self.slopes_.arrays().items()}
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
-        curves |= {f"strange.{kind}": curve.offsets for kind, curve in self.curves_.items()}
+        called = {kind: kind + DIRECTED * (kind in self.directed_) for kind in sorted(self.curves_)}
+        curves |= {f"strange.{name}": self.curves_[kind].offsets for kind, name in called.items()}
         arrays |= curves | {"metadata": self.metadata_}
         save_arrays(path / "arrays.safetensors", arrays)
         (path / "forest.txt").write_text(forest, "utf-8")
@@ -285,8 +288,7 @@ class BenchmarkScorePredictor(BasePredictor):
             "last_year": None if np.isnan(self.last_year_) else self.last_year_,
             "models": self.models_,
             "benchmarks": self.benchmarks_,
-            "strange": sorted(self.curves_),
-            "directed": list(self.directed_),
+            "strange": list(called.values()),
         }
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
@@ -303,5 +305,5 @@ class BenchmarkScorePredictor(BasePredictor):
         )
         self.models_, self.metadata_ = state["models"], arrays["metadata"]
         self.benchmarks_ = state["benchmarks"]
-        self.curves_ = {kind: ResidualCurve(arrays[f"strange.{kind}"]) for kind in state["strange"]}
-        self.directed_ = tuple(state.get("directed", ()))  # versions before decision 1611 have none
+        self.curves_ = {n.removesuffix(DIRECTED): ResidualCurve(arrays[f"strange.{n}"]) for n in state["strange"]}
+        self.directed_ = tuple(name.removesuffix(DIRECTED) for name in state["strange"] if name.endswith(DIRECTED))

@@ -140,7 +140,7 @@ class RunHead(StackHead):
             name: pd.Series([_every(*row) for row in zip(X[name], every, strict=True)], index=X.index, dtype=object)
             for name in ("steps", "values")
         })  # fmt: skip
-        X, y, groups = (pd.concat(parts) for parts in ((X, copies), (y, y), (groups, groups)))
+        X, y, groups = pd.concat((X, copies)), pd.concat((y, y)), pd.concat((groups, groups))
         batch = read_curves(X.drop(columns="standard_errors", errors="ignore"))
         runs = RunColumns.read(X, batch, network)
         moved = _sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread
