@@ -6,7 +6,8 @@ that differ between sources. The standard deviations of these effects are what a
 they are their posterior mode under log-normal priors.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -46,6 +47,10 @@ EFFECTS = (
 )
 COLUMNS = sorted({name for effect in EFFECTS for name in (*effect.keys, effect.by) if name} | {"reasons"})
 """Columns of cells that an effect reads."""
+OWN = [effect.name for effect in EFFECTS].index("cell")
+ODD = 2.0 ** np.arange(0, 3.1, 0.25)
+"""Times that cells of one benchmark may differ as much from what their relatives make one expect as cells usually do;
+a density that falls with the square."""
 PRIOR_LOG_SD = 0.5
 CONSTANT_VARIANCE = 9.0
 REASONING_VARIANCE = 4.0
@@ -65,11 +70,14 @@ class CellEffects:
         Log tokens that the constant is taken to be about.
     sds : ndarray of shape (n_effects,)
         Standard deviations of `EFFECTS`, in log tokens.
+    odd : dict
+        Of (source, benchmark): which of `ODD` its anchors have shown; others have 1.
     """
 
     table: CellTable
     centre: float
     sds: Floats
+    odd: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, table: CellTable) -> Self:
@@ -87,7 +95,22 @@ class CellEffects:
 
     def joined(self, anchors: CellTable) -> Self:
         """The same effects where `anchors`, cells measured since the fit, are known too."""
-        return replace(self, table=self.table.joined(anchors))
+        keys = anchors.cells[["source", "benchmark"]]
+        odd = {
+            (str(source), str(benchmark)): self._oddness(
+                anchors.take(((keys == [source, benchmark]).all(axis=1)).to_numpy())
+            )
+            for source, benchmark in keys.drop_duplicates().itertuples(index=False)
+        }
+        return replace(self, table=self.table.joined(anchors), odd={**self.odd, **odd})
+
+    def _oddness(self, anchors: CellTable) -> float:
+        """How far the cells of a benchmark are from what was expected, as the mode of `ODD` under its density."""
+        mean, covariance = self.posterior(anchors.cells)
+        codes = _Design.of(anchors.cells).codes[OWN]
+        own = self.sds[OWN] ** 2 * (codes[:, None] == codes)
+        likelihood = _log_densities(anchors.mean - mean, covariance + np.diag(anchors.error + JITTER), own, ODD**2 - 1)
+        return float(ODD[np.argmax(likelihood - 2 * np.log(ODD))])
 
     def posterior(self, cells: pd.DataFrame) -> tuple[Floats, Floats]:
         """What is known of the means of `cells`, seen before or not, described as those of `table` are.
@@ -100,7 +123,7 @@ class CellEffects:
             What cells have in common they are off by together.
         """
         lower, whitened = self._factor
-        design = _Design.of(cells, self._design.codes_by_key)
+        design = _Design.of(cells, self._design.codes_by_key, self.odd)
         towards = solve_triangular(lower, self._covariance(self._design, design), lower=True)
         covariance = self._covariance(design, design) - towards.T @ towards
         np.fill_diagonal(covariance, np.maximum(np.diag(covariance), LEAST_VARIANCE))  # whatever rounding left
@@ -108,7 +131,7 @@ class CellEffects:
 
     @cached_property
     def _design(self) -> "_Design":
-        return _Design.of(self.table.cells)
+        return _Design.of(self.table.cells, odd=self.odd)
 
     @cached_property
     def measured(self) -> dict[tuple[str, ...], tuple[float, float]]:
@@ -157,8 +180,13 @@ class _Design:
     codes_by_key: list[dict[tuple[str, ...], int]]
 
     @classmethod
-    def of(cls, cells: pd.DataFrame, before: list[dict[tuple[str, ...], int]] | None = None) -> "_Design":
-        """Read described cells; what has a code `before` keeps it."""
+    def of(
+        cls,
+        cells: pd.DataFrame,
+        before: list[dict[tuple[str, ...], int]] | None = None,
+        odd: Mapping[tuple[str, str], float] | None = None,
+    ) -> "_Design":
+        """Read described cells; what has a code `before` keeps it, and cells of an `odd` benchmark differ as much."""
         n, columns = len(cells), {name: cells[name].tolist() for name in COLUMNS}
         codes, codes_by_key = np.zeros((len(EFFECTS), n), dtype=np.intp), []
         for place, effect in enumerate(EFFECTS):
@@ -167,7 +195,18 @@ class _Design:
             codes[place] = [known[key] if key in known else new.setdefault(key, len(known) + len(new)) for key in keys]
             codes_by_key.append(new)
         by = np.array([columns[effect.by] if effect.by else [1.0] * n for effect in EFFECTS], dtype=np.float64)
+        if odd:
+            by[OWN] = [odd.get(key, 1.0) for key in zip(columns["source"], columns["benchmark"], strict=True)]
         return cls(codes, by, np.array(columns["reasons"], dtype=np.float64), codes_by_key)
+
+
+def _log_densities(residual: Floats, covariance: Floats, more: Floats, times: Floats) -> Floats:
+    """Of a normal residual with `covariance` and each of `times` as much of `more` beside it; shape (n_times,)."""
+    values = np.empty(len(times))
+    for place, factor in enumerate(times):
+        lower = np.linalg.cholesky(covariance + factor * more)
+        values[place] = -np.log(np.diag(lower)).sum() - 0.5 * (solve_triangular(lower, residual, lower=True) ** 2).sum()
+    return values
 
 
 def _kernels(one: _Design, other: _Design) -> Floats:

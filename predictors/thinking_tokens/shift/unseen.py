@@ -165,7 +165,7 @@ class UnseenCells:
     def _take_in(self, cells: pd.DataFrame, codes: Codes, table: CellTable) -> None:
         """Add anchors, in cells `codes`, to those of before, in place."""
         self.anchors_ = table if self.anchors_ is None else self.anchors_.joined(table)
-        self.forecaster_ = self.forecaster_.joined(table)
+        self.forecaster_ = self.before_.joined(self.anchors_)
         self.seen_ = self.seen_.with_anchors(as_cells(cells.iloc[codes]))
 
     # -- parts ---------------------------------------------------------------------------------------

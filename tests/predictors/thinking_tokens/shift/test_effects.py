@@ -118,3 +118,45 @@ def test_effects_are_restored_as_they_were() -> None:
     again = CellEffects.from_state(*fitted.state())
     for one, other in zip(*(effects.posterior(_all_described(ASKED)) for effects in (fitted, again)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def _anchored(anchors: list[float]) -> tuple[CellEffects, CellEffects]:
+    """What is known before and after six models were measured on a benchmark of their own."""
+    old = [("s", f"b{i}", model, "") for i in range(4) for model in MODELS]
+    before = CellEffects(_described(make_table(old, [6.0] * len(old), error=0.001)), 6.0, np.full(len(EFFECTS), 0.2))
+    new = make_table([("s", "new", model, "") for model in MODELS], anchors, error=0.05)
+    return before, before.joined(_described(new))
+
+
+def test_a_benchmark_on_which_models_differ_oddly_goes_by_its_own_anchors() -> None:
+    usual = [6.3, 6.25, 6.4, 6.2, 6.3, 6.35]
+    odd = [4.0, 8.0, 4.5, 8.5, 5.0, 7.5]
+    for anchors, is_odd in ((usual, False), (odd, True)):
+        before, after = _anchored(anchors)
+        assert (after.odd["s", "new"] > 1.0) == is_odd
+        mean, covariance = after.posterior(_all_described(make_table(
+            [("s", "new", model, "") for model in MODELS], [0.0] * 6).cells))  # fmt: skip
+        plain = CellEffects(after.table, after.centre, after.sds)
+        usual_mean, usual_covariance = plain.posterior(_all_described(after.table.cells.tail(6)))
+        off, off_usual = (np.abs(m - anchors).max() for m in (mean, usual_mean))
+        if is_odd:
+            assert off < 0.3 < off_usual
+            assert (np.diag(covariance) > np.diag(usual_covariance)).all(), "their own means are less sure"
+        else:
+            np.testing.assert_allclose(mean, usual_mean)
+        assert before.odd == {}
+
+
+def test_how_odd_a_benchmark_is_maximises_the_posterior_by_definition() -> None:
+    from scipy.stats import multivariate_normal
+
+    before, after = _anchored([4.0, 8.0, 4.5, 8.5, 5.0, 7.5])
+    anchors = after.table.take(np.arange(len(after.table)) >= len(before.table))
+    mean, covariance = before.posterior(anchors.cells)
+    more = before.sds[module.OWN] ** 2 * np.eye(6)
+    values = [
+        multivariate_normal(mean, covariance + (times**2 - 1) * more + np.diag(anchors.error)).logpdf(anchors.mean)
+        - 2 * np.log(times)
+        for times in module.ODD
+    ]
+    assert after.odd["s", "new"] == module.ODD[int(np.argmax(values))]
