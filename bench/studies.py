@@ -90,6 +90,8 @@ STUDIES: dict[str, Study] = {
     "tokens-warm-ablations": Study("thinking_tokens_study.py warm-ablations", reads_public=True),
     "tokens-new-model": Study("thinking_tokens_study.py new-model", reads_public=True),
     "tokens-transfer": Study("transfer.py", reads_public=True),
+    "tokens-texts": Study("token_texts.py", reads_public=True),
+    "tokens-rows-of-heads": Study("rows_of_heads.py"),
     "scores-mteb": Study(f"benchmark_scores_study.py {MIRROR} evaluate mteb", reads_public=True),
     "scores-harness": Study(f"benchmark_scores_study.py {MIRROR} evaluate llm-harness", reads_public=True),
     "scores-next-runs": Study("next_runs_study.py modern"),

@@ -38,8 +38,8 @@ def landed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
-def quiet(step: str, seconds: float) -> None:
-    del step, seconds
+def quiet(step: str, seconds: float, share: float) -> None:
+    del step, seconds, share
 
 
 @pytest.mark.slow
@@ -50,7 +50,7 @@ def test_bulk_leaves_the_tables_and_the_account_of_a_run_per_day(
     with open_instance(one_by_one) as instance:
         assert curate_days(one_by_one, instance, quiet) == 3
         expected_checks = checks(instance)
-    monkeypatch.setattr(local, "_in_process", TwoWorkers())
+    monkeypatch.setattr(local, "in_process", TwoWorkers())
     bulk = landed(tmp_path / "bulk", monkeypatch)
     with open_instance(bulk) as instance:
         assert curate_days(bulk, instance, quiet) == 3
@@ -73,7 +73,7 @@ def checks(instance: dg.DagsterInstance) -> dict[str, bool]:
 
 
 def test_bulk_that_fails_names_the_day_and_begins_again_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_in_process", TwoWorkers())
+    monkeypatch.setattr(local, "in_process", TwoWorkers())
     monkeypatch.setattr(runs, "DAYS_PER_WORKER", 1)
     settings = landed(tmp_path / "home", monkeypatch)
     whole = bulk_curation.check_traces
