@@ -4,7 +4,8 @@
 
 Each source with prompts is left out of the weights in turn (`foretell.collect.public_texts`). One JSON object a line:
 `new_benchmark` leaves out a benchmark of it from the figures too and knows 5 or 20 runs of each cell; `new_model`
-leaves out a model from all figures: nothing is known of it, the benchmark is. Each is forecast with and without texts;
+leaves out a model from all figures: nothing is known of it, the benchmark is; `new_source` leaves the source out of the
+figures, and its means count sources equally. Each is forecast with and without texts;
 the reference is the mean of the anchors. Errors are of natural log tokens, by benchmark, at most 60 runs of a cell.
 """
 
@@ -15,6 +16,7 @@ import copy
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -120,13 +122,23 @@ def compared(plain: pd.DataFrame, read: pd.DataFrame) -> dict[str, object]:
     return {f"{name}{end}": part[name].mean() for end, part in (("", plain), ("_text", read)) for name in plain}
 
 
-SPLITS = {"new_benchmark": of_benchmarks, "new_model": of_models}
+def of_source(runs: pd.DataFrame, figures: pd.DataFrame, effects: TextEffects) -> Iterator[dict[str, object]]:
+    """A source, whose runs are `runs`, left out of the figures too, by benchmark."""
+    left = fitted(figures[figures["source"] != runs["source"].iloc[0]])
+    for name, own in runs.groupby("benchmark"):
+        anchors, rest = drawn(own, 0)
+        if len(rest):
+            plain, read = judged(left, anchors, rest), judged(reading(left, effects), anchors, rest)
+            yield {"split": "new_source", "benchmark": name, **compared(plain, read)}
+
+
+SPLITS = {"new_benchmark": of_benchmarks, "new_model": of_models, "new_source": of_source}
 
 
 def main() -> None:
     """Leave sources out, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", choices=SPLITS, action="append", help="by default both")
+    parser.add_argument("--split", choices=SPLITS, action="append", help="by default all")
     splits = parser.parse_args().split or list(SPLITS)
     mirror = Path(os.environ["FORETELL_MIRROR"])
     cache = Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache"
@@ -139,22 +151,26 @@ def main() -> None:
     for source, own in runs.groupby("source"):
         # Where the texts of the source lie is known without its answers; how far to follow them, from other sources.
         others = slopes(slopes_of[slopes_of["source"] != source])
-        weights = described(learnt(effects[effects["source"] != source], *others), effects[effects["source"] == source])
+        weights = learnt(effects[effects["source"] != source], *others)
+        known = described(weights, effects[effects["source"] == source])
+        weights = replace(known, elsewhere=weights.elsewhere)
         for row in chain.from_iterable(SPLITS[split](own, figures, weights) for split in splits):
             table.append({"source": source, **row})
             print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in table[-1].items()}), flush=True)
     for split, part in pd.DataFrame(table).groupby("split"):
         by_source = part.groupby("source").mean(numeric_only=True)
+        if split == "new_source":
+            part = by_source
         for what in ("mae", "crps"):
             gain = part[what] - part[f"{what}_text"]
             draws = np.random.default_rng(0).integers(0, len(gain), size=(2000, len(gain)))
             ends = np.quantile(gain.to_numpy()[draws].mean(axis=1), [0.025, 0.975]).round(4).tolist()
-            own = {} if split == "new_model" else {
+            own = {} if "_k" not in split else {
                 "own_mean_mae": round(float(part["own_mean_mae"].mean()), 4),
                 "better_than_own_mean_on": round(float((part["mae_text"] < part["own_mean_mae"]).mean()), 3),
             }  # fmt: skip
             print(json.dumps({
-                "split": split, "benchmarks": len(gain), "sources": len(by_source), "metric": what,
+                "split": split, "left_out": len(gain), "sources": len(by_source), "metric": what,
                 "without": round(float(part[what].mean()), 4), "with": round(float(part[f"{what}_text"].mean()), 4),
                 "gain": round(float(gain.mean()), 4), "interval": ends, "better_on": round(float((gain > 0).mean()), 3),
                 "covered": [round(float(part[name].mean()), 3) for name in ("covered", "covered_text")],

@@ -25,7 +25,7 @@ from foretell.assets.lake.datasets import load_traces
 from foretell.collect.public_tokens import CELL, MIRRORED, SETS, prepared
 from foretell.predictors.fitting.text.features import text_statistics
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
-from foretell.predictors.thinking_tokens.shift.texts import TextEffects, hashed_words, standardised
+from foretell.predictors.thinking_tokens.shift.texts import TextEffects, hashed_words, of_any_source, standardised
 
 __all__ = ["FILE", "LEAST_QUERIES", "described", "learnt", "left_out", "public_prompts", "query_effects", "slopes"]
 
@@ -102,7 +102,8 @@ def learnt(queries: pd.DataFrame, slope: float = 1.0, slope_sd: float = 0.0) -> 
     squares = features.T @ (features * weight[:, None])
     squares[np.diag_indices_from(squares)] += PENALTY
     weights = cho_solve(cho_factor(squares), features.T @ (weight * enough["effect"].to_numpy()))
-    effects = TextEffects(centre.round(DIGITS), scale.round(DIGITS), weights.round(DIGITS), slope, slope_sd, {})
+    arrays = (centre.round(DIGITS), scale.round(DIGITS), weights.round(DIGITS))
+    effects = TextEffects(*arrays, slope, slope_sd, {}, np.zeros(2))
     return described(effects, queries)
 
 
@@ -115,7 +116,8 @@ def described(effects: TextEffects, queries: pd.DataFrame) -> TextEffects:
         mean = np.average(part["value"], weights=part["n"])
         variance = np.average((part["value"] - mean) ** 2, weights=part["n"])
         lines[str(source), str(benchmark)] = round(float(mean), DIGITS), round(float(variance), DIGITS)
-    return replace(effects, benchmarks={**effects.benchmarks, **lines})
+    benchmarks = {**effects.benchmarks, **lines}
+    return replace(effects, benchmarks=benchmarks, elsewhere=of_any_source(benchmarks))
 
 
 def left_out(queries: pd.DataFrame) -> Iterator[dict[str, float | str | int]]:
@@ -158,7 +160,7 @@ def main() -> None:
     print(benchmarks.round(3).to_string(index=False))
     slope, slope_sd = slopes(benchmarks)
     effects = learnt(queries, slope, slope_sd)
-    told = {name: values.tolist() for name, values in vars(effects).items() if isinstance(values, np.ndarray)}
+    told = {name: vars(effects)[name].tolist() for name in ("centre", "scale", "weights")}
     rows = [[*key, *values] for key, values in effects.benchmarks.items()]
     text = json.dumps({**told, "slope": slope, "slope_sd": slope_sd, "benchmarks": rows})
     options.out.write_text(f"{text}\n", "utf-8")

@@ -45,6 +45,7 @@ class SeenCells:
         self.public = frozenset(public)
         own = [cell for cell in n_runs if cell[0] not in self.public]
         self._sources = {cell[0] for cell in own}
+        self.sources = frozenset(cell[0] for cell in n_runs)
         self.models = {cell[2] for cell in n_runs}
         self._own_models = {cell[2] for cell in own}
         self._names = ModelNames(self._own_models), ModelNames(self.models)

@@ -25,7 +25,7 @@ WORDS_SCALE = 3.0
 MAX_STATISTIC = 3.0
 """No statistic of a text counts for more standard deviations than these."""
 
-PREFIX, SAVED = "texts.", ("centre", "scale", "weights", "slope", "slope_sd")
+PREFIX, SAVED = "texts.", ("centre", "scale", "weights", "slope", "slope_sd", "elsewhere")
 _WORD = re.compile(r"\w\w+")
 
 
@@ -62,6 +62,8 @@ class TextEffects:
         Of effects on what was expected, on sources left out: mean and standard deviation between benchmarks.
     benchmarks : dict
         Mean and variance of what the texts of a public (source, benchmark) make one expect.
+    elsewhere : ndarray of shape (2,)
+        The same of any texts, every source of `benchmarks` counted once.
     """
 
     centre: Floats
@@ -70,6 +72,7 @@ class TextEffects:
     slope: float
     slope_sd: float
     benchmarks: dict[tuple[str, str], tuple[float, float]]
+    elsewhere: Floats
 
     def of(self, texts: Sequence[str]) -> Floats:
         """Log tokens above or below what is usual, up to a constant of the benchmark; shape (n_texts,)."""
@@ -86,13 +89,21 @@ class TextEffects:
         """Restore what `state` returned; None where nothing was saved."""
         if PREFIX + SAVED[0] not in arrays:
             return None
-        centre, scale, weights, slope, slope_sd = (arrays[PREFIX + name] for name in SAVED)
-        return cls(centre, scale, weights, slope.item(), slope_sd.item(), {})
+        centre, scale, weights, slope, slope_sd, elsewhere = (arrays[PREFIX + name] for name in SAVED)
+        return cls(centre, scale, weights, slope.item(), slope_sd.item(), {}, elsewhere)
 
 
 def standardised(texts: Sequence[str], centre: Floats, scale: Floats) -> Floats:
     """Statistics of texts in standard deviations, none beyond `MAX_STATISTIC`; shape (n_texts, n_statistics)."""
     return np.clip((text_statistics(texts) - centre) / scale, -MAX_STATISTIC, MAX_STATISTIC)
+
+
+def of_any_source(benchmarks: Mapping[tuple[str, str], tuple[float, float]]) -> Floats:
+    """Mean and variance over benchmarks of one source, then over sources; shape (2,)."""
+    by_source: dict[str, list[tuple[float, float]]] = {}
+    for (source, _), values in benchmarks.items():
+        by_source.setdefault(source, []).append(values)
+    return np.array([np.mean(values, axis=0) for values in by_source.values()]).mean(axis=0)
 
 
 @lru_cache(maxsize=1)
@@ -105,4 +116,4 @@ def public_texts() -> TextEffects:
         raise DatasetError(f"{resource}: the weights of texts are missing; is the installation complete?") from error
     centre, scale, weights = (np.array(told[name], dtype=np.float64) for name in ("centre", "scale", "weights"))
     benchmarks = {(source, name): (mean, variance) for source, name, mean, variance in told["benchmarks"]}
-    return TextEffects(centre, scale, weights, told["slope"], told["slope_sd"], benchmarks)
+    return TextEffects(centre, scale, weights, told["slope"], told["slope_sd"], benchmarks, of_any_source(benchmarks))

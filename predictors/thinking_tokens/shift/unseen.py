@@ -19,7 +19,7 @@ from .cells import CELL, CellTable, summarise_cells
 from .forecast import CellForecasts, ShiftForecaster
 from .lengths import LENGTH, PromptLengths, by_length, log_lengths
 from .queries import KnownRuns, QueryPrior, RequestForecasts, forecast_requests, query_effects
-from .seen import SeenCells, as_cells
+from .seen import Cell, SeenCells, as_cells
 from .texts import TextEffects, public_texts
 
 MAX_CAPPED = 0.2
@@ -34,6 +34,11 @@ MAX_RUNS = 2_000
 TEXT_SLOPE, TEXT_SLOPE_SD = 0.85, 0.55
 """Of a query's effect on what its text makes one expect, on benchmarks that were left out, and its standard deviation
 between them (measured on nine public sources)."""
+
+
+LEVEL_SLOPE, LEVEL_SLOPE_SD = 0.5, 0.5
+"""The same where nothing is known of the source, about texts at large: what is learnt inside benchmarks says less of
+their levels."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,14 @@ class UnseenCells:
         distinct = pd.DataFrame(list(places), columns=cells.columns)
         return KnownRuns(context.target, position[of_runs], context.log_tokens), distinct
 
+    def _line(self, cell: Cell) -> _TextLine | None:
+        """How queries follow their texts in a cell: as those of its benchmark do; about texts at large where nothing is
+        known of its source; None where a benchmark of a known source is new."""
+        line = self.lines_.get(cell[:2])
+        if line is None and self.texts_ is not None and cell[0] not in self.seen_.sources:
+            return _TextLine(*self.texts_.elsewhere.tolist(), LEVEL_SLOPE, LEVEL_SLOPE_SD, is_own=False)
+        return line
+
     def _expected(
         self, X: pd.DataFrame, cells: pd.DataFrame, codes: Codes, own: Floats | None, *, everywhere: bool = False
     ) -> Floats:
@@ -193,7 +206,7 @@ class UnseenCells:
         text = np.full(len(X), np.nan) if own is None else own.copy()
         if self.texts_ is None or "prompt_text" not in X:
             return text
-        lines = [self.lines_.get(cell[:2]) for cell in as_cells(cells)]
+        lines = [self._line(cell) for cell in as_cells(cells)]
         is_public = np.array([everywhere if line is None else not line.is_own for line in lines], dtype=bool)[codes]
         rows = is_public & X["prompt_text"].notna().to_numpy()
         text[is_public] = np.nan
@@ -205,7 +218,7 @@ class UnseenCells:
     def _prior(self, cells: pd.DataFrame, codes: Codes, text: Floats) -> QueryPrior:
         """What texts say, on benchmarks that a line is known of; nothing elsewhere."""
         nothing = _TextLine(0.0, 0.0, 0.0, 0.0)
-        lines = [self.lines_.get((source, benchmark), nothing) for source, benchmark, *_ in as_cells(cells)]
+        lines = [self._line(cell) or nothing for cell in as_cells(cells)]
         parts = [(line.centre, line.variance, line.slope, line.slope_sd) for line in lines]
         centre, variance, slope, sd = np.array(parts).reshape(-1, 4)[codes].T
         is_read = ~np.isnan(text)

@@ -20,8 +20,10 @@ from foretell.predictors.thinking_tokens.shift.texts import (
     WORDS_SCALE,
     TextEffects,
     hashed_words,
+    of_any_source,
     public_texts,
 )
+from foretell.predictors.thinking_tokens.shift.unseen import LEVEL_SLOPE
 
 LEVELS = [0.05, 0.5, 0.95]
 SHORT, LONG = "What is the capital of France?", "Prove, step by step, that $x^2 + y^2 \\geq 2xy$ holds and explain why."
@@ -32,7 +34,7 @@ def effects(weights: dict[int, float]) -> TextEffects:
     n = len(TEXT_STATISTICS)
     values = np.zeros(n + N_BUCKETS)
     values[list(weights)] = list(weights.values())
-    return TextEffects(np.zeros(n), np.ones(n), values, 1.0, 0.3, {})
+    return TextEffects(np.zeros(n), np.ones(n), values, 1.0, 0.3, {}, np.zeros(2))
 
 
 def test_words_are_hashed_alike_everywhere() -> None:
@@ -92,7 +94,7 @@ def asked(prompts: list[str | None], **columns: object) -> pd.DataFrame:
     return pd.DataFrame({"prompt_text": prompts, "model": "gpt-5-mini", **columns})
 
 
-def test_texts_move_forecasts_on_public_benchmarks_and_nowhere_else_before_anchors(
+def test_before_anchors_texts_move_forecasts_on_public_benchmarks_and_on_work_of_no_known_source(
     fresh: ThinkingTokensPredictor,
 ) -> None:
     known = np.log(fresh.predict_quantiles(asked([SHORT, LONG, None], benchmark="simpleqa"), LEVELS))
@@ -100,8 +102,17 @@ def test_texts_move_forecasts_on_public_benchmarks_and_nowhere_else_before_ancho
     expected = line.slope * (public_texts().of([SHORT, LONG]) - line.centre)
     assert known[0.5].to_numpy()[:2] - known.loc[2, 0.5] == pytest.approx(expected, abs=1e-6)
     assert expected[1] > expected[0], "a proof takes longer than a capital"
-    new = fresh.predict_quantiles(asked([SHORT, LONG], benchmark="new", source="mine"), LEVELS)
-    assert new.loc[0].tolist() == new.loc[1].tolist()
+    new = np.log(fresh.predict_quantiles(asked([SHORT, LONG, None], benchmark="new", source="mine"), LEVELS))
+    usual = fresh.unseen_.texts_.elsewhere[0]
+    expected = LEVEL_SLOPE * (public_texts().of([SHORT, LONG]) - usual)
+    assert new[0.5].to_numpy()[:2] - new.loc[2, 0.5] == pytest.approx(expected, abs=1e-6)
+    alone = asked([SHORT, SHORT[::-1]], benchmark="new", source="lineage-bench")
+    assert fresh.predict_quantiles(alone, LEVELS).nunique().eq(1).all(), "a text says nothing there, its length does"
+
+
+def test_texts_of_any_source_are_a_mean_over_sources() -> None:
+    told = {("a", "x"): (1.0, 0.2), ("a", "y"): (3.0, 0.4), ("b", "z"): (6.0, 0.1)}
+    assert of_any_source(told).tolist() == pytest.approx([4.0, 0.2])
 
 
 def test_anchors_of_a_new_workload_say_how_far_to_follow_texts(fresh: ThinkingTokensPredictor) -> None:
