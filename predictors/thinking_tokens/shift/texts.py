@@ -103,7 +103,8 @@ def of_any_source(benchmarks: Mapping[tuple[str, str], tuple[float, float]]) -> 
     by_source: dict[str, list[tuple[float, float]]] = {}
     for (source, _), values in benchmarks.items():
         by_source.setdefault(source, []).append(values)
-    return np.array([np.mean(values, axis=0) for values in by_source.values()]).mean(axis=0)
+    means: Floats = np.array([np.mean(values, axis=0) for values in by_source.values()])
+    return np.asarray(means.mean(axis=0))
 
 
 @lru_cache(maxsize=1)

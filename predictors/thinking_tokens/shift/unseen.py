@@ -195,7 +195,8 @@ class UnseenCells:
         known of its source; None where a benchmark of a known source is new."""
         line = self.lines_.get(cell[:2])
         if line is None and self.texts_ is not None and cell[0] not in self.seen_.sources:
-            return _TextLine(*self.texts_.elsewhere.tolist(), LEVEL_SLOPE, LEVEL_SLOPE_SD, is_own=False)
+            centre, variance = self.texts_.elsewhere.tolist()
+            return _TextLine(centre, variance, LEVEL_SLOPE, LEVEL_SLOPE_SD, is_own=False)
         return line
 
     def _expected(
