@@ -33,8 +33,10 @@ prints_json = Event()
 """Whether the command that runs was asked for JSON and nothing else."""
 
 
-def _remembered(is_asked: bool) -> bool:
-    prints_json.set() if is_asked else prints_json.clear()
+def _remembered(context: typer.Context, is_asked: bool) -> bool:
+    if is_asked:
+        prints_json.set()
+        context.call_on_close(prints_json.clear)  # what comes after in this process is another command
     return is_asked
 
 

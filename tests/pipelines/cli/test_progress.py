@@ -1,7 +1,5 @@
 """What is under way: a bar at a terminal, lines elsewhere, nothing beside JSON or for work that is done at once."""
 
-from __future__ import annotations
-
 import os
 import pty
 import re
@@ -10,7 +8,10 @@ import sys
 from collections.abc import Sequence
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from foretell.pipelines.cli.options import Json, prints_json
 from tests.conftest import ROOT
 
 WORK = """
@@ -92,3 +93,16 @@ def test_short_work_and_json_say_nothing(arguments: Sequence[str]) -> None:
     assert [line for line in remarks if line != "a remark"] == []
     _, shown = at_a_terminal(*arguments)
     assert "count" not in shown
+
+
+def test_what_comes_after_a_command_that_printed_json_has_its_progress() -> None:
+    app, seen = typer.Typer(), []
+
+    @app.command()
+    def work(json: Json = False) -> None:
+        seen.append((json, prints_json.is_set()))
+
+    for arguments in (["--json"], []):
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+        assert not prints_json.is_set()
+    assert seen == [(True, True), (False, False)]

@@ -41,7 +41,7 @@ def test_warm_inputs_hold_the_outcomes_of_other_models_alone() -> None:
 def test_a_lake_without_scores_learns_from_the_bundled_runs(tmp_path: Path) -> None:
     sources = Settings(home=tmp_path).sources
     traces = traces_of_dataset("starter", sources)
-    scores = traces["score"].where(traces["request_id"].str[-1] < "8")
+    scores = traces["score"].where(pd.Series(range(len(traces)), index=traces.index) % 2 == 0)
     assert 0 < len(lake_examples(Table((traces.assign(score=scores),)), sources, None)) < 1320
     bundled = lake_examples(Table((traces.assign(score=float("nan")),)), sources, None)
     assert len(bundled) == 1320
