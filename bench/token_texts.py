@@ -37,9 +37,9 @@ from foretell.predictors.base import EVALUATION_LEVELS
 from foretell.predictors.metrics import crps_quantiles
 from foretell.predictors.model_names import model_keys
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
+from foretell.predictors.thinking_tokens.shift import unseen
 from foretell.predictors.thinking_tokens.shift.cells import CELL
 from foretell.predictors.thinking_tokens.shift.texts import TextEffects
-from foretell.predictors.thinking_tokens.shift.unseen import public_line
 
 RUNS_OF_CELL, LEAST_RUNS = 60, 5
 CONFIG = ["model", "reasoning_effort"]
@@ -54,11 +54,11 @@ def fitted(figures: pd.DataFrame) -> ThinkingTokensPredictor:
 
 def reading(predictor: ThinkingTokensPredictor, effects: TextEffects) -> ThinkingTokensPredictor:
     """The same that reads texts."""
-    twin, unseen = copy.copy(predictor), copy.copy(predictor.unseen_)
-    known = {cell[:2] for cell in unseen.seen_.n_runs}
-    unseen.texts_ = effects
-    unseen.lines_ = {key: public_line(effects, *of) for key, of in effects.benchmarks.items() if key in known}
-    twin.unseen_ = unseen
+    twin, cells = copy.copy(predictor), copy.copy(predictor.unseen_)
+    known = {cell[:2] for cell in cells.seen_.n_runs}
+    cells.texts_ = effects
+    cells.lines_ = {key: unseen.public_line(effects, *of) for key, of in effects.benchmarks.items() if key in known}
+    twin.unseen_ = cells
     return twin
 
 
@@ -139,7 +139,11 @@ def main() -> None:
     """Leave sources out, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=SPLITS, action="append", help="by default all")
-    splits = parser.parse_args().split or list(SPLITS)
+    parser.add_argument(
+        "--level-slope", type=float, default=unseen.LEVEL_SLOPE, help="of texts where no source is known"
+    )
+    options = parser.parse_args()
+    splits, unseen.LEVEL_SLOPE = options.split or list(SPLITS), options.level_slope
     mirror = Path(os.environ["FORETELL_MIRROR"])
     cache = Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache"
     runs = public_prompts(mirror.parent / "snapshots" / "token_traces", str(mirror), cache)

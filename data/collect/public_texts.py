@@ -9,9 +9,7 @@ how far what a text makes one expect is to be followed elsewhere (printed); what
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,7 +20,7 @@ import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
 from foretell.assets.lake.datasets import load_traces
-from foretell.collect.public_tokens import CELL, MIRRORED, SETS, prepared
+from foretell.collect.public_tokens import CELL, MIRRORED, SETS, prepared, where
 from foretell.predictors.fitting.text.features import text_statistics
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
 from foretell.predictors.thinking_tokens.shift.texts import TextEffects, hashed_words, of_any_source, standardised
@@ -148,14 +146,8 @@ def slopes(benchmarks: pd.DataFrame) -> tuple[float, float]:
 
 def main() -> None:
     """Parse, read, learn, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    mirror = os.environ.get("FORETELL_MIRROR")
-    beside = Path(mirror or "mirror").parent / "snapshots" / "token_traces"
-    parser.add_argument("--traces", type=Path, default=beside, help="folder of parquet files of public request traces")
-    parser.add_argument("--out", type=Path, default=FILE)
-    options = parser.parse_args()
-    cache = Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache"
-    queries = query_effects(public_prompts(options.traces, mirror, cache))
+    folder, mirror, cache, out = where(__doc__, FILE)
+    queries = query_effects(public_prompts(folder, mirror, cache))
     benchmarks = pd.DataFrame(left_out(queries))
     print(benchmarks.round(3).to_string(index=False))
     slope, slope_sd = slopes(benchmarks)
@@ -163,8 +155,8 @@ def main() -> None:
     told = {name: vars(effects)[name].tolist() for name in ("centre", "scale", "weights")}
     rows = [[*key, *values] for key, values in effects.benchmarks.items()]
     text = json.dumps({**told, "slope": slope, "slope_sd": slope_sd, "benchmarks": rows})
-    options.out.write_text(f"{text}\n", "utf-8")
-    print(f"slope {slope} (sd {slope_sd}); {options.out.name}: {len(queries):,} queries, {len(text) / 1e3:.0f} kB")
+    out.write_text(f"{text}\n", "utf-8")
+    print(f"slope {slope} (sd {slope_sd}); {out.name}: {len(queries):,} queries, {len(text) / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import pandas as pd
 from foretell.assets.lake.datasets import load_traces
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
-__all__ = ["FILE", "prepared", "public_tokens"]
+__all__ = ["FILE", "prepared", "public_tokens", "where"]
 
 FILE = Path(__file__).resolve().parent.parent / "public" / "token_traces.parquet"
 SETS = {
@@ -83,24 +83,29 @@ def _hashed(source: str, item: object) -> str:
     return hashlib.sha256(f"{source}|{item}".encode()).hexdigest()[:10]
 
 
-def main() -> None:
-    """Parse, read, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def where(doc: str | None, out: Path) -> tuple[Path, str | None, Path, Path]:
+    """Command line of what is collected from public traces: folder of the traces, mirror, cache, and file to write."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     mirror = os.environ.get("FORETELL_MIRROR")
     beside = Path(mirror or "mirror").parent / "snapshots" / "token_traces"
     parser.add_argument("--traces", type=Path, default=beside, help="folder of parquet files of public request traces")
-    parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--out", type=Path, default=out)
     options = parser.parse_args()
-    cache = Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache"
-    rows = public_tokens(options.traces, mirror, cache)
-    rows.to_parquet(options.out, index=False, compression="zstd", compression_level=19)
+    return options.traces, mirror, Path(os.environ.get("FORETELL_HOME", ".foretell")) / "cache", options.out
+
+
+def main() -> None:
+    """Parse, read, write."""
+    folder, mirror, cache, out = where(__doc__, FILE)
+    rows = public_tokens(folder, mirror, cache)
+    rows.to_parquet(out, index=False, compression="zstd", compression_level=19)
     summary = rows.groupby(["source", "tier"]).agg(
         runs=("item", "size"), models=("model", "nunique"), benchmarks=("benchmark", "nunique"),
         items=("item", "nunique"),
         tokens=("output_tokens", lambda tokens: int(np.median(tokens))),
     )  # fmt: skip
     print(summary.to_string())
-    print(f"{options.out}: {len(rows):,} rows, {options.out.stat().st_size / 1e6:.2f} MB")
+    print(f"{out}: {len(rows):,} rows, {out.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

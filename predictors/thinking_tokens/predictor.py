@@ -65,11 +65,12 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         text[rows] = self._text_of_queries(X.iloc[rows])
         return text
 
-    def _text_of_queries(self, X: pd.DataFrame) -> Floats:
-        """What the text adds whatever the model, NaN where there is none; shape (n_samples,)."""
+    def _text_of_queries(self, X: pd.DataFrame, asked: Mask | bool = True) -> Floats:
+        """What the text adds whatever the model, NaN where there is none or it is not `asked`; shape (n_samples,)."""
         text = np.full(len(X), np.nan)
         has_text = self.heads and "prompt_text" in X
         rows = X["prompt_text"].notna().to_numpy() if has_text else np.zeros(len(X), dtype=bool)
+        rows = rows & asked
         if rows.any():
             frame = X.loc[rows, [name for name in ("benchmark", "prompt_text") if name in X]].assign(model="")
             text[rows] = self.location_.text_effect(frame, self._embed(frame))
@@ -167,7 +168,8 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         if trained.all():
             return X, trained, None
         rest, meant = X[~trained], (codes[~trained], cells)
-        return X, trained, self.unseen_.forecast(rest, self._text_of_queries(rest), flatten_context(rest), meant)
+        text = self._text_of_queries(rest, self.unseen_.follows_own(*meant))
+        return X, trained, self.unseen_.forecast(rest, text, flatten_context(rest), meant)
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         X, trained, unseen = self._parted(X)

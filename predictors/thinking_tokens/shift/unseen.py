@@ -190,6 +190,11 @@ class UnseenCells:
         distinct = pd.DataFrame(list(places), columns=cells.columns)
         return KnownRuns(context.target, position[of_runs], context.log_tokens), distinct
 
+    def follows_own(self, codes: Codes, cells: pd.DataFrame) -> Mask:
+        """Requests, as `cells_of` places them, whose forecast reads what own texts have taught; shape (n_requests,)."""
+        lines = [self._line(cell) for cell in as_cells(cells)]
+        return np.array([line is not None and line.is_own for line in lines], dtype=bool)[codes]
+
     def _line(self, cell: Cell) -> _TextLine | None:
         """How queries follow their texts in a cell: as those of its benchmark do; about texts at large where nothing is
         known of its source; None where a benchmark of a known source is new."""
