@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.collect.public_texts import learnt, left_out, query_effects, slopes
+from foretell.collect.public_texts import described, learnt, left_out, query_effects, slopes
 
 WORDS = ["prove", "capital", "list", "explain", "derive", "name", "integral", "year", "show", "city"]
 EFFECT = dict(zip(WORDS, np.linspace(-1, 1, len(WORDS)), strict=True))
@@ -63,3 +63,14 @@ def test_few_queries_teach_nothing_and_one_text_has_no_variance() -> None:
     alone, beside = learnt(many), learnt(pd.concat([many, few]))
     assert np.array_equal(alone.weights, beside.weights)
     assert set(beside.benchmarks) == {("a", "b"), ("b", "b")}
+
+
+def test_a_text_counts_as_often_as_it_was_asked_where_the_texts_of_a_benchmark_lie() -> None:
+    own = runs(80, "a", 1.0, 0)
+    first = own["text"].iloc[0]
+    often = pd.concat([own, *[own[own["text"] == first]] * 400])
+    effects = learnt(query_effects(own))
+    alike, close = described(effects, query_effects(own)), described(effects, query_effects(often))
+    expected = effects.of([first])[0]
+    assert abs(close.benchmarks["a", "b"][0] - expected) < 0.2 * abs(alike.benchmarks["a", "b"][0] - expected)
+    assert close.benchmarks["a", "b"][1] < 0.5 * alike.benchmarks["a", "b"][1]

@@ -11,6 +11,7 @@ import pytest
 
 from foretell.predictors.base import load_predictor
 from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.learning_curves import density
 from foretell.predictors.learning_curves.curves import STRIDE, read_curves
 from foretell.predictors.learning_curves.density import ScaleModel
 from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
@@ -150,6 +151,18 @@ def test_intervals_know_of_jumps_that_no_beginning_announces() -> None:
     model = LearningCurvePredictor(**SMALL).fit(runs[columns], runs["value"], groups=runs["query_id"])
     interval = model.predict_interval(new[columns], 0.9)
     assert ((interval["lower"] <= new["value"]) & (new["value"] <= interval["upper"])).mean() >= 0.85
+
+
+def test_intervals_of_runs_are_as_wide_as_new_groups_are_said_to_differ(
+    fitted: LearningCurvePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = make_runs(80, 0)
+    asked = runs[RUN_INPUTS]
+    monkeypatch.setattr(density, "BETWEEN", density.BETWEEN + 2.0)
+    wider = LearningCurvePredictor(**SMALL).fit(asked, runs["value"], groups=runs["query_id"])
+    ends = [model.predict_interval(asked, 0.9) for model in (fitted, wider)]
+    usual, wide = ((end["upper"] - end["lower"]).mean() for end in ends)
+    assert wide > 1.05 * usual
 
 
 def test_the_scale_is_widened_for_what_differs_between_groups() -> None:

@@ -177,6 +177,22 @@ def test_what_was_learnt_is_restored(runs: pd.DataFrame, without_model: UnseenCe
     assert again.seen_.n_anchors == adapted.seen_.n_anchors
 
 
+def test_anchors_in_two_calls_make_a_benchmark_as_odd_as_all_of_them_do(runs: pd.DataFrame) -> None:
+    others = runs[(runs["source"] != "s0") | (runs["benchmark"] != "b0")]
+    odd = runs[(runs["source"] == "s0") & (runs["benchmark"] == "b0")].reset_index(drop=True)
+    assert odd["model"].nunique() >= 4
+    away = odd["model"].map({model: (-1) ** i * 3.0 for i, model in enumerate(sorted(odd["model"].unique()))})
+    odd = odd.assign(log_tokens=odd["log_tokens"] + away)
+    zero = np.zeros(len(others), dtype=bool)
+    unseen = UnseenCells().fit(others, others["log_tokens"].to_numpy(), zero, others["query_id"].to_numpy(object))
+    half = odd.groupby("model").cumcount() < 4
+    twice = unseen.adapted(_anchors(odd[half])).adapted(_anchors(odd[~half]))
+    again = UnseenCells.from_state(*twice.state())
+    assert set(twice.forecaster_.effects.odd.values()) == set(again.forecaster_.effects.odd.values())
+    assert max(twice.forecaster_.effects.odd.values()) > 1
+    np.testing.assert_allclose(again.forecast(odd).centre, twice.forecast(odd).centre)
+
+
 def test_requests_of_a_total_share_the_doubt_about_their_spread(runs: pd.DataFrame, without_model: UnseenCells) -> None:
     forecasts = without_model.forecast(runs[(runs["model"] == "deepseek-r1") & (runs["benchmark"] == "b0")])
     of_spread = {}
