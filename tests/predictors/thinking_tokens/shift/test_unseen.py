@@ -181,7 +181,7 @@ def test_anchors_in_two_calls_make_a_benchmark_as_odd_as_all_of_them_do(runs: pd
     others = runs[(runs["source"] != "s0") | (runs["benchmark"] != "b0")]
     odd = runs[(runs["source"] == "s0") & (runs["benchmark"] == "b0")].reset_index(drop=True)
     assert odd["model"].nunique() >= 4
-    away = odd["model"].map({model: (-1) ** i * 3.0 for i, model in enumerate(sorted(odd["model"].unique()))})
+    away = odd["model"].map({model: (-1) ** i * 1.0 for i, model in enumerate(sorted(odd["model"].unique()))})
     odd = odd.assign(log_tokens=odd["log_tokens"] + away)
     zero = np.zeros(len(others), dtype=bool)
     unseen = UnseenCells().fit(others, others["log_tokens"].to_numpy(), zero, others["query_id"].to_numpy(object))
