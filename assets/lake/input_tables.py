@@ -1,16 +1,18 @@
 """Tables that a person asks forecasts for: csv, parquet or JSON lines, a row per forecast."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from foretell.assets.readers.core.stream import head_of
+from foretell.assets.readers.files.csv_items import delimiter_of
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.families import FAMILIES
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MAX_NAMES = 8
 """Columns that an error names."""
 
@@ -85,9 +87,12 @@ def check_file(file: Path, suffixes: Sequence[str]) -> None:
 
 
 def read_rows(file: Path) -> pd.DataFrame:
-    """Rows of a csv or parquet table, numbered from 1."""
+    """Rows of a csv, tsv or parquet table, numbered from 1."""
     try:
-        table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
+        if file.suffix == ".parquet":
+            table = pd.read_parquet(file)
+        else:
+            table = pd.read_csv(file, sep=delimiter_of(head_of(file).split(b"\n", 1)[0].decode("utf-8", "replace")))
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
@@ -104,10 +109,15 @@ def _read_jsonl(file: Path) -> pd.DataFrame:
         number, line = item
         if not isinstance(line, dict):
             raise InvalidInputError(f"{file}:{number}: expected a JSON object, got {type(line).__name__}")
-        rows[number] = line
+        rows[free_place(rows, number)] = line
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "row"
     return frame
+
+
+def free_place(rows: Mapping[int, object], number: int) -> int:
+    """The line of a record, or the place after the last where a line holds several: a JSON list in one line."""
+    return number if number not in rows else max(rows) + 1
 
 
 def _as_list(value: object, place: str, name: str) -> list[Any] | None:

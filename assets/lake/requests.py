@@ -5,12 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.assets.lake.input_tables import check_file, read_rows
+from foretell.assets.lake.input_tables import check_file, free_place, read_rows
 from foretell.assets.lake.prompt_files import CONFIGS, PromptfooConfig, read_folder
+from foretell.assets.readers.core.presets_schema import load_presets
 from foretell.assets.readers.core.requests import request_columns
+from foretell.assets.readers.core.stream import head_of
+from foretell.assets.readers.spellings import plain, spelt
 from foretell.predictors.errors import InvalidInputError
 
-SUFFIXES = (".csv", ".jsonl", ".parquet", ".eval", ".json", *CONFIGS)
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".eval", ".json", *CONFIGS)
 _BODIES = ("body", "params", "request")
 _CONTENT = ("messages", "input", "contents", "prompt")
 _OF_REQUEST = ("query_id", "prompt_text", "benchmark", "input_tokens", "temperature", "top_p", "max_tokens")
@@ -19,6 +22,13 @@ _OF_LOG = (
     "finish_reason",
 )  # fmt: skip
 
+_COLUMNS = {
+    ours: (theirs,) if isinstance(theirs, str) else tuple(theirs)
+    for ours, theirs in load_presets()["canonical"].columns.items()
+    if ours in (*_OF_REQUEST, "model", "reasoning_effort")
+}
+"""Columns of requests, each with the names under which it is read."""
+_NAMES = {name for names in _COLUMNS.values() for name in names}
 _MOST_TOKENS = 1e12
 _BOUNDS = {
     "max_tokens": (1, _MOST_TOKENS, "a number of tokens above 0"),
@@ -32,9 +42,9 @@ _BOUNDS = {
 def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read requests in the order of the file.
 
-    A JSONL line is a chat request (``messages``, ``contents``), a line of batch input (``body`` of OpenAI, ``params``
+    A line of JSONL, or an object of a JSON list, is a chat request (``messages``, ``contents``), a line of batch input (``body`` of OpenAI, ``params``
     of Anthropic, ``request`` of Gemini), a logged call (``request``), or an object of our own columns (``prompt_text``,
-    ``max_tokens``, ...). An Inspect log gives one request per sample and epoch, and its runs are what is known of each
+    ``max_tokens``, ...), which like those of a table are read under the names that `ingest` reads too (``Prompt``). An Inspect log gives one request per sample and epoch, and its runs are what is known of each
     query: the forecast for another model is warm. A folder holds a prompt a file; a configuration of promptfoo
     gives its prompts times its tests. A request with a setting that no provider takes (``max_tokens: -5``) is a problem
     of that request and leaves the others alone.
@@ -46,7 +56,7 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
         return read_folder(file)
     check_file(file, SUFFIXES)
     try:
-        if file.suffix == ".jsonl":
+        if file.suffix == ".jsonl" or (file.suffix == ".json" and head_of(file).lstrip()[:1] == b"["):
             requests, problems = _read_jsonl(file)
         elif file.suffix in CONFIGS:
             requests, problems = PromptfooConfig(file).requests()
@@ -54,7 +64,7 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
             requests, problems = _read_log(file)
         else:
             requests, problems = read_rows(file).rename_axis("request"), []
-        requests, more = _possible(requests, file)
+        requests, more = _possible(_in_our_words(requests), file)
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except (ValueError, OSError) as error:
@@ -66,8 +76,27 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def models_named(file: Path) -> list[str]:
-    """Models that the file itself says it goes to: those of a configuration of promptfoo."""
-    return PromptfooConfig(file).models if file.suffix in CONFIGS and file.is_file() else []
+    """Models that the file itself says it goes to: those of a configuration of promptfoo, or the one of all requests.
+
+    Raises `InvalidInputError` where requests name several: what all would cost on each is not what is sent.
+    """
+    if file.suffix in CONFIGS and file.is_file():
+        return PromptfooConfig(file).models
+    requests = read_requests(file)[0]
+    names = sorted({str(name) for name in requests["model"].dropna()}) if "model" in requests else []
+    if len(names) > 1:
+        raise InvalidInputError(
+            f"{file}: its requests name {len(names)} models; say on which to quote them all: "
+            + " ".join(f"--model {name}" for name in names[:4])
+        )
+    return names
+
+
+def _in_our_words(requests: pd.DataFrame) -> pd.DataFrame:
+    """Columns by our names where a table calls them otherwise, ``prompt`` or ``Max Tokens``."""
+    known = spelt(map(str, requests.columns))
+    found = {ours: next((known[name] for name in names if name in known), ours) for ours, names in _COLUMNS.items()}
+    return requests.rename(columns={theirs: ours for ours, theirs in found.items() if ours not in requests})
 
 
 def _possible(requests: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -127,7 +156,7 @@ def _read_jsonl(file: Path) -> tuple[pd.DataFrame, list[str]]:
         if row is None:
             problems.append(f"{file}:{number}: no request here; give `messages`, a batch `body` or `prompt_text`")
         else:
-            rows[number] = row
+            rows[free_place(rows, number)] = row
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "request"
     return frame, problems
@@ -145,5 +174,6 @@ def _row(line: object) -> dict[str, Any] | None:
         if isinstance(name, str):
             columns["custom_id"] = name
         given = {key: value for key, value in columns.items() if value is not None}
-        return {"prompt_text": None, **given}
-    return line if {"prompt_text", "model"} & set(line) else None
+        beside = {key: value for key, value in line.items() if key not in _CONTENT and plain(key) in _NAMES}
+        return {"prompt_text": None, **beside, **given}
+    return line if {*_COLUMNS["prompt_text"], "model"}.intersection(map(plain, line)) else None

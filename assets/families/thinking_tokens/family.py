@@ -18,8 +18,8 @@ def read_inputs(path: Path) -> pd.DataFrame:
     Raises
     ------
     InvalidInputError
-        If the file is for another family, or at the first request that cannot be read: leaving one out would shift
-        the forecasts of the others.
+        If the file is for another family, names no model, or at the first request that cannot be read: leaving one
+        out would shift the forecasts of the others.
     """
     from foretell.assets.lake.requests import read_requests
     from foretell.assets.readers.core.stream import head_of
@@ -30,6 +30,10 @@ def read_inputs(path: Path) -> pd.DataFrame:
     requests, problems = read_requests(path)
     if problems:
         raise InvalidInputError(problems[0])
+    if "model" not in requests:
+        raise InvalidInputError(
+            f"{path}: has no column `model`; add it, or ask `foretell quote {path.name} --model NAME` for the whole"
+        )
     return requests
 
 

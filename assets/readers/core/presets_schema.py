@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from foretell.assets.readers.core.records import RAW_SCHEMA
+from foretell.assets.readers.spellings import spelt
 from foretell.predictors.errors import InvalidInputError
 
 _MORE = {"messages", "ended_at", "first_token_at"}
@@ -73,8 +74,17 @@ class Preset(_Strict):
 
     def fits(self, names: set[str]) -> bool:
         """True if a table with these columns is of this kind."""
-        wanted = [self.detect] if self.detect else self.detect_any
-        return any(set(group) <= names for group in wanted)
+        wanted, known = [self.detect] if self.detect else self.detect_any, spelt(names)
+        return any(known.keys() >= set(group) for group in wanted)
+
+    def as_spelt(self, names: set[str]) -> "Preset":
+        """The same for a table with these columns, by their own spelling: ``Prompt Tokens`` for ``prompt_tokens``."""
+        known = spelt(names)
+        columns = {
+            ours: known.get(theirs, theirs) if isinstance(theirs, str) else [known.get(name, name) for name in theirs]
+            for ours, theirs in self.columns.items()
+        }
+        return self.model_copy(update={"columns": columns})
 
 
 @cache

@@ -171,7 +171,8 @@ class TensorBoard:
 
 def _of_file(path: Path) -> Row:
     """A run is named by the folders it lies in: ``lightning_logs/version_3``."""
-    folders = [part for part in path.resolve().parent.parts[-2:] if part not in ("/", "")]
+    path = path.resolve()
+    folders = [part for part in path.parent.parts[-2:] if part not in ("/", "")]
     is_generic = path.stem in ("metrics", "history", "progress", "log") or ".tfevents." in path.name
     name = "/".join(folders) if is_generic else path.stem
     return {

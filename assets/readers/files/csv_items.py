@@ -20,12 +20,12 @@ def csv_names(line: bytes) -> set[str]:
     """Return the columns that a header line names; none if it is no CSV."""
     text = line.decode("utf-8", "replace")
     try:
-        return {name.strip() for name in next(csv.reader([text], delimiter=_delimiter(text)), [])}
+        return {name.strip() for name in next(csv.reader([text], delimiter=delimiter_of(text)), [])}
     except csv.Error:
         return set()
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
     return max(",\t;|", key=header.count)
 
 
@@ -83,7 +83,7 @@ def csv_items(path: Path) -> Iterator[Item | Reject]:
         header_line = next(lines, "")
         if len(header_line) > MAX_HEADER:
             raise csv.Error(f"a first line of {len(header_line):,} characters")
-        delimiter = _delimiter(header_line)
+        delimiter = delimiter_of(header_line)
         header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter), [])]
     except csv.Error as error:
         yield Reject(f"not CSV: {error}", 1, "the first line names the columns", is_file=True)

@@ -12,7 +12,7 @@ from typing import Any
 from foretell.assets.readers.core.normalise import as_number, canonical_json, first
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, records_of
 from foretell.assets.readers.core.stream import head_of
-from foretell.assets.readers.spellings import spellings
+from foretell.assets.readers.spellings import spellings, spelt
 from foretell.assets.readers.traces.tabular import column_names, table_items
 from foretell.predictors.schemas.lake import (
     BenchmarkRunRows,
@@ -65,10 +65,10 @@ class TableColumns:
 
     def _map(self, names: set[str], told: Mapping[str, str]) -> dict[str, str]:
         """Our columns -> theirs, or ``=value``."""
-        ours = list(self.contract.to_schema().columns)
+        known = spelt(names)
         found = {}
-        for name in ours:
-            theirs = told.get(name) or next((n for n in (name, *self.others.get(name, ())) if n in names), None)
+        for name in self.contract.to_schema().columns:
+            theirs = told.get(name) or next((known[n] for n in (name, *self.others.get(name, ())) if n in known), None)
             if theirs is not None and (theirs in names or theirs.startswith("=")):
                 found[name] = theirs
         return found

@@ -46,8 +46,12 @@ class Tabular:
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
         """Stream the rows."""
         names = column_names(head_of(path), path)
-        preset = preset_of(options.columns) if options.columns else self._fitting(names)
-        if preset is None and self._preset is not None:
+        preset = self._fitting(names)
+        if options.columns:
+            preset = preset_of(options.columns)
+        elif preset is not None:
+            preset = preset.as_spelt(names)
+        elif self._preset is not None:
             preset = load_presets()[self._preset]
         if preset is None:
             yield Reject(f"no known table, columns {shown_names(names, 8)}", 1, _OTHER, is_file=True)

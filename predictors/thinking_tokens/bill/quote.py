@@ -145,7 +145,10 @@ def quote(
     left_out = _left_out(requests)
     kept = requests[~requests.index.isin(left_out["request"])]
     if kept.empty:
-        raise InvalidInputError(f"no request is left to quote: {len(requests)} given, {len(left_out)} left out")
+        raise InvalidInputError(
+            f"no request is left to quote: {len(requests)} given, all without text; give it as `prompt_text`, `prompt` "
+            f"or `messages` (columns here: {', '.join(map(str, requests.columns[:8]))})"
+        )
     names = _names(options)
     sent = [option.applied(kept).assign(option=name) for option, name in zip(options, names, strict=True)]
     stacked = pd.concat(sent, ignore_index=True)

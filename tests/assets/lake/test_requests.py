@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foretell.assets.lake.requests import read_requests
+from foretell.assets.lake.requests import models_named, read_requests
+from foretell.predictors.errors import InvalidInputError
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
 CONTENTS = [{"role": "user", "parts": [{"text": "Why?"}]}]
@@ -59,3 +60,45 @@ def test_rows_of_a_table_are_checked_too(tmp_path: Path) -> None:
     read, problems = read_requests(tmp_path / "requests.csv")
     assert read["prompt_text"].tolist() == ["a"]
     assert [problem.split("`")[1] for problem in problems] == ["top_p", "max_tokens"]
+
+
+@pytest.mark.parametrize("name", ["prompt_text", "prompt", "Prompt", " Question "])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".parquet"])
+def test_a_table_calls_the_prompt_as_people_do(tmp_path: Path, name: str, suffix: str) -> None:
+    table = pd.DataFrame({name: ["a", "b; c", "d"], "Max Tokens": [5, 6, 7]})
+    file = tmp_path / f"requests{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(file)
+    elif suffix == ".json":
+        table.to_json(file, orient="records")  # a list in one line, of which every object is a request
+    elif suffix == ".jsonl":
+        table.to_json(file, orient="records", lines=True)
+    else:
+        table.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ";")
+    read, problems = read_requests(file)
+    assert problems == []
+    assert read["prompt_text"].tolist() == ["a", "b; c", "d"]
+    assert read["max_tokens"].tolist() == [5, 6, 7]
+
+
+def test_our_own_name_of_a_column_comes_before_others(tmp_path: Path) -> None:
+    read, _ = read_lines(tmp_path, {"prompt_text": "ours", "question": "theirs", "model": "m"})
+    assert read["prompt_text"].tolist() == ["ours"]
+
+
+def test_a_file_of_requests_names_its_model(tmp_path: Path) -> None:
+    file = tmp_path / "requests.csv"
+    file.write_text("prompt,model\na,gpt-5\nb,gpt-5\n")
+    assert models_named(file) == ["gpt-5"]
+    file.write_text("prompt\na\n")
+    assert models_named(file) == []
+    file.write_text("prompt,model\na,gpt-5\nb,gpt-5-mini\n")
+    with pytest.raises(InvalidInputError, match="name 2 models; .* --model gpt-5 --model gpt-5-mini"):
+        models_named(file)
+
+
+def test_what_stands_beside_a_chat_request_is_read_too(tmp_path: Path) -> None:
+    read, _ = read_lines(tmp_path, {"messages": MESSAGES, "benchmark": "gsm8k", "id": 7, "Input Tokens": 9})
+    assert read["benchmark"].tolist() == ["gsm8k"]
+    assert read["input_tokens"].tolist() == [9]
+    assert "id" not in read

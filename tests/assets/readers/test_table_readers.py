@@ -172,6 +172,15 @@ def test_logs_of_lightning_and_of_wandb(tmp_path):
     assert {(p["curve_id"], p["started_at"]) for p in rows["training_curves"]} == {("run-7", 1_795_000_000_000_000)}
 
 
+def test_a_chart_in_the_working_folder_is_of_that_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "speedruns"
+    folder.mkdir()
+    (folder / "chart.csv").write_text('"Step","a - val/loss"\n1,3.5\n')
+    monkeypatch.chdir(folder)
+    _, rows, rejects = read(Path("chart.csv"))
+    assert (rejects, [row["dataset"] for row in rows["training_curves"]]) == ([], ["speedruns"])
+
+
 def test_event_files_of_tensorboard_or_a_line_that_says_what_to_install(tmp_path):
     summary = pytest.importorskip("tensorboard.summary")
     writer = summary.Writer(str(tmp_path / "runs" / "first"))

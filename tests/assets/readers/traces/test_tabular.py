@@ -267,6 +267,17 @@ def test_litellm_payload(tmp_path):
     assert read.rejects["reason"].tolist() == ["a failed call: status failure", "no StandardLoggingPayload"]
 
 
+def test_columns_as_a_spreadsheet_calls_them(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("Model,Prompt,Prompt Tokens,Completion Tokens,Time,Task\nm,Why?,3,7,2026-11-01T00:00:00Z,riddles\n")
+    read = read_traces(path)
+    assert len(read.rejects) == 0
+    (row,) = read.rows.to_dict("records")
+    assert (row["model"], row["prompt_text"], row["benchmark"]) == ("m", "Why?", "riddles")
+    assert (row["input_tokens"], row["output_tokens"]) == (3, 7)
+    assert str(row["started_at"]).startswith("2026-11-01")
+
+
 def test_own_words_are_read_without_a_map_and_other_words_with_one(tmp_path):
     known = write_csv(tmp_path / "a.csv", [{"model": "m", "prompt": "Hi", "input_tokens": 1, "output_tokens": 2}])
     assert (detect(known), read_traces(known).rows["output_tokens"].tolist()) == ("tabular", [2])
