@@ -42,12 +42,13 @@ _BOUNDS = {
 def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read requests in the order of the file.
 
-    A line of JSONL, or an object of a JSON list, is a chat request (``messages``, ``contents``), a line of batch input (``body`` of OpenAI, ``params``
-    of Anthropic, ``request`` of Gemini), a logged call (``request``), or an object of our own columns (``prompt_text``,
-    ``max_tokens``, ...), which like those of a table are read under the names that `ingest` reads too (``Prompt``). An Inspect log gives one request per sample and epoch, and its runs are what is known of each
-    query: the forecast for another model is warm. A folder holds a prompt a file; a configuration of promptfoo
-    gives its prompts times its tests. A request with a setting that no provider takes (``max_tokens: -5``) is a problem
-    of that request and leaves the others alone.
+    A line of JSONL, or an object of a JSON list, is a chat request (``messages``, ``contents``), a line of batch input
+    (``body`` of OpenAI, ``params`` of Anthropic, ``request`` of Gemini), a logged call (``request``), or an object of
+    our own columns (``prompt_text``, ``max_tokens``, ...), which like those of a table are read under the names that
+    `ingest` reads too (``Prompt``). An Inspect log gives one request per sample and epoch, and its runs are what is
+    known of each query: the forecast for another model is warm. A folder holds a prompt a file; a configuration of
+    promptfoo gives its prompts times its tests. A request with a setting that no provider takes (``max_tokens: -5``) is
+    a problem of that request and leaves the others alone.
 
     Returns a row per readable request, by line (JSONL), row (tables) or place in the log from 1, and a line of text per
     request that cannot be read. Raises `InvalidInputError` if the file is missing, of another kind, or holds none.

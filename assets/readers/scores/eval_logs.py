@@ -1,8 +1,9 @@
 """Logs of evals in any format that is read, as one table of scores: what `compare`, `samples` and `floor` work on.
 
 Inspect (``.eval``, ``.json``), lm-eval (``samples_*.jsonl``), promptfoo (``results.json``), and tables (csv, jsonl,
-parquet) with `item` and `score`, and where they have them `replicate`, `system`, `task`, `cluster`, `metric`, and the
-settings `harness`, `batch` and `precision`. The format is told from the content.
+parquet) with `item` and `score` (a number, true or false, also under `correct` and the like), and where they have them
+`replicate`, `system`, `task`, `cluster`, `metric`, and the settings `harness`, `batch` and `precision`. The format is
+told from the content.
 """
 
 from pathlib import Path
@@ -16,13 +17,15 @@ from foretell.assets.readers.core.records import ReadOptions, Reject
 from foretell.assets.readers.core.stream import head_of
 from foretell.assets.readers.scores.lm_eval import LmEvalSamples
 from foretell.assets.readers.scores.promptfoo import Promptfoo
+from foretell.assets.readers.spellings import plain
 from foretell.assets.readers.traces.inspect_ai import InspectAI
 from foretell.assets.readers.traces.tabular import column_names, table_items
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.schemas.benchmark_runs import BenchmarkRuns
 
 _NAMES = {
-    "item": ("item", "item_id", "doc_id", "question_id"), "score": ("score",), "replicate": ("replicate", "epoch"),
+    "item": ("item", "item_id", "doc_id", "question_id", "sample_id", "example_id", "id"),
+    "score": ("score", "correct", "is_correct", "passed", "accuracy", "acc"), "replicate": ("replicate", "epoch"),
     "system": ("system", "model"), "task": ("task", "benchmark"), "cluster": ("cluster",), "metric": ("metric",),
     "filter": ("filter",), "harness": ("harness",), "batch": ("batch",), "precision": ("precision",),
     "higher_is_better": ("higher_is_better",),
@@ -30,6 +33,7 @@ _NAMES = {
 """Column -> the names that it may have in a table, the first that is there."""
 _READERS = (InspectAI(), Promptfoo(), LmEvalSamples())
 _SETTINGS = ("harness", "batch", "precision")
+_OF_TRACES = {"output_tokens", "completion_tokens"}
 _TRUTH = {"true": 1.0, "false": 0.0}
 _LARGE = 10.0
 """Beside scores of 0 to 1, scores from here on are of another scale."""
@@ -51,8 +55,10 @@ def _reader(path: Path) -> Any:
 
 
 def _is_table(path: Path) -> bool:
-    names = {name.strip().lower() for name in column_names(head_of(path).lstrip(), path)}
-    return "score" in names and not names.isdisjoint(_NAMES["item"])
+    names = set(map(plain, column_names(head_of(path).lstrip(), path)))
+    if not names.isdisjoint(_OF_TRACES):
+        names.discard("id")  # that of a request, which is no item
+    return not names.isdisjoint(_NAMES["score"]) and not names.isdisjoint(_NAMES["item"])
 
 
 def read_eval_logs(paths: list[Path], *, metric: str | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -153,7 +159,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         if isinstance(item, Reject):
             raise InvalidInputError(f"{path}: line {item.source_line}: {item.reason}; {item.remedy}")
         line, record = item
-        lowered = {str(name).strip().lower(): value for name, value in record.items()}
+        lowered = {plain(str(name)): value for name, value in record.items()}
         row = {to: next((lowered[n] for n in names if lowered.get(n) not in (None, "")), None)
                for to, names in _NAMES.items()}  # fmt: skip
         score = _TRUTH.get(str(row["score"]).lower(), as_number(row["score"]))

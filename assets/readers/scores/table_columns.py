@@ -25,6 +25,9 @@ from foretell.predictors.schemas.lake import (
 
 Item = tuple[str, Row]
 FLOPS_PER_PARAM_TOKEN = 6.0
+_IN_POINTS = ("benchmark_runs", "ladder_measurements")
+_POINTS = ("score", "standard_error", "standard_error_reported", "chance_score", "upper_score")
+"""Columns of these tables that are points, 0-100."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class TableColumns:
             remedy = f"{self.table} wants the columns {wanted}: name them with --columns MAP.yaml"
             yield Reject("columns are missing", 1, remedy, is_file=True)
             return
-        yield from records_of(table_items(path), partial(self._row, columns=columns, path=path))
+        scale = 100.0 if self.table in _IN_POINTS and _are_shares(path, columns) else 1.0
+        yield from records_of(table_items(path), partial(self._row, columns=columns, path=path, scale=scale))
 
     def _fits(self, names: set[str]) -> bool:
         return all(names.intersection(group) for group in self.needs)
@@ -73,11 +77,25 @@ class TableColumns:
                 found[name] = theirs
         return found
 
-    def _row(self, number: int, item: dict[str, Any], *, columns: dict[str, str], path: Path) -> Iterator[Item]:
+    def _row(
+        self, number: int, item: dict[str, Any], *, columns: dict[str, str], path: Path, scale: float
+    ) -> Iterator[Item]:
         row: Row = {ours: theirs[1:] if theirs[:1] == "=" else item.get(theirs) for ours, theirs in columns.items()}
         row = {name: None if isinstance(value, float) and value != value and name != "value" else value
                for name, value in row.items()}  # fmt: skip
+        if scale != 1.0:
+            row |= {name: scale * told for name in _POINTS if (told := as_number(row.get(name))) is not None}
         yield self.table, {**_FILLED[self.table](row, path), "source_line": number}
+
+
+def _are_shares(path: Path, columns: Mapping[str, str]) -> bool:
+    """Whether the scores of a table, none of which is one of an item, are all shares: points of a model exceed 1."""
+    theirs = columns["score"]
+    if "item_id" in columns or theirs.startswith("="):
+        return False
+    told = [as_number(item[1].get(theirs)) for item in table_items(path) if not isinstance(item, Reject)]
+    scores = [score for score in told if score is not None]
+    return bool(scores) and min(scores) >= 0 and max(scores) <= 1 and any(0 < score < 1 for score in scores)
 
 
 def _run(row: Row, path: Path) -> Row:

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-
 _NO_WORD = re.compile(r"[\W_]+")
 
 

@@ -107,7 +107,10 @@ def sample_table(scores: pd.DataFrame, terms: Terms, false_positives: float) -> 
             n_words = f"{n} samples" if n < terms.up_to else f"{n} samples or more (raise --up-to)"
             notes.append(f"{system}: {n_words} at {cost:g} pay best (worth {most:.3f}; {worth[0]:.3f} with one).")
         if items["size"].min() < 2:
-            notes.append(f"{system}: items have one run, so that easy and lucky items look alike: repeat some.")
+            notes.append(
+                f"{system}: items have one run, which cannot tell easy items from lucky ones: intervals hold whatever "
+                "is possible, values are guesses; repeat some items."
+            )
     notes += _equal_money(rates, costs, false_positives)
     return pd.concat(tables)[["system", *tables[0].columns.drop("system")]], notes
 

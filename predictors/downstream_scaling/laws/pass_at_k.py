@@ -88,7 +88,8 @@ class PassRates:
         -------
         DataFrame
             `k`, `pass_at_k` (0-1), `lower`, `upper`, `is_measured`. Ends of a measured value are those for items like
-            these; ends of a forecast say where more draws of these very items will come out.
+            these; ends of a forecast say where more draws of these very items will come out. Of one draw an item they
+            are all that is possible, from items that are sure to items that are alike.
         """
         wanted = np.atleast_1d(np.asarray(ks, dtype=np.int64))
         z = float(ndtri(0.5 + coverage / 2))
@@ -111,8 +112,14 @@ class PassRates:
         relative = np.hypot(learnt[1], np.sqrt(learnt[2] / of_items.size))
         spread = z * float(np.hypot(relative * gain, np.sqrt(share * (1 - share) / of_items.size)))
         least = float(of_items.mean())
-        return {"k": k, "pass_at_k": value, "lower": max(least, value - spread), "upper": min(1.0, value + spread),
-                "is_measured": False}  # fmt: skip
+        lower, upper = max(least, value - spread), min(1.0, value + spread)
+        if self.n_draws.max() < 2 and not self.has_relatives:
+            # One draw tells the mean rate alone: every item may be sure (least), or all alike (Jensen, most).
+            at_most = wilson_interval(mean_estimate(self.n_correct, np.arange(of_items.size), of_items.size), coverage)[
+                1
+            ]
+            lower, upper = least, 1 - (1 - at_most) ** k
+        return {"k": k, "pass_at_k": value, "lower": lower, "upper": upper, "is_measured": False}
 
     def _solved_later(self, k: int) -> Floats:
         """Probability that an item that no draw has solved is by its k-th; shape (n_items,)."""

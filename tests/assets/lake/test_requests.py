@@ -93,7 +93,7 @@ def test_a_file_of_requests_names_its_model(tmp_path: Path) -> None:
     file.write_text("prompt\na\n")
     assert models_named(file) == []
     file.write_text("prompt,model\na,gpt-5\nb,gpt-5-mini\n")
-    with pytest.raises(InvalidInputError, match="name 2 models; .* --model gpt-5 --model gpt-5-mini"):
+    with pytest.raises(InvalidInputError, match=r"name 2 models; .* --model gpt-5 --model gpt-5-mini"):
         models_named(file)
 
 
