@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from curves_parametric import forecast_ensemble
 
 from foretell.predictors.arrays import Floats
 from foretell.predictors.learning_curves.baselines import PointBaseline, spread_columns
@@ -21,6 +22,13 @@ NETS, STEPS, PLACES, HIDDEN = 5, 200, 8, 32
 """Of the deep power laws: nets, steps of each, points that a net reads, width of its two layers."""
 FARTHEST = 3.0
 """Spreads from the last value at which a point is read at most: a first loss may be of any height."""
+
+
+class MapEnsemble(PointBaseline):
+    """Power laws and other families of curves, by evidence and by the error of their fit (`forecast_ensemble`)."""
+
+    def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
+        return forecast_ensemble(batch)
 
 
 class GaussianProcess(PointBaseline):

@@ -1,6 +1,6 @@
 """Forecasts of public training runs by fits that saw no run of their workload, and what the density of a log changes.
 
-    OMP_NUM_THREADS=1 FORETELL_MIRROR=... python bench/curves_transfer.py [--out docs/img/curves_gallery.png]
+    OMP_NUM_THREADS=1 python bench/curves_transfer.py [--out docs/img/curves_gallery.png]
 
 ``transfer``: every base workload of AlgoPerf, with variants, is forecast by a fit to the others, after 20, 40, 60 or
 80 % of a run's own logged points; errors of the last are shares of the 5-95 % range of the curve. Rivals: last value,
@@ -15,6 +15,8 @@ known to be there first; beside it stand the ranks of the last observed value, a
 setting took, which is as much as the setting itself tells.
 
 ``lcdb``: the stack fitted to LCDB and the same rivals on its test data sets; stack and network from thinned anchors.
+
+``ladder``: every skill of the model ladder by fits to the other skills.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from curves_gallery import draw, whole_curves
-from curves_rivals import DeepPowerLaws, GaussianProcess
+from curves_rivals import DeepPowerLaws, GaussianProcess, MapEnsemble
 
 from foretell.assets.families.learning_curves.evaluation import JUDGED
 from foretell.assets.families.learning_curves.examples import LISTS, TRAINING_RUNS
@@ -45,10 +47,17 @@ LANDMARK = 0.4
 
 def fresh(name: str) -> CurveForecaster:
     """A forecaster of `MODELS` that has not learnt yet."""
-    rivals: dict[str, CurveForecaster] = {"gaussian_process": GaussianProcess(), "deep_power_laws": DeepPowerLaws()}
+    rivals: dict[str, CurveForecaster] = {
+        "map_ensemble": MapEnsemble(), "gaussian_process": GaussianProcess(), "deep_power_laws": DeepPowerLaws(),
+    }  # fmt: skip
     model = rivals.get(name) or FAMILY.models()[name]
     assert isinstance(model, CurveForecaster)
     return model
+
+
+def fitted(name: str, train: pd.DataFrame) -> CurveForecaster:
+    """One of `MODELS` that has learnt from the examples."""
+    return fresh(name).fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
 
 
 def forecast(model: CurveForecaster, rows: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +114,7 @@ def show_transfer(tables: dict[str, pd.DataFrame], examples: pd.DataFrame) -> No
                 gain, nats = (table.loc[at, key] - stack.loc[at, key] for key in ("error", "density"))
                 print(f"{'':16s} the stack gains {told(gain, rows['base'])} in error, "
                       f"{told(-nats.clip(-20, 20), rows['base'])} nats")  # fmt: skip
-    print("coverage by base:", stack.groupby("base")["in_90"].mean().round(2).to_dict())
+    print("coverage by base:", stack.groupby("base")["in_90"].mean().sort_values().head(20).round(2).to_dict())
 
 
 def show_thinned(name: str, whole: pd.DataFrame, thin: dict[int, pd.DataFrame]) -> None:
@@ -158,7 +167,8 @@ def concordance(runs: pd.DataFrame, rank: pd.Series) -> tuple[int, float]:
 def main() -> None:
     """Fit without each base, forecast, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["transfer", "lcdb"], choices=["transfer", "lcdb"])
+    names = ["transfer", "lcdb", "ladder"]
+    parser.add_argument("parts", nargs="*", default=names, choices=names)
     parser.add_argument("--out", type=Path, help="picture of twelve curves with the forecasts made at 40 %%")
     parser.add_argument("--settings", type=int, default=1, help="read one of so many settings of each workload")
     options = parser.parse_args()
@@ -166,6 +176,8 @@ def main() -> None:
         transfer(Settings(), options.out, options.settings)
     if "lcdb" in options.parts:
         lcdb(Settings())
+    if "ladder" in options.parts:
+        ladder(Settings())
 
 
 def transfer(settings: Settings, picture: Path | None, every_setting: int) -> None:
@@ -183,8 +195,7 @@ def transfer(settings: Settings, picture: Path | None, every_setting: int) -> No
         train = examples[examples["query_id"] != base]
         asked.append(rows)
         for name in MODELS:
-            model = fresh(name)
-            model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
+            model = fitted(name, train)
             parts[name].append(forecast(model, rows))
             if name != MODELS[0]:
                 continue
@@ -236,14 +247,27 @@ def lcdb(settings: Settings) -> None:
     """Part ``lcdb``: errors and likelihoods of all, and of the stack and the network from thinned anchors."""
     examples = FAMILY.examples("lcdb", settings.sources)
     train, test = (examples[examples["split"] == name] for name in ("train", "test"))
+    tables = {}
     for name in MODELS:
-        model = fresh(name)
-        model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
-        whole = forecast(model, test)
-        print(name)
-        print(whole.groupby("cut")[["error", "in_90", "width_90", "density"]].mean().round(4).to_string(), flush=True)
+        model = fitted(name, train)
+        tables[name] = forecast(model, test)
         if name in MODELS[:2]:
-            show_thinned(f"lcdb, {name},", whole, {every: forecast(model, thinned(test, every)) for every in EVERY})
+            thin = {every: forecast(model, thinned(test, every)) for every in EVERY}
+            show_thinned(f"lcdb, {name},", tables[name], thin)
+    show_transfer(tables, test)
+
+
+def ladder(settings: Settings) -> None:
+    """Part ``ladder``: errors, likelihoods and coverage with the skill left out."""
+    examples = FAMILY.examples("ladder", settings.sources)
+    skills = [(skill, examples["query_id"] == skill) for skill in examples["query_id"].unique()]
+    tables = {
+        name: pd.concat(
+            [forecast(fitted(name, examples[~rows]), examples[rows]) for _, rows in skills], ignore_index=True
+        )
+        for name in MODELS
+    }
+    show_transfer(tables, pd.concat([examples[rows] for _, rows in skills]))
 
 
 if __name__ == "__main__":

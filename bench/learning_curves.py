@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from curves_parametric import FAMILIES, _starts, fit_family, weights_of
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.special import expit
@@ -29,7 +30,6 @@ from scipy.special import expit
 from foretell.assets.families.learning_curves.examples import examples_from_lcdb
 from foretell.assets.readers.curves.lcdb import load_mean_curves
 from foretell.predictors.learning_curves.curves import CurveBatch, read_curves
-from foretell.predictors.learning_curves.fits.parametric import FAMILIES, MISFIT, _starts, fit_family
 
 Floats = NDArray[np.float64]
 STARTER = Path(__file__).resolve().parents[1] / "data" / "starter"
@@ -61,8 +61,8 @@ def beginnings(n_curves: int, seed: int) -> CurveBatch:
 
 def compare_fitters(name: str, batch: CurveBatch, n_scipy: int) -> dict[str, object]:
     """Times and errors of both fitters on one family; scipy fits the first `n_scipy` curves."""
-    family, weights = FAMILIES[name], batch.weights(MISFIT)
-    prior = family.prior.weakened(WIDER)
+    family, weights = FAMILIES[name], weights_of(batch)
+    prior = family.weak_prior(WIDER)
     started = time.process_time()
     fit = fit_family(family, batch.log_x, batch.values, weights, prior=prior, n_iterations=60)
     ours_s = time.process_time() - started

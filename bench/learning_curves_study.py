@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from curves_rivals import MapEnsemble
 from numpy.typing import NDArray
 
 from foretell.assets.families.learning_curves.examples import LCDB_CUTS, examples_from_lcdb, usable_curves
 from foretell.assets.families.learning_curves.family import FAMILY
 from foretell.assets.readers.curves.lcdb import load_mean_curves
-from foretell.predictors.learning_curves.baselines import LastValueBaseline, MapEnsembleBaseline
+from foretell.predictors.learning_curves.baselines import LastValueBaseline
 from foretell.predictors.learning_curves.forecaster import CurveForecast, CurveForecaster
 from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
 from foretell.predictors.metrics import mean_estimate
@@ -100,7 +101,7 @@ def main() -> None:
         return model.fit(FAMILY.inputs(train), train["value"], groups=train["query_id"])
 
     stack = LearningCurvePredictor.load(options.model) if options.model else fitted(LearningCurvePredictor())
-    models = {"stack": stack, "map_ensemble": fitted(MapEnsembleBaseline()), "last_value": fitted(LastValueBaseline())}
+    models = {"stack": stack, "map_ensemble": fitted(MapEnsemble()), "last_value": fitted(LastValueBaseline())}
     rules: dict[str, Stops] = {}
     for name, model in models.items():
         found = model.distribution(FAMILY.inputs(test))

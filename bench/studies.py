@@ -97,7 +97,7 @@ STUDIES: dict[str, Study] = {
     "scores-next-runs": Study("next_runs_study.py modern"),
     "scores-asked": Study("asked_scores_study.py --ask right noise --samples 1 --cutoff 2024-09"),
     "scores-next-runs-mteb": Study("next_runs_study.py mteb", reads_public=True),
-    "curves-transfer": Study("curves_transfer.py transfer lcdb", reads_public=True),
+    "curves-transfer": Study("curves_transfer.py transfer lcdb ladder"),
     "curves-early-stopping": Study("learning_curves_study.py"),
     "runs-early-stopping": Study("early_stopping.py --settings 3"),
     "curves-network": Study("learning_curves_network.py lcdb --split test", package="emcee"),

@@ -342,7 +342,7 @@ class CurvesWorld(FamilyWorld):
     queries: int = 16
     family: ClassVar[str] = "learning_curves"
     unit: ClassVar[str] = "training runs"
-    gain_shares: ClassVar[tuple[float, ...]] = (0.10, 0.28)
+    gain_shares: ClassVar[tuple[float, ...]] = (0.10,)
     n_truth: ClassVar[int] = 250
     public_share: ClassVar[float] = 0.02
 
@@ -365,12 +365,11 @@ class CurvesWorld(FamilyWorld):
         return [write_csv(folder / "tonight.csv", rows)]
 
     def recipes(self) -> tuple[Any, ...]:
-        from foretell.predictors.learning_curves.baselines import MapEnsembleBaseline
         from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
         from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
 
         cheap = LearningCurvePredictor(n_prefixes=3, location_rounds=40, scale_rounds=20)
-        return MapEnsembleBaseline(), PfnPredictor(), cheap
+        return PfnPredictor(), cheap
 
     def poorer(self) -> Any:
         from foretell.predictors.learning_curves.baselines import LastValueBaseline

@@ -86,10 +86,9 @@ FAMILIES: Mapping[str, Family] = {
         predictor=".learning_curves.predictor:LearningCurvePredictor",
         baselines={
             "network": ".learning_curves.pfn.predictor:PfnPredictor",
-            "map_ensemble": ".learning_curves.baselines:MapEnsembleBaseline",
             "last_value": ".learning_curves.baselines:LastValueBaseline",
         },
-        reference="map_ensemble",
+        reference="last_value",
         unit="unit of the metric (accuracy: share, 0-1)",
         held_out="new_benchmark",
     ),

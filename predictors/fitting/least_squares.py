@@ -54,10 +54,6 @@ class NormalPrior:
         """A prior without correlations, both of shape (p,); an infinite standard deviation is no prior."""
         return cls(np.asarray(mean, dtype=np.float64), np.diag(1.0 / np.asarray(sd, dtype=np.float64) ** 2))
 
-    def weakened(self, factor: float) -> Self:
-        """The prior with standard deviations `factor` times as wide."""
-        return type(self)(self.mean, self.precision / factor**2)
-
 
 @dataclass(frozen=True)
 class LeastSquaresFit:

@@ -1,1 +1,1 @@
-"""Where a learning curve ends: parametric fits, a prior-data fitted network, a stack, and what to do about a run."""
+"""Where a learning curve ends: a prior-data fitted network, a stack, and what to do about a run."""

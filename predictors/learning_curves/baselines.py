@@ -1,4 +1,4 @@
-"""What a stacked forecast must beat: the last value and parametric fits, each with a calibrated spread."""
+"""What a stacked forecast must beat: the last value, with a calibrated spread."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -10,7 +10,6 @@ import pandas as pd
 from ..arrays import Floats
 from .curves import CurveBatch, read_curves
 from .density import ScaleModel, TruncatedT
-from .fits.parametric import forecast_ensemble
 from .forecaster import UnitScaleForecaster
 
 
@@ -45,13 +44,6 @@ class LastValueBaseline(PointBaseline):
     def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
         before = batch.values[np.arange(len(batch)), np.maximum(batch.lengths - 2, 0)]
         return batch.last, np.abs(batch.last - before)
-
-
-class MapEnsembleBaseline(PointBaseline):
-    """All families of curves, weighted by evidence and by the error of their fit (`forecast_ensemble`)."""
-
-    def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
-        return forecast_ensemble(batch)
 
 
 def spread_columns(batch: CurveBatch, spread: Floats) -> Floats:

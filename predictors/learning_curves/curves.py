@@ -108,11 +108,6 @@ class CurveBatch:
         """Horizon (log of the asked over the last observed budget, >= 0) and number of points, shape (n, 2)."""
         return np.column_stack([np.maximum(self.target - self.last_log_x, 0.0), self.lengths])
 
-    def weights(self, misfit: float) -> Floats:
-        """Inverse standard deviations of the points, shape (n, k), 0 for none: measured errors joined with `misfit`."""
-        errors = np.where(np.isnan(self.errors), misfit, self.errors)
-        return np.asarray(np.where(self.seen, 1.0 / np.hypot(errors, misfit), 0.0))
-
     def take(self, rows: Codes) -> "CurveBatch":
         """Some of the curves, without needless padding."""
         k = int(self.lengths[rows].max(initial=1))

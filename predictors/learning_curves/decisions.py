@@ -5,7 +5,8 @@ import pandas as pd
 
 from ..arrays import Floats
 from ..errors import InvalidInputError
-from ..schemas.learning_curves import as_points
+from ..schemas.learning_curves import CurveRequests, as_points
+from .curves import read_curves
 from .forecaster import CurveForecaster
 
 DECISION_COLUMNS: tuple[str, ...] = (
@@ -15,6 +16,12 @@ DECISION_COLUMNS: tuple[str, ...] = (
 
 N_STEPS = 24
 """Steps between the last observed one and the end at which a forecast is read."""
+MOST_PREFIXES = 12
+"""Beginnings of a curve whose forecasts are compared: all where it has no more points, else evenly spaced ones."""
+LEAST_AGREEING = 3
+"""Forecasts in a row that must agree: one or two may do so by chance."""
+PROXIMITY = 0.005
+"""Share of the metric's range within which forecasts agree."""
 REACH_COLUMNS: tuple[str, ...] = ("reach_step_05", "reach_step_50", "reach_step_95", "probability_reached")
 
 
@@ -96,6 +103,41 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
             out[i, j] = steps[i, np.argmax(reached)] if reached.any() else np.inf
         out[i, 3] = likely[i, -1]
     return pd.DataFrame(out, columns=list(REACH_COLUMNS), index=X.index)
+
+
+def settled_steps(predictor: CurveForecaster, X: pd.DataFrame, floor: pd.Series) -> pd.Series:
+    """Where each run could have stopped: from which step on the forecasts of its end have stayed close to each other.
+
+    `predictor` forecasts the end of every curve from each of its beginnings (`MOST_PREFIXES` at most). Medians are
+    close if they lie within `PROXIMITY` of each other, or within the noise `floor` of one point (n_samples,) if that
+    is more; it is in the metric's unit, NaN where it is not known. How wide the forecasts are is not asked.
+
+    Returns
+    -------
+    Series of shape (n_samples,)
+        Index of `X`: the first of the steps from which on `LEAST_AGREEING` forecasts or more, and all of them, are
+        close; NaN where the newest ones are not.
+    """
+    rows = CurveRequests.validate(X)
+    sizes = []
+    for values in rows["values"]:
+        finite = np.flatnonzero(np.isfinite(as_points(values))) + 1
+        sizes.append(finite[np.unique(np.linspace(0, len(finite) - 1, MOST_PREFIXES).round().astype(int))])
+    counts = [len(part) for part in sizes]
+    asked = rows.iloc[np.repeat(np.arange(len(rows)), counts)].reset_index(drop=True)
+    for name in {"steps", "values", "standard_errors"} & set(asked):
+        begun = zip(asked[name], np.concatenate(sizes), strict=True)
+        asked[name] = pd.Series([as_points(points)[:k].tolist() for points, k in begun], dtype=object)
+    medians = np.split(predictor.predict(asked).to_numpy(), np.cumsum(counts)[:-1])
+    within = np.fmax(floor.to_numpy(dtype=np.float64), PROXIMITY * read_curves(rows).scale.span)
+    out = np.full(len(rows), np.nan)
+    for i, (steps, made) in enumerate(zip(rows["steps"], medians, strict=True)):
+        newest_first = made[::-1]
+        spread = np.maximum.accumulate(newest_first) - np.minimum.accumulate(newest_first)
+        agreeing = int((spread <= within[i]).sum())
+        if agreeing >= LEAST_AGREEING:
+            out[i] = as_points(steps)[sizes[i][-agreeing] - 1]
+    return pd.Series(out, index=X.index)
 
 
 def jitter_floor(steps: Floats, values: Floats) -> float:

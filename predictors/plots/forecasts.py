@@ -23,8 +23,8 @@ def plot_extrapolation(curve: pd.DataFrame, forecast: pd.DataFrame, ax: Axes | N
     `curve` has `step` and `value` of the observed points, and `standard_error` where known, drawn as bars. `forecast`
     has one row per asked step, in ascending order: `step`, `median`, `lower_50`, `upper_50`, `lower_90`, `upper_90`,
     and, constant over rows where known, `noise_floor` (expected absolute error of a perfect forecast; a band around the
-    last median), `target_value` and `stop_step` (lines; where the trend had settled), `metric` (name of the axis) and
-    `advice` (in the title). InvalidInputError if a column is missing.
+    last median), `target_value` and `stop_step` (lines; where the forecast had settled), `metric` (name of the axis)
+    and `advice` (in the title). InvalidInputError if a column is missing.
     """
     missing = sorted({"step", "value"} - set(curve.columns))
     missing += sorted({"step", "median", "lower_50", "upper_50", "lower_90", "upper_90"} - set(forecast.columns))
@@ -58,7 +58,7 @@ def _marks(ax: Axes, end: pd.Series) -> None:
     if pd.notna(target):
         ax.axhline(target, color=BASELINE, linestyle="--", linewidth=1, label="target")
     if pd.notna(stop):
-        ax.axvline(stop, color="#b03030", linewidth=1.2, label="trend has settled")
+        ax.axvline(stop, color="#b03030", linewidth=1.2, label="forecast has settled")
 
 
 def plot_intervals(

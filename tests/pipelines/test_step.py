@@ -53,7 +53,7 @@ EDITS: dict[str, set[str]] = {
     "predictors/schemas": ALL,
     "predictors/fitting/text": stages_of("train", "evaluate"),
     "predictors/base.py": stages_of("train", "evaluate"),
-    "predictors/learning_curves/fits": stages_of(*STEPS, families=("learning_curves",)),
+    "predictors/learning_curves/pfn": stages_of(*STEPS, families=("learning_curves",)),
     "predictors/metrics/estimates": stages_of("evaluate"),
     "data/starter/ladder": stages_of("curate", families=("downstream_scaling",)),
     "data/public/models.parquet": stages_of("curate"),

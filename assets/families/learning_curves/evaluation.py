@@ -21,8 +21,6 @@ from foretell.predictors.base import BasePredictor
 METRICS = ("mae", "crps", "coverage_90", "width_90", "interval_score_90")
 LEARNER_FOLDS = 4
 JUDGED = "algoperf"
-LAST_VALUE = "last_value"
-"""The reference where a fit has few curves to learn from."""
 
 
 def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: Sources) -> Iterator[Split]:
@@ -48,17 +46,16 @@ def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: 
     elif dataset == TRAINING_RUNS:
         yield from run_splits(family, examples)
     else:
-        models = family.models()
         rounds = left_out(family, examples.set_index("cell_id", drop=False))
-        yield by_cut("new_benchmark", rounds, models, (LAST_VALUE, models[LAST_VALUE]))
+        yield by_cut("new_benchmark", rounds, *_compared(family))
 
 
 def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> Iterator[Split]:
     from foretell.predictors.learning_curves.context import attach_siblings
 
     train, test = (examples[examples["split"] == name].set_index("cell_id", drop=False) for name in ("train", "test"))
-    models, inputs, outcomes = family.models(), family.inputs(test), outcomes_of(test)
-    reference = (family.reference, models[family.reference])
+    inputs, outcomes = family.inputs(test), outcomes_of(test)
+    models, reference = _compared(family)
     first = {family.name: models[family.name]}
     yield by_cut("new_benchmark", [Round(train, inputs, outcomes)], models, reference)
     yield Split(
@@ -75,6 +72,12 @@ def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> It
     yield knowing("new_benchmark_same_budget", attach_siblings(test, curves, extent="same_budget"))
     yield knowing("new_benchmark_warm", attach_siblings(test, curves, extent="complete"))
     yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), first, reference)
+
+
+def _compared(family: Family) -> tuple[dict[str, BasePredictor], tuple[str, BasePredictor]]:
+    """What is judged, by name, and which of them is the reference."""
+    models = family.models()
+    return models, (family.reference, models[family.reference])
 
 
 def _learner_rounds(family: Family, train: pd.DataFrame, test: pd.DataFrame, inputs: pd.DataFrame) -> list[Round]:
@@ -109,8 +112,7 @@ def run_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
     Errors are shares of the 5-95 % range of the whole curve; intervals are over base workloads.
     """
     rows = examples.set_index("cell_id", drop=False)
-    models = family.models()
-    reference = (LAST_VALUE, models[LAST_VALUE])
+    models, reference = _compared(family)
     first = {family.name: models[family.name]}
     judged, other = rows[rows["source"] == JUDGED], rows[rows["source"] != JUDGED]
     yield by_cut("new_benchmark", left_out(family, judged, other), models, reference)

@@ -130,12 +130,11 @@ def forecast_curves(
         ``probability_better`` (of ending better than `target_value`, or than the last value: below it where lower is
         better), ``probability_above`` (the same by its former name; goes away with the next version),
         ``expected_gain`` over it, ``noise_floor`` (mean absolute error that the jitter of this very curve makes
-        unavoidable, NaN for fewer than six points), ``stop_step`` (where the functional strategy would have stopped)
+        unavoidable, NaN for fewer than six points), ``stop_step`` (from which on forecasts agree, `settled_steps`)
         and ``advice``; where `target_value` is given, the columns of `steps_to_target`.
     """
-    from foretell.predictors.learning_curves.decisions import advise, jitter_floor, steps_to_target
-    from foretell.predictors.learning_curves.fits.functional import learning_trace
-    from foretell.predictors.schemas.learning_curves import CurveRequests, as_points
+    from foretell.predictors.learning_curves.decisions import advise, jitter_floor, settled_steps, steps_to_target
+    from foretell.predictors.schemas.learning_curves import as_points
 
     quantiles = predictor.predict_quantiles(rows, tuple(LEVELS.values()))
     observed = [(as_points(s), as_points(v)) for s, v in zip(rows["steps"], rows["values"], strict=True)]
@@ -155,9 +154,7 @@ def forecast_curves(
     table = pd.DataFrame(columns, index=rows.index)
     if target_value is not None:
         table = table.join(steps_to_target(predictor, rows, goal))
-    valid = CurveRequests.validate(rows)
-    traces = [learning_trace(valid.iloc[[i]]) for i in range(len(valid))]
-    table["stop_step"] = pd.Series([trace.stop_step for trace in traces], index=rows.index, dtype="float64")
+    table["stop_step"] = settled_steps(predictor, rows, table["noise_floor"])
     table["advice"] = [
         _advice(bool(stop), gain, floor, step)
         for stop, gain, floor, step in zip(
@@ -196,7 +193,7 @@ def curve_figure(
     first = row.iloc[0]
     ahead = ahead.assign(
         noise_floor=forecast["noise_floor"], target_value=np.nan if target_value is None else target_value,
-        # Where a trend has settled is no reason to stop a run that is worth going on with.
+        # Where forecasts have settled is no reason to stop a run that is worth going on with.
         stop_step=forecast["stop_step"] if forecast["advice"].startswith(MAY_STOP) else np.nan,
         metric=first.get("metric"), advice=forecast["advice"],
     )  # fmt: skip
@@ -214,7 +211,7 @@ def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:
     if np.isfinite(floor) and gain < floor:
         return "stop: what is still to come is less than the noise"
     if np.isfinite(stop_step) and not np.isfinite(floor):
-        return f"{MAY_STOP}: the trend has settled at step {stop_step:g}"
+        return f"{MAY_STOP}: the forecast has settled at step {stop_step:g}"
     return "go on"
 
 

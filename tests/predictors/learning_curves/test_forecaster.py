@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 from scipy import integrate
 
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.learning_curves.baselines import LastValueBaseline, MapEnsembleBaseline
+from foretell.predictors.learning_curves.baselines import LastValueBaseline
 from foretell.predictors.learning_curves.curves import MAX_POINTS, read_curves
 from foretell.predictors.learning_curves.density import TruncatedT
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
+from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
 from tests.predictors.learning_curves.synthetic_curves import INPUTS, make_curves
 
 
 @pytest.fixture(scope="module")
 def fitted() -> CurveForecaster:
     curves = make_curves(80, 0)
-    return MapEnsembleBaseline().fit(curves[INPUTS], curves["value"], groups=curves["dataset"])
+    small = LearningCurvePredictor(n_prefixes=4, location_rounds=60, scale_rounds=20)
+    return small.fit(curves[INPUTS], curves["value"], groups=curves["dataset"])
 
 
 def request(steps: list[float], values: list[float], target: float = 1000.0, **more: object) -> pd.DataFrame:

@@ -93,6 +93,6 @@ def test_every_split_is_judged_next_to_the_floor_of_seeds(table: pd.DataFrame, s
     judged = judge_splits(FAMILY, run_splits(FAMILY, examples_from_runs(few)), dataset=TRAINING_RUNS)
     assert set(judged["split"]) == {"new_benchmark", "within", "new_source"}
     rows = judged[(judged["metric"] == "mae") & (judged["split"] == "new_benchmark")]
-    assert set(rows["predictor"]) == {"learning_curves", "network", "map_ensemble", "last_value"}
+    assert set(rows["predictor"]) == {"learning_curves", "network", "last_value"}
     assert (rows["noise_floor"] > 0).all()
     assert "cut=20%" in set(rows["segment"])

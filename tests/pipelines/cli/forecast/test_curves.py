@@ -21,7 +21,7 @@ from foretell.pipelines.cli.forecast.curves import (
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.learning_curves.baselines import MapEnsembleBaseline
+from foretell.predictors.learning_curves.baselines import LastValueBaseline
 from foretell.predictors.learning_curves.decisions import jitter_floor
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
 from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
@@ -32,7 +32,7 @@ from tests.predictors.learning_curves.synthetic_curves import INPUTS, make_curve
 @pytest.fixture(scope="module")
 def forecaster() -> CurveForecaster:
     curves = make_curves(80, 0)
-    return MapEnsembleBaseline().fit(curves[INPUTS], curves["value"], groups=curves["dataset"])
+    return LastValueBaseline().fit(curves[INPUTS], curves["value"], groups=curves["dataset"])
 
 
 def rows() -> pd.DataFrame:
@@ -82,7 +82,7 @@ def test_the_picture_has_curve_bands_floor_target_and_stop(forecaster: CurveFore
         "50 % interval",
         "noise floor of one run",
         "target",
-        "trend has settled",
+        "forecast has settled",
     } <= set(labels)
     named = plot_extrapolation(curve, forecast.assign(metric="val_loss", advice="go on"))
     assert (named.get_ylabel(), plot_extrapolation(curve, forecast).get_ylabel()) == ("val_loss", "value")
@@ -94,10 +94,10 @@ def test_the_picture_has_curve_bands_floor_target_and_stop(forecaster: CurveFore
 def test_a_run_told_to_go_on_has_no_stop_in_its_past(forecaster: CurveForecaster) -> None:
     # "may stop here" stood in the past of a run that was told to go on, and the axis was called "value".
     told = forecast_curves(forecaster, rows(), target_value=0.8).iloc[0]
-    for advice, is_drawn in (("go on", False), ("may stop: the trend has settled at step 9", True)):
+    for advice, is_drawn in (("go on", False), ("may stop: the forecast has settled at step 9", True)):
         asked = pd.concat([told, pd.Series({"advice": advice, "stop_step": 9.0})]).groupby(level=0).last()
         axes = curve_figure(forecaster, rows().iloc[:1], asked, 0.8).axes[0]
-        assert ("trend has settled" in axes.get_legend_handles_labels()[1]) == is_drawn
+        assert ("forecast has settled" in axes.get_legend_handles_labels()[1]) == is_drawn
         assert axes.get_ylabel() == "val_accuracy"
 
 
@@ -144,7 +144,7 @@ def test_a_target_before_the_last_step_is_refused_in_one_short_line(clean_enviro
         (False, 0.02, 0.01, np.nan, "go on"),
         (False, 0.02, 0.01, 50.0, "go on"),  # the noise is known, so it decides and not the trend
         (False, 0.005, 0.01, np.nan, "stop: what is still to come is less than the noise"),
-        (False, 0.005, np.nan, 50.0, "may stop: the trend has settled at step 50"),
+        (False, 0.005, np.nan, 50.0, "may stop: the forecast has settled at step 50"),
         (False, 0.005, np.nan, np.nan, "go on"),
         (True, 0.02, 0.01, np.nan, "stop: the target is out of reach"),
     ],
@@ -166,8 +166,8 @@ def test_the_champion_answers_whatever_kind_of_curve_it_has_learnt_from(
     # The network answered runs of MLflow, and every file without learners, even after a retrain.
     for asked in (rows().assign(learner="SVM"), rows(), rows().assign(resource_unit="steps")):
         answering, why = load_forecaster(settings, asked)
-        assert isinstance(answering, MapEnsembleBaseline)
-        assert why.startswith("answered by the champion, a MapEnsembleBaseline")
+        assert isinstance(answering, LastValueBaseline)
+        assert why.startswith("answered by the champion, a LastValueBaseline")
     monkeypatch.setattr(CurveForecaster, "answers", lambda self, X: np.zeros(len(X), dtype=bool))
     answering, why = load_forecaster(settings, rows())
     assert isinstance(answering, PfnPredictor)

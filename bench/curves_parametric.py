@@ -1,4 +1,6 @@
-"""Families of learning curves, all of one form: ``asymptote - (asymptote - start) * g(x)`` with g from 1 down to 0.
+"""The parametric rival of `curves_rivals.py`: families of curves fitted to what was observed, batched.
+
+All are of one form, ``asymptote - (asymptote - start) * g(x)`` with g from 1 down to 0.
 
 Curves are on the unit scale of `curves.CurveBatch`: 0 is the worst value there can be, 1 the best, and x is the
 budget in multiples of the first one observed. The asymptote is free or the best value there is, the start is free; g is
@@ -28,9 +30,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ...arrays import Floats
-from ...fitting.least_squares import NormalPrior, Points, fit_least_squares
-from ..curves import CurveBatch
+from foretell.predictors.arrays import Floats
+from foretell.predictors.fitting.least_squares import NormalPrior, Points, fit_least_squares
+from foretell.predictors.learning_curves.curves import CurveBatch
 
 Shape: TypeAlias = Callable[[Floats, Floats], tuple[Floats, list[Floats]]]
 """(shape parameters (q, n, 1), log x (n, k)) -> g (n, k) and its q derivatives."""
@@ -53,6 +55,10 @@ class CurveFamily:
     prior: NormalPrior
     starts: Floats
 
+    def weak_prior(self, factor: float) -> NormalPrior:
+        """The prior with standard deviations `factor` times as wide."""
+        return NormalPrior(self.prior.mean, self.prior.precision / factor**2)
+
     @property
     def n_params(self) -> int:
         return len(self.prior.mean)
@@ -70,10 +76,6 @@ class CurveFamily:
         gap = top - bottom
         slopes += [-gap * d for d in d_shape]
         return top - gap * g, np.stack(slopes)
-
-    def asymptote(self, params: Floats) -> Floats:
-        """Value at an unlimited budget, unit scale, shape (n,)."""
-        return _logistic(params[:, 0]) if self.has_asymptote else np.ones(len(params))
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,12 @@ class FamilyFit:
             variance = np.einsum("npk,npk->nk", by_row, np.linalg.solve(self.hessian, by_row))[:, 0]
         deviation = np.sqrt(np.clip(np.nan_to_num(variance, nan=1.0), 0.0, 1.0))
         return np.clip(np.nan_to_num(value[:, 0], nan=0.5), 0.0, 1.0), deviation
+
+
+def weights_of(batch: CurveBatch) -> Floats:
+    """Inverse standard deviations of the points, shape (n, k), 0 for none: measured errors joined with `MISFIT`."""
+    errors = np.where(np.isnan(batch.errors), MISFIT, batch.errors)
+    return np.asarray(np.where(batch.seen, 1.0 / np.hypot(errors, MISFIT), 0.0))
 
 
 def fit_family(
@@ -235,7 +243,7 @@ def forecast_ensemble(batch: CurveBatch) -> tuple[Floats, Floats]:
         rows = order[start : start + CHUNK]
         part = batch.take(rows)
         for j, family in enumerate(FAMILIES.values()):
-            fit = fit_family(family, part.log_x, part.values, part.weights(MISFIT))
+            fit = fit_family(family, part.log_x, part.values, weights_of(part))
             value[rows, j], deviation[rows, j] = fit.predict(part.target)
             log_weight[rows, j] = 0.5 * (fit.log_evidence - np.log(fit.mean_squared_error + LEAST_MSE))
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.predictors.learning_curves.fits.parametric import FAMILIES, fit_family
+from bench.curves_parametric import FAMILIES, fit_family
 
 X = np.log(2.0 ** (np.arange(12) / 2))
 
@@ -33,7 +33,7 @@ def test_a_curve_of_the_family_is_found_again(name: str) -> None:
     truth = family.prior.mean + rng.normal(0, 0.3, (20, family.n_params))
     log_x = np.tile(X, (20, 1))
     values = family(truth, log_x)[0]
-    fit = fit_family(family, log_x, values, np.full(values.shape, 1e3), prior=family.prior.weakened(10))
+    fit = fit_family(family, log_x, values, np.full(values.shape, 1e3), prior=family.weak_prior(10))
     assert np.sqrt(fit.mean_squared_error).max() < 2e-3
     ahead = np.full(20, X[-1] + 1.0)
     np.testing.assert_allclose(fit.predict(ahead)[0], family(truth, ahead[:, None])[0][:, 0], atol=0.02)

@@ -1,1 +1,0 @@
-"""Parametric fits of observed beginnings of curves."""
