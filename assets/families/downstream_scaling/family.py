@@ -9,11 +9,26 @@ from foretell.assets.families.downstream_scaling.examples import examples_from_d
 from foretell.assets.families.downstream_scaling.measurements import DATASETS
 from foretell.assets.judging.family import Family, predictors_of
 from foretell.assets.lake.input_tables import read_input_table
+from foretell.assets.readers.core.normalise import as_number
+from foretell.assets.readers.core.records import ReadOptions, Reject
+from foretell.assets.readers.core.stream import head_of
+from foretell.assets.readers.scores.table_columns import COLUMN_READERS
 from foretell.predictors.errors import InvalidInputError
+
+_MEASURED = next(reader for reader in COLUMN_READERS if reader.name == "ladder_table")
+_OF_LADDER = {
+    "score": "ladder_scores", "train_flops": "ladder_flops", "n_params": "ladder_params",
+    "n_train_tokens": "ladder_tokens", "standard_error": "ladder_errors",
+}  # fmt: skip
+_OF_TARGET = {"train_flops": "target_flops", "n_params": "target_params", "n_train_tokens": "target_tokens"}
+_NUMBERS = [*_OF_LADDER, "chance_score", "upper_score", "n_items"]
 
 
 def read_inputs(path: Path) -> pd.DataFrame:
-    """Read forecasts to make: JSON lines, parquet or csv, one row per forecast with the columns of `LadderRequests`.
+    """Read forecasts to make, one row each with the columns of `LadderRequests`.
+
+    A file has a row per forecast (JSON lines, parquet or csv), or, as `foretell ingest` reads ladders, a row per model
+    and benchmark: rows whose score is empty are then what is asked about, by those of their ladder that have one.
 
     Raises
     ------
@@ -22,6 +37,8 @@ def read_inputs(path: Path) -> pd.DataFrame:
     """
     from foretell.predictors.downstream_scaling.ladder import LadderRequests
 
+    if path.is_file() and _MEASURED.sniff(head_of(path), path):
+        return _of_measurements(path)
     columns = LadderRequests.to_schema().columns
     lists = [name for name in columns if name.startswith("ladder_") or name == "item_pass_rates"]
     rows = read_input_table(path, columns=columns, lists=lists, family="downstream_scaling")
@@ -31,6 +48,35 @@ def read_inputs(path: Path) -> pd.DataFrame:
             f"{path}:{scores.index[unmeasured][0]}: no `ladder_scores`; give the measured scores in points, as a list"
         )
     return rows
+
+
+def _of_measurements(path: Path) -> pd.DataFrame:
+    """A row per benchmark and model without a score; one without target where all have one."""
+    told = []
+    for item in _MEASURED.rows(path, ReadOptions()):
+        if isinstance(item, Reject):
+            raise InvalidInputError(f"{path}:{item.source_line}: {item.reason}; {item.remedy}")
+        told.append(item[1])
+    table = pd.DataFrame(told).reindex(columns=["family", "model", "benchmark", "source_line", *_NUMBERS])
+    given = table[_NUMBERS].replace("", None).notna()
+    table[_NUMBERS] = table[_NUMBERS].map(as_number).astype("float64")
+    wrong = given & table[_NUMBERS].isna()
+    for name in _NUMBERS:
+        for line in table.loc[wrong[name], "source_line"].head(1):
+            raise InvalidInputError(f"{path}:{line}: `{name}` is no number; correct it")
+    rows = []
+    for (_, benchmark), group in table.groupby(["family", "benchmark"], sort=False):
+        asked = group["score"].isna()
+        ladder = group[~asked]
+        if ladder.empty:
+            line = group["source_line"].iloc[0]
+            raise InvalidInputError(f"{path}:{line}: no model has a score on {benchmark}; give those of smaller ones")
+        shared = {name: group[name].dropna().max() for name in ("chance_score", "upper_score", "n_items")}
+        shared |= {of_ladder: ladder[name].tolist() for name, of_ladder in _OF_LADDER.items()}
+        shared |= {"benchmark": benchmark, "ladder_runs": ladder["model"].astype(str).tolist()}
+        targets = [{name: row[of] for of, name in _OF_TARGET.items()} for _, row in group[asked].iterrows()]
+        rows += [shared | target for target in targets or [{}]]
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="row"))
 
 
 FAMILY = Family(

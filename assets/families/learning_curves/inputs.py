@@ -8,31 +8,74 @@ import pandas as pd
 from foretell.assets.families.learning_curves.examples import LISTS
 from foretell.assets.lake.input_tables import read_input_table
 from foretell.assets.readers.core.normalise import as_number
+from foretell.assets.readers.core.records import ReadOptions, Reject
 from foretell.assets.readers.curves.histories import TARGETS
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+    from foretell.assets.readers.core.records import TableReader
 
-def read_inputs(path: Path) -> pd.DataFrame:
+LOGS = ("training_log", "tensorboard", "curve_table")
+"""Formats with a row per point of a run."""
+
+
+def read_inputs(path: Path, *, metric: str | None = None, target_step: float | None = None) -> pd.DataFrame:
     """What `foretell predict learning_curves FILE` reads: a row per forecast, the columns of `CurveRequests`.
 
-    csv (lists as JSON), parquet or JSON lines.
+    A file is a table of curves, a row each (csv with lists as JSON, parquet or JSON lines), or a log of training runs
+    as `foretell ingest` reads it (W&B, Lightning, TensorBoard, a row per point): a row for each of its runs and
+    metrics, or for `metric` alone. `target_step` is where all of them end.
 
     Raises
     ------
     InvalidInputError
-        If the file cannot be read or lacks `steps`, `values` or `target_step`, naming file, row and remedy.
+        If the file cannot be read, lacks `steps`, `values` or where its curves end, or has no such metric, naming file,
+        row and remedy.
     """
+    from foretell.assets.readers.reading import detect, table_reader
     from foretell.predictors.schemas.learning_curves import CurveRequests
 
-    columns = list(CurveRequests.to_schema().columns)
-    table = read_input_table(path, columns=columns, lists=LISTS, family="learning_curves")
-    missing = sorted({"steps", "values", "target_step"} - set(table.columns))
+    format = detect(path) if path.is_file() else None
+    if format in LOGS and (reader := table_reader(format)) is not None:
+        table = _logged_curves(path, reader, metric)
+    elif metric is not None:
+        raise InvalidInputError(f"{path}: `--metric` is about logs of runs; here every row is a curve of its own")
+    else:
+        columns = list(CurveRequests.to_schema().columns)
+        table = read_input_table(path, columns=columns, lists=LISTS, family="learning_curves")
+    if target_step is not None:
+        table = table.assign(target_step=target_step)
+    if "target_step" not in table or (format in LOGS and table["target_step"].isna().any()):
+        raise InvalidInputError(f"{path}: no `target_step`, where its runs end; give `--target-step`")
+    missing = sorted({"steps", "values"} - set(table.columns))
     if missing:
         raise InvalidInputError(f"{path}: lacks the columns {missing}; a row is one observed curve and a target_step")
     return table
+
+
+def _logged_curves(path: Path, reader: "TableReader", metric: str | None) -> pd.DataFrame:
+    """A row per run and metric of a log, by name; what cannot be read of it is refused, since it may be a point."""
+    points = []
+    for item in reader.rows(path, ReadOptions()):
+        if isinstance(item, Reject):
+            raise InvalidInputError(f"{path}:{item.source_line}: {item.reason}; {item.remedy}")
+        points.append(item[1])
+    table = pd.DataFrame(points)
+    for name in ("step", "value", "target_step"):
+        table[name] = pd.to_numeric(table[name], errors="coerce") if name in table else float("nan")
+    table = table[table["step"].notna()].sort_values("step", kind="stable")
+    there = list(dict.fromkeys(table["metric"]))
+    if metric is not None and metric not in there:
+        raise InvalidInputError(f"{path}: has no metric {metric!r}; it has {', '.join(map(repr, there))}")
+    table = table[table["metric"] == (metric or table["metric"])]
+    first = ["dataset", "learner", "resource_unit", "higher_is_better", "target_step"]
+    curves = table.groupby(["curve_id", "metric"], sort=False).agg(
+        steps=("step", list), values=("value", list), **{name: (name, "first") for name in first}
+    )  # fmt: skip
+    curves = curves.reset_index("metric")
+    return curves.set_index((curves.index + " " + curves["metric"]).rename("curve"))
 
 
 def read_run(tracking_uri: str, run_id: str) -> "Run":

@@ -39,7 +39,7 @@ class CurveOptions:
     mlflow_run: Annotated[
         str | None, typer.Option(help="Extrapolate a metric of this MLflow run.", rich_help_panel=PANEL)
     ] = None
-    metric: Annotated[str | None, typer.Option(help="Name of that metric.", rich_help_panel=PANEL)] = None
+    metric: Annotated[str | None, typer.Option(help="Metric of that run, or of a log.", rich_help_panel=PANEL)] = None
     target_step: Annotated[float | None, typer.Option(help="Where the run ends.", rich_help_panel=PANEL)] = None
     target_value: Annotated[
         float | None, typer.Option(help="What the run must beat; by default its last value.", rich_help_panel=PANEL)
@@ -74,11 +74,7 @@ def _read_curves(settings: Settings, file: Path | None, options: CurveOptions) -
         rows = curve_from_mlflow(settings.runs_uri, options.mlflow_run, options.metric, target_step=options.target_step)
     else:
         assert file is not None
-        if options.metric is not None:
-            raise InvalidInputError("`--metric` is about `--mlflow-run`; the curves of a file are what its rows hold")
-        rows = read_inputs(file)
-        if options.target_step is not None:
-            rows = rows.assign(target_step=options.target_step)
+        rows = read_inputs(file, metric=options.metric, target_step=options.target_step)
     _check_targets(rows)
     return rows
 

@@ -115,10 +115,8 @@ class PassRates:
         lower, upper = max(least, value - spread), min(1.0, value + spread)
         if self.n_draws.max() < 2 and not self.has_relatives:
             # One draw tells the mean rate alone: every item may be sure (least), or all alike (Jensen, most).
-            at_most = wilson_interval(mean_estimate(self.n_correct, np.arange(of_items.size), of_items.size), coverage)[
-                1
-            ]
-            lower, upper = least, 1 - (1 - at_most) ** k
+            rate = mean_estimate(self.n_correct, np.arange(of_items.size), of_items.size)
+            lower, upper = least, 1 - (1 - wilson_interval(rate, coverage)[1]) ** k
         return {"k": k, "pass_at_k": value, "lower": lower, "upper": upper, "is_measured": False}
 
     def _solved_later(self, k: int) -> Floats:

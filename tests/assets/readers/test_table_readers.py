@@ -172,6 +172,15 @@ def test_logs_of_lightning_and_of_wandb(tmp_path):
     assert {(p["curve_id"], p["started_at"]) for p in rows["training_curves"]} == {("run-7", 1_795_000_000_000_000)}
 
 
+@pytest.mark.parametrize(("scores", "points"), [((0.25, 1), [25, 100]), ((0.25, 30), [0.25, 30]), ((0, 1), [0, 1])])
+def test_scores_that_are_all_shares_become_points(tmp_path, scores, points):
+    lines = "".join(f"m,b{i},{score}\n" for i, score in enumerate(scores))
+    path = write(tmp_path / "s.csv", f"Model,Benchmark,Accuracy\n{lines}")
+    assert [float(row["score"]) for row in read(path)[1]["benchmark_runs"]] == pytest.approx(points)
+    items = write(tmp_path / "i.csv", "model,benchmark,item,score\nm,b,1,0.5\nm,b,2,1\n")
+    assert [float(row["score"]) for row in read(items)[1]["benchmark_runs"]] == [0.5, 1], "of items they stay"
+
+
 def test_a_chart_in_the_working_folder_is_of_that_folder(tmp_path, monkeypatch):
     folder = tmp_path / "speedruns"
     folder.mkdir()

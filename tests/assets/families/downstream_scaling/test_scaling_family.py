@@ -124,6 +124,37 @@ def test_bad_files_are_named_with_line_and_remedy(tmp_path: Path, name: str, tex
         read_inputs(tmp_path / name)
 
 
+LADDER = "Model,Params,Tokens,Task,Accuracy\na,1e8,2e9,t,.3\nb,4e8,8e9,t,.4\na,1e8,2e9,u,.5\nb,4e8,8e9,u,.6\n"
+
+
+def test_a_table_with_a_row_per_model_asks_about_those_without_score(tmp_path: Path) -> None:
+    path = tmp_path / "ladder.csv"
+    path.write_text(LADDER + "big,1e9,2e10,t,\nhuge,1e10,2e11,t,\nbig,1e9,2e10,u,\n", "utf-8")
+    rows = read_inputs(path)
+    assert rows["benchmark"].tolist() == ["t", "t", "u"]
+    assert rows["target_params"].tolist() == [1e9, 1e10, 1e9]
+    assert rows["target_flops"].tolist() == [6 * 1e9 * 2e10, 6 * 1e10 * 2e11, 6 * 1e9 * 2e10]
+    assert rows["ladder_scores"].tolist() == [[30, 40], [30, 40], [50, 60]], "shares are points"
+    assert rows["ladder_runs"].tolist() == [["a", "b"]] * 3
+    assert len(read_ladders(LadderRequests.validate(rows))[0]) == 2
+    path.write_text(LADDER, "utf-8")
+    assert read_inputs(path)["benchmark"].tolist() == ["t", "u"], "without targets, for `compute`"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("c,1e9,many,t,.5", "ladder.csv:6: `n_train_tokens` is no number"),
+        ("big,1e9,2e10,v,", "6: no model has a score on v"),
+    ],
+)
+def test_bad_rows_of_a_ladder_are_named(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "ladder.csv"
+    path.write_text(f"{LADDER}{line}\n", "utf-8")
+    with pytest.raises(InvalidInputError, match=words):
+        read_inputs(path)
+
+
 def test_bad_csv_of_pythia_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     head = "model,checkpoint,task,fewshot,acc,acc_stderr\n"

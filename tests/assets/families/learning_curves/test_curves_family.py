@@ -130,6 +130,26 @@ def test_inputs_are_read_from_files(tmp_path: Path) -> None:
         curve_inputs.read_inputs(tmp_path / "d.csv")
 
 
+def test_logs_of_runs_are_curves_by_run_and_metric(tmp_path: Path) -> None:
+    log = tmp_path / "history.csv"
+    log.write_text("_step,val/loss,val/acc\n1,3.0,.1\n2,2.5,\n4,nan,.3\n", "utf-8")
+    rows = curve_inputs.read_inputs(log, target_step=9)
+    assert rows["steps"].tolist() == [[1, 2, 4], [1, 4]]
+    assert np.isnan(rows["values"].iloc[0][2])
+    assert rows["higher_is_better"].tolist() == [False, True]
+    assert rows["target_step"].tolist() == [9, 9]
+    assert curve_inputs.read_inputs(log, metric="val/acc", target_step=9)["values"].tolist() == [[0.1, 0.3]]
+    with pytest.raises(InvalidInputError, match="has no metric 'f1'; it has 'val/loss', 'val/acc'"):
+        curve_inputs.read_inputs(log, metric="f1", target_step=9)
+    with pytest.raises(InvalidInputError, match="no `target_step`, where its runs end; give `--target-step`"):
+        curve_inputs.read_inputs(log)
+    table = tmp_path / "curves.csv"
+    table.write_text("run,step,value,max_steps\na,2,.5,8\na,1,.4,8\nb,1,.2,16\n", "utf-8")
+    rows = curve_inputs.read_inputs(table)
+    assert rows["steps"].tolist() == [[1, 2], [1]]
+    assert rows["target_step"].tolist() == [8, 16]
+
+
 def test_a_run_of_mlflow_becomes_a_request(tmp_path: Path) -> None:
     import mlflow
     from mlflow.tracking import MlflowClient

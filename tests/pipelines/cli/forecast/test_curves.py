@@ -124,8 +124,10 @@ def test_a_file_or_a_run_is_wanted(clean_environment: Path) -> None:
             run_predict_curves(Settings(), file, CurveOptions(mlflow_run=run), Output())
     with pytest.raises(InvalidInputError, match="--metric"):
         run_predict_curves(Settings(), None, CurveOptions(mlflow_run="b"), Output())
-    with pytest.raises(InvalidInputError, match="`--metric` is about `--mlflow-run`"):
-        run_predict_curves(Settings(), Path("a"), CurveOptions(metric="loss"), Output())
+    curve = Path("curve.csv")
+    curve.write_text('steps,values,target_step\n"[1, 2]","[0.1, 0.2]",8\n', "utf-8")
+    with pytest.raises(InvalidInputError, match="`--metric` is about logs of runs; here every row is a curve"):
+        run_predict_curves(Settings(), curve, CurveOptions(metric="loss"), Output())
 
 
 def test_a_target_before_the_last_step_is_refused_in_one_short_line(clean_environment: Path, tmp_path: Path) -> None:

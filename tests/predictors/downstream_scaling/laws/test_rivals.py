@@ -106,3 +106,13 @@ def test_items_with_other_numbers_of_draws_and_nothing_solved() -> None:
     assert nothing["upper"] > 0
     with pytest.raises(InvalidInputError, match="a draw"):
         PassRates.fit([1], [0])
+
+
+@pytest.mark.parametrize("rates", [np.r_[np.zeros(150), np.ones(150)], np.full(300, 0.5), np.linspace(0, 1, 300)])
+def test_one_draw_of_an_item_leaves_all_spreads_of_rates_possible(rates: np.ndarray) -> None:
+    drawn = np.random.default_rng(0).binomial(1, rates)
+    table = PassRates.fit(drawn, 1).coverage([1, 2, 10])
+    assert table["is_measured"].tolist() == [True, False, False]
+    to_come = [float(np.mean(1 - (1 - rates) ** k)) for k in (2, 10)]
+    assert (table["lower"].iloc[1:] <= to_come).all()
+    assert (to_come <= table["upper"].iloc[1:]).all()
