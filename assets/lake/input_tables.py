@@ -9,6 +9,7 @@ import pandas as pd
 
 from foretell.assets.readers.core.stream import head_of
 from foretell.assets.readers.files.csv_items import delimiter_of
+from foretell.assets.readers.spellings import spelt
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.families import FAMILIES
 
@@ -22,9 +23,9 @@ def read_input_table(
 ) -> pd.DataFrame:
     """Read the inputs of forecasts from csv, parquet or jsonl, in the order of the file.
 
-    Of its columns those in `columns` are read; `lists` are those that hold a list: in csv, JSON such as ``[1, 2]``.
-    The index is the line (JSONL) or the row (tables), from 1. A table that looks like the inputs of another family
-    than `family` is refused.
+    Of its columns those in `columns` are read, whatever their case and with spaces for underscores; `lists` are those
+    that hold a list: in csv, JSON such as ``[1, 2]``. The index is the line (JSONL) or the row (tables), from 1. A
+    table that looks like the inputs of another family than `family` is refused.
 
     Raises `InvalidInputError` if the file is missing, of another kind, empty, holds none of the columns, is for another
     family, or a line cannot be read: leaving one out would shift the forecasts of the others.
@@ -36,6 +37,8 @@ def read_input_table(
         raise InvalidInputError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
     if table.empty:
         raise InvalidInputError(f"{file}: holds no row")
+    known = spelt(map(str, table.columns))
+    table = table.rename(columns={known[name]: name for name in columns if name in known})
     if family is not None:
         refuse_other_family(file, family, table.columns)
     present = [name for name in table.columns if name in columns]

@@ -122,12 +122,12 @@ def _head_objects(head: bytes) -> list[dict[str, Any]]:
             item = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
-        if isinstance(item, dict):
-            objects.append(item)
-    if not objects and b"\n" not in head.strip():
-        # One line longer than the head: judge it by its words.
+        objects += [one for one in (item if isinstance(item, list) else [item]) if isinstance(one, dict)]
+    text = head.strip()
+    if not objects and (b"\n" not in text or text.split(b"\n", 1)[0].strip() in (b"{", b"[")):
+        # One line longer than the head, or a value printed over several lines: judge it by its words.
         words = (b'"choices"', b'"usage"', b'"candidates"', b'"usageMetadata"', b'"messages"')
-        objects = [{"usage": {}}] if head.startswith(b"{") and any(word in head for word in words) else []
+        objects = [{"usage": {}}] if text[:1] in (b"{", b"[") and any(word in text for word in words) else []
     return objects
 
 

@@ -144,3 +144,10 @@ def test_a_file_of_the_family_is_read(tmp_path: Path, family: str, row: dict[str
     path = tmp_path / "in.jsonl"
     path.write_text(json.dumps(row) + "\n")
     assert len(get_family(family).read_inputs(path)) == 1
+
+
+def test_columns_are_known_whatever_their_case(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Benchmark;Release Year;other\na;2025;1\n", "utf-8")
+    table = read_input_table(path, columns=["benchmark", "release_year"])
+    assert table.to_dict("records") == [{"benchmark": "a", "release_year": 2025}]

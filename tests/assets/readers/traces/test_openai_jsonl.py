@@ -367,3 +367,18 @@ def test_real_batch_sample_totals_and_join():
     assert alone.rows["prompt_text"].isna().all()
     assert joined.rows["query_id"].nunique() == 5
     assert joined.rows["max_tokens"].tolist() == [120] * 40
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("is_list", [True, False])
+def test_answers_as_one_json_document(tmp_path, indent, is_list):
+    answer = {
+        "id": "c", "model": "m", "created": 1793000000, "choices": [{"message": {"content": "x"}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+    }  # fmt: skip
+    answers = [answer, {**answer, "id": "d"}]
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(answers if is_list else answer, indent=indent), "utf-8")
+    read = read_traces(path)
+    assert (read.format, len(read.rejects)) == ("openai_jsonl", 0)
+    assert read.rows["request_id"].tolist() == (["c", "d"] if is_list else ["c"])
