@@ -41,7 +41,8 @@ def quote(
     ----------
     requests : DataFrame, path or sequence of str
         One row per request with `prompt_text`, and where known `query_id`, `benchmark`, `input_tokens`,
-        `reasoning_effort`, `temperature`, `top_p`, `max_tokens`; or a file that `foretell quote` reads; or the prompts.
+        `reasoning_effort`, `temperature`, `top_p`, `max_tokens`, also by the names that files have (`prompt`); or a
+        file that `foretell quote` reads; or the prompts.
     models : str or sequence of str
         Models to quote; one that training did not see is forecast as an unknown model.
     runs : DataFrame, path or sequence of paths, optional
@@ -76,7 +77,7 @@ def quote(
     >>> quoted.totals[["model", "usd_median", "usd_lower_90", "usd_upper_90"]]  # doctest: +SKIP
     """
     from foretell.assets.lake.own_runs import learn_from_runs, read_runs, with_runs_of_queries
-    from foretell.assets.lake.requests import read_requests
+    from foretell.assets.lake.requests import in_our_words, read_requests
     from foretell.pipelines.settings import Settings
     from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
     from foretell.predictors.thinking_tokens.bill.quote import quote as quote_batch
@@ -86,6 +87,7 @@ def quote(
         requests, _ = read_requests(Path(requests))
     elif not isinstance(requests, pd.DataFrame):
         requests = pd.DataFrame({"prompt_text": pd.Series(list(requests), dtype="str")})
+    requests = in_our_words(requests)
     predictor = load() if predictor is None else predictor
     price_file, drawn = Settings().price_file, None
     if isinstance(runs, pd.DataFrame):

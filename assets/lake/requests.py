@@ -65,7 +65,7 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
             requests, problems = _read_log(file)
         else:
             requests, problems = read_rows(file).rename_axis("request"), []
-        requests, more = _possible(_in_our_words(requests), file)
+        requests, more = _possible(in_our_words(requests), file)
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except (ValueError, OSError) as error:
@@ -93,7 +93,7 @@ def models_named(file: Path) -> list[str]:
     return names
 
 
-def _in_our_words(requests: pd.DataFrame) -> pd.DataFrame:
+def in_our_words(requests: pd.DataFrame) -> pd.DataFrame:
     """Columns by our names where a table calls them otherwise, ``prompt`` or ``Max Tokens``."""
     known = spelt(map(str, requests.columns))
     found = {ours: next((known[name] for name in names if name in known), ours) for ours, names in _COLUMNS.items()}

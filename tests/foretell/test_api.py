@@ -126,7 +126,7 @@ def test_load_refuses_another_family_and_folders_without_predictor(saved: Path, 
 def test_prompts_files_and_frames_are_quoted_alike(saved: Path, tmp_path: Path) -> None:
     predictor = foretell.load(source=saved)
     prompts = ["count apple river", "prove seven prove table"]
-    frame = pd.DataFrame({"prompt_text": prompts})
+    frame = pd.DataFrame({"Prompt": prompts})
     frame.to_json(file := tmp_path / "requests.jsonl", orient="records", lines=True)
     quotes = [foretell.quote(form, ["small", "large"], predictor=predictor) for form in (prompts, frame, file)]
     for quoted in quotes:
