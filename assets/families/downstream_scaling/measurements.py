@@ -93,9 +93,7 @@ def _own(sources: Sources) -> pd.DataFrame:
     is_last = table["train_flops"] == table.groupby(models)["train_flops"].transform("max")
     table["is_final"] |= is_last & ~table.groupby(models)["is_final"].transform("any")
     n_items = table["n_items"].where(table["n_items"] > 0)
-    error = table["standard_error"].where(
-        table["standard_error"] > 0, binomial_error(table["score"], n_items.fillna(100.0))
-    )
+    error = table["standard_error"].where(table["standard_error"] > 0, binomial_error(table["score"], n_items))
     top = table["train_flops"].where(table["is_final"]).groupby(models[:2] + models[3:]).transform("max")
     return table.assign(
         dataset=table["source"], ladder=table["family"], run=table["model"], standard_error=error, n_items=n_items,

@@ -12,12 +12,16 @@ import pytest
 from foretell.assets.families.downstream_scaling.examples import examples_from_measurements
 from foretell.assets.families.downstream_scaling.family import FAMILY, read_inputs
 from foretell.assets.families.downstream_scaling.measurements import load_measurements, measurements_of_ladder
+from foretell.assets.lake.landing.deliveries import ingest
+from foretell.assets.lake.tables.contracts import TABLES
+from foretell.assets.lake.tables.curation import curate_table
 from foretell.assets.store.sources import Sources
 from foretell.collect.public_ladder_sets.obs_scaling import load_obs_scaling
 from foretell.collect.public_ladder_sets.olmo_ladder import load_olmo_ladder
 from foretell.collect.public_ladder_sets.pythia_arithmetic import load_pythia_arithmetic
 from foretell.collect.public_ladder_sets.pythia_evals_scaling import load_pythia_ladders
 from foretell.predictors.downstream_scaling.ladder import LadderRequests, read_ladders
+from foretell.predictors.downstream_scaling.predictor import DownstreamScalingPredictor
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from tests.conftest import ROOT
 
@@ -94,6 +98,21 @@ def test_a_family_of_models_is_judged_or_learnt_from_and_needs_no_network(tmp_pa
     assert set(own.loc[own["split"] == "test", "source"]) == {"ladder"}
     assert own.loc[own["split"] == "test", "item_pass_rates"].notna().all(), "COD has items to answer from"
     assert set(own.loc[own["split"] == "train", "cell_id"]) == set(learnt["cell_id"])
+
+
+def test_of_an_own_score_whose_items_nobody_told_the_noise_is_unknown(tmp_path: Path) -> None:
+    # The floor of 100 made-up items was four points, and an error of one lay below it.
+    lines = ["model,n_params,n_train_tokens,benchmark,score,n_items"]
+    for size, score in ((1e8, 30), (4e8, 40), (2e9, 50)):
+        lines += [f"m{size:g},{size},2e10,t,{score},100", f"m{size:g},{size},2e10,u,{score},"]
+    (tmp_path / "ladder.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    ingest([tmp_path / "ladder.csv"], tmp_path / "landing")
+    curate_table(TABLES["ladder_measurements"], tmp_path / "landing", tmp_path / "lake")
+    examples = FAMILY.examples("lake", sources(tmp_path))
+    errors = examples[examples["split"] == "test"].set_index("benchmark")["standard_error"]
+    assert errors["t"] == pytest.approx(5.0)
+    assert np.isnan(errors["u"])
+    DownstreamScalingPredictor.with_defaults().predict(FAMILY.inputs(examples))
 
 
 # -- files -----------------------------------------------------------------------------------------------
