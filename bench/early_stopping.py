@@ -192,12 +192,14 @@ def lcdb(settings: Settings) -> None:
 def main() -> None:
     """Forecast, replay every policy, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["algoperf", "lcdb"], choices=["algoperf", "lcdb"])
+    names = ["algoperf", "lcdb"]
+    parser.add_argument("parts", nargs="*", choices=[*names, "all"], default="all")
     parser.add_argument("--settings", type=int, default=1, help="learn from one of so many settings of each workload")
     options = parser.parse_args()
-    if "algoperf" in options.parts:
+    parts = names if "all" in options.parts else options.parts
+    if "algoperf" in parts:
         algoperf(Settings(), options.settings)
-    if "lcdb" in options.parts:
+    if "lcdb" in parts:
         lcdb(Settings())
 
 
