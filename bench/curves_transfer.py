@@ -168,15 +168,16 @@ def main() -> None:
     """Fit without each base, forecast, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["transfer", "lcdb", "ladder"]
-    parser.add_argument("parts", nargs="*", default=names, choices=names)
+    parser.add_argument("parts", nargs="*", choices=[*names, "all"], default="all")
     parser.add_argument("--out", type=Path, help="picture of twelve curves with the forecasts made at 40 %%")
     parser.add_argument("--settings", type=int, default=1, help="read one of so many settings of each workload")
     options = parser.parse_args()
-    if "transfer" in options.parts:
+    parts = names if "all" in options.parts else options.parts
+    if "transfer" in parts:
         transfer(Settings(), options.out, options.settings)
-    if "lcdb" in options.parts:
+    if "lcdb" in parts:
         lcdb(Settings())
-    if "ladder" in options.parts:
+    if "ladder" in parts:
         ladder(Settings())
 
 

@@ -99,7 +99,7 @@ STUDIES: dict[str, Study] = {
     "scores-next-runs-mteb": Study("next_runs_study.py mteb", reads_public=True),
     "curves-transfer": Study("curves_transfer.py transfer lcdb ladder"),
     "curves-early-stopping": Study("learning_curves_study.py"),
-    "runs-early-stopping": Study("early_stopping.py --settings 3"),
+    "runs-early-stopping": Study("early_stopping.py"),
     "curves-network": Study("learning_curves_network.py lcdb --split test", package="emcee"),
     # Speed and memory: of an idle machine.
     "curves-fitter": Study("learning_curves.py fitter"),

@@ -89,7 +89,6 @@ def _learning_curves(settings: Settings) -> Champion:
     fitted = {
         name: model.fit(family.inputs(train), train["value"], groups=train["query_id"])
         for name, model in family.models().items()
-        if name in (family.name, "network", "last_value")
     }
     judged = Round(None, family.inputs(test), test.reset_index(drop=True).drop(columns=["split", "steps", "values"]))
     split = Split("new_benchmark", [judged], fitted, ("last_value", fitted["last_value"]),

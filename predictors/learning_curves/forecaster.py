@@ -149,4 +149,5 @@ class UnitScaleForecaster(CurveForecaster):
     def _distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         unit = self._unit_distribution(X, batch)
         scale = np.where(batch.diverged, np.maximum(3 * unit.scale, DIVERGED_SCALE), unit.scale)
-        return TruncatedT(np.clip(unit.location, 0.0, 1.0), scale, unit.df)
+        skew = np.where(batch.diverged, 0.0, unit.skew)
+        return TruncatedT(np.clip(unit.location, 0.0, 1.0), scale, unit.df, skew)

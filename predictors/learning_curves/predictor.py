@@ -22,7 +22,7 @@ from .features import (
     sibling_columns,
 )
 from .forecaster import UnitScaleForecaster, observed_points
-from .pfn.pretrained import PriorFittedNetwork, weights_file
+from .pfn.pretrained import PriorFittedNetwork
 from .prefixes import TrainingPrefixes, training_prefixes
 from .runs import NETWORK_LEVELS, RunHead, are_runs
 from .stack import StackHead, group_folds
@@ -36,7 +36,6 @@ N_FOLDS = 3
 """Folds, by group, of the out-of-fold forecasts."""
 LEAST_CURVES = 5
 """Training curves that a learner must have to count as known."""
-NETWORK_FILE = "network.safetensors"
 UNNAMED = 0.25
 """Share of the cases of which ``siblings`` does not get to know the learner."""
 
@@ -78,7 +77,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         self.run_: RunHead | None = None
         self.heads_: dict[str, StackHead] = {}
         self.learners_: list[str] = []
-        self._read_network(weights_file())
+        self.network_ = PriorFittedNetwork.load_pretrained()
         named = X["learner"].notna().to_numpy() if "learner" in X else np.zeros(len(X), dtype=bool)
         runs = are_runs(X, named)
         for part in (groups[runs], groups[~runs]):
@@ -220,17 +219,13 @@ class LearningCurvePredictor(UnitScaleForecaster):
         return np.where(has_siblings, "siblings", named).astype(object)
 
     # -- persistence ---------------------------------------------------------------------------------
-    def _read_network(self, file: Path) -> None:
-        self.network_, self.network_bytes_ = PriorFittedNetwork.load_pretrained(file), file.read_bytes()
-
     def _save(self, path: Path) -> dict[str, Any]:
-        # A saved predictor carries every number it uses, since its code travels without the weights.
-        (path / NETWORK_FILE).write_bytes(self.network_bytes_)
+        self.network_.save(path)
         heads = {name: head.save(path, name) for name, head in self.heads_.items()}
         return {"heads": heads, "learners": self.learners_, "run": self.run_ and self.run_.save(path, "run")}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         self.learners_ = list(state["learners"])
-        self._read_network(path / NETWORK_FILE)
+        self.network_ = PriorFittedNetwork.load_pretrained(path)
         self.heads_ = {name: StackHead.load(path, name, part) for name, part in state["heads"].items()}
         self.run_ = state["run"] and RunHead.load(path, "run", state["run"])

@@ -165,4 +165,4 @@ class RunHead(StackHead):
         moved = self.predict(runs.columns, middle, points, batch.spans, num_threads=num_threads)
         factor = 2 * REACH * runs.spread
         location = batch.scale.to_unit(runs.last + _sign(batch) * factor * (moved.location - 0.5))
-        return TruncatedT(np.clip(location, 0.0, 1.0), moved.scale * factor / batch.scale.span, moved.df)
+        return replace(moved, location=np.clip(location, 0.0, 1.0), scale=moved.scale * factor / batch.scale.span)

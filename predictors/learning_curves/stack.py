@@ -48,8 +48,8 @@ class StackHead:
         and final value, unit scale, which outcomes of runs may leave. `points` (n, m): point forecasts, relative to the
         last observed value. `spans`: as of a `CurveBatch`. Residuals of a fold come from fits on the other `folds`, so
         that the scale is an honest one. Where the location's weights follow from the outcome, `spread_weight` (n,) does
-        not: the scale is learnt with it and widened for folds that differ, and the trees start from the linear
-        combination however many curves there are.
+        not: the scale is learnt with it, for either side, and widened for folds that differ, and the trees start from
+        the linear combination however many curves there are.
         """
         common: dict[str, Any] = {"seed": seed, "num_threads": num_threads, "n_categorical": n_categorical}
         inside = np.clip(outcome, 0.0, 1.0)
@@ -75,7 +75,7 @@ class StackHead:
             part, start = _train_scale(extended[~out], residual[~out], even[~out], scale_rounds, **common)
             log_scale[out] = start + part.predict(extended[out], num_threads=num_threads)
         read = _scale_columns(log_scale, spans), last + expected
-        calibration = ScaleModel.fit(*read, inside, even)
+        calibration = ScaleModel.fit(*read, inside, even, is_skewed=spread_weight is not None)
         if spread_weight is not None:
             calibration = calibration.widened(*read, outcome, folds)
         line = _fit_linear(terms, target, weight, is_linear)

@@ -1,6 +1,5 @@
 """The network alone under the contract of all predictors: zero-shot, the reference for what real curves add."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +11,7 @@ from ...arrays import Floats
 from ..curves import CurveBatch, read_curves
 from ..forecaster import DIVERGED_SCALE, CurveForecaster
 from .mixture import Mixture
-from .pretrained import PriorFittedNetwork, weights_file
-
-WEIGHTS_NAME = "network.safetensors"
+from .pretrained import PriorFittedNetwork
 
 
 class PfnPredictor(CurveForecaster):
@@ -26,17 +23,13 @@ class PfnPredictor(CurveForecaster):
     def zero_shot(cls) -> Self:
         """The shipped network, ready without any curve to fit."""
         predictor = cls()
-        predictor._take_shipped_weights()
+        predictor.network_ = PriorFittedNetwork.load_pretrained()
         predictor.n_samples_ = 0
         return predictor
 
-    def _take_shipped_weights(self) -> None:
-        self.weights_file_ = weights_file()
-        self.network_ = PriorFittedNetwork.load_pretrained(self.weights_file_)
-
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         self._refuse_censored(is_censored)
-        self._take_shipped_weights()
+        self.network_ = PriorFittedNetwork.load_pretrained()
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
         batch = read_curves(X)
@@ -48,9 +41,8 @@ class PfnPredictor(CurveForecaster):
         return replace(mixture, sds=np.where(batch.diverged[:, None], wide, mixture.sds))
 
     def _save(self, path: Path) -> dict[str, Any]:
-        shutil.copyfile(self.weights_file_, path / WEIGHTS_NAME)
+        self.network_.save(path)
         return {}
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
-        self.weights_file_ = path / WEIGHTS_NAME
-        self.network_ = PriorFittedNetwork.load_pretrained(self.weights_file_)
+        self.network_ = PriorFittedNetwork.load_pretrained(path)

@@ -14,6 +14,7 @@ FARTHEST = 30.0
 """Doublings between the first and the last point at most; farther ones are squeezed."""
 BATCH = 64
 """Curves of one forward pass: their numbers fit into the cache of a core, larger batches are slower."""
+SAVED = "network.safetensors"
 
 
 def weights_file() -> Path:
@@ -27,12 +28,17 @@ class PriorFittedNetwork:
     How the weights were made stands beside them, in a file of the same name that ends in ``.json``.
     """
 
-    def __init__(self, network: ForwardPass) -> None:
-        self.network = network
+    def __init__(self, network: ForwardPass, written: bytes) -> None:
+        self.network, self.written = network, written
+
+    def save(self, folder: Path) -> None:
+        """Write the weights as they were read: a saved predictor carries every number it uses."""
+        (folder / SAVED).write_bytes(self.written)
 
     @classmethod
-    def load_pretrained(cls, file: Path | str | None = None) -> "PriorFittedNetwork":
-        """Read weights that `foretell.collect.curve_network_train.export` wrote; by default those of the project.
+    def load_pretrained(cls, path: Path | str | None = None) -> "PriorFittedNetwork":
+        """Read weights that `foretell.collect.curve_network_train.export` wrote, from a file or a folder of `save`; by
+        default those of the project.
 
         Raises
         ------
@@ -41,9 +47,10 @@ class PriorFittedNetwork:
         """
         from safetensors import SafetensorError
 
-        path = weights_file() if file is None else Path(file)
+        path = weights_file() if path is None else Path(path)
+        path = path / SAVED if path.is_dir() else path
         try:
-            return cls(ForwardPass.read(path))
+            return cls(ForwardPass.read(path), path.read_bytes())
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(
                 f"{path}: not the weights of a learning-curve network ({error}); train them anew"

@@ -14,7 +14,7 @@ from scipy import integrate
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.learning_curves.baselines import LastValueBaseline
 from foretell.predictors.learning_curves.curves import MAX_POINTS, read_curves
-from foretell.predictors.learning_curves.density import TruncatedT
+from foretell.predictors.learning_curves.density import ScaleModel, TruncatedT
 from foretell.predictors.learning_curves.forecaster import CurveForecaster
 from foretell.predictors.learning_curves.predictor import LearningCurvePredictor
 from tests.predictors.learning_curves.synthetic_curves import INPUTS, make_curves
@@ -143,20 +143,49 @@ def test_baselines_refuse_censored_ends() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(location=st.floats(0, 1), scale=st.floats(2e-3, 3.0), df=st.floats(1.5, 30))
+@given(location=st.floats(0, 1), scale=st.floats(2e-3, 3.0), df=st.floats(1.5, 30), skew=st.floats(-2, 2))
 def test_the_density_integrates_to_one_and_its_quantiles_to_its_probabilities(
-    location: float, scale: float, df: float
+    location: float, scale: float, df: float, skew: float
 ) -> None:
-    t = TruncatedT(np.array([location]), np.array([scale]), np.array([df]))
+    t = TruncatedT(np.array([location]), np.array([scale]), np.array([df]), np.array([skew]))
     levels = np.array([0.02, 0.3, 0.5, 0.8, 0.99])
     quantiles = t.quantiles(levels)[0]
     assert ((quantiles >= 0) & (quantiles <= 1)).all()
     np.testing.assert_allclose([t.probability_below(np.array([q]))[0] for q in quantiles], levels, atol=1e-6)
     middle = float(t.median[0])
-    pieces = [0.0, max(middle - scale, 0), middle, min(middle + scale, 1), 1.0]
+    below, above = scale * np.exp(-skew), scale * np.exp(skew)
+    pieces = [0.0, max(middle - below, 0), middle, min(middle + above, 1), 1.0]
     mass = sum(
         integrate.quad(lambda u: np.exp(t.log_density(np.array([u]))[0]), a, b, epsabs=1e-9)[0]
         for a, b in itertools.pairwise(pieces)
         if b > a
     )
     assert mass == pytest.approx(1.0, abs=1e-4)
+
+
+def test_both_sides_of_a_skewed_forecast_are_those_of_two_symmetric_ones() -> None:
+    middle, df = np.array([0.4]), np.array([5.0])
+    skewed = TruncatedT(middle, np.array([0.02]), df, np.log([2.0]))
+    narrow, wide = (TruncatedT(middle, np.array([scale]), df, np.zeros(1)) for scale in (0.01, 0.04))
+    lower, upper = np.array([0.05, 0.25, 0.5]), np.array([0.5, 0.75, 0.95])
+    np.testing.assert_array_equal(skewed.quantiles(lower), narrow.quantiles(lower))
+    np.testing.assert_array_equal(skewed.quantiles(upper), wide.quantiles(upper))
+    for at, side in ((0.37, narrow), (0.55, wide)):
+        unit = np.array([at])
+        assert skewed.log_density(unit) == side.log_density(unit)
+        assert skewed.probability_below(unit) == side.probability_below(unit)
+
+
+def test_the_scales_of_both_sides_are_found_again() -> None:
+    rng = np.random.default_rng(0)
+    n = 3000
+    log_scale = rng.uniform(-4, -2, n)
+    skew = 0.5 + 0.2 * (log_scale + 3.0)
+    away = np.abs(rng.standard_t(6, n)) * np.exp(log_scale)
+    outcome = 0.5 + np.where(rng.random(n) < 0.5, away * np.exp(skew), -away * np.exp(-skew))
+    columns = np.column_stack([np.ones(n), log_scale])
+    model = ScaleModel.fit(columns, np.full(n, 0.5), outcome, np.ones(n), is_skewed=True)
+    np.testing.assert_allclose(model.skew, [0.5, 0.2], atol=0.06)
+    np.testing.assert_allclose(model.coefficients, [0.0, 1.0], atol=0.15)
+    assert ScaleModel.from_state(model.state()).skew.tolist() == model.skew.tolist()
+    assert ScaleModel.fit(columns, np.full(n, 0.5), outcome, np.ones(n)).skew.size == 0

@@ -179,7 +179,7 @@ def test_the_scale_is_widened_for_what_differs_between_groups() -> None:
 
     outcome, folds = drawn(8)
     read = np.ones((len(folds), 1)), np.full(len(folds), 0.5), outcome
-    half = ScaleModel(np.log([0.01]), 30.0)  # half as wide as what is usual
+    half = ScaleModel(np.log([0.01]), 30.0, np.empty(0))  # half as wide as what is usual
     assert covers(half, outcome) < 0.7
     assert covers(half.widened(*read, rng.permutation(folds)), outcome) == pytest.approx(0.9, abs=0.02)
     assert 0.88 < covers(half.widened(*read, folds), drawn(200)[0]) < 0.96
