@@ -1,6 +1,5 @@
 """What the predictor and its baselines share: log tokens, censoring, calibration, the bill."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from ..arrays import Codes, Floats, Mask
-from ..base import BasePredictor, Cell, check_levels
+from ..base import BasePredictor, Cell
 from ..fitting.boosting import map_blocks, row_slices
 from ..schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
 from ..splits import assign_split
@@ -275,15 +274,6 @@ class LogQuantilePredictor(BasePredictor):
         return np.concatenate(
             [self._tokens(X.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
         )
-
-    def predict_both(self, X: pd.DataFrame, levels: Sequence[float]) -> tuple[pd.DataFrame, pd.Series]:
-        """`predict_quantiles` and `predict_mean` at the price of one: the same numbers, for large batches."""
-        self._check_fitted()
-        checked = check_levels(levels)
-        X = self._validate(X)
-        values, mean = self._predict_both(X, checked)
-        columns = pd.Index([float(level) for level in checked], name="level")
-        return pd.DataFrame(values, index=X.index, columns=columns), pd.Series(mean, index=X.index, name="mean")
 
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
         heads = self._heads(X)
