@@ -116,12 +116,12 @@ def complete_censored(runs: Runs, location: PooledLocation) -> tuple[Floats, Res
     if not is_censored.any():
         location.fit(z)
         return z, None
-    expected = z
+    expected, cut = z.copy(), np.flatnonzero(is_censored)
     residuals = ResidualDistribution()
     for step in range(EM_STEPS + TEXT_STEPS):
         fitted = location.fit_intercepts(expected) if step < EM_STEPS else location.fit(expected)
         residuals.fit(z - fitted, is_censored, runs.weight)
-        expected = np.where(is_censored, fitted + residuals.mean_beyond(z - fitted), z)
+        expected[cut] = fitted[cut] + residuals.mean_beyond(z[cut] - fitted[cut])
     location.fit(expected)
     return expected, residuals
 
@@ -217,8 +217,9 @@ class LogQuantilePredictor(BasePredictor):
         if self.residuals_ is None or not runs.is_censored.any():
             return runs.log_tokens
         centre = self._location(runs.X) if location is None else location
-        drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, draws)
-        return np.where(runs.is_censored, drawn, runs.log_tokens)
+        whole, cut = runs.log_tokens.copy(), np.flatnonzero(runs.is_censored)
+        whole[cut] = centre[cut] + self.residuals_.draw_beyond(whole[cut] - centre[cut], draws[cut])
+        return whole
 
     def _forecast_held_out(self, runs: Runs, rng: np.random.Generator) -> list[HeldOutForecasts]:
         """Forecasts of held-out runs by the fit as it is now, beside their outcomes, in every regime."""

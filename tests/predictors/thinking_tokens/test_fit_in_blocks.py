@@ -29,6 +29,7 @@ from foretell.predictors.thinking_tokens.heads.boosting import rows_learnt
 from foretell.predictors.thinking_tokens.known_runs import context
 from foretell.predictors.thinking_tokens.known_runs.context import sample_context
 from foretell.predictors.thinking_tokens.log_quantiles import HeldOut, Runs, run_weights
+from foretell.predictors.thinking_tokens.pooling import hierarchy
 from foretell.predictors.thinking_tokens.pooling.cells import CellSums, row_products
 from foretell.predictors.thinking_tokens.pooling.hierarchy import PooledLocation, out_of_fold
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
@@ -53,6 +54,24 @@ def cells_and_features(n: int, p: int, seed: int) -> tuple[pd.DataFrame, np.ndar
         rng.uniform(0.2, 1.0, n),
         rng.normal(size=n) + 2.0 * (X["model"] == "b").to_numpy(),
     )
+
+
+@pytest.mark.parametrize("dtype", ["str", "object"])
+@pytest.mark.parametrize("n", [0, 1, 300])
+def test_keys_of_many_rows_are_those_of_each_row(n: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(n)
+    X = pd.DataFrame({name: rng.choice(np.array(["a", "b", "", None], dtype=object), n) for name in ("one", "two")})
+    X = X.astype(dtype).set_axis(rng.permutation(n))
+    for columns in (("one",), ("one", "two"), ("two", "absent", "one"), ()):
+        keys = ["\x1f".join("" if name not in X or pd.isna(row[name]) else row[name] for name in columns)
+                for _, row in X.iterrows()]  # fmt: skip
+        for at_most in (1_000, -1):
+            monkeypatch.setattr(hierarchy, "ROWS_KEYED_APART", at_most)
+            assert hierarchy.cell_keys(X, columns).tolist() == keys
+            codes, groups = hierarchy.groups_of(X, columns)
+            assert codes.tolist() == [list(dict.fromkeys(keys)).index(key) for key in keys]
+            assert len(groups) == len(set(keys))
+            assert list(groups.columns) == [name for name in columns if name in X]
 
 
 @settings(max_examples=20, deadline=None)
