@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python bench/scale.py                # 10^5 .. 10^8 here, 10^5 .. 10^7 on Dask; writes the study
     OMP_NUM_THREADS=1 python bench/scale.py --rows 1e5 1e6 --dask-rows 1e5 1e6 --out /tmp/scale.md
+    OMP_NUM_THREADS=1 python bench/scale.py --stages keys reports --rows 1e6 1e7 1e8 --dask-rows 1e7     # prints only
 
 Made-up gateway traffic without text (as ingested with --no-prompts); a third of the rows repeat a query.
 Both engines read the same files; each measurement is a process of its own: wall and CPU seconds and peak memory,
@@ -10,9 +11,11 @@ workers included. The slope is that of CPU seconds, which other work on the mach
 night     one new day curated among all the others
 curate    raw rows of 10 days -> validated, priced days (at most --curate-rows in all: days do not know each other)
 keys      keys that came on an earlier day, over all days; beside it DuckDB's GROUP BY on the same keys
-examples  a sample of about 10^6 runs to learn from, whole queries; keys and replicates over all days within
+examples  a sample of about 10^6 runs to learn from, whole queries; replicates over all days within
 floors    noise floor of every segment of that sample
-reports   price reversals, thinking share and token noise over all days, up to --report-rows
+reports   price reversals, thinking share and token noise over all days
+
+As in a night, keys are found once: examples and reports find them known.
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ LEARN_ROWS = 1_000_000
 RAW_DAYS = 10
 ALL_ROWS = ("keys", "examples", "floors", "reports")
 STAGES = ("night", "curate", *ALL_ROWS)
+PARTS = ["curate", "keys", "examples", "reports"]
+"""What can be measured apart: `night` goes with `curate`, `floors` with `examples`."""
 REPORTED = ("price-reversals", "thinking-share", "token-noise")
 FIRST_DAY = "2025-11-01"
 SQL = """
@@ -97,8 +102,8 @@ def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool) -> None:
         (folder / "manifest.json").write_text(json.dumps({**told, "days": dict.fromkeys(days, 1)}), "utf-8")
 
 
-def one(engine_name: str, folder: Path, n_rows: int, is_reported: bool) -> dict[str, Any]:
-    """Measure all stages on the tables of a folder; runs in a process of its own."""
+def one(engine_name: str, folder: Path, n_rows: int, stages: list[str]) -> dict[str, Any]:
+    """Measure stages on the tables of a folder; runs in a process of its own."""
     from foretell.assets.engine import Table, open_engine
     from foretell.assets.families.thinking_tokens.examples import token_examples
     from foretell.assets.families.thinking_tokens.family import FAMILY
@@ -114,14 +119,17 @@ def one(engine_name: str, folder: Path, n_rows: int, is_reported: bool) -> dict[
         told = partial(_timed, found, engine)
         told("start", lambda: engine.map(abs, [1] * 2 * engine.n_workers))
         curate = partial(curate_landed_days, landing=folder / "landing", lake=Path(lake), price_file=None)
-        curate(days)  # what is imported once
-        told("night", lambda: curate(days[-1:]))
-        told("curate", lambda: curate(days))
-        told("keys", lambda: repeated_keys(traces, engine))
-        examples = told("examples", lambda: token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
-        found["learnt_rows"] = len(examples)
-        told("floors", lambda: floor_table(FAMILY, examples, dataset="made up", engine=engine))
-        if is_reported:
+        if "curate" in stages:
+            curate(days)  # what is imported once
+            told("night", lambda: curate(days[-1:]))
+            told("curate", lambda: curate(days))
+        if "keys" in stages:
+            told("keys", lambda: repeated_keys(traces, engine))
+        if "examples" in stages:
+            examples = told("examples", lambda: token_examples(traces, learn_rows=LEARN_ROWS, engine=engine))
+            found["learnt_rows"] = len(examples)
+            told("floors", lambda: floor_table(FAMILY, examples, dataset="made up", engine=engine))
+        if "reports" in stages:
             told("reports", lambda: [REPORTS[name].make(traces, None) for name in REPORTED])
         peaks = [_peak_mb()] + ([] if engine.name == "local" else list(engine.client.run(_peak_mb).values()))
         found["peak_mb"], found["worker_mb"] = peaks[0], max(peaks[1:], default=float("nan"))
@@ -181,9 +189,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
             engines = [e for e, sizes in (("local", args.rows), ("dask", args.dask_rows)) if n in map(int, sizes)]
             for engine in [*engines, "duckdb"]:
                 command = [sys.executable, __file__, "--one", engine, name, str(n)]
-                done = subprocess.run(
-                    [*command, "--report-rows", str(args.report_rows)], capture_output=True, text=True, check=False
-                )
+                done = subprocess.run([*command, "--stages", *args.stages], capture_output=True, text=True, check=False)
                 if done.returncode:
                     sys.exit(done.stderr[-3000:])
                 measured.append({**json.loads(done.stdout.splitlines()[-1]), **told})
@@ -288,13 +294,15 @@ def main() -> None:
     parser.add_argument("--dask-rows", type=float, nargs="*", default=[1e5, 1e6, 1e7])
     parser.add_argument("--days", type=int, default=200)
     parser.add_argument("--curate-rows", type=float, default=1e6)
-    parser.add_argument("--report-rows", type=float, default=1e7)
+    parser.add_argument(
+        "--stages", nargs="+", choices=PARTS, default=PARTS, help="of fewer the tables are only printed"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/studies/scale.md")
     parser.add_argument("--one", nargs=3, metavar=("ENGINE", "FOLDER", "ROWS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         engine, folder, n = args.one[0], Path(args.one[1]), int(args.one[2])
-        print(json.dumps(peer(folder) if engine == "duckdb" else one(engine, folder, n, n <= args.report_rows)))
+        print(json.dumps(peer(folder) if engine == "duckdb" else one(engine, folder, n, args.stages)))
         return
     load = os.getloadavg()[0]
     measured = pd.DataFrame(measure(args))
@@ -313,7 +321,8 @@ def main() -> None:
         slopes=slopes_table(measured),
         ratios=ratios_table(measured),
     )
-    args.out.write_text(text, "utf-8")
+    if len(args.stages) == len(PARTS):
+        args.out.write_text(text, "utf-8")
     print(text)
 
 

@@ -178,8 +178,10 @@ class BasePredictor(Parameters):
         self._check_fitted()
         checked = check_levels(levels)
         X = self._validate(X)
-        values = self._predict_quantiles(X, checked) if len(X) else np.empty((0, checked.size))
-        values = np.sort(np.asarray(values, dtype=np.float64), axis=1)
+        return self._quantile_frame(X, checked, self._predict_quantiles(X, checked) if len(X) else [])
+
+    def _quantile_frame(self, X: pd.DataFrame, checked: Floats, values: Any) -> pd.DataFrame:
+        values = np.sort(np.asarray(values, dtype=np.float64).reshape(-1, checked.size), axis=1)
         if values.shape != (len(X), checked.size):
             raise AssertionError(f"{type(self).__name__}._predict_quantiles returned shape {values.shape}")
         return pd.DataFrame(values, index=X.index, columns=pd.Index([float(q) for q in checked], name="level"))
@@ -202,9 +204,18 @@ class BasePredictor(Parameters):
         values = self._predict_mean(X) if len(X) else np.empty(0)
         return pd.Series(np.asarray(values, dtype=np.float64), index=X.index, name="mean")
 
-    def predict_both(self, X: pd.DataFrame, levels: Sequence[float]) -> tuple[pd.DataFrame, pd.Series]:
-        """`predict_quantiles` and `predict_mean`; a family overrides it where one computation serves both."""
-        return self.predict_quantiles(X, levels), self.predict_mean(X)
+    def answer(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
+        """`predict_quantiles`, `predict_mean` and `described`: the same, of rows that are checked once."""
+        self._check_fitted()
+        checked = check_levels(levels)
+        X = self._validate(X)
+        values, mean = self._predict_both(X, checked) if len(X) else ([], [])
+        known, basis = self._described(X)
+        return (
+            self._quantile_frame(X, checked, values),
+            pd.Series(np.asarray(mean, dtype=np.float64), index=X.index, name="mean"),
+            pd.DataFrame({"known": known, "basis": basis}, index=X.index, dtype="str"),
+        )
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What the family adds to a served forecast, index of `X`; nothing by default."""
@@ -244,6 +255,10 @@ class BasePredictor(Parameters):
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
         levels = (np.arange(200) + 0.5) / 200
         return np.asarray(self._predict_quantiles(X, levels).mean(axis=1))
+
+    def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
+        """Quantiles and mean; a family overrides it where one computation serves both."""
+        return self._predict_quantiles(X, levels), self._predict_mean(X)
 
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         """Texts for `known_of` and `basis_of`, (n_samples,) each; None where the predictor does not tell."""

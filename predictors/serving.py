@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from .base import LEVELS, BasePredictor
+from .base import BasePredictor
 
 KNOWN_COLUMNS: tuple[str, ...] = ("known", "basis")
 """What a forecast knew, and what it rests on: the first columns of every answer."""
@@ -18,11 +18,9 @@ def forecast_frame(predictor: BasePredictor, X: pd.DataFrame) -> pd.DataFrame:
     as dollars). InvalidInputError if `X` breaks its schema, or is surely not meant as it stands
     (`BasePredictor.check_request`).
     """
-    quantiles, mean = predictor.predict_both(X, LEVELS)
+    quantiles, mean, described = predictor.answer(X)
     predictor.check_request(X)
-    frame = quantiles.rename(
-        columns={0.5: "median", 0.25: "lower_50", 0.75: "upper_50", 0.05: "lower_90", 0.95: "upper_90"}
-    ).assign(mean=mean, **predictor.described(X))
-    frame = frame[[*KNOWN_COLUMNS, *FORECAST_COLUMNS]]
-    frame.columns.name = None
+    values = {"mean": mean, "median": quantiles[0.5], "lower_50": quantiles[0.25], "upper_50": quantiles[0.75],
+              "lower_90": quantiles[0.05], "upper_90": quantiles[0.95]}  # fmt: skip
+    frame = pd.DataFrame({**described, **{name: values[name] for name in FORECAST_COLUMNS}}, index=X.index)
     return frame.join(predictor.extra_columns(X, frame[list(FORECAST_COLUMNS)]))

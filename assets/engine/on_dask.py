@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -21,14 +20,12 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from foretell.assets.engine.local import Engine, EngineError, is_loopback
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.fitting.boosting import BoostingJob, boosted_by, train_here
+from foretell.predictors.fitting.boosting import blocks_mapped_by, map_here
 
 T = TypeVar("T")
 R = TypeVar("R")
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
-MIN_ROWS = 100_000
-"""Of fewer rows the run trains the boosters itself: a fit on the cluster costs about a second before it begins."""
 MIN_BLOCKS = 4
 """Fewer blocks of rows are worked on by the run itself."""
 BLOCKS_PER_WORKER = 3
@@ -60,7 +57,7 @@ class DaskEngine(Engine):
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        self._closing.enter_context(boosted_by(DaskTrainer(self)))
+        self._closing.enter_context(blocks_mapped_by(self.map_blocks))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -155,42 +152,23 @@ class DaskEngine(Engine):
             found = self.client.compute([delayed(_unless_empty)(function, bundle) for bundle in bundles], sync=True)
             return [result for (result,) in filter(None, found)]
 
+    def map_blocks(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+        """`foretell.predictors.fitting.boosting.map_blocks` on the cluster: each block of rows is one task.
 
-class DaskTrainer:
-    """`foretell.predictors.fitting.boosting.Trainer` on a cluster: each booster, each block of rows is one task.
-
-    Of fewer than `min_rows` rows or `min_blocks` blocks the run does the work itself. A worker that dies costs the
-    boosters or the blocks that it was at; `EngineError` if that happens again and again.
-    """
-
-    def __init__(self, engine: DaskEngine, min_rows: int = MIN_ROWS, min_blocks: int = MIN_BLOCKS) -> None:
-        self._engine, self._min_rows, self._min_blocks = engine, min_rows, min_blocks
-
-    def __call__(self, job: BoostingJob) -> list[Any]:
-        if len(job.target) < self._min_rows:
-            return train_here(job)
-        return self._spread(partial(_trained, job), range(len(job.parameters)))
-
-    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
-        """Results in the order of the blocks."""
-        return (train_here.map if len(blocks) < self._min_blocks else self._spread)(function, blocks)
-
-    def _spread(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        Fewer than `MIN_BLOCKS` the run works on itself. A worker that dies costs the blocks that it was at;
+        `EngineError` if that happens again and again.
+        """
+        if len(blocks) < MIN_BLOCKS:
+            return map_here(function, blocks)
         results: list[R] = []
-        at_once = BLOCKS_PER_WORKER * self._engine.n_workers
-        with self._engine.guarded(), _quiet():
-            client = self._engine.client
+        at_once = BLOCKS_PER_WORKER * self.n_workers
+        with self.guarded(), _quiet():
             # What the function holds (rows, a predictor) goes over as a task of its own: once, and again if lost.
-            sent = client.submit(_same, function, pure=False)
-            for start in range(0, len(items), at_once):
-                wave = list(items[start : start + at_once])
-                results += client.gather(client.map(_apply, [sent] * len(wave), wave, pure=False))
+            sent = self.client.submit(_same, function, pure=False)
+            for start in range(0, len(blocks), at_once):
+                wave = list(blocks[start : start + at_once])
+                results += self.client.gather(self.client.map(_apply, [sent] * len(wave), wave, pure=False))
         return results
-
-
-def _trained(job: BoostingJob, place: int) -> Any:
-    one = replace(job, parameters=[job.parameters[place]], starts=job.starts[:, [place]])
-    return train_here(one)[0]
 
 
 def _same(function: Callable[[T], R]) -> Callable[[T], R]:

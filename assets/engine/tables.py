@@ -1,12 +1,12 @@
 """A table as a list of parts, each read by whoever works on it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ CHECKSUM_KEY = b"foretell.columns"
 LATER = {"project": "str", "key_name": "str", "answer_logprob": "float64"}
 """Columns of `request_traces` (and their types) that came after other days were written, where they are null."""
 
+R = TypeVar("R")
 Part: TypeAlias = str | pd.DataFrame
 """A parquet file (path, or any address that fsspec knows), or rows that are in memory already."""
 
@@ -57,11 +58,35 @@ class Table:
         """Rows of all parts; of files only the footers are read."""
         return sum(len(p) if isinstance(p, pd.DataFrame) else _footer(p, pq.read_metadata).num_rows for p in self.parts)
 
+    @property
+    def stamp(self) -> tuple[tuple[str, int, int, int], ...] | None:
+        """What changes when a file is written anew; None where a part is no file of this machine."""
+        paths = [part for part in self.parts if isinstance(part, str) and "://" not in part]
+        stats = [(path, Path(path).stat()) for path in paths]
+        found = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+        return found if len(found) == len(self.parts) else None
+
     def collect(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows in this process."""
         frames = [read_part(part, columns) for part in self.parts]
         # Empty parts carry no information on dtypes beyond the columns they share with the others.
         return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)
+
+
+class WhileUnchanged(Generic[R]):
+    """The last thing that was found out about a table, kept while its files are the same."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Hashable, R] | None = None
+
+    def get(self, key: tuple[Hashable, ...], find: Callable[[], R]) -> R:
+        """What `find` returns, or returned for the same `key`, which begins with `Table.stamp`: None is not kept."""
+        if key[0] is None:
+            return find()
+        if self._last is None or self._last[0] != key:
+            self._last = None  # before another takes memory
+            self._last = (key, find())
+        return self._last[1]
 
 
 def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -25,7 +25,7 @@ MIN_COVERAGE = 0.95
 MAX_CENSORED = 0.2
 MIN_QUERIES = 50
 N_BOOTSTRAP = 1000
-ROUTED = [TEXT, "reasoning_effort", "answer_logprob"]
+ROUTED = [TEXT, "query_id", "reasoning_effort", "answer_logprob"]
 """What a router or a cascade is learnt from, beside what prices are."""
 Floats = NDArray[np.float64]
 Policy = tuple[str, float, Floats, Floats]

@@ -1,7 +1,7 @@
 """`request_traces` as reports read it: under the rules over all days, drawn where there are many, and priced.
 
 Of more than `ROWS_IN_RUN` requests those of some queries are drawn, a query with all its runs; so reports are the same
-however the traces are cut. A part is drawn and priced where it lies.
+however the traces are cut. Which rows are drawn is found where they lie, once for all reports of a night.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
+from foretell.assets.engine import Engine, Part, Table, WhileUnchanged, current_engine, read_part
 from foretell.assets.lake.traces.across_days import is_drawn, repeated_keys, rows_of_part
 from foretell.assets.store.money import percent
-from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.thinking_tokens.prices.cost import estimated_input_tokens, request_rates
 
 ROWS_IN_RUN = 1_000_000
@@ -25,34 +25,48 @@ ROWS_IN_RUN = 1_000_000
 ORDER = ["started_at", "source", "request_id"]
 TEXT = "prompt_text"
 PRICING = [
-    "query_id", "model", "provider", "service_tier", "started_at", "benchmark", TEXT, "input_tokens",
-    "output_tokens", "reasoning_tokens", "is_censored", "score",
+    "model", "provider", "service_tier", "started_at", "benchmark", "input_tokens", "output_tokens",
+    "reasoning_tokens", "is_censored", "score",
 ]  # fmt: skip
-"""What prices, passes and their reasons are read from; the text only for its length, where input is not counted."""
+"""What prices, passes and their reasons are read from."""
 MAX_CENSORED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class TracePart:
-    """A part of `request_traces`, and the positions of its rows whose key came before on another day."""
+    """Rows of a part of `request_traces` by their positions; None are all."""
 
     part: Part
-    repeated: NDArray[np.int64]
+    rows: NDArray[np.int64] | None = None
 
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
-        """The other rows."""
+        """These rows."""
         frame = read_part(self.part, columns)
-        return frame.drop(index=frame.index[self.repeated])
+        return frame if self.rows is None else frame.take(self.rows)
 
 
 def trace_parts(traces: pd.DataFrame | Table) -> tuple[Engine, list[TracePart]]:
-    """Parts to work on, and the engine to do so: a frame is one part, and stays in this process."""
+    """Requests, none twice, by part, and the engine to work on them: a frame is one part and stays in this process."""
     if isinstance(traces, pd.DataFrame):
-        return Engine(), [TracePart(traces, np.empty(0, dtype=np.int64))]
-    engine = current_engine()
-    repeated = repeated_keys(traces, engine)
-    parts = enumerate(traces.parts)
-    return engine, [TracePart(part, rows_of_part(repeated, place)["row"].to_numpy()) for place, part in parts]
+        return Engine(), [TracePart(traces)]
+    repeated, parts = repeated_keys(traces), []
+    for place, part in enumerate(traces.parts):
+        twice = rows_of_part(repeated, place)["row"].to_numpy()
+        parts.append(TracePart(part, np.delete(np.arange(Table((part,)).n_rows), twice) if len(twice) else None))
+    return current_engine(), parts
+
+
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """Which requests are drawn; `order` puts those of all parts by time, then key, `queries` are then their queries.
+
+    Queries are numbered in the order of their ids: 24 bytes a request are kept in place of the ids.
+    """
+
+    parts: list[TracePart]
+    order: NDArray[np.intp]
+    queries: NDArray[np.intp]
+    n_there: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,61 +83,95 @@ class Drawn:
         return [words] if n < self.n_there else []
 
 
-Made = Callable[[pd.DataFrame], pd.DataFrame]
-"""What is made of the drawn rows of a part, row by row."""
+Made = Callable[[TracePart, Sequence[str]], pd.DataFrame]
+"""How columns of the drawn rows of a part are read, row by row."""
+_draws = WhileUnchanged[_Draw]()
 
 
 def draw_queries(
-    traces: pd.DataFrame | Table, columns: Sequence[str], *, max_rows: int = ROWS_IN_RUN, made: Made | None = None
+    traces: pd.DataFrame | Table, columns: Sequence[str], *, max_rows: int = ROWS_IN_RUN, made: Made = TracePart.read
 ) -> Drawn:
     """Bring `columns` of `request_traces` into this process, of more than about `max_rows` requests some queries only.
 
     A query is drawn by its hash, with all its requests, whatever part they lie in; so the draw is the same however
     the table is cut, and the same from one night to the next as long as the table grows little. The number of rows is
-    about `max_rows` where queries have about as many requests each. `made` of them comes, made where the part lies.
+    about `max_rows` where queries have about as many requests each. What is drawn is found once for all reports, while
+    the files are the same. A column `query_id` that is not asked for is the number of the query, in the order of ids.
+
+    Raises `DatasetError` if files are written anew meanwhile.
     """
+    engine, stamp = (Engine(), None) if isinstance(traces, pd.DataFrame) else (current_engine(), traces.stamp)
+    draw = _draws.get((stamp, max_rows, engine.name), partial(_draw, traces, max_rows))
+    wanted = list(dict.fromkeys(columns)) or ["model"]
+    try:
+        frames = engine.map(partial(_made_of, made=made, columns=wanted), draw.parts)
+    finally:  # rows that are no longer there are an IndexError
+        if isinstance(traces, Table) and traces.stamp != stamp:
+            raise DatasetError("days of `request_traces` were written anew while they were read: make the report again")
+    rows = pd.concat(frames).take(draw.order).reset_index(drop=True)
+    return Drawn(rows if "query_id" in wanted else rows.assign(query_id=draw.queries), draw.n_there)
+
+
+def _draw(traces: pd.DataFrame | Table, max_rows: int) -> _Draw:
     engine, parts = trace_parts(traces)
     n_rows = len(traces) if isinstance(traces, pd.DataFrame) else traces.n_rows
-    wanted = list(dict.fromkeys([*columns, *ORDER, "query_id"]))
-    work = partial(_drawn_part, columns=wanted, share=min(1.0, max_rows / max(n_rows, 1)), made=made)
-    drawn = engine.map(work, parts)
-    frames = [frame for frame, _ in drawn]
-    whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
-    return Drawn(whole.sort_values(ORDER, kind="stable", ignore_index=True), sum(n for _, n in drawn))
+    drawn = engine.map(partial(_drawn_of_part, share=min(1.0, max_rows / max(n_rows, 1))), parts)
+    # Empty parts carry no information on dtypes beyond the columns they share with the others.
+    full = [found for found in drawn if len(found[1])] or drawn[:1]
+    keys = pd.concat([keys for _, keys, _ in full], ignore_index=True)
+    order = keys.sort_values(ORDER, kind="stable").index.to_numpy()
+    queries = pd.factorize(keys["query_id"], sort=True)[0][order]
+    return _Draw([part for part, _, _ in full], order, queries, sum(n for _, _, n in drawn))
 
 
-def _drawn_part(part: TracePart, columns: Sequence[str], share: float, made: Made | None) -> tuple[pd.DataFrame, int]:
-    frame = part.read(columns)
-    drawn = frame[is_drawn(frame["query_id"], share)]
-    return drawn if made is None else made(drawn), len(frame)
+def _drawn_of_part(part: TracePart, share: float) -> tuple[TracePart, pd.DataFrame, int]:
+    """The rows that are drawn, their keys, and how many rows there are."""
+    keys = part.read([*ORDER, "query_id"])
+    stays = is_drawn(keys["query_id"], share)
+    rows = np.flatnonzero(stays) if part.rows is None else part.rows[stays]
+    return TracePart(part.part, rows), keys[stays], len(keys)
+
+
+def _made_of(part: TracePart, made: Made, columns: Sequence[str]) -> pd.DataFrame:
+    return made(part, columns)
+
+
+def counted_inputs(traces: pd.DataFrame) -> pd.DataFrame:
+    """Runs with `input_tokens` as floats, a quarter of the characters where null; and whether it `is_estimated`."""
+    inputs = estimated_input_tokens(traces)
+    is_estimated = traces["input_tokens"].isna().to_numpy() & ~np.isnan(inputs)
+    return traces.assign(input_tokens=inputs, is_estimated=is_estimated)
+
+
+def _counted_part(part: TracePart, columns: Sequence[str]) -> pd.DataFrame:
+    """The same of the drawn rows of a part; texts are read where input is not counted, and come where asked for."""
+    runs = part.read([name for name in columns if name != TEXT])
+    with_text = TEXT in columns
+    if with_text or runs["input_tokens"].isna().any():
+        runs = runs.assign(**{TEXT: part.read([TEXT])[TEXT]})
+    counted = counted_inputs(runs)
+    return counted if with_text else counted.drop(columns=TEXT, errors="ignore")
 
 
 def price_runs(traces: pd.DataFrame, price_file: Path | None) -> pd.DataFrame:
-    """Runs with the rates of their model and what each part of them costs, null where that is not known.
+    """Runs of `counted_inputs` with the rates of their model and what each part of them costs, null where not known.
 
     Returns
     -------
     DataFrame
         `traces` and the columns `usd_per_input_token`, `usd_per_output_token`, `listed_usd_per_mtok`
         (input + output), `input_usd`, `thinking_usd` (null where reasoning is not reported), `total_usd`: tokens
-        times rate, without cache and batch discounts, so that models are compared by list; and `is_estimated` where
-        the input tokens are.
+        times rate, without cache and batch discounts, so that models are compared by list.
     """
-    inputs = estimated_input_tokens(traces)
-    rates = request_rates(traces.assign(input_tokens=inputs), price_file=price_file)
-    runs = traces.assign(
-        usd_per_input_token=rates["input"].to_numpy(),
-        usd_per_output_token=rates["output"].to_numpy(),
-        benchmark=traces["benchmark"].fillna("(none)"),
-        is_estimated=traces["input_tokens"].isna().to_numpy() & ~np.isnan(inputs),
-    )
-    runs["listed_usd_per_mtok"] = 1e6 * (runs["usd_per_input_token"] + runs["usd_per_output_token"])
-    tokens = {name: traces[name].astype("float64") for name in ("output_tokens", "reasoning_tokens")}
-    runs["input_tokens"] = inputs
-    runs["input_usd"] = runs["usd_per_input_token"] * inputs
-    runs["thinking_usd"] = runs["usd_per_output_token"] * tokens["reasoning_tokens"]
-    runs["total_usd"] = runs["input_usd"] + runs["usd_per_output_token"] * tokens["output_tokens"]
-    return runs
+    rates = request_rates(traces, price_file=price_file)
+    per_input, per_output = rates["input"].to_numpy(), rates["output"].to_numpy()
+    output, thinking = (traces[name].astype("float64") for name in ("output_tokens", "reasoning_tokens"))
+    input_usd = per_input * traces["input_tokens"]
+    return traces.assign(
+        usd_per_input_token=per_input, usd_per_output_token=per_output,
+        benchmark=traces["benchmark"].fillna("(none)"), listed_usd_per_mtok=1e6 * (per_input + per_output),
+        input_usd=input_usd, thinking_usd=per_output * thinking, total_usd=input_usd + per_output * output,
+    )  # fmt: skip
 
 
 def priced_runs(
@@ -131,17 +179,11 @@ def priced_runs(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Runs that have a price, with the columns of `price_runs`, and what is to be said of the others.
 
-    Texts and other columns come only where they are among `more`.
+    Texts, ids of queries and other columns come only where they are among `more`.
     """
-    drawn = draw_queries(traces, [*PRICING, *more], max_rows=max_rows,
-                         made=partial(_price_part, price_file=price_file, with_text=TEXT in more))  # fmt: skip
-    runs = drawn.rows
+    drawn = draw_queries(traces, [*PRICING, *more], max_rows=max_rows, made=_counted_part)
+    runs = price_runs(drawn.rows, price_file)
     return runs[runs["total_usd"].notna()], [*drawn.reasons(), *_price_reasons(runs)]
-
-
-def _price_part(traces: pd.DataFrame, price_file: Path | None, with_text: bool) -> pd.DataFrame:
-    runs = price_runs(traces, price_file)
-    return runs if with_text else runs.drop(columns=TEXT)
 
 
 def scored_runs(

@@ -12,7 +12,7 @@ from foretell.predictors.metrics import ClusterSums
 from foretell.predictors.thinking_tokens.prices.cost import request_rates
 
 READ = [
-    "benchmark", "model", "query_id", "provider", "service_tier", "started_at", "input_tokens", "output_tokens",
+    "benchmark", "model", "provider", "service_tier", "started_at", "input_tokens", "output_tokens",
     "reasoning_tokens",
 ]  # fmt: skip
 

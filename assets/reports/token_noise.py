@@ -12,7 +12,7 @@ from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, floor_sums, group_
 
 CELL = ["query_id", "model", "config_hash"]
 GROUP = ["benchmark", "model", "reasoning_effort"]
-READ = [*CELL, *GROUP, "output_tokens", "is_censored"]
+READ = ["config_hash", *GROUP, "output_tokens", "is_censored"]
 
 
 def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:

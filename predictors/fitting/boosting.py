@@ -1,13 +1,12 @@
-"""Where the work of a fit that grows with its rows is done: here, or wherever the caller says; predictors do not know.
+"""LightGBM, and where the work of a fit that grows with its rows is done: here, or wherever the caller says.
 
-A predictor that may see very many rows trains its boosters through `train_boosters`, and what it does row by row (reads
-texts, asks boosters, judges held-out runs) goes through `map_blocks`. Whoever runs it may name another trainer with
-`boosted_by`; boosters are LightGBM's own, and blocks the same, either way.
+What a predictor does row by row (reads texts, asks boosters, judges held-out runs) goes through `map_blocks`. Whoever
+runs it may do that elsewhere with `blocks_mapped_by`; predictors do not know, and blocks are the same either way.
+Boosters are trained in this process: they learn from a bounded number of rows (decision 1640).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -60,73 +59,54 @@ def train_booster(
     return lgb.train(settings, data, n_rounds)
 
 
-@dataclass(frozen=True, eq=False)
-class BoostingJob:
-    """Several boosters of the same rows: `columns` of shape (n_samples, n_columns), NaN is unknown.
+def train_boosters(
+    columns: Floats,
+    target: Floats,
+    weight: Floats,
+    starts: Floats,
+    parameters: Sequence[Mapping[str, Any]],
+    *,
+    n_rounds: int,
+    n_categorical: int,
+) -> list[Any]:
+    """Train several boosters of the same rows, whose bins are made once, in this process.
 
-    Each learns what it adds to its `starts`, of shape (n_samples, n_boosters), in `n_rounds` trees by its own
-    `parameters` of LightGBM; `categorical` columns hold codes.
+    Each learns what it adds to its `starts`, of shape (n_samples, n_boosters), by its own `parameters`; the rest as of
+    `train_booster`.
     """
+    import lightgbm as lgb
 
-    columns: Floats
-    target: Floats
-    weight: Floats
-    starts: Floats
-    parameters: Sequence[Mapping[str, Any]]
-    n_rounds: int
-    categorical: Sequence[int] = ()
-
-
-class Trainer(Protocol):
-    """Trains the boosters of a job, in its order, and applies functions to blocks of rows."""
-
-    def __call__(self, job: BoostingJob) -> list[Any]: ...
-
-    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
-        """Results in the order of the blocks; `function` may run twice on a block."""
-        ...
+    data = lgb.Dataset(
+        columns, target, weight=weight, categorical_feature=list(range(n_categorical)), free_raw_data=False,
+        params=dict(parameters[0]),
+    )  # fmt: skip
+    boosters = []
+    for settings, start in zip(parameters, starts.T, strict=True):
+        data.set_init_score(np.ascontiguousarray(start))
+        boosters.append(lgb.train(dict(settings), data, n_rounds))
+    return boosters
 
 
-class _Here:
-    """This process."""
+class Mapper(Protocol):
+    """Applies a function to blocks of work, perhaps twice to one; results in the order of the blocks."""
 
-    def __call__(self, job: BoostingJob) -> list[Any]:
-        import lightgbm as lgb
-
-        data = lgb.Dataset(
-            job.columns,
-            job.target,
-            weight=job.weight,
-            categorical_feature=list(job.categorical),
-            free_raw_data=False,
-            params=dict(job.parameters[0]),
-        )
-        boosters = []
-        for parameters, start in zip(job.parameters, job.starts.T, strict=True):
-            data.set_init_score(np.ascontiguousarray(start))
-            boosters.append(lgb.train(dict(parameters), data, job.n_rounds))
-        return boosters
-
-    def map(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
-        """One block after the other."""
-        return [function(block) for block in blocks]
+    def __call__(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]: ...
 
 
-train_here: Trainer = _Here()
-_trainers: list[Trainer] = [train_here]
+def map_here(function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+    """One block after the other, in this process."""
+    return [function(block) for block in blocks]
 
 
-def train_boosters(job: BoostingJob) -> list[Any]:
-    """Train with the trainer that `boosted_by` names, by default in this process."""
-    return _trainers[-1](job)
+_mappers: list[Mapper] = [map_here]
 
 
 def map_blocks(function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
-    """Apply `function` to every block where the boosters are trained; results in the order of the blocks.
+    """Apply `function` to every block where `blocks_mapped_by` says; results in the order of the blocks.
 
     What `function` says of a row must not depend on the block that the row is in.
     """
-    return _trainers[-1].map(function, blocks)
+    return _mappers[-1](function, blocks)
 
 
 def row_slices(n_rows: int, size: int | None = None) -> list[slice]:
@@ -147,10 +127,10 @@ def predict_boosters(boosters: Sequence[Any], columns: Floats, *, num_threads: i
 
 
 @contextmanager
-def boosted_by(trainer: Trainer) -> Iterator[None]:
-    """Train every booster within the block with `trainer`, and let it apply functions to blocks of rows."""
-    _trainers.append(trainer)
+def blocks_mapped_by(mapper: Mapper) -> Iterator[None]:
+    """Let `mapper` apply functions to blocks within the block."""
+    _mappers.append(mapper)
     try:
         yield
     finally:
-        _trainers.remove(trainer)
+        _mappers.remove(mapper)

@@ -1,6 +1,5 @@
 """What the predictor and its baselines share: log tokens, censoring, calibration, the bill."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 
 from ..arrays import Codes, Floats, Mask
-from ..base import BasePredictor, Cell, check_levels
+from ..base import BasePredictor, Cell
 from ..fitting.boosting import map_blocks, row_slices
 from ..schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
 from ..splits import assign_split
@@ -117,12 +116,12 @@ def complete_censored(runs: Runs, location: PooledLocation) -> tuple[Floats, Res
     if not is_censored.any():
         location.fit(z)
         return z, None
-    expected = z
+    expected, cut = z.copy(), np.flatnonzero(is_censored)
     residuals = ResidualDistribution()
     for step in range(EM_STEPS + TEXT_STEPS):
         fitted = location.fit_intercepts(expected) if step < EM_STEPS else location.fit(expected)
         residuals.fit(z - fitted, is_censored, runs.weight)
-        expected = np.where(is_censored, fitted + residuals.mean_beyond(z - fitted), z)
+        expected[cut] = fitted[cut] + residuals.mean_beyond(z[cut] - fitted[cut])
     location.fit(expected)
     return expected, residuals
 
@@ -218,8 +217,9 @@ class LogQuantilePredictor(BasePredictor):
         if self.residuals_ is None or not runs.is_censored.any():
             return runs.log_tokens
         centre = self._location(runs.X) if location is None else location
-        drawn = centre + self.residuals_.draw_beyond(runs.log_tokens - centre, draws)
-        return np.where(runs.is_censored, drawn, runs.log_tokens)
+        whole, cut = runs.log_tokens.copy(), np.flatnonzero(runs.is_censored)
+        whole[cut] = centre[cut] + self.residuals_.draw_beyond(whole[cut] - centre[cut], draws[cut])
+        return whole
 
     def _forecast_held_out(self, runs: Runs, rng: np.random.Generator) -> list[HeldOutForecasts]:
         """Forecasts of held-out runs by the fit as it is now, beside their outcomes, in every regime."""
@@ -275,15 +275,6 @@ class LogQuantilePredictor(BasePredictor):
         return np.concatenate(
             [self._tokens(X.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
         )
-
-    def predict_both(self, X: pd.DataFrame, levels: Sequence[float]) -> tuple[pd.DataFrame, pd.Series]:
-        """`predict_quantiles` and `predict_mean` at the price of one: the same numbers, for large batches."""
-        self._check_fitted()
-        checked = check_levels(levels)
-        X = self._validate(X)
-        values, mean = self._predict_both(X, checked)
-        columns = pd.Index([float(level) for level in checked], name="level")
-        return pd.DataFrame(values, index=X.index, columns=columns), pd.Series(mean, index=X.index, name="mean")
 
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
         heads = self._heads(X)

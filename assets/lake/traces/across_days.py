@@ -8,14 +8,15 @@ move between the parts of a table, never the text of a prompt.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeAlias
+from functools import cache, partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
+from foretell.assets.engine import Engine, Part, Table, WhileUnchanged, current_engine, read_part
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
@@ -27,6 +28,8 @@ REPLICATES = ["part", "row", "replicate"]
 REASON = "the key came before, on {day} (`source`, `request_id` must name one request over all days)"
 REMEDY = "give sources that number their requests alike different names"
 
+_keys = WhileUnchanged[pd.DataFrame]()
+"""A night asks for repeated keys in five steps."""
 Numbered: TypeAlias = tuple[int, Part]
 """A part and its position in the table."""
 InPlay: TypeAlias = tuple[int, Part, NDArray[np.int32]]
@@ -79,7 +82,8 @@ def repeated_keys(traces: Table, engine: Engine | None = None) -> pd.DataFrame:
     """`AcrossDays.repeated` alone, which needs no look at queries."""
     if len(traces.parts) < 2:
         return _stacked([], LOST)
-    return _exact(engine or current_engine(), traces, KEY, _repeated, LOST)
+    engine = engine or current_engine()
+    return _keys.get((traces.stamp, engine.name), lambda: _exact(engine, traces, KEY, _repeated, LOST))
 
 
 def _exact(
@@ -136,7 +140,10 @@ def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
 
 
 def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.loc[rows.duplicated("bundle", keep=False), ["part", "row"]]
+    """Rows whose hash is there twice; few are, so that a sort of all hashes and a look-up of these is quickest."""
+    ordered = np.sort(rows["bundle"].to_numpy())
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    return rows.loc[rows["bundle"].isin(twice) if len(twice) else [], ["part", "row"]]
 
 
 def _rows_in_play(job: InPlay, by: list[str]) -> pd.DataFrame:
@@ -173,8 +180,25 @@ def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame
 
 
 def query_bundles(keys: pd.Series | pd.DataFrame) -> NDArray[np.uint64]:
-    """What brings the rows of a query (of a key of several columns) together in `Engine.group`, shape (n_rows,)."""
-    return np.asarray(pd.util.hash_pandas_object(keys, index=False, categorize=False), dtype=np.uint64)
+    """What brings the rows of a query (of a key of several columns) together in `Engine.group`, shape (n_rows,).
+
+    DuckDB's hash of the columns as text, which makes no object of a row. What rests on it is the same for any hash:
+    only how many rows are compared by their keys depends on it.
+    """
+    columns = [keys] if isinstance(keys, pd.Series) else [keys[name] for name in keys]
+    table = pa.table({f"k{place}": pa.array(column) for place, column in enumerate(columns)})
+    texts = ", ".join(f"{name}::VARCHAR" for name in table.column_names)
+    with _duckdb().cursor() as cursor:
+        hashes = cursor.from_arrow(table).project(f"hash({texts}) AS h").fetchnumpy()["h"]
+    return np.asarray(hashes, dtype=np.uint64)
+
+
+@cache
+def _duckdb() -> Any:
+    """A database in memory, of one thread; opening one takes longer than to hash a small day."""
+    import duckdb
+
+    return duckdb.connect(config={"threads": 1})
 
 
 def is_drawn(query_id: pd.Series, share: float) -> NDArray[np.bool_]:

@@ -248,7 +248,7 @@ class TextEmbedding:
     def embedded(self, texts: Sequence[str | None], *, keep: bool = False) -> EmbeddedTexts:
         """Embed texts without a row of features for each of them: what `transform` returns, row by row.
 
-        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `fitting.boosting.boosted_by` says. With `keep`,
+        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `fitting.boosting.map_blocks` says. With `keep`,
         more than `TEXTS_LEARNT` are kept for the next such call, until `release`.
         """
         codes, distinct = pd.factorize(pd.Series(list(texts), dtype=object), use_na_sentinel=True)

@@ -8,6 +8,8 @@ are pairs of integers.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,9 +72,7 @@ class TermWeights:
     def _word_counts(self, texts: Sequence[str]) -> Any:
         words = [_WORD.findall(text.lower()) for text in texts]
         sizes = np.array([len(text_words) for text_words in words], dtype=np.int64)
-        codes = np.fromiter(
-            (self._codes.get(w, -1) for text_words in words for w in text_words), np.int64, int(sizes.sum())
-        )
+        codes = np.fromiter(map(self._codes.get, chain.from_iterable(words), repeat(-1)), np.int64, int(sizes.sum()))
         names = list(self._codes)
         single = np.array([self._column.get(name, -1) for name in names] + [-1], dtype=np.int64)[codes]
         row = np.repeat(np.arange(len(texts)), sizes)
@@ -90,7 +90,7 @@ class TermWeights:
         codes: dict[str, int] = {}
         owned = [[codes.setdefault(word, len(codes)) for word in text.lower().split()] for text in texts]
         sizes = [len(word_codes) for word_codes in owned]
-        flat = np.fromiter((code for word_codes in owned for code in word_codes), np.int64, sum(sizes))
+        flat = np.fromiter(chain.from_iterable(owned), np.int64, sum(sizes))
         repeats = self._counted(
             np.repeat(np.arange(len(texts)), sizes), flat, np.ones(len(flat), dtype=np.float32), len(texts), len(codes)
         )
@@ -99,10 +99,10 @@ class TermWeights:
         grams_by_word = self._grams
         word_grams = [grams_by_word[word] if word in grams_by_word else self._grams_of(word) for word in codes]
         lengths = [len(columns) for columns, _ in word_grams]
-        columns = np.fromiter(
-            (column for columns_of_word, _ in word_grams for column in columns_of_word), np.int64, sum(lengths)
+        columns, counts = (
+            np.fromiter(chain.from_iterable(map(itemgetter(half), word_grams)), kind, sum(lengths))
+            for half, kind in ((0, np.int64), (1, np.float32))
         )
-        counts = np.fromiter((n for _, counts_of_word in word_grams for n in counts_of_word), np.float32, sum(lengths))
         grams = self._counted(np.repeat(np.arange(len(codes)), lengths), columns, counts, len(codes))
         return repeats @ grams
 

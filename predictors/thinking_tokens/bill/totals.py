@@ -75,7 +75,7 @@ def forecast_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, *, levels: 
 
 def _trained_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, levels: Sequence[float]) -> BatchForecast:
     asked = np.unique(np.r_[STEPS, np.asarray(levels, dtype=np.float64)])
-    quantiles, means = predictor.predict_both(X, asked.tolist())
+    quantiles, means, _ = predictor.answer(X, asked.tolist())
     steps, mean = quantiles[STEPS.tolist()].to_numpy(), means.to_numpy()
     groups, _ = pd.factorize(cell_keys(X, CATEGORIES))
     return BatchForecast(

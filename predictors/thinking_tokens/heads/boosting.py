@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...arrays import Codes, Floats
-from ...fitting.boosting import BoostingJob, lightgbm_parameters, predict_boosters, train_boosters
+from ...fitting.boosting import lightgbm_parameters, predict_boosters, train_boosters
 from ...fitting.trees import SavedBooster
 from ..pooling.hierarchy import CATEGORIES
 from .distribution import HEAD_LEVELS
@@ -72,8 +72,9 @@ class Boosting:
     def _train(
         self, columns: Floats, z: Floats, starts: Floats, weight: Floats, parameters: list[dict[str, Any]]
     ) -> list[Any]:
-        categorical = range(len(CATEGORIES))
-        return train_boosters(BoostingJob(columns, z, weight, starts, parameters, self.n_estimators, categorical))
+        return train_boosters(
+            columns, z, weight, starts, parameters, n_rounds=self.n_estimators, n_categorical=len(CATEGORIES)
+        )
 
     def predict(self, boosters: Sequence[Any], columns: Floats) -> Floats:
         """What each booster adds to its start; shape (n_samples, n_boosters)."""

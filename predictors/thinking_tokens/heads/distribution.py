@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...arrays import Codes, Floats
-from ..pooling.hierarchy import cell_keys
+from ..pooling.hierarchy import cell_keys, groups_of
 
 GRID: Floats = np.concatenate([[0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999]])
 """Levels at which a pooled quantile function is kept."""
@@ -83,19 +83,17 @@ class PooledQuantiles:
 
     def lookup(self, X: pd.DataFrame) -> tuple[Codes, Floats]:
         """Curve of each row: positions of shape (n_samples,) in curves of shape (n_curves, n_grid)."""
-        keys = [cell_keys(X, level) for level in self.levels]
-        # The finest key says the coarser ones.
-        codes, distinct = pd.factorize(keys[-1] if keys else np.full(len(X), "", dtype=object))
-        first = np.unique(codes, return_index=True)[1]
+        codes, cells = groups_of(X, self.levels[-1] if self.levels else ())
+        keys = [cell_keys(cells, level) for level in self.levels]
         curves = []
-        for row in first:
+        for row in range(len(cells)):
             for level_curves, part in zip(self.curves_[:0:-1], reversed(keys), strict=False):
                 if part[row] in level_curves:
                     curves.append(level_curves[part[row]])
                     break
             else:
                 curves.append(self.curves_[0][""])
-        return np.asarray(codes, dtype=np.intp), np.array(curves).reshape(len(distinct), len(GRID))
+        return codes, np.array(curves).reshape(len(cells), len(GRID))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores the curves."""

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("distributed")
 
 from foretell.assets.engine import Engine, Table, open_engine
-from foretell.assets.engine.on_dask import DaskEngine, DaskTrainer
+from foretell.assets.engine.on_dask import DaskEngine
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces, token_examples
 from foretell.assets.families.thinking_tokens.family import FAMILY
 from foretell.assets.judging import parts
@@ -26,7 +26,6 @@ from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.lake.tables.curation import QUARANTINED, curate_table
 from foretell.assets.lake.traces.across_days import repeated_requests, rules_across_days
 from foretell.assets.lake.traces.bulk_curation import curate_landed_days
-from foretell.predictors.fitting.boosting import boosted_by, train_here
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
 pytestmark = pytest.mark.slow
@@ -90,9 +89,7 @@ def test_canonical_tables_made_on_the_cluster_are_those_of_this_process(cluster:
         pd.testing.assert_frame_equal(here, there)
 
 
-def test_evaluation_agrees_when_the_cluster_trains(
-    cluster: DaskEngine, starter_traces: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluation_agrees(cluster: DaskEngine, starter_traces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "CELLS_IN_PARTS", 1)
     price = partial(price_requests, price_file=None)
     traces = load_traces(
@@ -102,8 +99,8 @@ def test_evaluation_agrees_when_the_cluster_trains(
     small = partial(FAMILY.predictor, n_estimators=20, n_components=20, refit=False)
     chosen = replace(FAMILY, predictor=small, segments=())
     tables = {}
-    for name, trainer in (("dask", DaskTrainer(cluster, min_rows=0)), ("local", None)):
-        with boosted_by(trainer or train_here), open_engine("dask" if trainer else "local"):
+    for name in ("dask", "local"):
+        with open_engine(name):
             fitted = fit_family(chosen, examples)
             tables[name] = evaluate_family(chosen, fitted, examples, dataset="any", leave_out_vault=False)
     pd.testing.assert_frame_equal(tables["dask"], tables["local"], rtol=1e-9)

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")
 
 from foretell.assets.engine import EngineError, open_engine
-from foretell.assets.engine.on_dask import DaskEngine, DaskTrainer
+from foretell.assets.engine.on_dask import DaskEngine
 from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_rows
-from foretell.predictors.fitting.boosting import BoostingJob, train_here
 from tests.synthetic import chat_call, write_jsonl
 
 pytestmark = pytest.mark.slow
@@ -84,28 +82,6 @@ def test_a_worker_killed_while_files_land_duplicates_nothing(engine: DaskEngine,
     assert not rows.duplicated(keys).any()
     assert sorted(rows["request_id"]) == sorted(load_rows(tmp_path / "local")["request_id"])
     assert not list(landing.glob(".tmp-*"))
-
-
-def boosting_job(n: int, n_rounds: int) -> BoostingJob:
-    rng = np.random.default_rng(0)
-    columns = rng.normal(size=(n, 20))
-    target = columns[:, 0] + np.sin(columns[:, 1]) + rng.normal(size=n)
-    parameters = [
-        {"objective": "quantile", "alpha": level, "learning_rate": 0.05, "num_leaves": 8, "min_child_samples": 40,
-         "max_bin": 63, "num_threads": 1, "seed": 0, "verbosity": -1} for level in (0.1, 0.5, 0.9)
-    ]  # fmt: skip
-    return BoostingJob(columns, target, np.ones(n), np.zeros((n, 3)), parameters, n_rounds)
-
-
-def test_a_worker_killed_in_training_costs_its_boosters(engine: DaskEngine) -> None:
-    job = boosting_job(50_000, 400)
-    engine.client.wait_for_workers(2, timeout=30)
-    begun = time.monotonic()
-    with killing(engine, lambda: time.monotonic() > begun + 1.5) as killed:
-        boosters = DaskTrainer(engine, min_rows=0)(job)
-        assert killed, "the boosters were trained before a worker was killed"
-    for there, here in zip(boosters, train_here(job), strict=True):
-        np.testing.assert_array_equal(there.predict(job.columns[:1000]), here.predict(job.columns[:1000]))
 
 
 def test_work_that_outgrows_a_worker_is_told_and_the_engine_goes_on(engine: DaskEngine) -> None:

@@ -22,7 +22,7 @@ from foretell.assets.reports.cost_of_pass import (
     model_classes,
 )
 from foretell.assets.reports.price_reversals import FACTORS, attribute_ratio, price_reversals_report
-from foretell.assets.reports.runs import price_runs, priced_runs, query_table, scored_runs
+from foretell.assets.reports.runs import counted_inputs, price_runs, priced_runs, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset, markdown
 from foretell.assets.reports.thinking_share import thinking_share_report
 from foretell.assets.reports.token_noise import token_noise_report
@@ -224,7 +224,7 @@ def test_thinking_share_by_its_definition(prices: Path) -> None:
     traces = odd_traces()
     table = thinking_share_report(traces, prices).table.set_index("model")
     assert len(table) == 3
-    runs = price_runs(traces, prices)
+    runs = price_runs(counted_inputs(traces), prices)
     runs["total_usd"] = runs["total_usd"].where(traces["input_tokens"].notna())  # not estimated here
     for model, row in table.iterrows():
         own = runs[runs["model"] == model]
@@ -270,7 +270,7 @@ def test_unknown_prices_and_inputs_are_told(prices: Path) -> None:
     traces["input_tokens"] = pd.array([pd.NA] * len(traces), dtype="Int64")
     traces.loc[0, "model"] = "nobody-knows"
     _, reasons = priced_runs(traces, prices)
-    runs = price_runs(traces, prices)
+    runs = price_runs(counted_inputs(traces), prices)
     runs = runs[runs["total_usd"].notna()]
     assert len(runs) == len(traces) - 1
     assert any("estimated as a quarter" in reason for reason in reasons)

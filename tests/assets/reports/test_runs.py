@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from foretell.assets.lake.tables.curation import curate_table
 from foretell.assets.reports import REPORTS, Report
 from foretell.assets.reports.data_docs import data_docs, write_data_docs
 from foretell.assets.reports.routing import routing_report
-from foretell.assets.reports.runs import draw_queries, priced_runs, scored_runs
+from foretell.assets.reports.runs import TracePart, draw_queries, priced_runs, scored_runs
 from foretell.assets.resources import Workspace
+from foretell.predictors.errors import DatasetError
 from tests.assets.report_traces import make_traces, price_file
 
 FIRST_DAY = pd.Timestamp("2026-09-01", tz="UTC").as_unit("us")
@@ -129,12 +131,13 @@ def test_reports_of_many_runs_rest_on_drawn_queries_and_say_so(
 @settings(max_examples=10, deadline=None)
 @given(n_parts=st.integers(1, 5), seed=st.integers(0, 999), max_rows=st.integers(1, 400))
 def test_whole_queries_are_drawn_the_same_however_they_are_cut(traces, n_parts: int, seed: int, max_rows: int) -> None:
-    drawn = draw_queries(Table(tuple(cut(traces, n_parts, seed))), ["model"], max_rows=max_rows)
+    asked = ["model", "request_id", "query_id"]
+    drawn = draw_queries(Table(tuple(cut(traces, n_parts, seed))), asked, max_rows=max_rows)
     assert drawn.n_there == len(traces)
     theirs = traces["query_id"].isin(set(drawn.rows["query_id"]))
     assert set(drawn.rows["request_id"]) == set(traces.loc[theirs, "request_id"])
     assert len(drawn.rows) == theirs.sum()
-    pd.testing.assert_frame_equal(drawn.rows, draw_queries(traces, ["model"], max_rows=max_rows).rows)
+    pd.testing.assert_frame_equal(drawn.rows, draw_queries(traces, asked, max_rows=max_rows).rows)
     assert (drawn.reasons() == []) == (len(drawn.rows) == len(traces))
 
 
@@ -145,6 +148,53 @@ def test_about_as_many_are_drawn_as_are_wanted_and_all_where_there_are_fewer() -
     assert 1500 - 4 * 58 < len(drawn.rows) < 1500 + 4 * 58
     assert drawn.reasons()[0].startswith(f"Drawn are {len(drawn.rows):,} of 6,000 requests")
     assert len(draw_queries(traces, ["model"], max_rows=6000).rows) == 6000
+
+
+def written(traces: pd.DataFrame, folder: Path, n_parts: int = 3) -> Table:
+    folder.mkdir(exist_ok=True)
+    for place, part in enumerate(cut(traces, n_parts, 0)):
+        part.to_parquet(folder / f"{place}.parquet", index=False)
+    return Table.under(folder)
+
+
+def test_queries_are_numbered_in_the_order_of_their_ids(traces, tmp_path: Path) -> None:
+    table = written(traces, tmp_path)
+    named, numbered = (draw_queries(table, [*more, "model"], max_rows=200).rows for more in (["query_id"], []))
+    ids = sorted(set(named["query_id"]))
+    assert numbered["query_id"].tolist() == [ids.index(name) for name in named["query_id"]]
+    assert numbered["model"].tolist() == named["model"].tolist()
+
+
+def test_a_day_that_is_written_anew_is_drawn_anew(traces, tmp_path: Path) -> None:
+    before = draw_queries(written(traces, tmp_path), ["request_id"])
+    table = written(traces[traces["query_id"] != "q3"], tmp_path)
+    after = draw_queries(table, ["request_id"])
+    assert after.n_there == len(after.rows) == before.n_there - (traces["query_id"] == "q3").sum()
+    again = traces.head(5).assign(started_at=FIRST_DAY + pd.Timedelta(days=1))
+    again.to_parquet(tmp_path / "9.parquet", index=False)
+    assert draw_queries(Table.under(tmp_path), ["request_id"]).n_there == after.n_there  # keys are looked at anew
+
+
+def test_a_day_that_is_written_anew_while_it_is_read_is_told(traces, tmp_path: Path) -> None:
+    table = written(traces, tmp_path)
+
+    def reading(part: TracePart, columns: Sequence[str]) -> pd.DataFrame:
+        frame = part.read(columns)
+        written(traces.head(50), tmp_path)
+        return frame
+
+    with pytest.raises(DatasetError, match="written anew while they were read"):
+        draw_queries(table, ["model"], made=reading)
+
+
+def test_texts_are_read_only_where_input_is_not_counted(traces, prices: Path, tmp_path: Path) -> None:
+    lost = traces["query_id"] == "q3"
+    some = traces.assign(input_tokens=traces["input_tokens"].mask(lost))
+    for name, without in (("counted", []), ("not", ["prompt_text"])):
+        table = written((some if not without else some[~lost]).drop(columns=without), tmp_path / name)
+        found, reasons = priced_runs(table, prices)
+        assert len(found) == table.n_rows
+        assert any("estimated as a quarter" in reason for reason in reasons) == (not without)
 
 
 def test_a_router_that_learns_from_a_draw_says_so_and_judges_drawn_queries_only(prices: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,11 @@ from hypothesis import strategies as st
 
 from foretell.predictors.fitting import boosting
 from foretell.predictors.fitting.boosting import (
-    BoostingJob,
-    boosted_by,
+    blocks_mapped_by,
     map_blocks,
     predict_boosters,
     row_slices,
-    train_here,
+    train_boosters,
 )
 from foretell.predictors.fitting.text import features
 from foretell.predictors.fitting.text.features import TextEmbedding
@@ -29,6 +29,7 @@ from foretell.predictors.thinking_tokens.heads.boosting import rows_learnt
 from foretell.predictors.thinking_tokens.known_runs import context
 from foretell.predictors.thinking_tokens.known_runs.context import sample_context
 from foretell.predictors.thinking_tokens.log_quantiles import HeldOut, Runs, run_weights
+from foretell.predictors.thinking_tokens.pooling import hierarchy
 from foretell.predictors.thinking_tokens.pooling.cells import CellSums, row_products
 from foretell.predictors.thinking_tokens.pooling.hierarchy import PooledLocation, out_of_fold
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
@@ -53,6 +54,24 @@ def cells_and_features(n: int, p: int, seed: int) -> tuple[pd.DataFrame, np.ndar
         rng.uniform(0.2, 1.0, n),
         rng.normal(size=n) + 2.0 * (X["model"] == "b").to_numpy(),
     )
+
+
+@pytest.mark.parametrize("dtype", ["str", "object"])
+@pytest.mark.parametrize("n", [0, 1, 300])
+def test_keys_of_many_rows_are_those_of_each_row(n: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(n)
+    X = pd.DataFrame({name: rng.choice(np.array(["a", "b", "", None], dtype=object), n) for name in ("one", "two")})
+    X = X.astype(dtype).set_axis(rng.permutation(n))
+    for columns in (("one",), ("one", "two"), ("two", "absent", "one"), ()):
+        keys = ["\x1f".join("" if name not in X or pd.isna(row[name]) else row[name] for name in columns)
+                for _, row in X.iterrows()]  # fmt: skip
+        for at_most in (1_000, -1):
+            monkeypatch.setattr(hierarchy, "ROWS_KEYED_APART", at_most)
+            assert hierarchy.cell_keys(X, columns).tolist() == keys
+            codes, groups = hierarchy.groups_of(X, columns)
+            assert codes.tolist() == [list(dict.fromkeys(keys)).index(key) for key in keys]
+            assert len(groups) == len(set(keys))
+            assert list(groups.columns) == [name for name in columns if name in X]
 
 
 @settings(max_examples=20, deadline=None)
@@ -215,16 +234,21 @@ def test_cells_give_as_many_rows_as_any_or_all_that_they_have(at_most: int, n_qu
     assert keys[0] == keys[1]
 
 
+def _told(rows: list[int], columns: np.ndarray, *given: Any, **more: Any) -> list[Any]:
+    rows.append(len(columns))
+    return train_boosters(columns, *given, **more)
+
+
 def test_heads_of_a_large_fit_learn_from_a_part_and_the_calibration_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
     table = make_runs(150, n_replicates=2)
     models, sizes = [], []
     for at_most in (10_000, 900, 200):
         monkeypatch.setattr(heads, "ROWS_LEARNT", at_most)
-        place = Elsewhere()
-        with boosted_by(place):
-            model = ThinkingTokensPredictor(refit=False, **SMALL)
-            models.append(model.fit(table[INPUTS], table["output_tokens"], groups=table["query_id"]))
-        sizes.append(max(place.rows))
+        rows: list[int] = []
+        monkeypatch.setattr(heads, "train_boosters", partial(_told, rows))
+        model = ThinkingTokensPredictor(refit=False, **SMALL)
+        models.append(model.fit(table[INPUTS], table["output_tokens"], groups=table["query_id"]))
+        sizes.append(max(rows))
     assert sizes[0] == sizes[1] > 600
     assert sizes[2] in range(190, 201)
     whole, same, part = (model.predict_quantiles(table[INPUTS], [0.1, 0.5, 0.9]).to_numpy() for model in models)
@@ -294,27 +318,22 @@ def test_queries_of_very_many_runs_do_not_square(monkeypatch: pytest.MonkeyPatch
 
 # -- the seam ------------------------------------------------------------------------------------
 class Elsewhere:
-    """A trainer that remembers what it was given."""
+    """A mapper that remembers what it was given."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.rows: list[int] = []
 
-    def __call__(self, job: BoostingJob) -> list[Any]:
-        self.rows.append(len(job.target))
-        return train_here(job)
-
-    def map(self, function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
+    def __call__(self, function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
         self.names += [getattr(function, "__name__", "")] * len(blocks)
         return [function(block) for block in blocks]
 
 
-def test_texts_and_held_out_runs_go_where_boosters_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_and_held_out_runs_go_where_the_caller_says(monkeypatch: pytest.MonkeyPatch) -> None:
     table = make_runs(120, n_replicates=2)
     monkeypatch.setattr(boosting, "BLOCK_ROWS", 40)
     monkeypatch.setattr(features, "TEXTS_AT_ONCE", 25)
     place = Elsewhere()
-    with boosted_by(place):
+    with blocks_mapped_by(place):
         ThinkingTokensPredictor(**SMALL).fit(table[INPUTS], table["output_tokens"], groups=table["query_id"])
         assert map_blocks(abs, [-1]) == [1]
     used = Counter(place.names)
@@ -338,13 +357,14 @@ def test_boosters_say_the_same_in_any_blocks(size: int) -> None:
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(200, 3))
     parameters = [{"objective": "l2", "num_threads": 1, "verbosity": -1, "num_leaves": 4, "seed": 0}] * 3
-    job = BoostingJob(columns, columns[:, 0], np.ones(200), np.zeros((200, 3)), parameters, 5)
-    boosters = train_here(job)
+    boosters = train_boosters(
+        columns, columns[:, 0], np.ones(200), np.zeros((200, 3)), parameters, n_rounds=5, n_categorical=0
+    )
     whole = np.column_stack([booster.predict(columns) for booster in boosters])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "BLOCK_ROWS", size)
         place = Elsewhere()
-        with boosted_by(place):
+        with blocks_mapped_by(place):
             np.testing.assert_array_equal(predict_boosters(boosters, columns), whole)
             np.testing.assert_array_equal(predict_boosters(boosters[:1], columns), whole[:, :1])
     assert len(place.names) == -(-200 // size)  # a single booster is asked here

@@ -203,7 +203,7 @@ def test_cells_that_were_seen_are_forecast_as_without_the_others(
     mixed = pd.concat([test[INPUTS].head(5), test[INPUTS].head(5).assign(model="new")], ignore_index=True)
     whole = small_fit.predict_quantiles(mixed)
     np.testing.assert_allclose(whole.iloc[:5], trained.predict_quantiles(mixed.iloc[:5]), rtol=1e-9)
-    both = small_fit.predict_both(mixed, (0.05, 0.5))
+    both = small_fit.answer(mixed, (0.05, 0.5))
     np.testing.assert_allclose(both[0][0.5], whole[0.5], rtol=1e-9)
     np.testing.assert_allclose(both[1], small_fit.predict_mean(mixed), rtol=1e-9)
 

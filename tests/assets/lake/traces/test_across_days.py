@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from foretell.assets.engine import Engine, Table
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces, token_examples
 from foretell.assets.lake.landing.deliveries import ingest, landed_days, load_rows
+from foretell.assets.lake.traces import across_days
 from foretell.assets.lake.traces.across_days import repeated_requests, rules_across_days, whole_traces
 from foretell.assets.lake.traces.curation import curate
 from tests.synthetic import chat_call, write_jsonl
@@ -92,6 +93,28 @@ def test_examples_do_not_depend_on_how_traces_are_cut(traces: pd.DataFrame, cuts
     table = Table(tuple(parts[i] for i in order))
     found = token_examples(table, engine=Engine(bytes_at_once=bytes_at_once))
     pd.testing.assert_frame_equal(found, examples_from_traces(traces))
+
+
+@pytest.mark.parametrize("n_hashes", [1, 3])
+def test_hashes_that_collide_change_nothing(traces: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, n_hashes) -> None:
+    table = Table((traces.head(40), traces.tail(30)))
+    expected = rules_across_days(table)
+    assert len(expected.repeated) == 10
+    real = across_days.query_bundles
+    monkeypatch.setattr(across_days, "query_bundles", lambda keys: real(keys) % n_hashes)
+    found = rules_across_days(table)
+    pd.testing.assert_frame_equal(found.repeated, expected.repeated)
+    pd.testing.assert_frame_equal(found.replicates, expected.replicates)
+
+
+def test_equal_keys_have_one_hash_however_they_are_kept() -> None:
+    keys = pd.DataFrame({"a": ["x", "x", None, "xy", "x"], "b": ["1", "2", "1", "1", "1"]}, dtype="str")
+    hashes = across_days.query_bundles(keys)
+    assert len(set(hashes)) == 4
+    assert hashes[0] == hashes[4]
+    for kept in (keys.astype(object), keys.astype("category"), keys.iloc[:2]):
+        assert across_days.query_bundles(kept).tolist() == hashes[: len(kept)].tolist()
+    assert across_days.query_bundles(keys["a"])[0] == across_days.query_bundles(keys[["a"]])[1]
 
 
 @pytest.fixture(scope="module")

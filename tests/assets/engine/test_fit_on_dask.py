@@ -1,4 +1,4 @@
-"""A fit whose boosters are trained, and whose texts and held-out runs are worked on, by a cluster of real processes."""
+"""A fit whose texts and held-out runs are worked on by a cluster of real processes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from foretell.assets.engine import open_engine
-from foretell.assets.engine.on_dask import DaskEngine, DaskTrainer
+from foretell.assets.engine import on_dask, open_engine
+from foretell.assets.engine.on_dask import DaskEngine
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces
 from foretell.assets.lake.datasets import load_traces
 from foretell.predictors.base import EVALUATION_LEVELS
 from foretell.predictors.fitting import boosting
-from foretell.predictors.fitting.boosting import boosted_by
+from foretell.predictors.fitting.boosting import blocks_mapped_by, map_here
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
@@ -49,12 +49,12 @@ def examples(starter_traces: Path) -> pd.DataFrame:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boosting, "BLOCK_ROWS", 60)
+    monkeypatch.setattr(on_dask, "MIN_BLOCKS", 1)
 
 
-def fit(examples: pd.DataFrame, trainer: DaskTrainer | None) -> ThinkingTokensPredictor:
+def fit(examples: pd.DataFrame, mapper: boosting.Mapper) -> ThinkingTokensPredictor:
     learn = examples[examples["split"] != "test"]
-    # Without a trainer: this process, although an engine is open.
-    with boosted_by(trainer or boosting.train_here):
+    with blocks_mapped_by(mapper):
         return ThinkingTokensPredictor(**SMALL).fit(
             learn.drop(columns=["value", "is_censored"]),
             learn["value"],
@@ -67,31 +67,23 @@ def fit(examples: pd.DataFrame, trainer: DaskTrainer | None) -> ThinkingTokensPr
 def local(examples: pd.DataFrame) -> ThinkingTokensPredictor:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "BLOCK_ROWS", 60)
-        return fit(examples, None)
+        return fit(examples, map_here)
 
 
-def test_with_the_same_boosters_the_calibration_is_that_of_this_process(
-    engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor, monkeypatch: pytest.MonkeyPatch
+def test_a_fit_of_the_cluster_is_that_of_this_process(
+    engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor
 ) -> None:
     sent: list[str] = []
-    map_here = DaskTrainer.map
 
-    def told(self: DaskTrainer, function: Any, blocks: Any) -> Any:
+    def told(function: Any, blocks: Any) -> Any:
         sent.extend([getattr(function, "__name__", "")] * len(blocks))
-        return map_here(self, function, blocks)
+        return engine.map_blocks(function, blocks)
 
-    monkeypatch.setattr(DaskTrainer, "map", told)
-    fitted = fit(examples, DaskTrainer(engine, min_rows=10**9, min_blocks=1))
+    fitted = fit(examples, told)
     assert {"_embed_block", "_forecast_block", "_raw_mean_of_block"} <= set(sent)
     assert sent.count("_forecast_block") >= 3
     for regime, calibration in local.calibrations_.items():
         assert fitted.calibrations_[regime].state() == calibration.state()
-
-
-def test_boosters_of_the_cluster_are_those_of_this_process(
-    engine: DaskEngine, examples: pd.DataFrame, local: ThinkingTokensPredictor
-) -> None:
-    fitted = fit(examples, DaskTrainer(engine, min_rows=0, min_blocks=1))
     trees = [model.cold_[4].model_to_string() for model in (fitted, local)]
     assert trees[0] == trees[1]
     X = examples.drop(columns=["value", "is_censored"])
@@ -113,12 +105,13 @@ def test_a_worker_killed_at_a_block_costs_that_block(
     victim = next(iter(engine.client.run(os.getpid).values()))
     killer = threading.Timer(1.2, os.kill, (victim, signal.SIGKILL))
     killer.start()
-    found = DaskTrainer(engine, min_blocks=1).map(partial(slowly, local), blocks)
+    found = engine.map_blocks(partial(slowly, local), blocks)
     assert killer.finished.is_set(), "the work was done before the worker was killed"
     assert not Path(f"/proc/{victim}").exists() or victim not in engine.client.run(os.getpid).values()
     np.testing.assert_array_equal(np.vstack(found), np.vstack([local._heads(block).values for block in blocks]))
 
 
-def test_few_blocks_stay_in_the_run(engine: DaskEngine) -> None:
-    assert DaskTrainer(engine).map(lambda _: os.getpid(), [1, 2, 3]) == [os.getpid()] * 3
-    assert os.getpid() not in DaskTrainer(engine).map(lambda _: os.getpid(), [1, 2, 3, 4])
+def test_few_blocks_stay_in_the_run(engine: DaskEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_dask, "MIN_BLOCKS", 4)
+    assert engine.map_blocks(lambda _: os.getpid(), [1, 2, 3]) == [os.getpid()] * 3
+    assert os.getpid() not in engine.map_blocks(lambda _: os.getpid(), [1, 2, 3, 4])
