@@ -147,7 +147,7 @@ def simulate(
             "action": record.action,
             "champion": record.champion,
             "shadow": record.shadow,
-            "n_shadows": record.state["n_shadows"],
+            "n_shadows": record.state.n_shadows,
             "alarm": "" if drift.empty or drift["verdict"].iloc[-1] == "ok" else drift["verdict"].iloc[-1],
             "kind": world.kind,
             "reason": record.reason,

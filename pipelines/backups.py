@@ -186,7 +186,7 @@ def _copy(home: Path, target: Path, *, link: bool) -> None:
         if (home / name).exists():
             shutil.copy2(home / name, target / name)
     # The databases first: an artefact is written before the database speaks of it.
-    for database in _databases(home):
+    for database in (path for name in FOLDERS for path in _files(home / name) if path.suffix == ".db"):
         copy = target / database.relative_to(home)
         copy.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as sink:
@@ -211,10 +211,6 @@ def _copy_file(path: Path, copy: Path, *, link: bool) -> None:
             os.link(path, copy)
             return
     shutil.copy2(path, copy)
-
-
-def _databases(home: Path) -> Iterator[Path]:
-    return (path for name in FOLDERS for path in _files(home / name) if path.suffix == ".db")
 
 
 def _files(folder: Path) -> Iterator[Path]:

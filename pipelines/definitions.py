@@ -14,7 +14,6 @@ for _note in open_home(_settings, create=True):
     logging.getLogger("foretell").warning(_note)
 
 from foretell.assets.families import all_families
-from foretell.assets.judging.family import Family
 from foretell.assets.lake.tables.assets import TABLE_ASSETS
 from foretell.assets.lake.traces import assets as traces
 from foretell.assets.nightly.assets import OWNERS, build_family_assets
@@ -34,27 +33,6 @@ from foretell.pipelines.schedules import (
 )
 
 
-def assets_of(families: Sequence[Family]) -> list[dg.AssetsDefinition]:
-    """Every asset of an installation with these families."""
-    return [
-        traces.landed_files,
-        traces.raw_traces,
-        traces.curated_traces,
-        traces.quarantine,
-        *TABLE_ASSETS,
-        *(asset for family in families for asset in (*family.assets(), *build_family_assets(family))),
-        *REPORT_ASSETS,
-        eval_comparisons.eval_comparisons,
-        data_docs.data_docs,
-        report.build_report([family.name for family in families]),
-    ]
-
-
-WORKSPACE = {"starter", "home", "mirror", "price_file", "engine", "scheduler", "engine_workers", "engine_memory",
-             "learn_rows"}  # fmt: skip
-"""Settings that assets read of their workspace."""
-
-
 def build_tracking(settings: Settings) -> Tracking:
     """The MLflow store of one installation."""
     return Tracking(
@@ -69,7 +47,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
     """The resources of one installation; a run cannot configure them."""
     resources: dict[str, dg.ConfigurableResource | dg.ConfigurableIOManager] = {
         "io_manager": ParquetIOManager(root=str(settings.home / "lake"), window_days=settings.window_days),
-        "workspace": Workspace(**settings.model_dump(mode="json", include=WORKSPACE)),
+        "workspace": Workspace(**settings.model_dump(mode="json", include=set(Workspace.model_fields))),
         "tracking": build_tracking(settings),
     }
     return {name: set_by_settings(resource) for name, resource in resources.items()}
@@ -78,7 +56,18 @@ def build_resources(settings: Settings) -> dict[str, object]:
 def build_definitions(settings: Settings, assets: Sequence[dg.AssetsDefinition] | None = None) -> dg.Definitions:
     """Everything of one installation: `assets`, by default all, with the jobs and the clocks of their families."""
     if assets is None:
-        assets = assets_of(all_families())
+        assets = [
+            traces.landed_files,
+            traces.raw_traces,
+            traces.curated_traces,
+            traces.quarantine,
+            *TABLE_ASSETS,
+            *(asset for family in all_families() for asset in (*family.assets(), *build_family_assets(family))),
+            *REPORT_ASSETS,
+            eval_comparisons.eval_comparisons,
+            data_docs.data_docs,
+            report.build_report([family.name for family in all_families()]),
+        ]
     groups = {group for asset in assets for group in asset.group_names_by_key.values()}
     families = [family for family in all_families() if family.name in groups]
     names = [family.name for family in families]

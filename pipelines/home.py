@@ -48,11 +48,8 @@ def _tables_of_2(settings: Settings) -> list[str]:
     from foretell.assets.lake.landing.manifests import read_manifests
 
     logs = [manifest["name"] for manifest in read_manifests(settings.landing) if manifest["format"] == "inspect_ai"]
-    if not logs:
-        return []
-    return [
-        f"{len(logs)} logs of Inspect landed without their scores, first {logs[0]}: ingest them again to keep these"
-    ]
+    note = "{} logs of Inspect landed without their scores, first {}: ingest them again to keep these"
+    return [note.format(len(logs), logs[0])] if logs else []
 
 
 MIGRATIONS: dict[int, Callable[[Settings], list[str]]] = {1: _landing_of_1, 2: _tables_of_2}
@@ -182,31 +179,25 @@ def move_addresses(database: Path, old: Path, new: Path) -> int:
     """
     if not database.exists() or old == new:
         return 0
-    moved = 0
-    try:
-        with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection, connection:
-            for table, column in COLUMNS:
-                for was, now in (
-                    (old.as_uri(), new.as_uri()),
-                    (str(old), str(new)),
-                    (quote(str(old)), quote(str(new))),
-                ):
-                    moved += connection.execute(
-                        f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
-                        (f"{now}/", len(was) + 2, len(was) + 1, f"{was}/"),
-                    ).rowcount
-    except sqlite3.Error as error:
-        raise DatasetError(f"{database}: addresses of artefacts cannot be rewritten ({error})") from error
+    moved, what = 0, f"{database}: addresses of artefacts cannot be rewritten"
+    with told_as_dataset_errors(what), closing(sqlite3.connect(database, timeout=WAIT_S)) as connection, connection:
+        for table, column in COLUMNS:
+            for was, now in (
+                (old.as_uri(), new.as_uri()),
+                (str(old), str(new)),
+                (quote(str(old)), quote(str(new))),
+            ):
+                moved += connection.execute(
+                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                    (f"{now}/", len(was) + 2, len(was) + 1, f"{was}/"),
+                ).rowcount
     return moved
 
 
 def addressed_home(database: Path) -> Path | None:
     """The home that the newest experiment's artefacts were written to; None where there is none."""
-    for path in reversed(_paths(database, "experiments", "artifact_location")):
-        place, artifacts, _ = str(path).partition(ARTIFACTS)
-        if artifacts:
-            return Path(place)
-    return None
+    paths = [str(path) for path in _paths(database, "experiments", "artifact_location")]
+    return next((Path(path.partition(ARTIFACTS)[0]) for path in reversed(paths) if ARTIFACTS in path), None)
 
 
 def addresses_outside(database: Path, home: Path) -> list[Path]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,6 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import ForecastError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import dagster as dg
 
 Progress = Callable[[str, float, float], None]
@@ -125,14 +122,13 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
             _curate_in_bulk(settings, instance, stale, DAYS_PER_WORKER * engine.n_workers, progress)
             return len(stale)
         for n, (day, wanted) in enumerate(stale.items()):
-            of_days = partial(_of_days, progress, n, len(stale))
+
+            def of_days(step: str, seconds: float, share: float, n: int = n) -> None:
+                progress(step, seconds, (n + share) / len(stale))
+
             execute("curate_day", settings, instance, partition_key=day, progress=of_days)
             state.set(f"day:{day}", wanted)
     return len(stale)
-
-
-def _of_days(progress: Progress, n: int, of: int, step: str, seconds: float, share: float) -> None:
-    progress(step, seconds, (n + share) / of)
 
 
 def curate_tables(settings: Settings, instance: dg.DagsterInstance, progress: Progress) -> list[str]:
@@ -256,6 +252,4 @@ def source_digest() -> str:
 
 
 def _price_digest(settings: Settings) -> str:
-    if settings.price_file is None:
-        return "public prices"
-    return file_digest(Path(settings.price_file))
+    return "public prices" if settings.price_file is None else file_digest(settings.price_file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import AbstractContextManager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -20,8 +21,6 @@ from foretell.pipelines.settings_file import ENVIRONMENT, FileSource, origin
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from pydantic_settings import PydanticBaseSettingsSource
 
     from foretell.assets.engine import Engine
@@ -256,10 +255,10 @@ def read_settings() -> Settings:
 def _fault(name: str, value: object, message: str) -> str:
     fields = Settings.model_fields
     setting = next(field for field, info in fields.items() if name in (field, info.validation_alias))
-    found = origin(Settings, setting)
-    place = "" if found.place == ENVIRONMENT else f"{found.place}: "
+    place, called = origin(Settings, setting)
     is_secret = SecretStr in get_args(fields[setting].annotation)
-    return f"{place}{found.name}{'' if is_secret else f'={value!s}'} is not usable: {message}"
+    shown = called if is_secret else f"{called}={value!s}"
+    return f"{'' if place == ENVIRONMENT else f'{place}: '}{shown} is not usable: {message}"
 
 
 def switch_telemetry_off() -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,14 +12,6 @@ from foretell.predictors.errors import InvalidInputError, unknown_name
 
 FILE = "foretell.toml"
 ENVIRONMENT, DEFAULT = "environment", "default"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the value of a setting was found: `place` for people, such as ``foretell.toml:3``; `name` it has there."""
-
-    place: str
-    name: str
 
 
 class FileSource(TomlConfigSettingsSource):
@@ -63,27 +54,22 @@ def settings_files(home: Path | str | None = None) -> list[Path]:
     return [path for path in dict.fromkeys((working, of_home)) if path.is_file()]
 
 
-def origin(settings_cls: type[BaseSettings], name: str) -> Origin:
-    """Where the value of the setting `name` comes from: environment, file or default."""
+def origin(settings_cls: type[BaseSettings], name: str) -> tuple[str, str]:
+    """Where the setting `name` has its value from (environment, default or, such as ``foretell.toml:3``, a file), and
+    the name that it has there."""
     variable = variable_of(settings_cls, name)
     if os.environ.get(variable):
-        return Origin(ENVIRONMENT, variable)
+        return ENVIRONMENT, variable
     for path in settings_files():
         if name in _read(path):
-            return Origin(f"{path}:{_line(path, name)}", name)
-    return Origin(DEFAULT, name)
+            return f"{path}:{_line(path, name)}", name
+    return DEFAULT, name
 
 
 def variable_of(settings_cls: type[BaseSettings], name: str) -> str:
     """The environment variable of a setting."""
     alias = settings_cls.model_fields[name].validation_alias
     return str(alias or f"{settings_cls.model_config['env_prefix']}{name.upper()}")
-
-
-def meanings(settings_cls: type[BaseSettings]) -> dict[str, str]:
-    """What each setting is for, in a line."""
-    texts = {name: field.description or "" for name, field in settings_cls.model_fields.items()}
-    return {name: " ".join(text.replace("``", "`").split()) for name, text in texts.items()}
 
 
 def _working_file() -> Path:

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from foretell.predictors.errors import InvalidInputError
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
 
 class CatalogFile(BaseModel):
     """One file: its place below the entry's `base_url`, its SHA-256 and its size."""
@@ -19,7 +17,7 @@ class CatalogFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
-    sha256: Sha256
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     bytes: int = Field(ge=0)
 
     @model_validator(mode="after")

@@ -85,10 +85,6 @@ class Judged:
         """The runs that may decide something: neither cut off nor in the vault."""
         return self.examples[usable(self.examples)]
 
-    def losses_over(self, champion: BasePredictor, rival: BasePredictor, rows: pd.DataFrame) -> NDArray[np.float64]:
-        """Loss of a rival minus that of the champion, shape (n_queries,)."""
-        return loss_differences(self.family, rows, champion, {0: rival}, self.policy.metric)[0]
-
 
 def judge(registry: Registry, judged: Judged) -> Record:
     """Decide on tonight's version, once, and make the registry say so: what holds now, `reason` about this version.
@@ -104,13 +100,13 @@ def judge(registry: Registry, judged: Judged) -> Record:
         return replace(record, reason=loss + record.reason)
     night = judged.night
     basis = registry.version(judged.name, record.champion).tags.get(BASIS_TAG)
-    if basis in (BASELINE, SHIPPED) and (night is None or night >= record.state["night"]):
+    if basis in (BASELINE, SHIPPED) and (night is None or night >= record.state.night):
         return _first(registry, judged, record, loss, champion if basis == SHIPPED else None)
     by_scope = judge_scope(judged.family, judged.fitted.predictor, champion, judged.examples, judged.policy)
     if by_scope is not None and by_scope.promotes:
         return _covers(registry, judged, record, loss + by_scope.reason)
     why_not = "" if by_scope is None else f" By what it covers: {by_scope.reason}."
-    if night is None or night <= record.state["night"]:
+    if night is None or night <= record.state.night:
         return _not_judged(registry, judged, record, loss, why_not)
     return _later(registry, judged, record, night, champion, (loss, why_not))
 
@@ -226,7 +222,7 @@ def _not_judged(registry: Registry, judged: Judged, record: Record, before: str,
         "no row of the examples tells its day (`started_at`), so none is known to be labelled after a freeze; "
         f"`foretell promote {family} {number} --force` after a look at its error"
         if night is None
-        else f"nothing newer than {_day(record.state['night'])} was labelled since the last decision"
+        else f"nothing newer than {_day(record.state.night)} was labelled since the last decision"
     )
     reason = f"{before}Not judged ({when}): {why}. Champion stays version {record.champion}.{after}"
     if DECISION_TAG not in judged.version.tags:
@@ -256,10 +252,10 @@ def _gain_over(judged: Judged, name: str, other: BasePredictor | None) -> tuple[
 def _later(
     registry: Registry, judged: Judged, record: Record, night: int, champion: BasePredictor, around: tuple[str, str]
 ) -> Record:
-    from foretell.predictors.metrics import PromotionState, decide
+    from foretell.predictors.metrics import decide
 
     family, number = judged.name, judged.number
-    old = record.promotion_state
+    old = record.state
     reasons: dict[str, str] = {}
     drift = None if judged.drifted_on is None else judged.drifted_on.date().toordinal()
     if old.shadow is not None and drift is not None and (record.frozen or 0) < drift:
@@ -268,13 +264,13 @@ def _later(
             f"Night of {_day(night)}: version {old.shadow} is dropped as the shadow: it was frozen before the "
             f"forecasts drifted on {_day(drift)}."
         )
-        old = PromotionState.from_dict(without_shadow(record))
+        old = without_shadow(record)
     losses = _losses(registry, judged, old, night, champion)
-    state, decision = decide(old, losses, judged.policy.promotion_rule)
+    state, decision = decide(old, losses, judged.policy.rule)
     promoted = decision.action == "promote"
     before, after = around
     new = Record(
-        state.to_dict(),
+        state,
         decision.candidate if promoted else record.champion,
         with_former(record) if promoted else record.former,
         decision.action,
@@ -301,21 +297,22 @@ def _losses(
     """
     from foretell.predictors.metrics import NightlyLosses
 
+    family, metric = judged.family, judged.policy.metric
     rows, days = judged.rows, judged.rows["started_at"].dt.floor("D")
     floor = None if pd.isna(judged.head["noise_floor"]) else float(judged.head["noise_floor"])
     if state.shadow is not None:
         after = pd.Timestamp(date.fromordinal(max(state.night, 1)), tz="UTC")
-        is_new = days.groupby(rows[judged.family.fresh_by]).transform("min") > after
+        is_new = days.groupby(rows[family.fresh_by]).transform("min") > after
         try:
-            shadow = registry.load(registry.version(judged.name, state.shadow))
+            shadow = registry.load(registry.version(family.name, state.shadow))
         except DatasetError:
             # Gone or written by code that this one cannot read: it can gain no more evidence and will be dropped.
             return NightlyLosses(night, floor=floor)
-        differences = judged.losses_over(champion, shadow, rows[is_new])
+        differences = loss_differences(family, rows[is_new], champion, {0: shadow}, metric)[0]
         return NightlyLosses(night, shadow_differences=differences, floor=floor)
-    screened = pd.Timedelta(days=judged.policy.promotion_rule.screen_nights)
+    screened = pd.Timedelta(days=judged.policy.rule.screen_nights)
     screen = rows[(rows["split"] == "test") & (days > pd.Timestamp(date.fromordinal(night), tz="UTC") - screened)]
-    differences = judged.losses_over(champion, judged.fitted.predictor, screen)
+    differences = loss_differences(family, screen, champion, {0: judged.fitted.predictor}, metric)[0]
     return NightlyLosses(night, challenger=judged.number, screen_differences=differences, floor=floor)
 
 
@@ -347,7 +344,7 @@ def judge_scope(
         return query_losses(part, forecasts["version"], forecasts["champion"], metric=policy.metric, scale=family.scale)
 
     by_cell = {cell_name(cell): losses(rows[cells == cell]) for cell in sorted(set(cells[is_new]))}
-    return decide_scope(ScopeLosses(by_cell, losses(rows[~is_new])), policy.scope_rule)
+    return decide_scope(ScopeLosses(by_cell, losses(rows[~is_new])), policy.scope)
 
 
 def cell_name(cell: Cell) -> str:

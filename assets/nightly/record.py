@@ -18,13 +18,10 @@ from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
 
 from foretell.assets.registry.tracking import CHAMPION, SHADOW, Registry
 from foretell.predictors.errors import DatasetError, InvalidInputError
-
-if TYPE_CHECKING:
-    from foretell.predictors.metrics import PromotionState
+from foretell.predictors.metrics import PromotionState
 
 RECORD_TAG = "foretell.promotion"
 DECISION_TAG = "decision"
@@ -37,12 +34,12 @@ LOCK_WAIT_S = 3600.0
 class Record:
     """What the registry remembers of a family between nights.
 
-    `state` is `PromotionState.to_dict()`, `champion` the version that consumers load, `former` the champions before it,
-    oldest first. `action` is what the last decision did, `reason` why, in a paragraph. `pending` is whether the aliases
+    `state` is that of the rule, `champion` the version that consumers load, `former` the champions before it, oldest
+    first. `action` is what the last decision did, `reason` why, in a paragraph. `pending` is whether the aliases
     may still have to follow, `frozen` the night on which the shadow was frozen.
     """
 
-    state: dict[str, Any]
+    state: PromotionState
     champion: str | None = None
     former: tuple[str, ...] = ()
     action: str = "wait"
@@ -51,15 +48,9 @@ class Record:
     frozen: int | None = None
 
     @property
-    def promotion_state(self) -> "PromotionState":
-        from foretell.predictors.metrics import PromotionState
-
-        return PromotionState.from_dict(self.state)
-
-    @property
     def shadow(self) -> str | None:
         """Version that is being judged, if any."""
-        return self.state.get("shadow")
+        return self.state.shadow
 
 
 @contextmanager
@@ -90,14 +81,13 @@ def read_record(registry: Registry, family: str) -> Record | None:
         return None
     try:
         content = json.loads(text)
-        record = Record(**{**content, "former": tuple(map(str, content["former"]))})
-        assert record.promotion_state is not None  # raises where the state cannot be read
+        state, former = PromotionState.from_dict(content["state"]), tuple(map(str, content["former"]))
+        return Record(**{**content, "state": state, "former": former})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DatasetError(
             f"the tag {RECORD_TAG} of registered model {family} cannot be read ({error}); delete it, and judging "
             "starts anew against the champion"
         ) from error
-    return record
 
 
 def settle(registry: Registry, family: str) -> Record | None:
@@ -181,13 +171,11 @@ def _by_hand(registry: Registry, family: str, record: Record | None, number: str
     return commit(registry, family, Record(without_shadow(record), number, former, action, reason), {number: reason})
 
 
-def without_shadow(record: Record | None, night: int | None = None) -> dict[str, Any]:
+def without_shadow(record: Record | None, night: int | None = None) -> PromotionState:
     """The state of a record whose shadow, if it has one, was let go; what is up to `night` is judged."""
-    from foretell.predictors.metrics import PromotionState
-
-    state = PromotionState() if record is None else record.promotion_state
+    state = PromotionState() if record is None else record.state
     free = replace(state, shadow=None, shadow_nights=0, n_units=0, total=0.0, total_squares=0.0)
-    return replace(free, night=max(state.night, -1 if night is None else night)).to_dict()
+    return replace(free, night=max(state.night, -1 if night is None else night))
 
 
 def with_former(record: Record | None) -> tuple[str, ...]:

@@ -75,12 +75,10 @@ def pick_best(differences: Mapping[str, NDArray[np.float64]]) -> str | None:
     `differences` are by choice the loss with it minus that with all rows, shape (n_queries,): below 0 is better. More
     than luck is a one-sided t interval that lies below 0 (Bonferroni over choices, 5 % in all).
     """
-    best: str | None = None
-    best_gain = 0.0
+    gains = {}
     for choice, d in differences.items():
         error = float(d.std(ddof=1)) / np.sqrt(d.size)
         limit = float(stats.t.ppf(1 - ERROR_PROBABILITY / len(differences), d.size - 1)) * error
-        gain = -float(d.mean())
-        if gain > limit and gain > best_gain:
-            best, best_gain = choice, gain
-    return best
+        if -float(d.mean()) > limit:
+            gains[choice] = -float(d.mean())
+    return max(gains, key=lambda choice: gains[choice], default=None)

@@ -1,15 +1,12 @@
 """The promotion policy of every family: `mlflow/registry.yaml`, checked when it is read."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foretell.predictors.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from foretell.predictors.metrics import PromotionRule, ScopeRule
+from foretell.predictors.metrics import PromotionRule, ScopeRule
 
 
 class Policy(BaseModel):
@@ -22,10 +19,10 @@ class Policy(BaseModel):
     first_baseline : str, optional
         The baseline that the first version must beat; by default the family's reference, which can be a rival
         that is nearly as good. Until a version does, the reference is champion.
-    rule : dict
-        Thresholds of `foretell.predictors.metrics.deciding.promotion.PromotionRule` that differ from its defaults.
-    scope : dict
-        The same of `foretell.predictors.metrics.deciding.scope.ScopeRule`.
+    rule : PromotionRule
+        Thresholds of the decision on new evidence; the file names those that differ from the defaults.
+    scope : ScopeRule
+        The same of the decision on what a version covers.
     keep_versions : int
         Newest versions that are kept; the champion, former champions and the shadow are kept always.
     drift_limit : float
@@ -43,39 +40,13 @@ class Policy(BaseModel):
 
     metric: str = "crps"
     first_baseline: str | None = None
-    rule: dict[str, Any] = Field(default_factory=dict)
-    scope: dict[str, Any] = Field(default_factory=dict)
+    rule: PromotionRule = PromotionRule()
+    scope: ScopeRule = ScopeRule()
     keep_versions: int = Field(default=30, ge=2)
     drift_limit: float = Field(default=8.0, gt=0)
     drift_base_nights: int = Field(default=20, ge=2)
     reset_window: bool = True
     min_window_queries: int = Field(default=200, ge=20)
-
-    @field_validator("rule", "scope")
-    @classmethod
-    def known_and_possible(cls, thresholds: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        from foretell.predictors.metrics import PromotionRule, ScopeRule
-
-        rule = PromotionRule if info.field_name == "rule" else ScopeRule
-        try:
-            rule(**thresholds)
-        except TypeError as error:
-            raise ValueError(str(error).replace(f"{rule.__name__}.__init__()", f"`{info.field_name}`")) from None
-        return thresholds
-
-    @property
-    def promotion_rule(self) -> "PromotionRule":
-        """Every threshold of the decision on new evidence."""
-        from foretell.predictors.metrics import PromotionRule
-
-        return PromotionRule(**self.rule)
-
-    @property
-    def scope_rule(self) -> "ScopeRule":
-        """Every threshold of the decision on what a version covers."""
-        from foretell.predictors.metrics import ScopeRule
-
-        return ScopeRule(**self.scope)
 
 
 def load_policies(path: Path) -> dict[str, Policy]:

@@ -69,14 +69,10 @@ def say_problems(problems: Sequence[str], most: int = 20) -> None:
         say(line)
 
 
-def print_json(rows: "pd.DataFrame | Iterable[dict[str, object]]") -> None:
+def print_json(rows: "pd.DataFrame") -> None:
     """One JSON object a line; NaN becomes null."""
-    records: Iterable[dict[str, object]] = (
-        rows if isinstance(rows, Iterable) and not hasattr(rows, "to_json")
-        else json.loads(rows.to_json(orient="records", date_format="iso"))
-    )  # fmt: skip
-    for record in records:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    for record in json.loads(rows.to_json(orient="records", date_format="iso")):
+        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def counted(n: int, singular: str, plural: str | None = None) -> str:

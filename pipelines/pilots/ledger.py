@@ -45,7 +45,7 @@ class Ledger:
         if retry_in_doubt:
             self._spent += sum(self._open.values())
             for key in self.in_doubt:
-                self._write({"event": "given up", "key": key, "usd": self._open[key]})
+                append_durably(file, {"event": "given up", "key": key, "usd": self._open[key]})
             self._open, self.in_doubt = {}, set()
 
     def _replay(self, file: Path) -> None:
@@ -67,9 +67,6 @@ class Ledger:
                     self.answered.setdefault(key, usd)
         for key in self.answered:
             self._open.pop(key, None)
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        append_durably(self._file, entry)
 
     @property
     def spent(self) -> float:
@@ -97,7 +94,7 @@ class Ledger:
                 if not self._in_flight:
                     return False
                 self._changed.wait()
-            self._write({"event": "reserved", "key": key, "usd": usd})
+            append_durably(self._file, {"event": "reserved", "key": key, "usd": usd})
             self._open[key] = usd
             self._in_flight.add(key)
             return True
@@ -121,7 +118,7 @@ class Ledger:
 
     def _close(self, event: str, key: str, usd: float) -> None:
         with self._changed:
-            self._write({"event": event, "key": key, "usd": usd})
+            append_durably(self._file, {"event": event, "key": key, "usd": usd})
             self._open.pop(key, None)
             self._in_flight.discard(key)
             self._spent += usd

@@ -38,18 +38,15 @@ def guard(app: ASGIApp, *, bound_to: str, hosts: Sequence[str] = ()) -> ASGIApp:
     `hosts`, without a port: the names of a proxy before the server; ``*.example.com`` for all below one.
     """
     own_address = () if bound_to in EVERY_INTERFACE else (f"[{bound_to}]" if ":" in bound_to else bound_to,)
-    inner = _OwnPagesOnly(app)
+    inner = _own_pages_only(app)
     trusted = TrustedHostMiddleware(inner, allowed_hosts=[*LOOPBACK, *own_address, *hosts], www_redirect=False)
-    return _SecurityHeaders(trusted)
+    return _with_security_headers(trusted)
 
 
-class _SecurityHeaders:
+def _with_security_headers(app: ASGIApp) -> ASGIApp:
     """Tells browsers not to frame the pages, not to guess types, and not to give answers to other origins."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -58,19 +55,18 @@ class _SecurityHeaders:
                 headers.append("content-security-policy", FRAMES)
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        await app(scope, receive, send_with_headers)
+
+    return answer
 
 
-class _OwnPagesOnly:
+def _own_pages_only(app: ASGIApp) -> ASGIApp:
     """Refuses what a page of another origin has a browser send, websockets included, and a change by an address."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         fault = None if scope["type"] == "lifespan" else _fault(scope)
         if fault is None:
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
             return
         status, why = fault
         origin = Headers(scope=scope).get("origin", "no origin that is known")
@@ -78,6 +74,8 @@ class _OwnPagesOnly:
         is_http = scope["type"] == "http"
         refusal = PlainTextResponse(f"Refused: {why}.", status) if is_http else WebSocketClose(FORBIDDEN_ORIGIN)
         await refusal(scope, receive, send)
+
+    return answer
 
 
 def _fault(scope: Scope) -> tuple[int, str] | None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from foretell.pipelines.backups import back_up, restore
@@ -16,7 +17,7 @@ def backup_command(folder: Annotated[Path, typer.Argument(help="An empty or new 
     manifest = back_up(Settings(), folder)
     n_files, n_bytes = len(manifest["files"]), manifest["bytes"]
     if json:
-        print_json([{"folder": str(folder), "files": n_files, "bytes": n_bytes}])
+        print_json(pd.DataFrame([{"folder": str(folder), "files": n_files, "bytes": n_bytes}]))
     else:
         say(f"{n_files} files, {n_bytes / 1e6:.1f} MB, in {folder}; `foretell restore {folder}` verifies")
 
@@ -28,7 +29,7 @@ def restore_command(
     settings = Settings()
     restored = restore(settings, folder)
     if json:
-        print_json([restored])
+        print_json(pd.DataFrame([restored]))
         return
     champions = restored["champions"] or "none"
     say(f"{restored['files']} files verified and in place in {settings.home}; champions: {champions}")

@@ -10,7 +10,7 @@ from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
-from foretell.pipelines.settings_file import FILE, meanings, origin, settings_files, variable_of
+from foretell.pipelines.settings_file import FILE, origin, settings_files, variable_of
 
 PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
@@ -33,17 +33,15 @@ def config(output: Output) -> None:
 
 def list_settings(settings: Settings) -> list[dict[str, str | None]]:
     """A row per setting: `setting`, `value` (no secret), `from`, `variable`, `meaning`."""
-    texts = meanings(Settings)
-    return [
-        {
-            "setting": name,
-            "value": _shown(getattr(settings, name)),
-            "from": (found := origin(Settings, name)).place + (f" {found.name}" if found.name != name else ""),
-            "variable": variable_of(Settings, name),
-            "meaning": texts[name],
-        }
-        for name in Settings.model_fields
-    ]
+    rows: list[dict[str, str | None]] = []
+    for name, field in Settings.model_fields.items():
+        place, called = origin(Settings, name)
+        rows.append({
+            "setting": name, "value": _shown(getattr(settings, name)),
+            "from": place if called == name else f"{place} {called}", "variable": variable_of(Settings, name),
+            "meaning": " ".join((field.description or "").replace("``", "`").split()),
+        })  # fmt: skip
+    return rows
 
 
 def _shown(value: Any) -> str:

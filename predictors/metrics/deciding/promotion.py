@@ -12,12 +12,11 @@ data that go through JSON. Simulated error rates and power: docs/studies/promoti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from ...arrays import Floats
 from ...errors import InvalidInputError
@@ -88,13 +87,9 @@ class PromotionState:
     n_shadows: int = 0
     n_promotions: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PromotionState:
-        """Rebuild what `to_dict` wrote; an InvalidInputError names fields that are missing or unknown."""
+        """Rebuild what `asdict` made; an InvalidInputError names fields that are missing or unknown."""
         wrong = sorted({f.name for f in fields(cls)} ^ set(values))
         if wrong:
             raise InvalidInputError(f"`values` is no promotion state: missing or unknown fields {wrong}")
@@ -159,6 +154,8 @@ def log_e_value(total: float, total_squares: float, n_units: int, tuned_units: i
     Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Time-uniform central limit theory and asymptotic confidence
     sequences; the one-sided mixture as in Howard et al. (2021).
     """
+    from scipy import special  # what reads or keeps a state need not wait for it
+
     if n_units < 2:
         return float("-inf")
     variance = (total_squares - total**2 / n_units) / (n_units - 1)

@@ -15,12 +15,13 @@ from foretell.assets.nightly.record import Record
 from foretell.assets.registry.policy import Policy
 from foretell.assets.registry.tracking import BASELINE, BASIS_TAG, Registry
 from foretell.predictors.base import BasePredictor
+from foretell.predictors.metrics import PromotionRule
 from foretell.predictors.splits import assign_split
 
 FAMILY = "thinking_tokens"
 FIRST_DAY = pd.Timestamp("2026-01-01", tz="UTC")
 PER_NIGHT = 60
-RULE = {"screen_nights": 30, "screen_min_queries": 50, "min_units": 50, "min_shadow_nights": 2, "max_shadow_nights": 6}
+RULE = PromotionRule(screen_nights=30, screen_min_queries=50, min_units=50, min_shadow_nights=2, max_shadow_nights=6)
 POLICY = Policy(rule=RULE)
 
 

@@ -62,10 +62,10 @@ def test_better_challenger_is_screened_frozen_judged_on_later_queries_and_promot
     frozen = night_of(registry, examples, models["good"], 2, 12)
     assert frozen.action == "start_shadow"
     assert registry.aliases(FAMILY) == {CHAMPION: "1", SHADOW: "2"}
-    assert frozen.state["n_units"] == 0
+    assert frozen.state.n_units == 0
     later = night_of(registry, examples, models["again"], 3, 13)
     # Queries of one new night, all splits: nobody has seen them.
-    assert later.state["n_units"] in (0, PER_NIGHT)
+    assert later.state.n_units in (0, PER_NIGHT)
     record = night_of(registry, examples, models["again"], 4, 14)
     assert registry.aliases(FAMILY) == {CHAMPION: "2"}
     assert record.former == ("1",)
@@ -89,7 +89,7 @@ def test_useless_challengers_are_never_promoted(registry, examples, models) -> N
     for number, nights in enumerate(range(9, 20), start=2):
         record = night_of(registry, examples, models[("weak", "again")[nights % 2]], number, nights)
         assert record.champion == "1"
-    assert record.state["n_promotions"] == 0
+    assert record.state.n_promotions == 0
 
 
 def test_same_night_again_changes_nothing(registry, examples, models) -> None:
@@ -333,8 +333,8 @@ def test_unknown_or_impossible_policy_is_named(tmp_path: Path, content: str, wor
 
 def test_shipped_policy_is_valid() -> None:
     policies = load_policies(ROOT / "mlflow" / "registry.yaml")
-    assert policies[FAMILY].promotion_rule.min_gain_of_floor == 0.02
-    assert replace(policies[FAMILY].promotion_rule, min_gain_of_floor=0.0).screen_z == 3.5
+    assert policies[FAMILY].rule.min_gain_of_floor == 0.02
+    assert replace(policies[FAMILY].rule, min_gain_of_floor=0.0).screen_z == 3.5
 
 
 def test_a_first_fit_is_judged_against_the_baseline_that_the_policy_names(registry, examples, models) -> None:

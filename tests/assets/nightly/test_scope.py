@@ -42,7 +42,7 @@ def test_what_covers_a_new_model_is_champion_the_same_night(registry, examples, 
     assert registry.aliases(FAMILY) == {CHAMPION: "2"}
     assert "version 2 is champion in place of version 1 by what it covers: gain" in record.reason
     assert "on long, which the champion has never seen" in registry.champion(FAMILY).tags["decision"]
-    assert record.state["n_units"] == 0
+    assert record.state.n_units == 0
 
 
 def test_rows_without_a_day_are_enough(registry, examples, early, champion) -> None:

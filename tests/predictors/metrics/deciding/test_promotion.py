@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_least_gain_and_nights_as_units() -> None:
 def test_state_goes_through_json_and_replays_the_same() -> None:
     state = start()
     state, _ = decide(state, NightlyLosses(1, shadow_differences=differences(-0.1, 40)))
-    again = PromotionState.from_dict(json.loads(json.dumps(state.to_dict())))
+    again = PromotionState.from_dict(json.loads(json.dumps(asdict(state))))
     assert again == state
     night = NightlyLosses(2, shadow_differences=differences(-0.1, 40, 2))
     assert decide(again, night) == decide(state, night)
