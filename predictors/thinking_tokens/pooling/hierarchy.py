@@ -130,18 +130,15 @@ class PooledLocation:
         from scipy.linalg import cho_factor
 
         whole = np.zeros(len(self._sums.weight), dtype=np.intp)
-        designs = [(0, whole, 1.0), *((i + 1, c, self._ratio(i)) for i, c in enumerate(self._codes_by_level))]
+        ratios = [1.0, *(2.0 if "model" in level else 1.0 for level in self.levels_)]
         n_features = self._sums.features.shape[1]
         self._equations: list[tuple[int, int, Codes, Any]] = []
-        for level, codes, ratio in designs if n_features else []:
+        for level, codes in enumerate([whole, *self._codes_by_level] if n_features else []):
             for group, cells in row_groups(codes):
                 if self._sums.n_rows[cells].sum() < MIN_ROWS:
                     continue
-                gram = self._sums.gram(cells) + ratio * self.slope_penalty * np.eye(n_features)
+                gram = self._sums.gram(cells) + ratios[level] * self.slope_penalty * np.eye(n_features)
                 self._equations.append((level, group, cells, cho_factor(gram)))
-
-    def _ratio(self, level: int) -> float:
-        return 2.0 if "model" in self.levels_[level] else 1.0
 
     def fit_intercepts(self, z: Floats, *, n_sweeps: int = SWEEPS) -> Floats:
         """Fit the intercepts to `z` (n_samples,), log tokens, and return them row by row, in the same shape."""
