@@ -8,13 +8,14 @@ its benchmark and its effort say. Fitted by backfitting, which converges to the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...arrays import Codes, Floats
+from ...arrays import Codes, Floats, names_of
 from .cells import CellSums, RowFeatures, row_groups, row_products, sums_of
 
 CATEGORIES: tuple[str, ...] = ("model", "benchmark", "reasoning_effort")
@@ -40,16 +41,8 @@ SEPARATOR = "\x1f"
 
 def cell_keys(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
     """One key per row from `columns`, shape (n_samples,); a null or absent category is the empty string."""
-    parts = [
-        X[name].to_numpy(dtype=object, na_value="") if name in X else np.full(len(X), "", dtype=object)
-        for name in columns
-    ]
-    if not parts:
-        return np.full(len(X), "", dtype=object)
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + SEPARATOR + part
-    return np.asarray(joined, dtype=object)
+    parts = [names_of(X, name) for name in columns]
+    return reduce(lambda keys, part: keys + SEPARATOR + part, parts) if parts else np.full(len(X), "", dtype=object)
 
 
 def cells_of(X: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
