@@ -31,16 +31,14 @@ def load_traces(name: str, *, starter: Path, cache: Path, mirror: str | None, pr
             raise DatasetError(f"{starter}: the starter traces are missing; restore the file from the repository")
         return _curated([starter], format="openai_jsonl", source="starter", price=price)
     entry = load_entry(name)
-    files = fetch(name, cache=cache, mirror=mirror)
+    files, prompts = fetch(name, cache=cache, mirror=mirror), None
+    runs = [path for path in files if "/data/" in path.as_posix()]
     if name == "lrm-token-economy":
         # Its table of runs names the prompts and does not hold them; the content is known by its checksum.
         document = json.loads(next(path for path in files if path.suffix == ".json").read_text("utf-8"))
         prompts = {prompt["prompt_id"]: prompt["prompt"] for prompt in document["prompts"]}
         runs = [path for path in files if path.name == "evaluation_stats.csv"]
-        return _curated(runs, format=entry.reader, source=name, price=price, prompts=prompts)
-    return _curated(
-        [path for path in files if "/data/" in path.as_posix()], format=entry.reader, source=name, price=price
-    )
+    return _curated(runs, format=entry.reader, source=name, price=price, prompts=prompts)
 
 
 def _curated(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,10 @@ def export_traces(traces: pd.DataFrame, path: Path | str, format: str | None = N
 
 def to_otlp_json(traces: pd.DataFrame) -> Iterator[bytes]:
     """Yield lines of OTLP JSON, one export batch each; what the conventions lack is written as ``foretell.*``."""
-    spans: list[dict[str, Any]] = []
-    for row in _plain_rows(traces):
-        spans.append(_span(row))
-        if len(spans) == SPANS_PER_BATCH:
-            yield _batch(spans)
-            spans = []
-    if spans:
-        yield _batch(spans)
+    spans = map(_span, _plain_rows(traces))
+    while batch := list(islice(spans, SPANS_PER_BATCH)):
+        scope = {"scope": {"name": "foretell"}, "spans": batch}
+        yield orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}) + b"\n"
 
 
 def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -88,9 +85,7 @@ def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for start in range(0, len(traces), 10_000):
         part = traces.iloc[start : start + 10_000]
         plain = part.astype(object).where(part.notna(), None)
-        yield from (
-            dict(zip(plain.columns, values, strict=True)) for values in plain.itertuples(index=False, name=None)
-        )
+        yield from plain.to_dict("records")
 
 
 def _span(row: dict[str, Any]) -> dict[str, Any]:
@@ -128,11 +123,6 @@ def _value(value: Any) -> dict[str, Any]:
     if isinstance(value, int):
         return {"intValue": str(value)}  # 64-bit integers are text in OTLP JSON
     return {"doubleValue": value} if isinstance(value, float) else {"stringValue": str(value)}
-
-
-def _batch(spans: list[dict[str, Any]]) -> bytes:
-    scope = {"scope": {"name": "foretell"}, "spans": spans}
-    return orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}) + b"\n"
 
 
 def lake_tables(lake: Path) -> dict[str, list[Path]]:

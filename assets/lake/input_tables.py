@@ -1,13 +1,14 @@
 """Tables that a person asks forecasts for: csv, parquet or JSON lines, a row per forecast."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from foretell.assets.readers.core.stream import head_of
+from foretell.assets.readers.core.records import Reject
+from foretell.assets.readers.core.stream import head_of, json_lines
 from foretell.assets.readers.files.csv_items import delimiter_of
 from foretell.assets.readers.spellings import spelt
 from foretell.predictors.errors import InvalidInputError
@@ -32,9 +33,11 @@ def read_input_table(
     """
     check_file(file, SUFFIXES)
     try:
-        table = _read_jsonl(file) if file.suffix == ".jsonl" else read_rows(file)
+        table, problems = read_jsonl(file, _object) if file.suffix == ".jsonl" else (read_rows(file), [])
     except (ValueError, OSError) as error:
         raise InvalidInputError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
+    if problems:
+        raise InvalidInputError(problems[0])
     if table.empty:
         raise InvalidInputError(f"{file}: holds no row")
     known = spelt(map(str, table.columns))
@@ -101,26 +104,28 @@ def read_rows(file: Path) -> pd.DataFrame:
     return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="row"))
 
 
-def _read_jsonl(file: Path) -> pd.DataFrame:
-    from foretell.assets.readers.core.records import Reject
-    from foretell.assets.readers.core.stream import json_lines
+def read_jsonl(file: Path, row_of: Callable[[object], dict[str, Any] | str]) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of JSON lines by line, and a line of text for every record that is none.
 
+    `row_of` gives the row of a record or says what is wrong. Where a line holds several, as a JSON list in one line
+    does, they stand after the last.
+    """
     rows: dict[int, dict[str, Any]] = {}
+    problems = []
     for item in json_lines(file):
         if isinstance(item, Reject):
-            raise InvalidInputError(f"{file}:{item.source_line}: {item.reason}; {item.remedy}")
-        number, line = item
-        if not isinstance(line, dict):
-            raise InvalidInputError(f"{file}:{number}: expected a JSON object, got {type(line).__name__}")
-        rows[free_place(rows, number)] = line
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index.name = "row"
-    return frame
+            problems.append(f"{file}:{item.source_line}: {item.reason}; {item.remedy}")
+            continue
+        number, row = item[0], row_of(item[1])
+        if isinstance(row, str):
+            problems.append(f"{file}:{number}: {row}")
+        else:
+            rows[number if number not in rows else max(rows) + 1] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row"), problems
 
 
-def free_place(rows: Mapping[int, object], number: int) -> int:
-    """The line of a record, or the place after the last where a line holds several: a JSON list in one line."""
-    return number if number not in rows else max(rows) + 1
+def _object(line: object) -> dict[str, Any] | str:
+    return line if isinstance(line, dict) else f"expected a JSON object, got {type(line).__name__}"
 
 
 def _as_list(value: object, place: str, name: str) -> list[Any] | None:

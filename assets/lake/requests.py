@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.assets.lake.input_tables import check_file, free_place, read_rows
+from foretell.assets.lake.input_tables import check_file, read_jsonl, read_rows
 from foretell.assets.lake.prompt_files import CONFIGS, PromptfooConfig, read_folder
 from foretell.assets.readers.core.presets_schema import load_presets
 from foretell.assets.readers.core.requests import request_columns
@@ -58,14 +58,14 @@ def read_requests(file: Path) -> tuple[pd.DataFrame, list[str]]:
     check_file(file, SUFFIXES)
     try:
         if file.suffix == ".jsonl" or (file.suffix == ".json" and head_of(file).lstrip()[:1] == b"["):
-            requests, problems = _read_jsonl(file)
+            requests, problems = read_jsonl(file, _row)
         elif file.suffix in CONFIGS:
             requests, problems = PromptfooConfig(file).requests()
         elif file.suffix in (".eval", ".json"):
             requests, problems = _read_log(file)
         else:
-            requests, problems = read_rows(file).rename_axis("request"), []
-        requests, more = _possible(in_our_words(requests), file)
+            requests, problems = read_rows(file), []
+        requests, more = _possible(in_our_words(requests.rename_axis("request")), file)
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except (ValueError, OSError) as error:
@@ -142,30 +142,10 @@ def _read_log(file: Path) -> tuple[pd.DataFrame, list[str]]:
     return attach_context(requests[list(_OF_REQUEST)].assign(model=""), known).drop(columns="model"), problems
 
 
-def _read_jsonl(file: Path) -> tuple[pd.DataFrame, list[str]]:
-    from foretell.assets.readers.core.records import Reject
-    from foretell.assets.readers.core.stream import json_lines
-
-    rows: dict[int, dict[str, Any]] = {}
-    problems = []
-    for item in json_lines(file):
-        if isinstance(item, Reject):
-            problems.append(f"{file}:{item.source_line}: {item.reason}; {item.remedy}")
-            continue
-        number, line = item
-        row = _row(line)
-        if row is None:
-            problems.append(f"{file}:{number}: no request here; give `messages`, a batch `body` or `prompt_text`")
-        else:
-            rows[free_place(rows, number)] = row
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index.name = "request"
-    return frame, problems
-
-
-def _row(line: object) -> dict[str, Any] | None:
+def _row(line: object) -> dict[str, Any] | str:
+    nothing = "no request here; give `messages`, a batch `body` or `prompt_text`"
     if not isinstance(line, dict):
-        return None
+        return nothing
     body = next((line[key] for key in _BODIES if isinstance(line.get(key), dict)), line)
     if any(key in body for key in _CONTENT):
         columns = request_columns(body)
@@ -177,4 +157,4 @@ def _row(line: object) -> dict[str, Any] | None:
         given = {key: value for key, value in columns.items() if value is not None}
         beside = {key: value for key, value in line.items() if key not in _CONTENT and plain(key) in _NAMES}
         return {"prompt_text": None, **beside, **given}
-    return line if {*_COLUMNS["prompt_text"], "model"}.intersection(map(plain, line)) else None
+    return line if {*_COLUMNS["prompt_text"], "model"}.intersection(map(plain, line)) else nothing

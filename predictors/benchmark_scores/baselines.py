@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..arrays import Floats, load_arrays, save_arrays
+from ..arrays import Floats, load_arrays, numbers_of, save_arrays
 from ..base import BasePredictor
 from ..fitting.trees import SavedBooster
 from ..schemas.descriptions import ScoreRequests
@@ -142,7 +142,7 @@ class StructuredBaseline(BasePredictor):
 
 def _key(X: pd.DataFrame, name: str) -> list[str]:
     if name == "size":
-        sizes = X["n_params"].to_numpy(dtype=np.float64) if "n_params" in X else np.full(len(X), np.nan)
+        sizes = numbers_of(X, "n_params").tolist()
         return ["" if np.isnan(s) else str(np.searchsorted(SIZE_EDGES, np.log(max(s, 1.0)))) for s in sizes]
     return text_column(X, name)
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..arrays import Floats
 from ..fitting.conformal import level_offsets
-from ..fitting.trees import SavedBooster
 from .trees import BOOSTING, grow, predict_trees
 
 GRID: Floats = np.concatenate([[0.005, 0.01], np.arange(1, 40) / 40, [0.99, 0.995]])
@@ -63,12 +62,3 @@ class ResidualScale:
         """Scale of each row's residual on the logit scale, > 0, shape (n_samples,)."""
         learnt = predict_trees(self.booster, columns)
         return np.exp(self.centre + self.damping * (learnt - self.centre))
-
-    def state(self) -> tuple[dict[str, Any], str]:
-        """JSON state and the text of the trees."""
-        return {"centre": self.centre, "damping": self.damping}, self.booster.model_to_string()
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any], text: str) -> Self:
-        """Rebuild what `state` wrote."""
-        return cls(SavedBooster(text), **state)

@@ -11,6 +11,7 @@ import pandas as pd
 from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
+from ..fitting.trees import SavedBooster
 from ..schemas.descriptions import ScoreRequests
 from .calibration import ResidualCurve, ResidualScale
 from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
@@ -270,20 +271,19 @@ class BenchmarkScorePredictor(BasePredictor):
     def _save(self, path: Path) -> dict[str, Any]:
         two_way, arrays, forest = self.two_way_.state()
         features, feature_arrays = self.two_way_.features.state()
-        scale, scale_trees = self.scale_.state()
         arrays = {f"two_way.{name}": a for name, a in arrays.items()} | feature_arrays
-        arrays |= {f"slopes.{name}": a for name, a in self.slopes_.arrays().items()}
+        arrays |= {f"slopes.{name}": np.atleast_1d(a) for name, a in vars(self.slopes_).items()}
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
         called = {kind: kind + DIRECTED * (kind in self.directed_) for kind in sorted(self.curves_)}
         curves |= {f"strange.{name}": self.curves_[kind].offsets for kind, name in called.items()}
         arrays |= curves | {"metadata": self.metadata_}
         save_arrays(path / "arrays.safetensors", arrays)
         (path / "forest.txt").write_text(forest, "utf-8")
-        (path / "scale.txt").write_text(scale_trees, "utf-8")
+        (path / "scale.txt").write_text(self.scale_.booster.model_to_string(), "utf-8")
         return {
             "two_way": two_way,
             "features": features,
-            "scale": scale,
+            "scale": {"centre": self.scale_.centre, "damping": self.scale_.damping},
             "share": self.share_,
             "last_year": None if np.isnan(self.last_year_) else self.last_year_,
             "models": self.models_,
@@ -294,12 +294,13 @@ class BenchmarkScorePredictor(BasePredictor):
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         arrays = load_arrays(path / "arrays.safetensors")
         features = BenchmarkFeatures.from_state(state["features"], arrays)
-        self.scale_ = ResidualScale.from_state(state["scale"], (path / "scale.txt").read_text("utf-8"))
+        self.scale_ = ResidualScale(SavedBooster((path / "scale.txt").read_text("utf-8")), **state["scale"])
         fitted = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}
         self.two_way_ = TwoWay.from_state(features, state["two_way"], fitted, (path / "forest.txt").read_text("utf-8"))
         self.share_ = state["share"]
         self.last_year_ = float("nan") if state["last_year"] is None else state["last_year"]
-        self.slopes_ = ResidualSlopes.from_arrays({k[7:]: a for k, a in arrays.items() if k.startswith("slopes.")})
+        slopes: dict[str, Any] = {k[7:]: a for k, a in arrays.items() if k.startswith("slopes.")}
+        self.slopes_ = ResidualSlopes(**slopes | {"noise": slopes["noise"].item()})
         self.curve_, self.evidence_curve_, self.blank_curve_ = (
             ResidualCurve(arrays[name]) for name in ("curve", "evidence_curve", "blank_curve")
         )

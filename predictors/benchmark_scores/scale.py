@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..arrays import Floats
+from ..arrays import Floats, numbers_of
 from ..errors import InvalidInputError
 
 SHARE_METRICS = frozenset(("accuracy", "acc", "exact_match", "em"))
@@ -52,18 +52,12 @@ def score_standard_error(scores: pd.DataFrame) -> Floats:
     reports without repeats is its sampling error and stands in for the binomial. `n_items` must count the items that
     were scored: for ranking metrics it counts documents, and is not used.
     """
-
-    def column(name: str) -> Floats:
-        if name not in scores:
-            return np.full(len(scores), np.nan)
-        return np.asarray(scores[name].astype("float64").to_numpy(), dtype=np.float64)
-
-    share = column("score") / 100
-    items, replicates = column("n_items"), column("n_replicates")
+    share = numbers_of(scores, "score") / 100
+    items, replicates = numbers_of(scores, "n_items"), numbers_of(scores, "n_replicates")
     is_share = scores["metric"].isin(list(SHARE_METRICS)).to_numpy() & (items > 1)
     binomial = np.where(is_share, 1e4 * share * (1 - share) / np.maximum(items - 1, 1), np.nan)
-    repeated = np.where(replicates > 1, column("replicate_sd") ** 2 / np.maximum(replicates, 1), np.nan)
-    reported = np.where(np.isnan(repeated), column("standard_error_reported") ** 2, np.nan)
+    repeated = np.where(replicates > 1, numbers_of(scores, "replicate_sd") ** 2 / np.maximum(replicates, 1), np.nan)
+    reported = np.where(np.isnan(repeated), numbers_of(scores, "standard_error_reported") ** 2, np.nan)
     sampling = np.where(np.isnan(reported), binomial, reported)
     total = np.where(np.isnan(sampling), 0, sampling) + np.where(np.isnan(repeated), 0, repeated)
     return np.where(np.isnan(sampling) & np.isnan(repeated), np.nan, np.sqrt(total))

@@ -1,5 +1,6 @@
 """What contracts share: a table holds its columns alone, in their order; of a request other columns are dropped."""
 
+import pandas as pd
 import pandera.pandas as pa
 
 
@@ -18,3 +19,9 @@ class Asked(pa.DataFrameModel):
     class Config:
         coerce = True
         strict = "filter"
+
+
+def completed(frame: pd.DataFrame, contract: type[pa.DataFrameModel]) -> pd.DataFrame:
+    """The columns of `contract`, null where `frame` has none, valid under it."""
+    table: pd.DataFrame = contract.validate(frame.reindex(columns=list(contract.to_schema().columns)), lazy=True)
+    return table

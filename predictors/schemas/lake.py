@@ -4,6 +4,8 @@ Every table has the columns of `Landed`. Null means unknown, never 0. What a fam
 and has a contract of its own (`BenchmarkRuns`, `CurveRequests`, `LadderRequests`, `examples`).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
@@ -134,3 +136,13 @@ class LadderMeasurements(Landed):
     def numbers_are_finite(cls, df: pd.DataFrame) -> pd.Series:
         finite = np.isfinite(df["train_flops"].to_numpy("float64")) & ~np.isinf(df["loss"].to_numpy("float64"))
         return pd.Series(finite, index=df.index)
+
+
+CONTRACTS: Mapping[str, type[Landed]] = {
+    "benchmark_runs": BenchmarkRunRows,
+    "benchmark_descriptions": DescriptionRows,
+    "models": ModelRows,
+    "training_curves": TrainingCurves,
+    "ladder_measurements": LadderMeasurements,
+}
+"""The contract of each table, by its name."""

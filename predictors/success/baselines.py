@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..arrays import Floats
-from .chances import ChancePredictor, benchmark_names, check_outcomes, pooled_rate
+from ..arrays import Floats, names_of
+from .chances import ChancePredictor, check_outcomes, pooled_rate
 
 
 class _RateBaseline(ChancePredictor):
@@ -17,13 +17,13 @@ class _RateBaseline(ChancePredictor):
 
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
         self.models_ = sorted(set(X["model"]))
-        self.benchmarks_ = sorted(set(benchmark_names(X)))
+        self.benchmarks_ = sorted(set(names_of(X, "benchmark")))
         outcomes = pd.Series(check_outcomes(y)).groupby(self._keys(X)).agg(["sum", "size"])
         self.overall_ = float(pooled_rate(y.sum(), len(y), 0.5))
         self.rates_ = dict(pooled_rate(outcomes["sum"], outcomes["size"], self.overall_).items())
 
     def _keys(self, X: pd.DataFrame) -> Floats:
-        parts = [X["model"].to_numpy(dtype=object), benchmark_names(X)][: len(self.columns)]
+        parts = [names_of(X, name) for name in self.columns]
         keys = ["\x1f".join(map(str, key)) for key in zip(*parts, strict=True)] if parts else [""] * len(X)
         return np.array(keys, dtype=object)
 

@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ..arrays import Floats
+from ..arrays import Floats, names_of
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..schemas.requests import Requests
@@ -52,7 +51,7 @@ class ChancePredictor(BasePredictor):
         return Chances(self.predict_mean(X))
 
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
-        benchmark = pd.Series(benchmark_names(X))
+        benchmark = pd.Series(names_of(X, "benchmark"))
         seen = benchmark.isin(self.benchmarks_) & (benchmark != "")
         known = known_words(X["model"].isin(self.models_).to_numpy(), seen.to_numpy())
         words = {
@@ -69,13 +68,6 @@ class ChancePredictor(BasePredictor):
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         return Chances(pd.Series(self._predict_mean(X))).quantiles(levels).to_numpy()
-
-
-def benchmark_names(X: pd.DataFrame) -> NDArray[np.object_]:
-    """Benchmark of every request, the empty string where it is not told."""
-    if "benchmark" not in X:
-        return np.full(len(X), "", dtype=object)
-    return np.asarray(X["benchmark"].to_numpy(dtype=object, na_value=""))
 
 
 def check_outcomes(y: pd.Series) -> Floats:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logsumexp
 from scipy.special import logit as logit_of
 
-from ..arrays import Codes, Floats, load_arrays, save_arrays
+from ..arrays import Codes, Floats, load_arrays, names_of, save_arrays
 from ..fitting.text.features import TextEmbedding
 from ..splits import assign_split
-from .chances import ChancePredictor, benchmark_names, check_outcomes
+from .chances import ChancePredictor, check_outcomes
 
 Line = tuple[float, float, float]
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
@@ -60,11 +60,11 @@ class SuccessPredictor(ChancePredictor):
         texts = sorted(set(X["prompt_text"].dropna())) if "prompt_text" in X else []
         self.embedding_ = TextEmbedding(n_components=self.n_components, random_state=self.random_state).fit(texts)
         self.models_ = sorted(set(X["model"]))
-        self.benchmarks_ = sorted(set(benchmark_names(X)))
+        self.benchmarks_ = sorted(set(names_of(X, "benchmark")))
         Z, models = self._features(X), self._model_codes(X["model"])
         shares = {"fit": 1 - self.calibration_share, "calibration": self.calibration_share}
         held_out = assign_split(groups.astype(str), fractions=shares, salt="success").eq("calibration").to_numpy()
-        items, names = groups.to_numpy(dtype=object), benchmark_names(X)
+        items, names = groups.to_numpy(dtype=object), names_of(X, "benchmark")
         self.cold_: Line = (1.0, 0.0, 0.0)
         self.warm_: Line = (1.0, 0.0, 0.0)
         if 0 < right[held_out].sum() < held_out.sum() and not held_out.all():
@@ -151,7 +151,7 @@ class SuccessPredictor(ChancePredictor):
     def _chance(self, X: pd.DataFrame) -> Floats:
         Z, models = self._features(X), self._model_codes(X["model"])
         logit = _on_line(self._logit(Z, models), self.cold_)
-        is_new = ~np.isin(benchmark_names(X), self.benchmarks_)
+        is_new = ~np.isin(names_of(X, "benchmark"), self.benchmarks_)
         unsure = np.where(models < 0, self.model_spread_**2, 0.0) + np.where(is_new, self.benchmark_spread_**2, 0.0)
         logit = logit / np.sqrt(1 + LOGISTIC * unsure)
         spread, log_posterior = self._items(X, Z)
@@ -162,7 +162,7 @@ class SuccessPredictor(ChancePredictor):
 
     def _items(self, X: pd.DataFrame, Z: Floats) -> tuple[Floats, Floats]:
         """Spread of each item's effect, and its log posterior at the nodes given known outcomes of other models."""
-        spread = np.array([self.spreads_.get(name, self.spreads_[""]) for name in benchmark_names(X)])
+        spread = np.array([self.spreads_.get(name, self.spreads_[""]) for name in names_of(X, "benchmark")])
         log_posterior = np.tile(_LOG_WEIGHTS, (len(X), 1))
         if "context_scores" in X and "context_models" in X:
             for row, (others, scores) in enumerate(zip(X["context_models"], X["context_scores"], strict=True)):
@@ -180,7 +180,7 @@ class SuccessPredictor(ChancePredictor):
         """Intercept, benchmark and text, shape (n_requests, n_features)."""
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
         embedded = self.embedding_.transform(texts.astype(object).where(texts.notna(), None).tolist())
-        of_benchmark = benchmark_names(X)[:, None] == np.array(self.benchmarks_, dtype=object)
+        of_benchmark = names_of(X, "benchmark")[:, None] == np.array(self.benchmarks_, dtype=object)
         return np.hstack([np.ones((len(X), 1)), of_benchmark.astype(np.float64), embedded])
 
     def _model_codes(self, models: Any) -> Codes:

@@ -140,7 +140,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         return frozenset(self.unseen_.seen_.configs)
 
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
-        codes, cells = self.unseen_.cells_of(X)
+        codes, cells = self.unseen_.seen_.cells_of(X)
         known, basis = (np.array(texts, dtype=object)[codes] for texts in self.unseen_.seen_.describe(cells))
         return known, basis
 
@@ -160,7 +160,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
 
     def _parted(self, X: pd.DataFrame) -> tuple[pd.DataFrame, Mask, RequestForecasts | None]:
         """Requests, models spelt as they were seen; those in cells that were trained on; forecasts of the others."""
-        codes, cells = self.unseen_.cells_of(X)
+        codes, cells = self.unseen_.seen_.cells_of(X)
         trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
         spelling = self.unseen_.seen_.spelling(X["model"])
         if spelling is not X["model"]:
@@ -199,7 +199,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
     def _heads(self, X: pd.DataFrame) -> Heads:
         heads = super()._heads(X)
         if self.unseen_.anchors_ is not None:
-            codes, cells = self.unseen_.cells_of(X)
+            codes, cells = self.unseen_.seen_.cells_of(X)
             heads = heads.replace_values(heads.values + self.unseen_.learnt_since(cells)[codes][:, None])
         return heads
 

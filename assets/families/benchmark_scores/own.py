@@ -8,6 +8,7 @@ import pandas as pd
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.store.sources import read_public
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
+from foretell.predictors.schemas.contracts import completed
 from foretell.predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
 
 METRICS = ("acc", "exact_match", "accuracy", "score", "match", "includes", "pass@1", "pass_at_1", "f1")
@@ -31,7 +32,7 @@ def own_tables(lake: Path, public: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd
     described = pd.concat([described, pd.DataFrame({"benchmark": missing})], ignore_index=True)
     models = _with_public(TABLES["models"].read(lake), public, "models", "model")
     models = models.assign(model_family=models["model_family"].fillna(models["vendor"]))
-    return _grouped(described), runs, _as(BenchmarkModels, models)
+    return _grouped(described), runs, completed(models, BenchmarkModels)
 
 
 def _with_public(own: pd.DataFrame, public: Path, table: str, key: str) -> pd.DataFrame:
@@ -47,12 +48,7 @@ def _grouped(described: pd.DataFrame) -> pd.DataFrame:
     texts = description_text(described).tolist() if len(described) else []
     names = described["benchmark"].tolist()
     groups = pd.Series(leak_groups(names, texts, [None] * len(names)), index=described.index, dtype="str")
-    return _as(BenchmarkDescriptions, described.assign(leak_group=described["leak_group"].fillna(groups)))
-
-
-def _as(schema: type[BenchmarkDescriptions] | type[BenchmarkModels], frame: pd.DataFrame) -> pd.DataFrame:
-    valid: pd.DataFrame = schema.validate(frame.reindex(columns=list(schema.to_schema().columns)), lazy=True)
-    return valid
+    return completed(described.assign(leak_group=described["leak_group"].fillna(groups)), BenchmarkDescriptions)
 
 
 def _aggregates(rows: pd.DataFrame) -> pd.DataFrame:

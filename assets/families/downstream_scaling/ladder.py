@@ -9,6 +9,7 @@ import pandera.errors
 from foretell.collect.ladder_words import describe_levels
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
+from foretell.predictors.schemas.contracts import completed
 from foretell.predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
 from foretell.predictors.schemas.ladder_samples import LadderSamples
 
@@ -122,8 +123,4 @@ def ladder_scores(starter: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
         uses_instructions=0.0, open_weights=1.0, released_at=pd.Timestamp("2026-11-22", tz="UTC"),
     )  # fmt: skip
     described = describe_levels(int(tables["tasks"]["n_items"].iloc[0]))
-    return (
-        described,
-        BenchmarkRuns.validate(runs.reindex(columns=list(BenchmarkRuns.to_schema().columns)), lazy=True),
-        BenchmarkModels.validate(models.reindex(columns=list(BenchmarkModels.to_schema().columns)), lazy=True),
-    )
+    return described, completed(runs, BenchmarkRuns), completed(models, BenchmarkModels)

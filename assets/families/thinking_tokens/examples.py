@@ -1,15 +1,15 @@
 """`request_traces` -> one row per run to learn from or be judged on, part by part; and the data sets by name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import pandas as pd
 
-from foretell.assets.engine import Engine, Table, current_engine, read_part
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.datasets import PUBLIC, TRACE_DATASETS, load_traces
-from foretell.assets.lake.traces.across_days import AcrossDays, Numbered, rules_across_days, whole_traces
+from foretell.assets.lake.traces.across_days import AcrossDays, rules_across_days, whole_traces
 from foretell.assets.store.sources import Sources
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.splits import assign_split
@@ -31,12 +31,8 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """A part with what the other parts say about it."""
-
-    item: Numbered
-    rules: AcrossDays
+_Job: TypeAlias = tuple[int, Part, AcrossDays]
+"""A part, its position in the table, and what the other parts say about it."""
 
 
 def token_examples(traces: Table, learn_rows: int | None = None, *, engine: Engine | None = None) -> pd.DataFrame:
@@ -55,7 +51,7 @@ def token_examples(traces: Table, learn_rows: int | None = None, *, engine: Engi
     engine = engine or current_engine()
     share = 1.0 if learn_rows is None else min(1.0, learn_rows / max(traces.n_rows, 1))
     rules = rules_across_days(traces, engine, share=share)
-    jobs = [_Job(item, rules.of_part(item[0])) for item in enumerate(traces.parts)]
+    jobs = [(position, part, rules.of_part(position)) for position, part in enumerate(traces.parts)]
     counts = engine.fold(_censored, jobs, _added)
     capped = counts.loc[counts["censored"] / counts["runs"] > MOSTLY_CENSORED, GROUP]
     frames = engine.map(partial(_examples_of_part, capped=capped), jobs)
@@ -136,8 +132,8 @@ def lake_traces(sources: Sources) -> Table:
 
 def _censored(job: _Job) -> pd.DataFrame:
     """Runs of each group, and how many of them were cut off."""
-    position, part = job.item
-    frame = job.rules.once(position, read_part(part, [*GROUP, "is_censored"]))
+    position, part, rules = job
+    frame = rules.once(position, read_part(part, [*GROUP, "is_censored"]))
     groups = frame.groupby(GROUP, dropna=False)["is_censored"]
     return groups.agg(censored="sum", runs="size").reset_index()
 
@@ -148,8 +144,8 @@ def _added(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def _examples_of_part(job: _Job, capped: pd.DataFrame) -> pd.DataFrame:
-    position, part = job.item
-    examples = job.rules.apply(position, read_part(part, READ))
+    position, part, rules = job
+    examples = rules.apply(position, read_part(part, READ))
     examples = examples.assign(
         replicate=examples["replicate"].astype("int64"),
         cell_id=examples["query_id"] + "|" + examples["model"] + "|" + examples["config_hash"],

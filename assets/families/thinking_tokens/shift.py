@@ -86,10 +86,13 @@ def shift_splits(
         for name, train, test in _folds(runs, shift, terms.clusters):
             fitted = _fit(family, predictor, train)
             for known in asked:
-                made = _forecast(family, fitted, train, test, known)
-                if made:
-                    named = [(_of(name, f"{shift}{known}", rows), made_of, base) for rows, made_of, base in made]
-                    forecasts[known].append(named)
+                if made := _forecast(family, fitted, train, test, known):
+                    # Intervals resample what was left out.
+                    cluster = {"query_id": f"{shift}{known}: {name}", "left_out": name}
+                    forecasts[known].append([
+                        (rows.assign(**cluster).drop(columns=["split", "is_capped"]), quantiles, reference)
+                        for rows, quantiles, reference in made
+                    ])  # fmt: skip
         for known in asked:
             if forecasts[known]:
                 yield from _splits(f"{shift}{known}", forecasts[known])
@@ -158,11 +161,6 @@ def _forecast(
     frame = pd.DataFrame(np.array(totals), index=total_rows["cell_id"], columns=quantiles.columns)
     reference = _of_anchors(anchors, cells, past if warm else None) if k else _of_runs(train, cells)
     return (cells, quantiles, reference), (total_rows, frame, frame)
-
-
-def _of(cluster: str, split: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of which intervals resample what was left out."""
-    return rows.assign(query_id=f"{split}: {cluster}", left_out=cluster).drop(columns=["split", "is_capped"])
 
 
 def _inputs(family: Family, rows: pd.DataFrame, past: pd.DataFrame | None) -> pd.DataFrame:

@@ -17,14 +17,7 @@ import pyarrow as pa
 from foretell.assets.engine import Table
 from foretell.assets.readers.core.normalise import as_number, epoch_us
 from foretell.assets.readers.core.records import Reject, Row
-from foretell.predictors.schemas.lake import (
-    BenchmarkRunRows,
-    DescriptionRows,
-    LadderMeasurements,
-    Landed,
-    ModelRows,
-    TrainingCurves,
-)
+from foretell.predictors.schemas.lake import CONTRACTS, Landed
 
 UNDATED = "undated"
 """The part of rows that tell no time."""
@@ -36,16 +29,20 @@ _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 
 @dataclass(frozen=True)
 class LakeTable:
-    """One canonical table: `contract` has its columns and rules, `description` says what one row is.
+    """One canonical table: its contract has its columns and rules, `description` says what one row is.
 
     `settles` names a flag that may become true when a record is delivered again: of rows that differ in nothing else
     the one of which it is true is kept.
     """
 
     name: str
-    contract: type[Landed]
     description: str
     settles: str | None = None
+
+    @property
+    def contract(self) -> type[Landed]:
+        """Its columns and rules."""
+        return CONTRACTS[self.name]
 
     @cached_property
     def columns(self) -> Mapping[str, Any]:
@@ -126,17 +123,11 @@ def _as(kind: pa.DataType, value: Any) -> Any:
 
 
 _TABLES = (
-    LakeTable(
-        "benchmark_runs", BenchmarkRunRows, "One row per run, item, replicate, metric and filter: what a model scored."
-    ),
-    LakeTable("benchmark_descriptions", DescriptionRows, "One row per source and benchmark: what it asks, in words."),
-    LakeTable("models", ModelRows, "One row per source and model: size, release, prices, whether it reasons."),
-    LakeTable(
-        "training_curves", TrainingCurves, "One row per training run, step, metric and seed.", settles="is_finished"
-    ),
-    LakeTable(
-        "ladder_measurements", LadderMeasurements, "One row per model of a ladder and benchmark: compute and score."
-    ),
+    LakeTable("benchmark_runs", "One row per run, item, replicate, metric and filter: what a model scored."),
+    LakeTable("benchmark_descriptions", "One row per source and benchmark: what it asks, in words."),
+    LakeTable("models", "One row per source and model: size, release, prices, whether it reasons."),
+    LakeTable("training_curves", "One row per training run, step, metric and seed.", settles="is_finished"),
+    LakeTable("ladder_measurements", "One row per model of a ladder and benchmark: compute and score."),
 )
 TABLES: Mapping[str, LakeTable] = {table.name: table for table in _TABLES}
 """The canonical tables beside `request_traces`, by name."""

@@ -5,7 +5,7 @@ since; what they are made from stands in ``<lake>/<table>/parts.json``.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,15 +54,12 @@ def curate_rows(table: LakeTable, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
 
     The result does not depend on the order in which records came.
     """
-    order = [*table.key, *PLACE]
-    frame = raw
-    if table.settles is not None:
-        frame = frame.assign(_open=~raw[table.settles].fillna(False).astype(bool))
-        order = [*table.key, "_open", *PLACE]
-    frame = frame.sort_values(order, kind="stable", ignore_index=True)
+    flags = [] if table.settles is None else [table.settles]
+    is_open = ~raw[flags].fillna(False).astype(bool).all(axis=1)
+    order = [*table.key, "_open", *PLACE]
+    frame = raw.assign(_open=is_open).sort_values(order, kind="stable", ignore_index=True)
     is_repeat = frame.duplicated(table.key)
-    told = frame.drop(columns=[*PLACE, *filter(None, [table.settles]), "_open"], errors="ignore")
-    digest = pd.util.hash_pandas_object(told, index=False)
+    digest = pd.util.hash_pandas_object(frame.drop(columns=[*PLACE, *flags, "_open"]), index=False)
     first = digest.groupby([frame[name] for name in table.key], dropna=False).transform("first")
     is_conflict = is_repeat & (digest != first)
     rows, bad = split_valid(frame.loc[~is_repeat, list(table.columns)], table.contract)
@@ -116,11 +113,11 @@ def read_parts(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def stale_tables(landing: Path, lake: Path, names: Sequence[str] = tuple(TABLES)) -> list[str]:
+def stale_tables(landing: Path, lake: Path) -> list[str]:
     """Tables for which something has landed since they were made."""
-
-    def is_stale(table: LakeTable) -> bool:
-        known = read_parts(table.folder(lake))
-        return any(known.get(part, {}).get("digest") != digest for part, digest in landed_parts(landing, table).items())
-
-    return [name for name in names if is_stale(TABLES[name])]
+    stale = []
+    for name, table in TABLES.items():
+        known, landed = read_parts(table.folder(lake)), landed_parts(landing, table)
+        if any(known.get(part, {}).get("digest") != digest for part, digest in landed.items()):
+            stale.append(name)
+    return stale

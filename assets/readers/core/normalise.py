@@ -52,11 +52,9 @@ def epoch_us(value: Any) -> int | None:
         text = value.strip().replace(" UTC", "+00:00")
         text = re.sub(r"(\.\d{6})\d+", r"\1", text)  # nanoseconds are more than datetime reads
         try:
-            moment = datetime.fromisoformat(text)
+            return epoch_us(datetime.fromisoformat(text))
         except ValueError:
-            number = as_number(text)
-            return None if number is None else epoch_us(number)
-        return epoch_us(moment)
+            value = as_number(text)
     number = as_number(value)
     if number is None or number <= 0:
         return None

@@ -1,5 +1,6 @@
 """What a column map may say."""
 
+import math
 from functools import cache
 from importlib.resources import files
 
@@ -21,8 +22,8 @@ class Failed(_Strict):
     """A row is a failed call if the number in `column` is at least or at most a limit."""
 
     column: str
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float = math.inf
+    at_most: float = -math.inf
 
 
 class RelativeTime(_Strict):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from foretell.assets.readers.core.normalise import as_number, first
+from foretell.assets.readers.core.normalise import as_number, dig, first
 from foretell.assets.readers.core.records import TOKEN_COLUMNS
 from foretell.assets.readers.core.secrets import described, shown_name, shown_names
 
@@ -142,16 +142,8 @@ def _inclusive(usage: dict[str, Any], tokens: dict[str, int | None]) -> dict[str
         # xAI, and Gemini behind OpenAI's spelling (langfuse#14987: reasoning 109 > completion 102).
         tokens["output_tokens"] = n_out + n_reasoning
     if tokens["cache_write_tokens"] is None:
-        tokens["cache_write_tokens"] = _whole(as_number(_detail(usage)))
+        tokens["cache_write_tokens"] = _whole(as_number(first(*(dig(usage, *path) for path in CACHE_WRITE_DETAILS))))
     return tokens
-
-
-def _detail(usage: dict[str, Any]) -> Any:
-    for name, key in CACHE_WRITE_DETAILS:
-        details = usage.get(name)
-        if isinstance(details, dict) and details.get(key) is not None:
-            return details[key]
-    return None
 
 
 def tokens_of_parts(parts: dict[str, Any]) -> dict[str, int | None]:
@@ -164,8 +156,9 @@ def tokens_of_parts(parts: dict[str, Any]) -> dict[str, int | None]:
     """
     counts = {str(k).lower(): _count(k, v) for k, v in parts.items() if v is not None}
     n_in, n_out, total = (counts.get(name) for name in ("input", "output", "total"))
-    read = sum(n for k, n in counts.items() if _is_input_part(k) and "creation" not in k and "write" not in k)
-    write = sum(n for k, n in counts.items() if _is_input_part(k) and ("creation" in k or "write" in k))
+    cache = {k: n for k, n in counts.items() if "cache" in k}
+    write = sum(n for k, n in cache.items() if "creation" in k or "write" in k)
+    read = sum(cache.values()) - write
     reasoning = [n for k, n in counts.items() if any(word in k for word in ("reasoning", "thought", "thinking"))]
     n_reasoning = sum(reasoning)
     if n_out is None and not reasoning:
@@ -174,19 +167,14 @@ def tokens_of_parts(parts: dict[str, Any]) -> dict[str, int | None]:
     choices = [(base_in + i * (read + write), base_out + o * n_reasoning) for i in (1, 0) for o in (1, 0)]
     proven = [choice for choice in choices if total is not None and sum(choice) == total]
     full_in, full_out = proven[0] if proven else choices[0]
-    has_cache = any(_is_input_part(k) for k in counts)
     return {
-        "input_tokens": full_in if n_in is not None or has_cache else None,
+        "input_tokens": full_in if n_in is not None or cache else None,
         "output_tokens": full_out,
         "reasoning_tokens": n_reasoning if reasoning else None,
-        "cache_read_tokens": read if has_cache else None,
-        "cache_write_tokens": write if has_cache else None,
+        "cache_read_tokens": read if cache else None,
+        "cache_write_tokens": write if cache else None,
         "total_tokens": total,
     }
-
-
-def _is_input_part(key: str) -> bool:
-    return key not in ("input", "output", "total") and ("cache" in key)
 
 
 def _count(key: Any, value: Any) -> int:

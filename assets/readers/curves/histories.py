@@ -14,8 +14,8 @@ from typing import Any
 from foretell.assets.readers.core.normalise import as_number, canonical_json, epoch_us, first
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, records_of
 from foretell.assets.readers.core.stream import head_of, json_lines
-from foretell.assets.readers.scores.table_columns import falls
 from foretell.assets.readers.traces.tabular import column_names, table_items
+from foretell.predictors.learning_curves.curves import lower_is_better
 
 Item = tuple[str, Row]
 CURVES, LADDER = "training_curves", "ladder_measurements"
@@ -72,7 +72,7 @@ def _tagged_rungs(shared: Row, facts: dict[str, Any], history: dict[str, list[li
     n_params, n_tokens = (float(facts[name]) for name in _TAGGED)
     for metric, points in history.items():
         score = as_number(points[-1][1]) if points else None
-        if score is None or falls(metric) or not 0 <= score <= 1:
+        if score is None or lower_is_better(metric) or not 0 <= score <= 1:
             continue
         yield LADDER, {
             "family": str(facts["ladder"]), "model": shared["learner"], "benchmark": metric, "item_id": "*",
@@ -122,13 +122,14 @@ def _logged_points(
         score = _score(value)
         if name == step_column or _NO_METRIC.match(str(name)) or score is None:
             continue
-        curve = _of_column(str(name), shared)
-        before = seen.setdefault((curve["curve_id"] + curve["metric"], step), score)
+        run, dash, metric = str(name).rpartition(" - ")
+        curve = {**shared, **({"curve_id": run, "learner": run} if dash else {})}
+        before = seen.setdefault((curve["curve_id"] + metric, step), score)
         if before != score and not (math.isnan(before) and math.isnan(score)):
             remedy = "steps must increase: is the run logged twice into one file?"
-            yield Reject(f"step {step:g} of `{curve['metric']}` came before with another value", number, remedy)
+            yield Reject(f"step {step:g} of `{metric}` came before with another value", number, remedy)
             continue
-        yield CURVES, _point(curve, curve["metric"], step, score, wall_time_s=runtime, source_line=number)
+        yield CURVES, _point(curve, metric, step, score, wall_time_s=runtime, source_line=number)
 
 
 class TensorBoard:
@@ -181,14 +182,9 @@ def _of_file(path: Path) -> Row:
     }  # fmt: skip
 
 
-def _of_column(name: str, shared: Row) -> Row:
-    run, dash, metric = name.rpartition(" - ")
-    return {**shared, "metric": metric, **({"curve_id": run, "learner": run} if dash else {})}
-
-
 def _point(shared: Row, metric: str, step: Any, value: Any, **more: Any) -> Row:
-    score = math.nan if value is None else value
-    return {**shared, "metric": metric, "step": step, "value": score, "higher_is_better": not falls(metric), **more}
+    score, rises = math.nan if value is None else value, not lower_is_better(metric)
+    return {**shared, "metric": metric, "step": step, "value": score, "higher_is_better": rises, **more}
 
 
 def _score(value: Any) -> float | None:

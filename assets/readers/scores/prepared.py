@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandera.pandas import DataFrameModel
 
 from foretell.assets.readers.spellings import spellings
 from foretell.predictors.benchmark_scores.description.leakage import leak_groups
 from foretell.predictors.errors import DatasetError
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
+from foretell.predictors.schemas.contracts import completed
 from foretell.predictors.schemas.descriptions import BenchmarkDescriptions, BenchmarkModels
 
 LENGTH_BANDS = ((60, "very short"), (200, "short"), (1000, "medium-length"), (4000, "long"))
@@ -73,7 +73,7 @@ def load_llm_harness_snapshot(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame,
     models = results.groupby("model", as_index=False).agg(
         model_family=("family", "first"), n_params=("params", "first")
     )
-    return descriptions, _harness_runs(results), _valid(models.assign(open_weights=1.0), BenchmarkModels)
+    return descriptions, _harness_runs(results), completed(models.assign(open_weights=1.0), BenchmarkModels)
 
 
 def _read(folder: Path, *names: str) -> list[pd.DataFrame]:
@@ -84,15 +84,9 @@ def _read(folder: Path, *names: str) -> list[pd.DataFrame]:
     return [pd.read_parquet(path) for path in paths]
 
 
-def _valid(frame: pd.DataFrame, contract: type[DataFrameModel]) -> pd.DataFrame:
-    """The columns of the contract, null where the frame has none."""
-    table: pd.DataFrame = contract.validate(frame.reindex(columns=list(contract.to_schema().columns)), lazy=True)
-    return table
-
-
 def _runs(columns: Mapping[str, Any]) -> pd.DataFrame:
     constant = {"item_id": AGGREGATE_ITEM, "replicate": 0, "filter": "none", "higher_is_better": True}
-    return _valid(pd.DataFrame({**constant, "n_replicates": 1, **columns}).reset_index(drop=True), BenchmarkRuns)
+    return completed(pd.DataFrame({**constant, "n_replicates": 1, **columns}).reset_index(drop=True), BenchmarkRuns)
 
 
 # -- MTEB ---------------------------------------------------------------------------------------------
@@ -106,6 +100,7 @@ def describe_mteb_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
         "subset": tasks["languages"].map(_language_phrase),
     })  # fmt: skip
     groups = leak_groups(tasks["task"].tolist(), texts.tolist(), tasks["reference"].fillna("").tolist())
+    ends = tasks["date"].astype("str").str.extract(r"(?s).*(\d{4}-\d{2}-\d{2})", expand=False)
     kinds = tasks["type"].astype("str").str.replace(r"\(.*\)", "", regex=True)
     out = pd.DataFrame({
         "benchmark": tasks["task"], "task": texts.where(texts.str.strip() != "", None), **tail,
@@ -114,9 +109,9 @@ def describe_mteb_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
         "languages": tasks["languages"], "n_items": _positive(tasks, "st_num_samples"),
         "n_classes": _positive(tasks, "st_label_statistics__unique_labels", "st_labels_statistics__unique_labels"),
         "leak_group": groups, "licence": tasks["license"], "source_url": tasks["reference"],
-        "published_at": pd.to_datetime(tasks["date"].map(_end_of_dates), utc=True, errors="coerce"),
+        "published_at": pd.to_datetime(ends, utc=True, errors="coerce"),
     })  # fmt: skip
-    return _valid(out.reset_index(drop=True), BenchmarkDescriptions)
+    return completed(out.reset_index(drop=True), BenchmarkDescriptions)
 
 
 def _mteb_runs(scores: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +140,7 @@ def _mteb_models(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         "open_weights": known["open_weights"].map({True: 1.0, False: 0.0}).to_numpy(dtype="float64"),
         "released_at": pd.to_datetime(known["release_date"], utc=True, errors="coerce").to_numpy(),
     })  # fmt: skip
-    return _valid(out, BenchmarkModels)
+    return completed(out, BenchmarkModels)
 
 
 def _phrases(tasks: pd.DataFrame, columns: tuple[str, ...], template: str) -> pd.Series:
@@ -183,11 +178,6 @@ def _language_phrase(codes: object) -> str | None:
     return f"Languages: {' '.join(parts)}." if len(parts) <= 8 else "Languages: massively multilingual."
 
 
-def _end_of_dates(text: object) -> str | None:
-    found = re.findall(r"\d{4}-\d{2}-\d{2}", str(text))
-    return found[-1] if found else None
-
-
 def _positive(tasks: pd.DataFrame, *columns: str) -> pd.Series:
     """Whole numbers above 0 of the first of these columns that has one."""
     numbers = tasks.reindex(columns=list(columns)).apply(pd.to_numeric, errors="coerce").bfill(axis=1).iloc[:, 0]
@@ -203,11 +193,13 @@ def describe_harness_tasks(tasks: Iterable[str], abstracts: Mapping[str, str | N
         folder = _folder(task, abstracts)
         text = abstracts.get(folder) if folder else None
         is_generated = GENERATED.match(task) is not None
-        part = _subtask(task)
+        _, *parts = re.split(r"[_-]", task)  # the first names the collection
+        part = " ".join(w for w in parts if not w.isdigit() and w.lower() not in _LANGUAGES).lower()
+        language = str(_LANGUAGES.get(parts[-1] if parts else task, "eng"))
         rows.append({
-            "benchmark": task, "task": text, "metric": "acc", "languages": _language(task), "source": folder or task,
+            "benchmark": task, "task": text, "metric": "acc", "languages": language, "source": folder or task,
             "evaluation": "The share of exact answers." if is_generated else "The share of right choices.",
-            "difficulty": f"Part: {part}." if part else None, "subset": f"Languages: {_language(task)}.",
+            "difficulty": f"Part: {part}." if part else None, "subset": f"Languages: {language}.",
             "other_settings": "The model generates its answer." if is_generated
             else "The model chooses among given answers by likelihood.",
             "answer_format": "generation" if is_generated else "multiple_choice",
@@ -218,7 +210,7 @@ def describe_harness_tasks(tasks: Iterable[str], abstracts: Mapping[str, str | N
     table["leak_group"] = leak_groups(
         table["benchmark"].tolist(), table["task"].fillna("").tolist(), table["source"].tolist()
     )
-    return _valid(table, BenchmarkDescriptions)
+    return completed(table, BenchmarkDescriptions)
 
 
 def _harness_runs(results: pd.DataFrame) -> pd.DataFrame:
@@ -240,15 +232,6 @@ def _folder(task: str, abstracts: Mapping[str, str | None]) -> str | None:
             return str(folder)
     parts = re.split(r"[_-]", task)
     return next((f for n in range(len(parts), 0, -1) if (f := "_".join(parts[:n])) in abstracts), None)
-
-
-def _subtask(task: str) -> str:
-    """Words of the name after its first part, which names the collection."""
-    return " ".join(w for w in re.split(r"[_-]", task)[1:] if not w.isdigit() and w.lower() not in _LANGUAGES).lower()
-
-
-def _language(task: str) -> str:
-    return str(_LANGUAGES.get(re.split(r"[_-]", task)[-1], "eng"))
 
 
 def body_of_readme(readme: str, abstract: object) -> str | None:

@@ -14,14 +14,8 @@ from foretell.assets.readers.core.records import ReadOptions, Reject, Row, recor
 from foretell.assets.readers.core.stream import head_of
 from foretell.assets.readers.spellings import spellings, spelt
 from foretell.assets.readers.traces.tabular import column_names, table_items
-from foretell.predictors.schemas.lake import (
-    BenchmarkRunRows,
-    DescriptionRows,
-    LadderMeasurements,
-    Landed,
-    ModelRows,
-    TrainingCurves,
-)
+from foretell.predictors.learning_curves.curves import lower_is_better
+from foretell.predictors.schemas.lake import CONTRACTS
 
 Item = tuple[str, Row]
 FLOPS_PER_PARAM_TOKEN = 6.0
@@ -39,7 +33,6 @@ class TableColumns:
 
     name: str
     table: str
-    contract: type[Landed]
     needs: Sequence[Sequence[str]]
     others: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -49,7 +42,7 @@ class TableColumns:
 
     def is_meant(self, head: bytes, path: Path, told: Mapping[str, str]) -> bool:
         """True where a column map is one for this table, and completes what the columns lack."""
-        is_ours = set(told) <= set(self.contract.to_schema().columns)
+        is_ours = set(told) <= set(CONTRACTS[self.table].to_schema().columns)
         return is_ours and self._fits(set(self._map(column_names(head, path), told)))
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
@@ -71,7 +64,7 @@ class TableColumns:
         """Our columns -> theirs, or ``=value``."""
         known = spelt(names)
         found = {}
-        for name in self.contract.to_schema().columns:
+        for name in CONTRACTS[self.table].to_schema().columns:
             theirs = told.get(name) or next((known[n] for n in (name, *self.others.get(name, ())) if n in known), None)
             if theirs is not None and (theirs in names or theirs.startswith("=")):
                 found[name] = theirs
@@ -113,7 +106,7 @@ def _curve(row: Row, path: Path) -> Row:
     return {
         "metric": "value", "dataset": path.stem, "resource_unit": "steps", "is_finished": True,
         **_known(row), "curve_id": curve, "learner": first(row.get("learner"), curve),
-        "higher_is_better": first(row.get("higher_is_better"), not falls(str(first(row.get("metric"), "")))),
+        "higher_is_better": first(row.get("higher_is_better"), not lower_is_better(str(first(row.get("metric"), "")))),
     }  # fmt: skip
 
 
@@ -132,19 +125,6 @@ def _known(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not None and value != ""}
 
 
-def falls(metric: str) -> bool:
-    """Whether a metric of this name is one to bring down."""
-    from foretell.predictors.learning_curves.curves import lower_is_better
-
-    return lower_is_better(metric)
-
-
 _FILLED = {"benchmark_runs": _run, "training_curves": _curve, "ladder_measurements": _rung,
            "benchmark_descriptions": _as_it_is, "models": _as_it_is}  # fmt: skip
-_CONTRACTS: dict[str, type[Landed]] = {
-    "benchmark_runs": BenchmarkRunRows, "training_curves": TrainingCurves, "ladder_measurements": LadderMeasurements,
-    "benchmark_descriptions": DescriptionRows, "models": ModelRows,
-}  # fmt: skip
-COLUMN_READERS = tuple(
-    TableColumns(name, contract=_CONTRACTS[told["table"]], **told) for name, told in spellings("tables").items()
-)
+COLUMN_READERS = tuple(TableColumns(name, **told) for name, told in spellings("tables").items())

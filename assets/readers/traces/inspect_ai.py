@@ -123,24 +123,16 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
         return
     task, subject = header["eval"], str(header["eval"].get("model"))
     asked = first(task.get("model_generate_config"), {})
+    asked = asked if isinstance(asked, dict) else {}
     epochs = as_number(dig(task, "config", "epochs"))
     events = sample.get("events")
-    model_events = [
-        event
-        for event in (events if isinstance(events, list) else ())
-        if isinstance(event, dict) and event.get("event") == "model"
-    ]
+    model_events = [e for e in events if dig(e, "event") == "model"] if isinstance(events, list) else []
     shared: Row = {
         "trace_id": sample.get("uuid"),
         "started_at": first(epoch_us(sample.get("started_at")), epoch_us(task.get("created"))),
-        "temperature": dig(asked, "temperature"),
-        "top_p": dig(asked, "top_p"),
-        "max_tokens": dig(asked, "max_tokens"),
-        "seed": dig(asked, "seed"),
+        **{name: asked.get(name) for name in ("temperature", "top_p", "max_tokens", "seed")},
         "reasoning_effort": _effort(asked),
-        "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS})
-        if isinstance(asked, dict)
-        else None,
+        "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS}),
         **prompt_columns(sample.get("input")),
         "benchmark": first(task.get("task_display_name"), task.get("task")),
         "item_id": None if sample.get("id") is None else str(sample["id"]),
@@ -150,9 +142,8 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
     }
     for name, counts in usage.items():
         row = {**shared, **_model(str(name)), **_tokens(counts)}
-        row["request_id"] = (
-            f"{task.get('eval_id') or task.get('task_id')}/{sample.get('id')}/{sample.get('epoch')}/{name}"
-        )
+        log = task.get("eval_id") or task.get("task_id")
+        row["request_id"] = f"{log}/{sample.get('id')}/{sample.get('epoch')}/{name}"
         calls = [event for event in model_events if event.get("model") in (name, None)]
         row["finish_reason"] = _finish(sample, calls)
         # Of several calls the last one is the answer.
@@ -224,30 +215,25 @@ def _runs(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
         return
     task = header["eval"]
     usage = sample.get("model_usage")
-    counts = (usage or {}).get(task.get("model")) if isinstance(usage, dict) else None
-    packages = task.get("packages")
+    counts = usage.get(task.get("model")) if isinstance(usage, dict) else None
     epoch = as_number(sample.get("epoch"))
     for scorer, score in _scores(sample).items():
-        yield (
-            "benchmark_runs",
-            {
-                "run_id": str(first(task.get("eval_id"), task.get("task_id"))),
-                "item_id": str(sample.get("id")),
-                "replicate": 0 if epoch is None else int(epoch) - 1,
-                "metric": scorer,
-                "filter": "none",
-                "benchmark": str(first(task.get("task_display_name"), task.get("task"))),
-                "model": _model(str(task.get("model")))["model"],
-                "n_shot": None,
-                "score": score,
-                "higher_is_better": True,
-                "tokens": dig(counts, "output_tokens"),
-                "started_at": first(epoch_us(sample.get("started_at")), epoch_us(task.get("created"))),
-                "harness": "inspect_ai",
-                "harness_version": dig(packages, "inspect_ai"),
-                "task_hash": None,
-                "git_commit": dig(task, "revision", "commit"),
-                "config": _effort(first(task.get("model_generate_config"), {})),
-                "source_line": number,
-            },
-        )
+        row = {
+            "run_id": str(first(task.get("eval_id"), task.get("task_id"))),
+            "item_id": str(sample.get("id")),
+            "replicate": 0 if epoch is None else int(epoch) - 1,
+            "metric": scorer,
+            "filter": "none",
+            "benchmark": str(first(task.get("task_display_name"), task.get("task"))),
+            "model": _model(str(task.get("model")))["model"],
+            "score": score,
+            "higher_is_better": True,
+            "tokens": dig(counts, "output_tokens"),
+            "started_at": first(epoch_us(sample.get("started_at")), epoch_us(task.get("created"))),
+            "harness": "inspect_ai",
+            "harness_version": dig(task, "packages", "inspect_ai"),
+            "git_commit": dig(task, "revision", "commit"),
+            "config": _effort(first(task.get("model_generate_config"), {})),
+            "source_line": number,
+        }
+        yield "benchmark_runs", row

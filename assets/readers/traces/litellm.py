@@ -53,14 +53,12 @@ def _record(payload: dict[str, Any], number: int) -> Record:
         tokens = tokens_of(block if isinstance(block, dict) and block else counts)
     except UsageError as error:
         return Reject(str(error), number, "switch on usage in the logger")
-    asked = payload.get("model_parameters")
-    asked = asked if isinstance(asked, dict) else {}
+    asked, response, beside = (
+        part if isinstance(part := payload.get(name), dict) else {}
+        for name in ("model_parameters", "response", "metadata")
+    )
     start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
-    response = payload.get("response")
-    response = response if isinstance(response, dict) else {}
     messages = payload.get("messages")
-    beside = payload.get("metadata")
-    of_key = (beside if isinstance(beside, dict) else {}).get
     row: Row = {
         **tokens,
         **prompt_columns(messages.get("messages") if isinstance(messages, dict) else messages),
@@ -71,14 +69,12 @@ def _record(payload: dict[str, Any], number: int) -> Record:
         # A call that was not streamed has its first token with its last.
         "time_to_first_token_s": _between(start, first_token) if first_token != end else None,
         "provider": payload.get("custom_llm_provider"),
-        "project": first(*(of_key(f"user_api_key_{name}") for name in ("project_alias", "team_alias", "team_id"))),
-        "key_name": first(of_key("user_api_key_alias"), of_key("user_api_key_hash")),
+        "project": first(*(beside.get(f"user_api_key_{name}") for name in ("project_alias", "team_alias", "team_id"))),
+        "key_name": first(beside.get("user_api_key_alias"), beside.get("user_api_key_hash")),
         "request_model": first(payload.get("model_group"), payload.get("model")),
-        "response_model": first(dig(payload, "response", "model"), payload.get("model")),
-        "temperature": asked.get("temperature"),
-        "top_p": asked.get("top_p"),
+        "response_model": first(response.get("model"), payload.get("model")),
+        **{name: asked.get(name) for name in ("temperature", "top_p", "seed")},
         "max_tokens": first(asked.get("max_completion_tokens"), asked.get("max_tokens")),
-        "seed": asked.get("seed"),
         "reasoning_effort": effort_of(asked, {}),
         "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS}),
         "finish_reason": finish_of(response),

@@ -78,9 +78,9 @@ class _Rows:
         preset = self._preset
         if any(str(_value(item, column)) != wanted for column, wanted in preset.where.items()):
             return
-        if preset.failed is not None and _has_failed(preset, item):
-            status = described(as_number(item.get(preset.failed.column))).removesuffix(".0")
-            why = f"a failed call: {preset.failed.column} is {status}"
+        failed, status = preset.failed, as_number(item.get(preset.failed.column)) if preset.failed else None
+        if failed is not None and status is not None and (status >= failed.at_least or status <= failed.at_most):
+            why = f"a failed call: {failed.column} is {described(status).removesuffix('.0')}"
             yield Reject(why, number, "nothing was measured; leave it out")
             return
         named = {"source_file": self._file, "source_line": number}
@@ -116,10 +116,10 @@ class _Rows:
 
     def _usage(self, item: dict[str, Any]) -> Row:
         preset = self._preset
-        parts = _parsed(_value(item, preset.usage_parts)) if preset.usage_parts else None
-        if isinstance(parts, list) and _are_pairs(parts):  # Parquet keeps a map as pairs
-            parts = dict(parts)
         if preset.usage_parts:
+            parts = _parsed(_value(item, preset.usage_parts))
+            if isinstance(parts, list) and _are_pairs(parts):  # Parquet keeps a map as pairs
+                parts = dict(parts)
             if not isinstance(parts, dict) or not parts:
                 raise UsageError("the row carries no usage")
             return tokens_of_parts(parts)
@@ -141,8 +141,9 @@ class _Rows:
         row["model"] = first(row.get("model"), row.get("request_model"), row.get("response_model"))
         messages, text = row.pop("messages", None), row.get("prompt_text")
         if messages is not None or text is not None:
-            given = {key: row[key] for key in ("query_id",) if row.get(key)}
-            row |= self._prompt(messages, None if text is None else str(text)) | given
+            query_id = row.get("query_id")
+            row |= self._prompt(messages, None if text is None else str(text))
+            row |= {"query_id": query_id} if query_id else {}
         row["settings"] = settings_of_text(row.get("settings"))
         if row.get("request_id") is None:
             row["request_id"] = content_id(item, self._seen)
@@ -160,15 +161,6 @@ def _prompt_columns(prompt: tuple[Any, str | None]) -> Row:
     if isinstance(messages, dict):
         messages = first(messages.get("messages"), messages.get("input"), messages.get("prompt"))
     return prompt_columns(messages, prompt=text)
-
-
-def _has_failed(preset: Preset, item: dict[str, Any]) -> bool:
-    assert preset.failed is not None
-    number = as_number(item.get(preset.failed.column))
-    if number is None:
-        return False
-    at_least, at_most = preset.failed.at_least, preset.failed.at_most
-    return (at_least is not None and number >= at_least) or (at_most is not None and number <= at_most)
 
 
 def _value(item: dict[str, Any], name: str) -> Any:
@@ -239,10 +231,7 @@ def _json(path: Path) -> Iterator[Item | Reject]:
             yield item
             continue
         number, value = item
-        records: list[Any] = [value]
-        if isinstance(value, dict) and _is_answer(value):
-            records = value["data"]
-        for record in records:
+        for record in value["data"] if _is_answer(value) else [value]:
             if isinstance(record, dict):
                 yield number, record
             else:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from ...arrays import Codes, Floats
+from ...arrays import Codes, Floats, numbers_of
 from ...schemas.descriptions import DESCRIPTION_FIELDS
 from .redaction import MAX_FIELD_CHARS
 
@@ -106,13 +106,9 @@ def benchmark_rows(X: pd.DataFrame, extra: Sequence[str] = ()) -> tuple[pd.DataF
 
 def model_matrix(X: pd.DataFrame) -> Floats:
     """`MODEL_COLUMNS` of every row, shape (n_samples, n_columns); NaN where unknown."""
-    columns = []
-    for name in MODEL_COLUMNS:
-        values = X[name].to_numpy(dtype=np.float64) if name in X else np.full(len(X), np.nan)
-        columns.append(
-            np.log1p(values) if name in _LOGARITHMIC else np.log(values + 0.01) if name in _PRICES else values
-        )
-    return np.column_stack(columns)
+    columns = {name: numbers_of(X, name) for name in MODEL_COLUMNS}
+    columns |= {name: np.log1p(columns[name]) for name in _LOGARITHMIC}
+    return np.column_stack(list((columns | {name: np.log(columns[name] + 0.01) for name in _PRICES}).values()))
 
 
 @dataclass

@@ -28,10 +28,7 @@ def description_text(descriptions: pd.DataFrame, fields: Sequence[str] = DESCRIP
     columns = [descriptions[name].fillna("").astype("str") for name in fields if name in descriptions]
     if not columns:
         return pd.Series("", index=descriptions.index, dtype="str")
-    joined = columns[0]
-    for column in columns[1:]:
-        joined = joined.str.cat(column, sep=" ")
-    return joined.str.replace(r"\s+", " ", regex=True).str.strip()
+    return columns[0].str.cat(columns[1:], sep=" ").str.replace(r"\s+", " ", regex=True).str.strip()
 
 
 def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -43,16 +40,13 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
     pairs = []
     for i, text in enumerate(texts):
         key = " ".join(text.lower().split())
-        if key:
-            if key in first:
-                pairs.append((first[key], i))
-            first.setdefault(key, i)
+        if key and first.setdefault(key, i) != i:
+            pairs.append((first[key], i))
     if len(long_enough) < 2:
         return pairs
     try:
-        vectors = TfidfVectorizer(sublinear_tf=True, stop_words="english").fit_transform(
-            [texts[i] for i in long_enough]
-        )
+        terms = TfidfVectorizer(sublinear_tf=True, stop_words="english")
+        vectors = terms.fit_transform([texts[i] for i in long_enough])
     except ValueError:  # nothing but stop words
         return pairs
     close = (vectors @ vectors.T).tocoo()

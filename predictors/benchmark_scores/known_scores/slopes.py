@@ -6,7 +6,7 @@ benchmark `u` has a posterior in closed form, and every other model's forecast m
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -75,13 +75,3 @@ class ResidualSlopes:
         mean = covariance @ (seen.T @ residuals) / self.noise
         spread = np.einsum("jk,kl,jl->j", loadings, covariance, loadings) + self.noise
         return loadings @ mean, np.sqrt(spread)
-
-    def arrays(self) -> dict[str, Floats]:
-        """Arrays for `from_arrays`."""
-        return {"covariance": self.covariance, "noise": np.array([self.noise]), "centre": self.centre,
-                "scale": self.scale}  # fmt: skip
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
-        """Rebuild what `arrays` wrote."""
-        return cls(**{**arrays, "noise": float(arrays["noise"][0])})

@@ -49,11 +49,6 @@ class CodReport:
     predictable_ratio: float
     reason: str
 
-    @property
-    def abstains(self) -> bool:
-        """Whether there is no forecast."""
-        return bool(self.reason)
-
 
 def unit_of_ladder(flops: Floats) -> float:
     """Unit of compute, FLOPs, that puts the smallest model, of `flops` (n_models,), where the paper's is: at 40 units.

@@ -4,6 +4,7 @@ Both say how hard other models found the query. They are centred by model, bench
 that a run is compared with other runs of its own configuration.
 """
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -24,28 +25,30 @@ def run_details(output_tokens: Floats, reasoning_tokens: Floats, score: Floats) 
     return np.column_stack([np.log1p(reasoning_tokens), np.log1p(answer), score])
 
 
+@dataclass(frozen=True)
 class DetailCentres:
-    """What each detail is on average in a configuration, so that a run's can be told high or low."""
+    """What each detail is on average in a configuration, by name, so that a run's can be told high or low."""
 
-    def fit(self, X: pd.DataFrame, details: Floats, weight: Floats) -> Self:
+    centres: dict[str, PooledLocation]
+
+    @classmethod
+    def fit(cls, X: pd.DataFrame, details: Floats, weight: Floats) -> Self:
         """Learn from `details` of shape (n_runs, 3); a detail of fewer than 20 runs stays unused."""
-        self.centres_: dict[str, PooledLocation] = {}
+        centres: dict[str, PooledLocation] = {}
         for name, values in zip(DETAILS, details.T, strict=True):
             is_measured = np.isfinite(values)
             if is_measured.sum() < MIN_KNOWN:
                 continue
-            location = PooledLocation().prepare(
-                X[is_measured], np.empty((int(is_measured.sum()), 0)), weight[is_measured]
-            )
-            location.fit(values[is_measured])
-            location.release()
-            self.centres_[name] = location
-        return self
+            nothing = np.empty((int(is_measured.sum()), 0))
+            centres[name] = PooledLocation().prepare(X[is_measured], nothing, weight[is_measured])
+            centres[name].fit(values[is_measured])
+            centres[name].release()
+        return cls(centres)
 
     def centred(self, X: pd.DataFrame, details: Floats) -> Floats:
         """`details` minus what is usual in the configuration of each run; NaN where unknown; shape (n_runs, 3)."""
         columns = [
-            values - self.centres_[name].intercept(X) if name in self.centres_ else np.full(len(X), np.nan)
+            values - self.centres[name].intercept(X) if name in self.centres else np.full(len(X), np.nan)
             for name, values in zip(DETAILS, details.T, strict=True)
         ]
         return np.column_stack(columns)
@@ -54,7 +57,7 @@ class DetailCentres:
         """JSON and arrays from which `from_state` restores the centres."""
         states: dict[str, Any] = {}
         arrays: dict[str, Floats] = {}
-        for name, location in self.centres_.items():
+        for name, location in self.centres.items():
             states[name], location_arrays = location.state()
             arrays |= {f"{name}.{key}": value for key, value in location_arrays.items()}
         return states, arrays
@@ -62,11 +65,8 @@ class DetailCentres:
     @classmethod
     def from_state(cls, states: dict[str, Any], arrays: dict[str, Floats]) -> Self:
         """Restore what `state` returned."""
-        centres = cls()
-        centres.centres_ = {}
+        centres = {}
         for name, state in states.items():
-            location_arrays = {
-                key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")
-            }
-            centres.centres_[name] = PooledLocation.from_state(state, location_arrays)
-        return centres
+            own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            centres[name] = PooledLocation.from_state(state, own)
+        return cls(centres)

@@ -48,9 +48,9 @@ class QueryKnowledge:
         residual = runs.log_tokens - location
         codes, curves = shapes.lookup(X)
         scores = normal_scores(residual, runs.is_censored, codes, curves)
-        self.details = DetailCentres().fit(X, runs.details, runs.weight)
+        self.details = DetailCentres.fit(X, runs.details, runs.weight)
         details = self.details.centred(X, runs.details)
-        self.effects = QueryEffects().fit(configs, cell_keys(X, ("benchmark",)), runs.groups, scores)
+        self.effects = QueryEffects.fit(configs, cell_keys(X, ("benchmark",)), runs.groups, scores)
         self.configs = list(self.effects.noise)[:MAX_CONFIGS]
         self.informed = None
         target, source = sample_context(runs.groups, configs, rng, pilots=True)
@@ -133,7 +133,7 @@ class QueryKnowledge:
         details, arrays = self.details.state()
         save_arrays(path / "details.safetensors", arrays)
         return {
-            "query_effects": self.effects.state(),
+            "query_effects": vars(self.effects),
             "details": details,
             "informed": None if self.informed is None else self.informed.save(path),
             "context_configs": self.configs,
@@ -143,7 +143,7 @@ class QueryKnowledge:
     def load(cls, path: Path, state: dict[str, Any], boosting: Boosting) -> Self:
         """Restore what `save` wrote."""
         knowledge = cls()
-        knowledge.effects = QueryEffects.from_state(state["query_effects"])
+        knowledge.effects = QueryEffects(**state["query_effects"])
         knowledge.details = DetailCentres.from_state(state["details"], load_arrays(path / "details.safetensors"))
         informed = state["informed"]
         knowledge.informed = None if informed is None else InformedHeads.load(path, informed, boosting)

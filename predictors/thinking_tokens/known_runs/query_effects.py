@@ -7,7 +7,7 @@ standard deviation, which move and narrow its cell's quantile function. No known
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -66,8 +66,9 @@ def normal_scores(residual: Floats, is_censored: Mask, codes: Codes, curves: Flo
     return np.asarray(np.clip(score, -MAX_SCORE, MAX_SCORE))
 
 
+@dataclass(frozen=True)
 class QueryEffects:
-    """Variances of scores: shared by the configurations of a query, by benchmark, and noise of a run, by configuration.
+    """Variances of scores: `noise` of a run, by configuration, and what configurations of a query share, by benchmark.
 
     What is left of 1 is the configuration's own.
     """
@@ -75,12 +76,9 @@ class QueryEffects:
     noise: dict[str, float]
     shared: dict[str, float]
 
+    @classmethod
     def fit(
-        self,
-        configs: NDArray[np.object_],
-        benchmarks: NDArray[np.object_],
-        queries: NDArray[np.object_],
-        scores: Floats,
+        cls, configs: NDArray[np.object_], benchmarks: NDArray[np.object_], queries: NDArray[np.object_], scores: Floats
     ) -> Self:
         """Estimate from one row per run; arrays of shape (n_samples,)."""
         runs = pd.DataFrame({"config": configs, "benchmark": benchmarks, "query": queries, "score": scores})
@@ -90,7 +88,7 @@ class QueryEffects:
         by_config = repeats.groupby(level="config").sum()
         usual = (by_config["squares"].sum() + NOISE_POOLING * DEFAULT_NOISE) / (by_config["n"].sum() + NOISE_POOLING)
         noise = (by_config["squares"] + NOISE_POOLING * usual) / (by_config["n"] + NOISE_POOLING)
-        self.noise = {str(config): float(variance) for config, variance in noise.clip(0.01, 0.95).items()}
+        by_name = {str(config): float(variance) for config, variance in noise.clip(0.01, 0.95).items()}
         # The mean product of two configurations' scores, a query of n of them counting n - 1 times.
         scored = cells.assign(square=cells["mean"] ** 2).groupby(level=["benchmark", "query"])
         n = scored.size()
@@ -98,8 +96,7 @@ class QueryEffects:
         by_benchmark = pd.DataFrame({"products": products, "n": n - 1}).groupby(level="benchmark").sum()
         common = by_benchmark["products"].sum() / max(by_benchmark["n"].sum(), 1)
         shared = (by_benchmark["products"] + POOLING * common) / (by_benchmark["n"] + POOLING)
-        self.shared = {"": float(common), **{str(benchmark): float(part) for benchmark, part in shared.items()}}
-        return self
+        return cls(by_name, {"": float(common), **{str(name): float(part) for name, part in shared.items()}})
 
     @property
     def usual_noise(self) -> float:
@@ -139,14 +136,3 @@ class QueryEffects:
     def _noise_of(self, configs: NDArray[np.object_]) -> Floats:
         noise = pd.Series(configs, dtype=object).map(self.noise).fillna(self.usual_noise)
         return np.asarray(noise, dtype=np.float64)
-
-    def state(self) -> dict[str, Any]:
-        """JSON from which `from_state` restores the variances."""
-        return {"noise": self.noise, "shared": self.shared}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        """Restore what `state` returned."""
-        effects = cls()
-        effects.noise, effects.shared = state["noise"], state["shared"]
-        return effects

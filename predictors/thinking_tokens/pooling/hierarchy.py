@@ -8,13 +8,14 @@ its benchmark and its effort say. Fitted by backfitting, which converges to the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...arrays import Codes, Floats
+from ...arrays import Codes, Floats, names_of
 from .cells import CellSums, RowFeatures, row_groups, row_products, sums_of
 
 CATEGORIES: tuple[str, ...] = ("model", "benchmark", "reasoning_effort")
@@ -69,14 +70,8 @@ def groups_of(X: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFr
 
 
 def _joined(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
-    parts = [
-        X[name].to_numpy(dtype=object, na_value="") if name in X else np.full(len(X), "", dtype=object)
-        for name in columns
-    ]
-    joined = parts[0] if parts else np.full(len(X), "", dtype=object)
-    for part in parts[1:]:
-        joined = joined + SEPARATOR + part
-    return np.asarray(joined, dtype=object)
+    parts = [names_of(X, name) for name in columns]
+    return reduce(lambda keys, part: keys + SEPARATOR + part, parts) if parts else np.full(len(X), "", dtype=object)
 
 
 def cells_of(X: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
@@ -155,18 +150,15 @@ class PooledLocation:
         from scipy.linalg import cho_factor
 
         whole = np.zeros(len(self._sums.weight), dtype=np.intp)
-        designs = [(0, whole, 1.0), *((i + 1, c, self._ratio(i)) for i, c in enumerate(self._codes_by_level))]
+        ratios = [1.0, *(2.0 if "model" in level else 1.0 for level in self.levels_)]
         n_features = self._sums.features.shape[1]
         self._equations: list[tuple[int, int, Codes, Any]] = []
-        for level, codes, ratio in designs if n_features else []:
+        for level, codes in enumerate([whole, *self._codes_by_level] if n_features else []):
             for group, cells in row_groups(codes):
                 if self._sums.n_rows[cells].sum() < MIN_ROWS:
                     continue
-                gram = self._sums.gram(cells) + ratio * self.slope_penalty * np.eye(n_features)
+                gram = self._sums.gram(cells) + ratios[level] * self.slope_penalty * np.eye(n_features)
                 self._equations.append((level, group, cells, cho_factor(gram)))
-
-    def _ratio(self, level: int) -> float:
-        return 2.0 if "model" in self.levels_[level] else 1.0
 
     def fit_intercepts(self, z: Floats, *, n_sweeps: int = SWEEPS) -> Floats:
         """Fit the intercepts to `z` (n_samples,), log tokens, and return them row by row, in the same shape."""

@@ -12,20 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...arrays import Floats
+from ...arrays import Floats, names_of, numbers_of
 from .rates import NEWEST, PriceFile, Rates, published_rates, read_price_file
 
 RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "output", "reasoning")
 """Columns of `request_rates`: USD per request, then USD per token."""
 
 CHARACTERS_PER_TOKEN = 4.0
-
-
-def _count(frame: pd.DataFrame, name: str) -> Floats:
-    """Column `name` as floats, NaN where absent or null; shape (n_samples,)."""
-    if name not in frame:
-        return np.full(len(frame), np.nan)
-    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:
@@ -45,7 +38,7 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
         Index of `frame`; columns `RATES` and `price_version`; null where no price is known.
     """
     user_prices = None if price_file is None else read_price_file(price_file)
-    inputs = np.nan_to_num(_count(frame, "input_tokens"))
+    inputs = np.nan_to_num(numbers_of(frame, "input_tokens"))
     minute_of_row, minutes = np.zeros(len(frame), dtype=np.intp), [NEWEST]
     if "started_at" in frame:
         times = pd.to_datetime(frame["started_at"], utc=True).astype("datetime64[us, UTC]")
@@ -53,10 +46,7 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
         minutes = [time.to_pydatetime() for time in distinct]
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    columns = [
-        frame[name].to_numpy(dtype=object, na_value="") if name in frame else [""] * len(frame)
-        for name in ("model", "provider", "service_tier")
-    ]
+    columns = [names_of(frame, name) for name in ("model", "provider", "service_tier")]
     rows_of: dict[tuple[Any, ...], list[int]] = {}
     for row, case in enumerate(zip(*columns, strict=True)):
         rows_of.setdefault(case, []).append(row)
@@ -106,11 +96,10 @@ def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd
     [0.00425]
     """
     rates = request_rates(frame, price_file=price_file)
-    read = np.nan_to_num(_count(frame, "cache_read_tokens"))
-    write = np.nan_to_num(_count(frame, "cache_write_tokens"))
-    reasoning = np.nan_to_num(_count(frame, "reasoning_tokens"))
-    plain = np.maximum(_count(frame, "input_tokens") - read - write, 0.0)
-    answer = np.maximum(_count(frame, "output_tokens") - reasoning, 0.0)
+    parts = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    read, write, reasoning = (np.nan_to_num(numbers_of(frame, name)) for name in parts)
+    plain = np.maximum(numbers_of(frame, "input_tokens") - read - write, 0.0)
+    answer = np.maximum(numbers_of(frame, "output_tokens") - reasoning, 0.0)
     counts = np.column_stack([np.ones(len(frame)), plain, read, write, answer, reasoning])
     cost = (rates[list(RATES)].to_numpy() * counts).sum(axis=1)
     version = rates["price_version"].where(~np.isnan(cost), None)
@@ -119,7 +108,7 @@ def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd
 
 def estimated_input_tokens(X: pd.DataFrame) -> Floats:
     """`input_tokens`, or where null a quarter of the characters of the text, or NaN; shape (n_samples,)."""
-    counted = _count(X, "input_tokens")
+    counted = numbers_of(X, "input_tokens")
     if "prompt_text" not in X:
         return counted
     lengths = X["prompt_text"].str.len().to_numpy(dtype=np.float64, na_value=np.nan)

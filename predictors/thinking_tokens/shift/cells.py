@@ -96,40 +96,29 @@ def summarise_cells(X: pd.DataFrame, log_tokens: Floats, query: NDArray[np.objec
     value = np.bincount(pair, log_tokens) / runs
     cell_of_pair, item_of_pair = cell[pairs], item[pairs]
     repeat = _repeat_variance(pair, log_tokens, value, runs, of_cell[cell_of_pair], len(benchmarks))
-    fit = _two_way(cell_of_pair, item_of_pair, value, of_cell, of_item, len(benchmarks))
+    mean, between, rest, n_queries = _two_way(cell_of_pair, item_of_pair, value, of_cell, of_item)
+    query_variance = between[of_cell]
     # The residual of a mean over runs holds their repetition divided by their number: give the rest of it back.
     per_pair = 1.0 - 1.0 / runs
     extra = np.bincount(cell_of_pair, per_pair) / np.bincount(cell_of_pair) * repeat[of_cell]
-    return CellTable(
-        X[CELL].iloc[cells].reset_index(drop=True), fit.mean, (fit.query_variance[of_cell] + fit.rest) / fit.n_queries,
-        fit.query_variance[of_cell], fit.rest + extra, fit.n_queries,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _TwoWay:
-    mean: Floats
-    query_variance: Floats
-    rest: Floats
-    n_queries: Floats
+    error, names = (query_variance + rest) / n_queries, X[CELL].iloc[cells].reset_index(drop=True)
+    return CellTable(names, mean, error, query_variance, rest + extra, n_queries)
 
 
 def _two_way(
-    cell: Codes,
-    item: Codes,
-    value: Floats,
-    of_cell: Codes,
-    of_item: Codes,
-    n_benchmarks: int,
-) -> _TwoWay:
-    """Alternate between means of cells and shrunk effects of queries, with the two variances of each benchmark."""
+    cell: Codes, item: Codes, value: Floats, of_cell: Codes, of_item: Codes
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Alternate between means of cells and shrunk effects of queries, with the two variances of each benchmark.
+
+    Returns means, variances between queries (by benchmark), variances of the rest and numbers of queries of the cells.
+    """
     n_queries, n_models = np.bincount(cell).astype(float), np.bincount(item).astype(float)
     here = of_cell[cell]
     mean = np.bincount(cell, value) / n_queries
     whole = np.bincount(here, (value - mean[cell]) ** 2) / np.bincount(here)
     between = np.maximum(whole / 2, LEAST_VARIANCE)
     within = between.copy()
-    alone = np.bincount(of_cell, minlength=n_benchmarks) == 1
+    alone = np.bincount(of_cell) == 1
     for _ in range(STEPS):
         shrink = within[of_item] / between[of_item]
         effect = np.bincount(item, value - mean[cell]) / (n_models + shrink)
@@ -141,7 +130,7 @@ def _two_way(
         # One model alone cannot tell a long query from a long answer: half and half.
         between[alone] = within[alone] = np.maximum(whole[alone] / 2, LEAST_VARIANCE)
     rest = (np.bincount(cell, residual) + PRIOR_QUERIES * within[of_cell]) / (n_queries + PRIOR_QUERIES)
-    return _TwoWay(mean, between, rest, n_queries)
+    return mean, between, rest, n_queries
 
 
 def _repeat_variance(pair: Codes, log_tokens: Floats, value: Floats, runs: Codes, place: Codes, n: int) -> Floats:

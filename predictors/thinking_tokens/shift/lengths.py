@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from ...arrays import Codes, Floats
+from ...arrays import Codes, Floats, numbers_of
 from ..prices.cost import CHARACTERS_PER_TOKEN
 
 LENGTH = "length"
@@ -22,14 +22,10 @@ STEP = 0.5
 
 def log_lengths(X: pd.DataFrame) -> Floats:
     """Log characters of each prompt, four to a token where only `input_tokens` are known, else NaN; shape (n,)."""
-    characters = np.full(len(X), np.nan)
+    characters = numbers_of(X, "prompt_chars")
     if "prompt_text" in X:
         characters = X["prompt_text"].str.len().to_numpy(dtype=np.float64, na_value=np.nan)
-    elif "prompt_chars" in X:
-        characters = X["prompt_chars"].to_numpy(dtype=np.float64, na_value=np.nan)
-    if "input_tokens" in X:
-        tokens = X["input_tokens"].to_numpy(dtype=np.float64, na_value=np.nan)
-        characters = np.where(np.isnan(characters), CHARACTERS_PER_TOKEN * tokens, characters)
+    characters = np.where(np.isnan(characters), CHARACTERS_PER_TOKEN * numbers_of(X, "input_tokens"), characters)
     return np.asarray(np.log(np.maximum(characters, 1.0)))
 
 

@@ -112,10 +112,6 @@ class UnseenCells:
         self.anchors_: CellTable | None = None
         return self
 
-    def cells_of(self, X: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
-        """Cell that each request means, and the cells; see `SeenCells.cells_of`."""
-        return self.seen_.cells_of(X)
-
     def forecast(
         self,
         X: pd.DataFrame,
@@ -123,8 +119,8 @@ class UnseenCells:
         context: FlatContext | None = None,
         meant: tuple[Codes, pd.DataFrame] | None = None,
     ) -> RequestForecasts:
-        """Forecast the requests `X`; texts and known runs may be given as for `fit`, cells as by `cells_of`."""
-        codes, cells = self.lengths_.split(*(self.cells_of(X) if meant is None else meant), log_lengths(X))
+        """Forecast the requests `X`; texts and known runs may be given as for `fit`, cells as `seen_` tells them."""
+        codes, cells = self.lengths_.split(*(self.seen_.cells_of(X) if meant is None else meant), log_lengths(X))
         runs, cells = self._known_runs(cells, codes, context)
         forecasts = self.forecaster_.forecast(cells)
         prior = self._prior(cells, codes, self._expected(X, cells, codes, text))
@@ -146,7 +142,7 @@ class UnseenCells:
         say which of them are hard; where those runs are in cells that were not seen, they are anchors too.
         """
         twin = copy.copy(self)
-        codes, cells = self.cells_of(anchors.X)
+        codes, cells = self.seen_.cells_of(anchors.X)
         length = log_lengths(anchors.X)
         twin.lengths_ = self.lengths_.joined(PromptLengths.of(cells.iloc[codes], length))
         codes, cells = twin.lengths_.split(codes, cells, length)
@@ -191,7 +187,7 @@ class UnseenCells:
         return KnownRuns(context.target, position[of_runs], context.log_tokens), distinct
 
     def follows_own(self, codes: Codes, cells: pd.DataFrame) -> Mask:
-        """Requests, as `cells_of` places them, whose forecast reads what own texts have taught; shape (n_requests,)."""
+        """Requests, as `seen_` places them, whose forecast reads what own texts have taught; shape (n_requests,)."""
         lines = [self._line(cell) for cell in as_cells(cells)]
         return np.array([line is not None and line.is_own for line in lines], dtype=bool)[codes]
 

@@ -191,7 +191,7 @@ def test_effects_of_queries_are_found_from_the_correlation_and_conditions_on_it(
     configs = np.repeat(np.array(["a", "b"], dtype=object), 20_000)
     queries = np.tile(np.arange(20_000).astype(str).astype(object), 2)
     benchmarks = np.full(40_000, "u", dtype=object)
-    effects = QueryEffects().fit(configs, benchmarks, queries, np.r_[first, second])
+    effects = QueryEffects.fit(configs, benchmarks, queries, np.r_[first, second])
     context = ContextRuns(
         np.array([0]), np.array(["a"], dtype=object), np.ones(1), np.ones(1), np.array([False]), np.full((1, 3), np.nan)
     )
@@ -207,7 +207,7 @@ def test_noise_of_a_run_is_the_variance_within_a_query() -> None:
     scores = effect + rng.normal(size=12_000) * np.sqrt(0.2)
     queries = np.repeat(np.arange(4000).astype(str).astype(object), 3)
     configs, benchmarks = np.full(12_000, "a", dtype=object), np.full(12_000, "u", dtype=object)
-    effects = QueryEffects().fit(configs, benchmarks, queries, scores)
+    effects = QueryEffects.fit(configs, benchmarks, queries, scores)
     assert effects.noise["a"] == pytest.approx(0.2, abs=0.01)
     pilots = ContextRuns(
         np.array([0, 0]), configs[:2], np.ones(2), np.ones(2), np.array([True, True]), np.full((2, 3), np.nan)
@@ -222,7 +222,7 @@ def test_runs_on_models_never_seen_say_nothing_unless_they_are_pilots() -> None:
     first, second = _normal_pair_scores(200, 0.6)
     configs = np.repeat(np.array(["a", "b"], dtype=object), 200)
     queries = np.tile(np.arange(200).astype(str).astype(object), 2)
-    effects = QueryEffects().fit(configs, np.full(400, "u", dtype=object), queries, np.r_[first, second])
+    effects = QueryEffects.fit(configs, np.full(400, "u", dtype=object), queries, np.r_[first, second])
     for is_pilot, informed in ((False, False), (True, True)):
         nothing_told = np.full((1, 3), np.nan)
         context = ContextRuns(

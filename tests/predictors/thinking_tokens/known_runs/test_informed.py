@@ -29,7 +29,7 @@ def test_details_are_compared_within_a_configuration() -> None:
     X = pd.DataFrame({"model": np.repeat(["a", "b"], 200)})
     score = np.r_[np.tile([0.0, 1.0], 100), np.ones(200)]
     details = np.column_stack([np.full((400, 2), np.nan), score])
-    centres = DetailCentres().fit(X, details, np.ones(400))
+    centres = DetailCentres.fit(X, details, np.ones(400))
     centred = centres.centred(X, details)
     assert centred[0, 2] == pytest.approx(-0.5, abs=0.02)
     assert centred[-1, 2] == pytest.approx(0.0, abs=0.02)

@@ -116,14 +116,14 @@ def test_runs_of_other_models_on_a_new_benchmark_are_anchors_too(runs: pd.DataFr
     together = unseen.adapted(_anchors(anchors, context=_context(anchors, others)))
     cold = asked.assign(model="gpt-4o")
     assert together.forecast(cold).variance.mean() < alone.forecast(cold).variance.mean()
-    assert together.seen_.describe(together.cells_of(cold)[1])[0] == ["cell"]
+    assert together.seen_.describe(together.seen_.cells_of(cold)[1])[0] == ["cell"]
 
 
 def test_anchors_move_a_cell_that_was_trained_on_and_no_other(runs: pd.DataFrame) -> None:
     unseen = _fit(runs)
     own = runs[(runs["model"] == "gpt-5") & (runs["source"] == "s0") & (runs["benchmark"] == "b0")].head(10)
     later = unseen.adapted(_anchors(own.assign(log_tokens=own["log_tokens"] + 2)))
-    cells = later.cells_of(runs.groupby(["source", "benchmark", "model"]).head(1))[1]
+    cells = later.seen_.cells_of(runs.groupby(["source", "benchmark", "model"]).head(1))[1]
     moved = later.learnt_since(cells)
     is_own = (cells[["source", "benchmark", "model"]] == ["s0", "b0", "gpt-5"]).all(axis=1).to_numpy()
     assert 0 < moved[is_own][0] < 2
