@@ -122,15 +122,16 @@ class ScaleModel:
         start = np.r_[slopes, np.log(3.0), np.zeros(2 * is_skewed)]
         start[0] = np.log(np.average(residual, weights=weight) + 1e-3) - np.average(columns @ slopes, weights=weight)
 
-        def made(v: Floats) -> Self:
-            return cls(v[:p], _df(v[p]), v[p + 1 :])
-
         def loss(v: Floats) -> float:
-            fitted = made(v).at(columns, location).log_density(outcome)
+            fitted = cls._of(v, p).at(columns, location).log_density(outcome)
             return float(-(share * fitted).sum() + PENALTY * ((v - start)[1:] ** 2).sum())
 
         optimum = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 200}).x
-        return made(optimum)
+        return cls._of(optimum, p)
+
+    @classmethod
+    def _of(cls, parameters: Floats, p: int) -> Self:
+        return cls(parameters[:p], _df(float(parameters[p])), parameters[p + 1 :])
 
     def at(self, columns: Floats, location: Floats) -> TruncatedT:
         """Distribution of each row of `columns` (n, p), about `location` (n,)."""
