@@ -27,7 +27,7 @@ class TruncatedT:
 
     Below the location the scale is ``scale exp(-skew)``, above it ``scale exp(skew)``. Each side is cut off at its end
     of the range and holds half of the mass, so that the location is the median whatever the scales. Locations are kept
-    half a scale away from the ends.
+    half of the smaller scale away from the ends.
     """
 
     location: Floats
@@ -38,8 +38,8 @@ class TruncatedT:
     @property
     def median(self) -> Floats:
         """The median, shape (n,)."""
-        low, high = (np.minimum(EDGE * scale, 0.5) for scale in self._scales)
-        return np.asarray(np.clip(self.location, low, 1.0 - high))
+        gap = np.minimum(EDGE * np.minimum(*self._scales), 0.5)
+        return np.asarray(np.clip(self.location, gap, 1.0 - gap))
 
     @property
     def _scales(self) -> tuple[Floats, Floats]:
