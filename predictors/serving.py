@@ -20,7 +20,6 @@ def forecast_frame(predictor: BasePredictor, X: pd.DataFrame) -> pd.DataFrame:
     """
     quantiles, mean, described = predictor.answer(X)
     predictor.check_request(X)
-    values = {"mean": mean, "median": quantiles[0.5], "lower_50": quantiles[0.25], "upper_50": quantiles[0.75],
-              "lower_90": quantiles[0.05], "upper_90": quantiles[0.95]}  # fmt: skip
-    frame = pd.DataFrame({**described, **{name: values[name] for name in FORECAST_COLUMNS}}, index=X.index)
+    columns = [mean, *(quantiles[level] for level in (0.5, 0.25, 0.75, 0.05, 0.95))]
+    frame = pd.DataFrame({**described, **dict(zip(FORECAST_COLUMNS, columns, strict=True))}, index=X.index)
     return frame.join(predictor.extra_columns(X, frame[list(FORECAST_COLUMNS)]))

@@ -5,16 +5,7 @@ one that `foretell.pipelines.settings` asked for; without being asked it is this
 """
 
 from foretell.assets.engine.local import Engine, EngineError, current_engine, open_engine
-from foretell.assets.engine.tables import (
-    TABLE_VERSION,
-    VERSION_KEY,
-    Part,
-    Table,
-    WhileUnchanged,
-    numbered,
-    read_part,
-    split_frame,
-)
+from foretell.assets.engine.tables import TABLE_VERSION, VERSION_KEY, Part, Table, numbered, read_part, split_frame
 
 __all__ = [
     "TABLE_VERSION",
@@ -23,7 +14,6 @@ __all__ = [
     "EngineError",
     "Part",
     "Table",
-    "WhileUnchanged",
     "current_engine",
     "numbered",
     "open_engine",

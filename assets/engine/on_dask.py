@@ -1,17 +1,18 @@
 """The engine that is a Dask cluster: one on this machine for the run, or one whose scheduler runs already."""
 
 import logging
+import operator
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, reduce
 from typing import Any, Self, TypeVar
 
 import dask
 import pandas as pd
-from dask import bag, delayed
 from dask import dataframe as dask_frames
+from dask import delayed
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
 from distributed.comm.addressing import get_address_host, parse_address
@@ -30,7 +31,6 @@ MIN_BLOCKS = 4
 """Fewer blocks of rows are worked on by the run itself."""
 BLOCKS_PER_WORKER = 3
 """Blocks that are sent at a time: the scheduler keeps what it may have to send again."""
-MERGED_AT_ONCE = 8
 BATCHES_PER_WORKER = 4
 BATCH_BYTES = 128_000_000
 """A shuffle costs by batches times batches (1 ms each and more), so small items are read together up to this size."""
@@ -128,12 +128,8 @@ class DaskEngine(Engine):
             return found
 
     def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
-        """See `Engine.fold`; a tree of merges on the cluster."""
-        with self.guarded(), _quiet():
-            mapped = bag.from_sequence(items, npartitions=len(items)).map(function)
-            merged = mapped.fold(merge, split_every=MERGED_AT_ONCE)
-            found: R = self.client.compute(merged, sync=True)
-            return found
+        """See `Engine.fold`; results are merged by the run."""
+        return reduce(merge, self.map(function, items))
 
     def group(
         self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
@@ -167,16 +163,12 @@ class DaskEngine(Engine):
             sent = self.client.submit(_same, function, pure=False)
             for start in range(0, len(blocks), at_once):
                 wave = list(blocks[start : start + at_once])
-                results += self.client.gather(self.client.map(_apply, [sent] * len(wave), wave, pure=False))
+                results += self.client.gather(self.client.map(operator.call, [sent] * len(wave), wave, pure=False))
         return results
 
 
 def _same(function: Callable[[T], R]) -> Callable[[T], R]:
     return function
-
-
-def _apply(function: Callable[[T], R], item: T) -> R:
-    return function(item)
 
 
 def _refuse_strangers(scheduler: str) -> None:

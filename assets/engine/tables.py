@@ -61,8 +61,7 @@ class Table:
     @property
     def stamp(self) -> tuple[tuple[str, int, int, int], ...] | None:
         """What changes when a file is written anew; None where a part is no file of this machine."""
-        paths = [part for part in self.parts if isinstance(part, str) and "://" not in part]
-        stats = [(path, Path(path).stat()) for path in paths]
+        stats = [(path, Path(path).stat()) for path in self.parts if isinstance(path, str) and "://" not in path]
         found = tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
         return found if len(found) == len(self.parts) else None
 

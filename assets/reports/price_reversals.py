@@ -48,7 +48,6 @@ def attribute_ratio(one: Cost, other: Cost) -> dict[str, float]:
     >>> {name: round(value, 3) for name, value in attribute_ratio(dear, cheap).items()}
     {'price': 0.0, 'thinking': 1.386, 'answer': 0.0, 'prompt': 0.0}
     """
-
     shares = dict.fromkeys(FACTORS, 0.0)
     orders = list(permutations(FACTORS))
     for order in orders:
@@ -76,11 +75,11 @@ def price_reversals_report(traces: pd.DataFrame | Table, price_file: Path | None
     pairs, summaries = [], []
     for benchmark, part in runs.groupby("benchmark", sort=True):
         prices = part.groupby("model")["listed_usd_per_mtok"].median()
-        why = _unusable(part, prices)
-        if why:
+        costs = query_table(part, "total_usd")
+        if why := _unusable(costs, prices):
             reasons.append(f"{benchmark}: {why}.")
             continue
-        pair_rows, summary = _of_benchmark(part, prices)
+        pair_rows, summary = _of_benchmark(part, costs, prices)
         pairs.append(pair_rows.assign(benchmark=benchmark))
         summaries.append({"benchmark": str(benchmark), **summary})
     if not pairs:
@@ -91,15 +90,14 @@ def price_reversals_report(traces: pd.DataFrame | Table, price_file: Path | None
     return Report(table, {"By benchmark": summary_table}, _findings(table, summary_table), tuple(reasons))
 
 
-def _unusable(part: pd.DataFrame, prices: pd.Series) -> str:
+def _unusable(costs: pd.DataFrame, prices: pd.Series) -> str:
     if prices.round(9).nunique() < 2:
         return "fewer than two models of different price"
-    common = query_table(part, "total_usd").dropna()
-    return "" if len(common) >= MIN_QUERIES else f"only {len(common)} queries that every model answered"
+    n = len(costs.dropna())
+    return "" if n >= MIN_QUERIES else f"only {n} queries that every model answered"
 
 
-def _of_benchmark(part: pd.DataFrame, prices: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
-    costs = query_table(part, "total_usd")
+def _of_benchmark(part: pd.DataFrame, costs: pd.DataFrame, prices: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
     found = rank_reversals(costs, prices)
     without = query_table(part, "bare_usd").reindex(costs.index)
     common = costs.dropna().index

@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foretell.assets.engine import Engine, Part, Table, WhileUnchanged, current_engine, read_part
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
+from foretell.assets.engine.tables import WhileUnchanged
 from foretell.assets.lake.traces.across_days import is_drawn, repeated_keys, rows_of_part
 from foretell.assets.store.money import percent
-from foretell.predictors.errors import DatasetError, InvalidInputError
+from foretell.predictors.errors import DatasetError
 from foretell.predictors.thinking_tokens.prices.cost import estimated_input_tokens, request_rates
 
 ROWS_IN_RUN = 1_000_000
@@ -57,19 +59,6 @@ def trace_parts(traces: pd.DataFrame | Table) -> tuple[Engine, list[TracePart]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Draw:
-    """Which requests are drawn; `order` puts those of all parts by time, then key, `queries` are then their queries.
-
-    Queries are numbered in the order of their ids: 24 bytes a request are kept in place of the ids.
-    """
-
-    parts: list[TracePart]
-    order: NDArray[np.intp]
-    queries: NDArray[np.intp]
-    n_there: int
-
-
-@dataclass(frozen=True, eq=False)
 class Drawn:
     """Requests of some queries, or of all: `rows` by time, then key; how many there are of all queries."""
 
@@ -84,7 +73,10 @@ class Drawn:
 
 
 Made = Callable[[TracePart, Sequence[str]], pd.DataFrame]
-"""How columns of the drawn rows of a part are read, row by row."""
+"""How `columns` of the drawn rows of a part are read, row by row."""
+_Draw: TypeAlias = tuple[list[TracePart], NDArray[np.intp], NDArray[np.intp], int]
+"""Which requests are drawn; what puts those of all parts in order (time, then key); their queries in that order,
+numbered by their ids; how many requests there are. 24 bytes a request are kept in place of the ids."""
 _draws = WhileUnchanged[_Draw]()
 
 
@@ -101,15 +93,15 @@ def draw_queries(
     Raises `DatasetError` if files are written anew meanwhile.
     """
     engine, stamp = (Engine(), None) if isinstance(traces, pd.DataFrame) else (current_engine(), traces.stamp)
-    draw = _draws.get((stamp, max_rows, engine.name), partial(_draw, traces, max_rows))
+    parts, order, queries, n_there = _draws.get((stamp, max_rows, engine.name), partial(_draw, traces, max_rows))
     wanted = list(dict.fromkeys(columns)) or ["model"]
     try:
-        frames = engine.map(partial(_made_of, made=made, columns=wanted), draw.parts)
+        frames = engine.map(partial(made, columns=wanted), parts)  # type: ignore[call-arg]
     finally:  # rows that are no longer there are an IndexError
         if isinstance(traces, Table) and traces.stamp != stamp:
             raise DatasetError("days of `request_traces` were written anew while they were read: make the report again")
-    rows = pd.concat(frames).take(draw.order).reset_index(drop=True)
-    return Drawn(rows if "query_id" in wanted else rows.assign(query_id=draw.queries), draw.n_there)
+    rows = pd.concat(frames).take(order).reset_index(drop=True)
+    return Drawn(rows if "query_id" in wanted else rows.assign(query_id=queries), n_there)
 
 
 def _draw(traces: pd.DataFrame | Table, max_rows: int) -> _Draw:
@@ -121,7 +113,7 @@ def _draw(traces: pd.DataFrame | Table, max_rows: int) -> _Draw:
     keys = pd.concat([keys for _, keys, _ in full], ignore_index=True)
     order = keys.sort_values(ORDER, kind="stable").index.to_numpy()
     queries = pd.factorize(keys["query_id"], sort=True)[0][order]
-    return _Draw([part for part, _, _ in full], order, queries, sum(n for _, _, n in drawn))
+    return [part for part, _, _ in full], order, queries, sum(n for _, _, n in drawn)
 
 
 def _drawn_of_part(part: TracePart, share: float) -> tuple[TracePart, pd.DataFrame, int]:
@@ -130,10 +122,6 @@ def _drawn_of_part(part: TracePart, share: float) -> tuple[TracePart, pd.DataFra
     stays = is_drawn(keys["query_id"], share)
     rows = np.flatnonzero(stays) if part.rows is None else part.rows[stays]
     return TracePart(part.part, rows), keys[stays], len(keys)
-
-
-def _made_of(part: TracePart, made: Made, columns: Sequence[str]) -> pd.DataFrame:
-    return made(part, columns)
 
 
 def counted_inputs(traces: pd.DataFrame) -> pd.DataFrame:
@@ -208,8 +196,6 @@ def query_means(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 def query_table(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of `column` over the runs of each query on each model; index query, columns model."""
-    if column not in runs:
-        raise InvalidInputError(f"the runs lack the column {column!r}")
     return runs.pivot_table(index="query_id", columns="model", values=column, aggfunc="mean")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Floats
-from ..fitting.boosting import lightgbm_parameters, train_booster
+from ..fitting.boosting import lightgbm_parameters, train_boosters
 
 BOOSTING: dict[str, Any] = {
     "objective": "l1", "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 100, "feature_fraction": 0.8,
@@ -23,7 +23,7 @@ def grow(columns: Floats, target: Floats, weight: Floats, settings: dict[str, An
     """Booster (Ke et al. 2017, LightGBM) of `columns` (n_samples, n_columns), with as many trees as `rounds`."""
     few = max(1, min(settings["min_data_in_leaf"], len(target) // 10))
     parameters = lightgbm_parameters(**{**settings, "feature_pre_filter": False, "min_data_in_leaf": few})
-    return train_booster(parameters, columns, target, weight=weight, n_rounds=rounds)
+    return train_boosters(columns, target, weight, None, [parameters], n_rounds=rounds)[0]
 
 
 def predict_trees(booster: Any, columns: Floats) -> Floats:

@@ -1,25 +1,24 @@
 """LightGBM, and where the work of a fit that grows with its rows is done: here, or wherever the caller says.
 
-What a predictor does row by row (reads texts, asks boosters, judges held-out runs) goes through `map_blocks`. Whoever
+What a predictor does row by row (reads texts, judges held-out runs) goes through `map_blocks`. Whoever
 runs it may do that elsewhere with `blocks_mapped_by`; predictors do not know, and blocks are the same either way.
 Boosters are trained in this process: they learn from a bounded number of rows (decision 1640).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from ..arrays import Floats
-from .trees import predict_saved
 
 T = TypeVar("T")
 R = TypeVar("R")
+Mapper: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+"""Applies a function to blocks of work, perhaps twice to one; results in the order of the blocks."""
 BLOCK_ROWS = 50_000
 """Rows of a block of work."""
-SENT_FROM_BOOSTERS = 3
 
 
 def lightgbm_parameters(*, seed: int | None, num_threads: int, **changes: Any) -> dict[str, Any]:
@@ -38,41 +37,20 @@ def lightgbm_parameters(*, seed: int | None, num_threads: int, **changes: Any) -
     }
 
 
-def train_booster(
-    parameters: Mapping[str, Any],
-    columns: Floats,
-    target: Floats,
-    *,
-    weight: Floats | None = None,
-    n_rounds: int,
-    n_categorical: int = 0,
-) -> Any:
-    """Train one booster of `n_rounds` trees in this process.
-
-    Of `columns` (n_samples, n_columns) NaN is unknown, and the first `n_categorical` hold codes of categories;
-    `parameters` as of `lightgbm_parameters`.
-    """
-    import lightgbm as lgb
-
-    settings = dict(parameters)
-    data = lgb.Dataset(columns, target, weight=weight, params=settings, categorical_feature=list(range(n_categorical)))
-    return lgb.train(settings, data, n_rounds)
-
-
 def train_boosters(
     columns: Floats,
     target: Floats,
-    weight: Floats,
-    starts: Floats,
+    weight: Floats | None,
+    starts: Floats | None,
     parameters: Sequence[Mapping[str, Any]],
     *,
     n_rounds: int,
-    n_categorical: int,
+    n_categorical: int = 0,
 ) -> list[Any]:
-    """Train several boosters of the same rows, whose bins are made once, in this process.
+    """Train a booster of `n_rounds` trees for each of `parameters` (`lightgbm_parameters`); bins are made once.
 
-    Each learns what it adds to its `starts`, of shape (n_samples, n_boosters), by its own `parameters`; the rest as of
-    `train_booster`.
+    Of `columns` (n_samples, n_columns) NaN is unknown, and the first `n_categorical` hold codes of categories. Each
+    booster learns what it adds to its column of `starts` (n_samples, n_boosters), or all.
     """
     import lightgbm as lgb
 
@@ -81,16 +59,11 @@ def train_boosters(
         params=dict(parameters[0]),
     )  # fmt: skip
     boosters = []
-    for settings, start in zip(parameters, starts.T, strict=True):
-        data.set_init_score(np.ascontiguousarray(start))
+    for place, settings in enumerate(parameters):
+        if starts is not None:
+            data.set_init_score(np.ascontiguousarray(starts[:, place]))
         boosters.append(lgb.train(dict(settings), data, n_rounds))
     return boosters
-
-
-class Mapper(Protocol):
-    """Applies a function to blocks of work, perhaps twice to one; results in the order of the blocks."""
-
-    def __call__(self, function: Callable[[T], R], blocks: Sequence[T]) -> list[R]: ...
 
 
 def map_here(function: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
@@ -113,17 +86,6 @@ def row_slices(n_rows: int, size: int | None = None) -> list[slice]:
     """Consecutive rows in blocks of `size`, by default `BLOCK_ROWS`; one empty block of no rows."""
     step = BLOCK_ROWS if size is None else size
     return [slice(start, min(start + step, n_rows)) for start in range(0, max(n_rows, 1), step)]
-
-
-def predict_boosters(boosters: Sequence[Any], columns: Floats, *, num_threads: int = 1) -> Floats:
-    """What each booster adds to the start of each row; shape (n_samples, n_boosters).
-
-    To send the columns costs as much as to ask one booster (docs/thinking_tokens.md), so a few are asked here.
-    """
-    ask = partial(predict_saved, boosters, num_threads=num_threads)
-    if len(boosters) < SENT_FROM_BOOSTERS:
-        return ask(columns)
-    return np.vstack(map_blocks(ask, [columns[rows] for rows in row_slices(len(columns))]))
 
 
 @contextmanager

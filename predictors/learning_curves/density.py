@@ -27,7 +27,7 @@ class TruncatedT:
 
     Below the location the scale is ``scale exp(-skew)``, above it ``scale exp(skew)``. Each side is cut off at its end
     of the range and holds half of the mass, so that the location is the median whatever the scales. Locations are kept
-    half a scale away from the ends.
+    half of the smaller scale away from the ends.
     """
 
     location: Floats
@@ -38,8 +38,8 @@ class TruncatedT:
     @property
     def median(self) -> Floats:
         """The median, shape (n,)."""
-        low, high = (np.minimum(EDGE * scale, 0.5) for scale in self._scales)
-        return np.asarray(np.clip(self.location, low, 1.0 - high))
+        gap = np.minimum(EDGE * np.minimum(*self._scales), 0.5)
+        return np.asarray(np.clip(self.location, gap, 1.0 - gap))
 
     @property
     def _scales(self) -> tuple[Floats, Floats]:
@@ -122,15 +122,16 @@ class ScaleModel:
         start = np.r_[slopes, np.log(3.0), np.zeros(2 * is_skewed)]
         start[0] = np.log(np.average(residual, weights=weight) + 1e-3) - np.average(columns @ slopes, weights=weight)
 
-        def made(v: Floats) -> Self:
-            return cls(v[:p], _df(v[p]), v[p + 1 :])
-
         def loss(v: Floats) -> float:
-            fitted = made(v).at(columns, location).log_density(outcome)
+            fitted = cls._of(v, p).at(columns, location).log_density(outcome)
             return float(-(share * fitted).sum() + PENALTY * ((v - start)[1:] ** 2).sum())
 
         optimum = minimize(loss, start, method="L-BFGS-B", options={"maxiter": 200}).x
-        return made(optimum)
+        return cls._of(optimum, p)
+
+    @classmethod
+    def _of(cls, parameters: Floats, p: int) -> Self:
+        return cls(parameters[:p], _df(float(parameters[p])), parameters[p + 1 :])
 
     def at(self, columns: Floats, location: Floats) -> TruncatedT:
         """Distribution of each row of `columns` (n, p), about `location` (n,)."""

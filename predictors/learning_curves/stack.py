@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import Codes, Floats
-from ..fitting.boosting import lightgbm_parameters, train_booster
+from ..fitting.boosting import lightgbm_parameters, train_boosters
 from ..fitting.trees import SavedBooster
 from .density import ScaleModel, TruncatedT
 
@@ -121,7 +121,7 @@ def _settings(n: int, **changes: Any) -> dict[str, Any]:
 
 def _train(columns: Floats, target: Floats, weight: Floats, rounds: int, *, n_categorical: int, **common: Any) -> Any:
     settings = _settings(len(target), objective="l1", **common)
-    return train_booster(settings, columns, target, weight=weight, n_rounds=rounds, n_categorical=n_categorical)
+    return train_boosters(columns, target, weight, None, [settings], n_rounds=rounds, n_categorical=n_categorical)[0]
 
 
 def _train_scale(
@@ -139,7 +139,7 @@ def _train_scale(
         return gradient * weight, curvature * weight
 
     settings = _settings(len(residual), objective=objective, **{**common, "num_leaves": 15})
-    booster = train_booster(settings, columns, residual, n_rounds=rounds, n_categorical=n_categorical)
+    (booster,) = train_boosters(columns, residual, None, None, [settings], n_rounds=rounds, n_categorical=n_categorical)
     return booster, start
 
 

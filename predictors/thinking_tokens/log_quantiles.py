@@ -266,14 +266,9 @@ class LogQuantilePredictor(BasePredictor):
 
     def _raw_mean(self, X: pd.DataFrame, heads: Heads) -> Floats:
         kept = X[[name for name in (*CATEGORIES, "max_tokens") if name in X]]
-        blocks = [(kept.iloc[rows], heads.select(np.arange(len(X))[rows])) for rows in row_slices(len(X))]
-        return np.concatenate(map_blocks(self._raw_mean_of_block, blocks))
-
-    def _raw_mean_of_block(self, block: tuple[pd.DataFrame, Heads]) -> Floats:
-        X, heads = block
         parts = np.array_split(np.arange(len(X)), max(1, len(X) // 4096))
         return np.concatenate(
-            [self._tokens(X.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
+            [self._tokens(kept.iloc[rows], heads.select(rows), MEAN_LEVELS).mean(axis=1) for rows in parts]
         )
 
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:

@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foretell.assets.engine import Engine, Part, Table, WhileUnchanged, current_engine, read_part
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
+from foretell.assets.engine.tables import WhileUnchanged
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
@@ -140,8 +141,7 @@ def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
 
 
 def _in_play(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows whose hash is there twice; few are, so that a sort of all hashes and a look-up of these is quickest."""
-    ordered = np.sort(rows["bundle"].to_numpy())
+    ordered = np.sort(rows["bundle"].to_numpy())  # with a look-up of what is there twice the quickest: few are
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     return rows.loc[rows["bundle"].isin(twice) if len(twice) else [], ["part", "row"]]
 

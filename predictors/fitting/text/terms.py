@@ -99,10 +99,8 @@ class TermWeights:
         grams_by_word = self._grams
         word_grams = [grams_by_word[word] if word in grams_by_word else self._grams_of(word) for word in codes]
         lengths = [len(columns) for columns, _ in word_grams]
-        columns, counts = (
-            np.fromiter(chain.from_iterable(map(itemgetter(half), word_grams)), kind, sum(lengths))
-            for half, kind in ((0, np.int64), (1, np.float32))
-        )
+        columns = np.fromiter(chain.from_iterable(map(itemgetter(0), word_grams)), np.int64, sum(lengths))
+        counts = np.fromiter(chain.from_iterable(map(itemgetter(1), word_grams)), np.float32, sum(lengths))
         grams = self._counted(np.repeat(np.arange(len(codes)), lengths), columns, counts, len(codes))
         return repeats @ grams
 

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...arrays import Codes, Floats
-from ...fitting.boosting import lightgbm_parameters, predict_boosters, train_boosters
-from ...fitting.trees import SavedBooster
+from ...fitting.boosting import lightgbm_parameters, train_boosters
+from ...fitting.trees import SavedBooster, predict_saved
 from ..pooling.hierarchy import CATEGORIES
 from .distribution import HEAD_LEVELS
 
@@ -78,7 +78,7 @@ class Boosting:
 
     def predict(self, boosters: Sequence[Any], columns: Floats) -> Floats:
         """What each booster adds to its start; shape (n_samples, n_boosters)."""
-        return predict_boosters(boosters, columns, num_threads=self.num_threads)
+        return predict_saved(boosters, columns, num_threads=self.num_threads)
 
 
 def save_boosters(path: Path, name: str, boosters: Sequence[Any]) -> int:

@@ -58,25 +58,17 @@ def groups_of(X: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFr
     Codes are in the order in which keys appear.
     """
     kept = [name for name in columns if name in X]
-    if len(X) <= ROWS_KEYED_APART:
-        codes = pd.factorize(_joined(X, columns))[0]
-    else:
-        codes = np.zeros(len(X), dtype=np.intp)
-        for name in kept:
-            is_text = X[name].dtype == "str"
-            of_column, distinct = pd.factorize(X[name].fillna("") if is_text else _joined(X, [name]))
-            codes = pd.factorize(codes * len(distinct) + of_column)[0]
+    is_short = len(X) <= ROWS_KEYED_APART
+    codes = pd.factorize(_joined(X, columns))[0] if is_short else np.zeros(len(X), dtype=np.intp)
+    for name in [] if is_short else kept:
+        of_column, distinct = pd.factorize(X[name].fillna("") if X[name].dtype == "str" else _joined(X, [name]))
+        codes = pd.factorize(codes * len(distinct) + of_column)[0]
     return codes.astype(np.intp), X[kept].iloc[np.unique(codes, return_index=True)[1]]
 
 
 def _joined(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
     parts = [names_of(X, name) for name in columns]
     return reduce(lambda keys, part: keys + SEPARATOR + part, parts) if parts else np.full(len(X), "", dtype=object)
-
-
-def cells_of(X: pd.DataFrame) -> tuple[Codes, pd.DataFrame]:
-    """`groups_of` by the categories."""
-    return groups_of(X, CATEGORIES)
 
 
 def _codes(keys: NDArray[np.object_], code_by_key: dict[str, int]) -> Codes:
@@ -115,7 +107,7 @@ class PooledLocation:
     def prepare(self, X: pd.DataFrame, features: RowFeatures, weight: Floats) -> Self:
         """Fix the design of n rows: which groups exist at each level, and the factorised slope equations."""
         self._features, self._weight = features, weight
-        self._cells, frame = cells_of(X)
+        self._cells, frame = groups_of(X, CATEGORIES)
         return self._prepare_cells(frame, CellSums.of_rows(self._cells, len(frame), features, weight))
 
     def fit_cells(self, frame: pd.DataFrame, sums: CellSums) -> Self:
@@ -214,7 +206,7 @@ class PooledLocation:
 
     def intercept(self, X: pd.DataFrame) -> Floats:
         """Sum of the intercepts of each row; shape (n_samples,). Unknown groups add nothing."""
-        cells, frame = cells_of(X)
+        cells, frame = groups_of(X, CATEGORIES)
         total = np.full(len(frame), self.mean_)
         for level, groups, effects in zip(self.levels_, self.groups_, self.intercepts_, strict=True):
             total += np.append(effects, 0.0)[_codes(cell_keys(frame, level), groups)]
@@ -222,7 +214,7 @@ class PooledLocation:
 
     def text_effect(self, X: pd.DataFrame, features: RowFeatures) -> Floats:
         """What the text adds to the intercept of each row; shape (n_samples,)."""
-        cells, frame = cells_of(X)
+        cells, frame = groups_of(X, CATEGORIES)
         return row_products(features, cells, self.slopes_of(frame))
 
     def shared_deviation(self, X: pd.DataFrame) -> Floats:
@@ -289,7 +281,7 @@ def out_of_fold(
     new: Callable[[], PooledLocation], X: pd.DataFrame, features: RowFeatures, weight: Floats, z: Floats, folds: Codes
 ) -> tuple[Floats, Floats]:
     """Intercept and text effect of each row, from fits that have not seen its fold; the rows are read once for all."""
-    cells, frame = cells_of(X)
+    cells, frame = groups_of(X, CATEGORIES)
     parts, n_folds = folds * len(frame) + cells, int(folds.max(initial=0)) + 1
     sums = CellSums.of_rows(parts, n_folds * len(frame), features, weight).aimed_at(parts, features, weight, z)
     fits = [new().fit_cells(frame, sums.without(fold, len(frame))) for fold in range(n_folds)]

@@ -18,7 +18,6 @@ from foretell.predictors.fitting import boosting
 from foretell.predictors.fitting.boosting import (
     blocks_mapped_by,
     map_blocks,
-    predict_boosters,
     row_slices,
     train_boosters,
 )
@@ -339,7 +338,6 @@ def test_texts_and_held_out_runs_go_where_the_caller_says(monkeypatch: pytest.Mo
     used = Counter(place.names)
     assert used["_embed_block"] > 8  # 120 texts, and 96 of them before
     assert used["_forecast_block"] >= 3
-    assert used["_raw_mean_of_block"] >= 3
     before = len(place.names)
     assert map_blocks(abs, [-1]) == [1]
     assert len(place.names) == before
@@ -349,22 +347,3 @@ def test_rows_are_cut_into_blocks() -> None:
     assert row_slices(5, 2) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     assert row_slices(0, 2) == [slice(0, 0)]
     assert row_slices(4, 4) == [slice(0, 4)]
-
-
-@settings(max_examples=10, deadline=None)
-@given(size=st.integers(1, 300))
-def test_boosters_say_the_same_in_any_blocks(size: int) -> None:
-    rng = np.random.default_rng(0)
-    columns = rng.normal(size=(200, 3))
-    parameters = [{"objective": "l2", "num_threads": 1, "verbosity": -1, "num_leaves": 4, "seed": 0}] * 3
-    boosters = train_boosters(
-        columns, columns[:, 0], np.ones(200), np.zeros((200, 3)), parameters, n_rounds=5, n_categorical=0
-    )
-    whole = np.column_stack([booster.predict(columns) for booster in boosters])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boosting, "BLOCK_ROWS", size)
-        place = Elsewhere()
-        with blocks_mapped_by(place):
-            np.testing.assert_array_equal(predict_boosters(boosters, columns), whole)
-            np.testing.assert_array_equal(predict_boosters(boosters[:1], columns), whole[:, :1])
-    assert len(place.names) == -(-200 // size)  # a single booster is asked here
