@@ -92,7 +92,7 @@ def test_a_ladder_of_ones_own_forecasts_its_next_model(settings: Settings, tmp_p
     _, remarks = retrained(settings, "downstream_scaling", capsys)
     assert "nothing has changed" in remarks
     assert (
-        len(settings.open_registry().versions("downstream_scaling")) <= 2
+        len(settings.open_registry().family("downstream_scaling").versions) <= 2
     )  # one fit, and its baseline where it serves
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import pandas as pd
 import typer
 import yaml
 
+from foretell.assets.families import all_families
 from foretell.assets.lake.landing.manifests import STREAM_PREFIX
 from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUNS_PREFIX
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -96,11 +99,6 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
 
 def run_ingest(settings: Settings, paths: Sequence[str], options: Options, output: Output, *, curate: bool) -> int:
     """Land `paths` and show a row per file; the exit code."""
-    import pandas as pd
-
-    from foretell.assets.families import all_families
-    from foretell.assets.pages import Page, Section
-
     output.check()
     report = land_files(settings, paths, options, curate=curate)
     for problem in (problem for file in report.files for problem in file.problems):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import pandas as pd
 import typer
 
 from foretell.assets.families import get_family
@@ -22,7 +23,6 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 ROWS_ON_SCREEN = 20
@@ -136,8 +136,6 @@ def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Axes:
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """What people read of a forecast, the most important first."""
-    import pandas as pd
-
     from foretell.predictors.serving import FORECAST_COLUMNS, KNOWN_COLUMNS
 
     priced = "cost_median_usd" in table and table["cost_median_usd"].notna().any()

@@ -1,6 +1,6 @@
 """`foretell evaluate`: one family on one data set, judged against its floor."""
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from foretell.assets.families import get_family
 from foretell.pipelines.cli.console import say
@@ -8,9 +8,6 @@ from foretell.pipelines.cli.options import Dataset, FamilyName, flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @flat
@@ -24,7 +21,7 @@ def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
     output.show(table, evaluation_page(table))
 
 
-def evaluate_dataset(settings: Settings, family: str, dataset: str) -> "pd.DataFrame":
+def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
     """The Evaluation table of `family` on `dataset`; of what is read every night the vault is left out.
 
     Raises

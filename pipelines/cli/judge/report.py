@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.assets.pages import MAX_ROWS, Page, Section, as_text
 from foretell.pipelines.cli.console import count_keys
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -11,7 +12,6 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import unknown_name
 
 if TYPE_CHECKING:
-    from foretell.assets.pages import Page
     from foretell.assets.reports.spec import Report, ReportSpec
 
 ROWS_ON_SCREEN = 40
@@ -46,10 +46,8 @@ def run_report(settings: Settings, name: str, dataset: str, output: Output) -> N
     output.show(made.table, report_page(spec, made, dataset))
 
 
-def report_page(spec: "ReportSpec", made: "Report", dataset: str) -> "Page":
+def report_page(spec: "ReportSpec", made: "Report", dataset: str) -> Page:
     """The report as people read it."""
-    from foretell.assets.pages import MAX_ROWS, Page, Section, as_text
-
     first, *rest = made.findings or made.reasons or ("The traces do not tell.",)
     tables = [
         Section(title, table=as_text(table.head(MAX_ROWS)), n_keys=count_keys(table), n_rows=len(table),

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,6 @@ from foretell.predictors.families import FAMILIES
 Status = Literal["ok", "warning", "failure"]
 MIN_FREE_GB = 2
 MAX_SOURCES = 6
-RESTORE = "foretell restore BACKUP"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _mirror(settings: Settings) -> Iterator[Finding]:
 def _registry(settings: Settings) -> Iterator[Finding]:
     if "platform" in missing_extras():
         return  # `extras` says so
-    if settings.tracking_uri is None and not (settings.home / "mlflow" / "mlflow.db").exists():
+    if not settings.has_registry:
         yield Finding("registry", "warning", "no model yet", "foretell demo")
         return
     registry = settings.open_registry()
@@ -143,9 +144,6 @@ def _policy(settings: Settings) -> Iterator[Finding]:
 
 def _databases(settings: Settings) -> Iterator[Finding]:
     """Whether the databases are whole, and nobody holds them."""
-    import sqlite3
-    from contextlib import closing
-
     for name, path in (
         ("registry database", settings.home / "mlflow" / "mlflow.db"),
         ("run database", settings.dagster_home / "history" / "runs.db"),
@@ -160,7 +158,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
         except sqlite3.Error as error:
             yield Finding(name, "failure", f"{path}: {error}", "end what holds it open, or `foretell restore`")
             continue
-        yield _unless("" if verdict == "ok" else str(verdict), name, str(path), RESTORE)
+        yield _unless("" if verdict == "ok" else str(verdict), name, str(path), "foretell restore BACKUP")
 
 
 def _home_version(settings: Settings) -> Iterator[Finding]:

@@ -36,13 +36,13 @@ def test_retrain_registers_decides_and_prints_and_refresh_knows_what_is_up_to_da
     assert champion is not None
     assert champion.tags["decision"] in printed.out
 
-    numbers = [v.version for v in registry.versions(FAMILY)]
+    numbers = [v.version for v in registry.family(FAMILY).versions]
     steps: list[str] = []
     with open_instance(settings) as instance:
         # What `retrain` made, the demo does not make again.
         assert refresh(settings, instance, FAMILY, lambda step, seconds, share: pytest.fail(step)) is False
         # The same data and code are one fit, however often they are asked for.
-        assert [v.version for v in registry.versions(FAMILY)] == numbers
+        assert [v.version for v in registry.family(FAMILY).versions] == numbers
         (starter / "README.md").write_text("other data\n", "utf-8")
         steps.clear()
         assert refresh(settings, instance, FAMILY, lambda step, seconds, share: steps.append(step)) is True
