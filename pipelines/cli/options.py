@@ -96,7 +96,8 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field of every parameter that is a dataclass.
 
     The fields of such a group are annotated as parameters of a typer command are; their names must differ from those
-    of the command's other parameters. The command is called with the groups put together again.
+    of the command's other parameters. The command is called with the groups put together again, and with its defaults
+    in place of what is not given.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
@@ -108,15 +109,20 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
         else:
             parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
 
+    flattened = inspect.Signature(parameters)
+
     @functools.wraps(command)
-    def call(**given: Any) -> None:
+    def call(**options: Any) -> None:
+        bound = flattened.bind(**options)
+        bound.apply_defaults()
+        given = bound.arguments
         for name, group in groups.items():
             given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
         command(**given)
 
     del call.__wrapped__  # typer would read the annotations of what is wrapped
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__signature__ = flattened  # type: ignore[attr-defined]
     return call
 
 

@@ -30,14 +30,9 @@ def fetch(
     if (bool(names) + list_ + all_) != 1:
         raise InvalidInputError("name data sets, or use --list or --all: one of the three")
     output.check()
-    if list_:
-        list_public_data(output)
-    else:
+    if not list_:
         fetch_public_data(Settings(), names or [], output, every=all_, land=land)
-
-
-def list_public_data(output: Output) -> None:
-    """Show what the catalogue holds."""
+        return
     entries = [catalog.load_entry(name) for name in catalog.list_entries()]
     rows = pd.DataFrame([
         {"name": entry.name, "files": len(entry.files), "mb": round(entry.n_bytes / 1e6, 1), "licence": entry.licence,

@@ -25,11 +25,6 @@ def report(
     dataset: Annotated[str, typer.Option(help="lake (your own traces), starter, or a public set by name.")] = "lake",
 ) -> None:
     """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes and spend."""
-    run_report(Settings(), name, dataset, output)
-
-
-def run_report(settings: Settings, name: str, dataset: str, output: Output) -> None:
-    """Show a report about the traces of a data set."""
     from foretell.assets.families.thinking_tokens.examples import DATASETS, lake_traces, traces_of_dataset
     from foretell.assets.reports import REPORTS
 
@@ -38,7 +33,7 @@ def run_report(settings: Settings, name: str, dataset: str, output: Output) -> N
     if dataset not in DATASETS:
         raise unknown_name("data set", dataset, DATASETS)
     output.check(is_drawn=True)
-    spec = REPORTS[name]
+    settings, spec = Settings(), REPORTS[name]
     with settings.open_engine():
         sources = settings.sources
         traces = lake_traces(sources) if dataset == "lake" else traces_of_dataset(dataset, sources)

@@ -40,19 +40,6 @@ def _unless(fault: str, check: str, good: str, remedy: str, status: Status = "fa
     return Finding(check, status, fault, remedy) if fault else Finding(check, "ok", good)
 
 
-def run_doctor(settings: Settings, output: Output) -> int:
-    """Show every finding; 1 if one is a failure, else 0."""
-    import pandas as pd
-
-    output.check()
-    findings = pd.DataFrame(list(examine(settings)))
-    open_ones = findings[findings["status"] != "ok"]
-    told = [f"{row.status}: {row.check}: {row.found}; {row.remedy}" for row in open_ones.itertuples()]
-    sections = [Section(table=findings, n_keys=2, prose=("found", "remedy"))]
-    output.show(findings, Page("foretell doctor", sections, answer=told or ["nothing is wrong"]))
-    return int((findings["status"] == "failure").any())
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """What every check says; one that cannot be made is a finding too, and no reason to leave out the others."""
     for name, check in CHECKS.items():
@@ -267,4 +254,12 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
 @flat
 def doctor(output: Output) -> None:
     """Look for the usual faults of an installation."""
-    raise typer.Exit(run_doctor(Settings(), output))
+    import pandas as pd
+
+    output.check()
+    findings = pd.DataFrame(list(examine(Settings())))
+    open_ones = findings[findings["status"] != "ok"]
+    told = [f"{row.status}: {row.check}: {row.found}; {row.remedy}" for row in open_ones.itertuples()]
+    sections = [Section(table=findings, n_keys=2, prose=("found", "remedy"))]
+    output.show(findings, Page("foretell doctor", sections, answer=told or ["nothing is wrong"]))
+    raise typer.Exit(int((findings["status"] == "failure").any()))
