@@ -76,7 +76,9 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
     keywords = options.keywords()
     with locked(settings), settings.open_engine(), UnderWay("ingest", counts_parts=True) as way:
         files = []
-        _remove_leftovers(settings.landing)
+        # Streams and exports that a killed run was reading hold prompts.
+        for left in (path for prefix in (STREAM_PREFIX, EXPORT_PREFIX) for path in settings.landing.glob(f"{prefix}*")):
+            shutil.rmtree(left, ignore_errors=True)
         if STDIN in paths:
             files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
         stores = (PREFIX, RUNS_PREFIX, FORMER_PREFIX)
@@ -112,12 +114,6 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, outpu
         landed = {name for file in report.files for name in file.tables}
         say_next(f"retrain {' '.join(family.name for family in all_families() if landed & {*family.tables})}")
     return 0 if report.n_usable or any(file.status == "known" for file in report.files) else 2
-
-
-def _remove_leftovers(landing: Path) -> None:
-    """Streams and exports that a killed run was reading; they hold prompts."""
-    for folder in [*landing.glob(f"{STREAM_PREFIX}*"), *landing.glob(f"{EXPORT_PREFIX}*")]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ingest_live(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:

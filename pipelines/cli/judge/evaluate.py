@@ -22,15 +22,8 @@ def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
 
 
 def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
-    """The Evaluation table of `family` on `dataset`; of what is read every night the vault is left out.
-
-    Raises
-    ------
-    InvalidInputError
-        If the family or the data set is unknown.
-    DatasetError
-        If the files of the data set can neither be fetched nor found in the mirror.
-    """
+    """`splits.evaluate_dataset` by names, an InvalidInputError for an unknown family too; of what is read every night
+    the vault is left out."""
     from foretell.assets.judging import splits
 
     chosen = get_family(family)
