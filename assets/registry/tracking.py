@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,16 +84,12 @@ class Registry:
 
     def find(self, family: str, digest: str) -> Version | None:
         """The newest version whose fit has this digest and whose files are whole, if there is one."""
-        of_fit = [v for v in self.family(family).versions if v.tags.get("fit_digest") == digest]
-        return next((v for v in reversed(of_fit) if self.is_whole(v)), None)
-
-    def is_whole(self, model_version: Version) -> bool:
-        """Whether the files of a version are there and are what was written."""
-        try:
-            self.manifest(model_version)
-        except DatasetError:
-            return False
-        return True
+        for version in reversed(self.family(family).versions):
+            if version.tags.get("fit_digest") == digest:
+                with suppress(DatasetError):
+                    self.manifest(version)
+                    return version
+        return None
 
     def champion(self, family: str) -> Version | None:
         """The version that consumers load, if there is one."""

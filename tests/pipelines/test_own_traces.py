@@ -130,4 +130,4 @@ def test_a_damaged_champion_is_named_by_doctor_and_mended_by_retrain(
         assert int(champion.version) == damaged + 1
         assert "is the same fit, made anew" in champion.tags["decision"]
         load_champion(copied, FAMILY)
-        assert registry.is_whole(champion)
+        assert registry.manifest(champion), "its files are whole"
