@@ -77,7 +77,7 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
     with locked(settings), settings.open_engine(), UnderWay("ingest", counts_parts=True) as way:
         files = []
         # Streams and exports that a killed run was reading hold prompts.
-        for left in (path for prefix in (STREAM_PREFIX, EXPORT_PREFIX) for path in settings.landing.glob(f"{prefix}*")):
+        for left in [path for prefix in (STREAM_PREFIX, EXPORT_PREFIX) for path in settings.landing.glob(f"{prefix}*")]:
             shutil.rmtree(left, ignore_errors=True)
         if STDIN in paths:
             files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
