@@ -53,7 +53,7 @@ def main() -> None:
         for number in range(args.kills):
             change(starter, 2 + number)
             command = rng.choice(COMMANDS)
-            versions = [version.version for version in registry_of(home).versions(FAMILY)]
+            versions = [version.version for version in registry_of(home).family(FAMILY).versions]
             promote = [FAMILY, str(rng.choice(versions)), "--force", *why]
             words = {"retrain": [FAMILY], "promote": promote, "rollback": [FAMILY, *why]}[command]
             was_running = kill_after(rng.uniform(0.2, LATEST * takes[command]), [command, *words], environment)
@@ -121,7 +121,7 @@ def look_at(home: Path) -> list[str]:
         problems.append("no champion any more")
     else:
         registry.load(champion)
-    existing = {str(version.version) for version in registry.versions(FAMILY)}
+    existing = {str(version.version) for version in registry.family(FAMILY).versions}
     aliases = registry.client().get_registered_model(FAMILY).aliases
     problems += [
         f"alias {name} names version {of}, which is gone" for name, of in aliases.items() if str(of) not in existing

@@ -134,7 +134,7 @@ def simulate(
         reference_s = reference_work()
         record = read_record(registry, world.family)
         assert record is not None
-        for version in registry.versions(world.family):
+        for version in registry.family(world.family).versions:
             basis = version.tags.get(BASIS_TAG)  # shipped, or the baseline: no challenger
             tried.setdefault(str(version.version), (basis, -1) if basis else (world.kind, world.level))
         drift = pd.read_parquet(settings.home / "lake" / f"{world.family}_drift.parquet")

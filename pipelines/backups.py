@@ -202,15 +202,11 @@ def _copy(home: Path, target: Path, *, link: bool) -> None:
             if not begun and path.suffix not in {".db", ".db-wal", ".db-shm", ".db-journal"}:
                 copy = target / relative
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                _copy_file(path, copy, link=link and name in WRITTEN_ONCE)
-
-
-def _copy_file(path: Path, copy: Path, *, link: bool) -> None:
-    if link:
-        with suppress(OSError):  # another disk, or one that knows no second names
-            os.link(path, copy)
-            return
-    shutil.copy2(path, copy)
+                if link and name in WRITTEN_ONCE:
+                    with suppress(OSError):  # another disk, or one that knows no second names
+                        os.link(path, copy)
+                        continue
+                shutil.copy2(path, copy)
 
 
 def _files(folder: Path) -> Iterator[Path]:

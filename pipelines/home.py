@@ -135,7 +135,8 @@ def _made_before(settings: Settings) -> bool:
 
 
 def _bring_up_to_date(settings: Settings) -> list[str]:
-    """Migrate step by step, then let the addresses follow the home; one process at a time."""
+    """Back up and migrate step by step, then let the addresses follow the home; one process at a time."""
+    from foretell.pipelines.backups import copy_home, free_name
     from foretell.pipelines.runs import locked
 
     home = settings.home
@@ -144,7 +145,10 @@ def _bring_up_to_date(settings: Settings) -> list[str]:
         check_stamp(stamp, home)
         notes = []
         if stamp.version < HOME_VERSION:
-            notes.append(f"{home}: made by an older version; as it was it is kept in {_keep(settings)}")
+            # Beside a mount point would be on another disk, or where nobody may write.
+            kept = free_name(home / home.name if home.is_mount() else home, f"before-version-{HOME_VERSION}")
+            copy_home(settings, kept, link=True)
+            notes.append(f"{home}: made by an older version; as it was it is kept in {kept}")
         for version in range(stamp.version + 1, HOME_VERSION + 1):
             notes += MIGRATIONS[version](settings)
             write_stamp(home, stamp := Stamp(version, stamp.place))
@@ -153,18 +157,6 @@ def _bring_up_to_date(settings: Settings) -> list[str]:
             notes.append(f"{home}: lay in {stamp.place} before; {moved} addresses of artefacts name its place now")
             write_stamp(home, Stamp(stamp.version, home))
     return notes
-
-
-def _keep(settings: Settings) -> Path:
-    """Back a home up beside itself before it is migrated."""
-    from foretell.pipelines.backups import copy_home, free_name
-
-    home = settings.home
-    # Beside a mount point would be on another disk, or where nobody may write.
-    beside = home / home.name if home.is_mount() else home
-    folder = free_name(beside, f"before-version-{HOME_VERSION}")
-    copy_home(settings, folder, link=True)
-    return folder
 
 
 def _is_same(place: Path, home: Path) -> bool:

@@ -15,6 +15,7 @@ from foretell.assets.lake.landing.table_rows import landed_parts, tables_digest
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.lake.tables.curation import stale_tables
 from foretell.assets.nightly.assets import ROWS_DIGEST
+from foretell.assets.nightly.drift import RESETTING
 from foretell.assets.store.days import has_day
 from foretell.pipelines.alerts import send_new
 from foretell.pipelines.jobs import NIGHTLY, curate_day, curate_tables, housekeeping, nightly_retrain, retrain
@@ -51,9 +52,7 @@ def nightly_selection(instance: dg.DagsterInstance, settings: Settings) -> set[d
 
     chosen = NIGHTLY if landed_days(settings.landing) else LAKE_TABLES
     for family in (family for family in all_families() if family.adds_own):
-        event = instance.get_latest_materialization_event(dg.AssetKey(f"{family.name}_examples"))
-        seen = None if event is None or event.asset_materialization is None else event.asset_materialization.metadata
-        digest = None if seen is None or ROWS_DIGEST not in seen else seen[ROWS_DIGEST].value
+        digest = _newest_facts(instance, f"{family.name}_examples").get(ROWS_DIGEST)
         has_rows = any(landed_parts(settings.landing, TABLES[name]) for name in family.tables)
         if has_rows and digest != tables_digest(settings.landing, family.tables):
             chosen = chosen | dg.AssetSelection.groups(family.name)
@@ -141,8 +140,9 @@ def retrain_sensor(families: Sequence[str], jobs: Sequence[Any]) -> dg.SensorDef
         seen = json.loads(context.cursor or "{}")
         requests = []
         for family in families:
-            night = _drifted_night(context.instance, family)
-            if night is not None and seen.get(family) != night:
+            facts = _newest_facts(context.instance, f"{family}_drift")
+            night = str(facts.get("night"))
+            if facts.get("verdict") in RESETTING and seen.get(family) != night:
                 seen[family] = night
                 requests.append(dg.RunRequest(run_key=f"drift-{family}-{night}", job_name=f"retrain_{family}"))
         rows = sum(sum(manifest["days"].values()) for manifest in read_manifests(settings.landing))
@@ -154,10 +154,8 @@ def retrain_sensor(families: Sequence[str], jobs: Sequence[Any]) -> dg.SensorDef
     return retrain_triggers
 
 
-def _drifted_night(instance: dg.DagsterInstance, family: str) -> str | None:
-    """The night whose verdict asks for a refit, if the newest does."""
-    event = instance.get_latest_materialization_event(dg.AssetKey(f"{family}_drift"))
-    if event is None or event.asset_materialization is None:
-        return None
-    facts = {key: value.value for key, value in event.asset_materialization.metadata.items()}
-    return str(facts["night"]) if facts.get("verdict") in ("forecast drifted", "ambiguous") else None
+def _newest_facts(instance: dg.DagsterInstance, asset: str) -> dict[str, object]:
+    """The metadata of the newest materialization of an asset; nothing where it was never made."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    made = None if event is None else event.asset_materialization
+    return {} if made is None else {key: value.value for key, value in made.metadata.items()}

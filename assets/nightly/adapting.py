@@ -7,6 +7,7 @@ import pandas as pd
 from foretell.assets.lake.own_runs import ANCHOR_COLUMNS, as_runs, learn_from_runs
 from foretell.assets.nightly.promotion import begin_with_shipped
 from foretell.assets.nightly.record import family_lock, force_champion
+from foretell.assets.nightly.rows import HALVES
 from foretell.assets.nightly.serving import load_serving
 from foretell.assets.registry.model_card import evaluation_cells
 from foretell.assets.registry.tracking import BASIS_TAG, Fit, Registry
@@ -18,7 +19,6 @@ from foretell.predictors.splits import assign_split
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 
 FAMILY = "thinking_tokens"
-HALVES = {"one": 0.5, "other": 0.5}
 
 
 def adapt_champion(registry: Registry, runs: pd.DataFrame, *, public: Path, locks: Path) -> tuple[str, str]:

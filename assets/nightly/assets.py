@@ -28,6 +28,7 @@ from foretell.assets.nightly.shown import (
     links,
     numbers_of,
 )
+from foretell.assets.registry.model_card import model_card
 from foretell.assets.registry.resource import Tracking
 from foretell.assets.registry.tracking import BASELINE, BASIS_TAG, Fit
 from foretell.assets.registry.versions import Version
@@ -232,8 +233,6 @@ def _register(
     A shadow that was frozen before `drifted_on` is dropped. `dagster` are tags that lead from the MLflow run
     back to the Dagster run.
     """
-    from foretell.assets.registry.model_card import model_card
-
     registry, policy = tracking.registry(), tracking.policy(family.name)
     learn = examples[examples["split"] != "test"]
     facts = {"dataset": family.dataset, "dvc_md5": dvc_md5(examples), "reference_baseline": family.reference}

@@ -149,7 +149,7 @@ def _standing(
 
 def begin_with_shipped(registry: Registry, family: str, public: Path) -> None:
     """Where a family has no version yet, register the one that came with the package and make it champion."""
-    if registry.versions(family):
+    if registry.family(family).versions:
         return
     shipped = load_shipped(public, family)
     if shipped is None:

@@ -76,7 +76,7 @@ def read_record(registry: Registry, family: str) -> Record | None:
 
     Raises DatasetError if somebody else has written into it.
     """
-    text = registry.tags(family).get(RECORD_TAG)
+    text = registry.family(family).tags.get(RECORD_TAG)
     if text is None:
         return None
     try:
@@ -95,7 +95,7 @@ def settle(registry: Registry, family: str) -> Record | None:
     record = read_record(registry, family)
     if record is not None and record.pending:
         record = _follow(registry, family, record)
-    serving = registry.aliases(family).get(CHAMPION)
+    serving = registry.family(family).aliases.get(CHAMPION)
     if serving == (None if record is None else record.champion):
         return record
     reason = f"The alias `{CHAMPION}` was moved to version {serving} from outside; judging starts anew against it."
@@ -130,13 +130,13 @@ def rollback(registry: Registry, family: str, why: str) -> Record:
 def audit(registry: Registry, family: str, line: str) -> None:
     """Append a line to the family's audit tags: who, when, what. Numbered, because clocks jump."""
     who = f"{_user()}@{gethostname()}"
-    key = f"{AUDIT}{1 + sum(tag.startswith(AUDIT) for tag in registry.tags(family)):05d}"
+    key = f"{AUDIT}{1 + sum(tag.startswith(AUDIT) for tag in registry.family(family).tags):05d}"
     registry.set_tag(family, key, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {who}: {line}")
 
 
 def audit_lines(registry: Registry, family: str) -> list[str]:
     """Every audit line of a family, oldest first."""
-    return [text for key, text in sorted(registry.tags(family).items()) if key.startswith(AUDIT)]
+    return [text for key, text in sorted(registry.family(family).tags.items()) if key.startswith(AUDIT)]
 
 
 def commit(registry: Registry, family: str, record: Record, told: Mapping[str, str] | None = None) -> Record:
@@ -148,7 +148,7 @@ def commit(registry: Registry, family: str, record: Record, told: Mapping[str, s
 
 def _follow(registry: Registry, family: str, record: Record) -> Record:
     """Point the aliases where the record says; the champion's moves last."""
-    aliases = registry.aliases(family)
+    aliases = registry.family(family).aliases
     for alias, wanted in ((SHADOW, record.shadow), (CHAMPION, record.champion)):
         if aliases.get(alias) != wanted:
             registry.point(family, alias, wanted)

@@ -25,7 +25,7 @@ def load_serving(registry: Registry, family: str) -> Serving:
     Raises DatasetError if there is no champion, or neither it nor a former one can be read; names what is wrong with
     the champion.
     """
-    champion = registry.aliases(family).get(CHAMPION)
+    champion = registry.family(family).aliases.get(CHAMPION)
     if champion is None:
         raise DatasetError(
             f"models:/{family}@champion does not exist yet: run `foretell retrain {family}`, or `foretell demo`"
@@ -63,7 +63,7 @@ def waiting_version(registry: Registry, family: str, asked: Collection[str] = ()
     `asked` is what is asked about, as in the first of the predictor's `scope_columns`, such as models. A version that
     has learnt from one of them, which the champion has not, is told of before a shadow that is ahead.
     """
-    champion = registry.aliases(family).get(CHAMPION)
+    champion = registry.family(family).aliases.get(CHAMPION)
     if champion is None:
         return None
     covering = _covering(registry, family, champion, asked)
@@ -95,7 +95,7 @@ def _covering(
     if familiar is None:
         return None
     unseen = set(asked) - {cell[0] for cell in familiar if cell}
-    later = [version for version in registry.versions(family) if int(version.version) > int(champion)]
+    later = [version for version in registry.family(family).versions if int(version.version) > int(champion)]
     for version in reversed(later if unseen else []):
         names = unseen & {cell[0] for cell in _cells_of(registry, version) or () if cell}
         if names:

@@ -9,6 +9,7 @@ import pandas as pd
 from foretell.assets.registry.model_card import evaluation_cells
 from foretell.assets.registry.tracking import BASIS_TAG, Fit, Registry
 from foretell.assets.registry.versions import Version
+from foretell.assets.store.digests import folder_digest
 from foretell.assets.store.markdown import markdown
 from foretell.predictors.base import BasePredictor, load_predictor
 from foretell.predictors.errors import DatasetError
@@ -58,8 +59,6 @@ def load_shipped(public: Path, family: str) -> Shipped | None:
 
 def register_shipped(registry: Registry, shipped: Shipped) -> Version:
     """Register it as a version, with its evaluation; the version that is there already where it was registered."""
-    from foretell.assets.store.digests import folder_digest
-
     family, digest = shipped.predictor.family, folder_digest(shipped.folder)
     example, evaluation = pd.read_parquet(shipped.folder / EXAMPLE), shipped.evaluation
     head = markdown(evaluation_cells(evaluation[evaluation["segment"].eq("all")]))

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +70,6 @@ class Registry:
         mlflow.set_registry_uri(self.uri)
         return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def versions(self, family: str) -> list[Version]:
-        """Every registered version of a family, oldest first."""
-        return list(self.family(family).versions)
-
     def family(self, family: str) -> FamilyRecord:
         """What is registered of a family; nothing where it is not registered. A store that is down raises."""
         record = None if self._database is None else read_family(self._database, family)
@@ -88,29 +84,21 @@ class Registry:
 
     def find(self, family: str, digest: str) -> Version | None:
         """The newest version whose fit has this digest and whose files are whole, if there is one."""
-        of_fit = [v for v in self.versions(family) if v.tags.get("fit_digest") == digest]
-        return next((v for v in reversed(of_fit) if self.is_whole(v)), None)
-
-    def is_whole(self, model_version: Version) -> bool:
-        """Whether the files of a version are there and are what was written."""
-        try:
-            self.manifest(model_version)
-        except DatasetError:
-            return False
-        return True
-
-    def aliases(self, family: str) -> Mapping[str, str]:
-        """Alias -> version."""
-        return self.family(family).aliases
+        for version in reversed(self.family(family).versions):
+            if version.tags.get("fit_digest") == digest:
+                with suppress(DatasetError):
+                    self.manifest(version)
+                    return version
+        return None
 
     def champion(self, family: str) -> Version | None:
         """The version that consumers load, if there is one."""
-        number = self.aliases(family).get(CHAMPION)
+        number = self.family(family).aliases.get(CHAMPION)
         return None if number is None else self.version(family, number)
 
     def version(self, family: str, number: str) -> Version:
         """One version by its number; a `DatasetError` names those that there are."""
-        registered = self.versions(family)
+        registered = self.family(family).versions
         version = next((v for v in registered if v.version == number), None)
         if version is None:
             numbers = ", ".join(v.version for v in registered) or "none"
@@ -125,10 +113,6 @@ class Registry:
         with _unless(*ABSENT):
             return dict(self.client().get_run(model_version.run_id).data.metrics)
         return {}
-
-    def tags(self, family: str) -> Mapping[str, str]:
-        """Tags of the registered model."""
-        return self.family(family).tags
 
     def load(self, model_version: Version) -> BasePredictor:
         """The predictor of a version, read with this platform's code; with the code it carries where that cannot.
@@ -161,6 +145,8 @@ class Registry:
         """Log a fit as one run and register it; the version that is there already where the registry holds the fit."""
         import mlflow
 
+        from foretell.assets.registry.packing import packed
+
         registered = self.find(fit.family, fit.digest)
         if registered is not None:
             return registered
@@ -172,7 +158,9 @@ class Registry:
         with mlflow.start_run(experiment_id=experiment, run_name=f"{fit.family}-{fit.digest[:8]}") as run:
             mlflow.set_tags({"git_commit": _git_commit(), PID_TAG: str(os.getpid()), **tags})
             mlflow.log_params({k: str(v)[:500] for k, v in fit.predictor.get_params().items()})
-            model = self._log_model(fit)
+            with tempfile.TemporaryDirectory() as folder:
+                arguments = packed(fit.predictor, fit.input_example, Path(folder))
+                model = mlflow.pyfunc.log_model(name="model", metadata={"fit_digest": fit.digest}, **arguments)
             mlflow.log_metrics(_metrics(fit), model_id=model.model_id)
             mlflow.log_input(_dataset(fit), context="training")
             mlflow.log_table(fit.evaluation, "evaluation.json")
@@ -215,8 +203,8 @@ class Registry:
 
     def prune(self, family: str, *, keep: int, always: Collection[str] = ()) -> list[str]:
         """Delete all but the newest `keep` versions and those named, with their runs and artefacts."""
-        always = {*always, *self.aliases(family).values()}
-        gone = [v for v in self.versions(family)[:-keep] if str(v.version) not in always]
+        always = {*always, *self.family(family).aliases.values()}
+        gone = [v for v in self.family(family).versions[:-keep] if str(v.version) not in always]
         for model_version in gone:
             self._delete(model_version)
         return [str(v.version) for v in gone]
@@ -268,15 +256,6 @@ class Registry:
             return str(experiment.experiment_id)
         location = None if self.artifact_root is None else (self.artifact_root / family).as_uri()
         return str(client.create_experiment(family, artifact_location=location))
-
-    def _log_model(self, fit: Fit) -> Any:
-        import mlflow
-
-        from foretell.assets.registry.packing import packed
-
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = packed(fit.predictor, fit.input_example, Path(folder))
-            return mlflow.pyfunc.log_model(name="model", metadata={"fit_digest": fit.digest}, **arguments)
 
 
 def _close_abandoned_runs(client: MlflowClient, experiment: str) -> None:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -95,8 +95,9 @@ def check_family(family: str) -> None:
 def flat(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field of every parameter that is a dataclass.
 
-    The fields of such a group are annotated as parameters of a typer command are; their names must differ from those
-    of the command's other parameters. The command is called with the groups put together again.
+    The fields of such a group have defaults and are annotated as parameters of a typer command are; their names must
+    differ from those of the command's other parameters. The command is called with the groups put together again, and
+    with its defaults in place of what is not given.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
@@ -104,26 +105,25 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
             annotations = get_type_hints(groups[name], include_extras=True)
-            parameters += [_parameter(field, annotations[field.name]) for field in fields(groups[name])]
+            parameters += [
+                inspect.Parameter(member, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=annotations[member])
+                for member, value in vars(groups[name]()).items()
+            ]
         else:
             parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
 
+    flattened = inspect.Signature(parameters)
+
     @functools.wraps(command)
-    def call(**given: Any) -> None:
+    def call(**options: Any) -> None:
+        bound = flattened.bind(**options)
+        bound.apply_defaults()
+        given = bound.arguments
         for name, group in groups.items():
             given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
         command(**given)
 
     del call.__wrapped__  # typer would read the annotations of what is wrapped
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__signature__ = flattened  # type: ignore[attr-defined]
     return call
-
-
-def _parameter(field: Field[Any], annotation: Any) -> inspect.Parameter:
-    default: Any = inspect.Parameter.empty
-    if field.default is not MISSING:
-        default = field.default
-    elif field.default_factory is not MISSING:
-        default = field.default_factory()
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

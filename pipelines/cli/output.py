@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.assets.pages import Page
 from foretell.assets.store.permissions import umask_of_the_caller
 from foretell.pipelines.cli.console import counted, out, print_json, print_table, say
 from foretell.pipelines.cli.options import Json
@@ -16,8 +17,6 @@ from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from foretell.assets.pages import Page
 
 TABLES = (".csv", ".json", ".jsonl", ".parquet")
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from foretell.assets.engine.local import in_process, nobody
@@ -58,7 +59,6 @@ class UnderWay:
                 say("  ".join(part for part in (self._work, self._step, self._times()) if part))
                 self._ended.wait(EVERY_S)
             return
-        from rich.console import Console
 
         columns = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[times]}")
         # Results may go elsewhere than this terminal: only standard error is written above the bar.

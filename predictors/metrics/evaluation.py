@@ -217,7 +217,8 @@ class PartialEvaluation:
             return position, *(places[name][value] for name, value in segment)
 
         for segment in sorted(self.segments, key=place):
-            name, sums = _segment_name(segment), self.segments[segment]
+            sums = self.segments[segment]
+            name = ",".join(f"{column}={'null' if value is None else value}" for column, value in segment) or "all"
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
             if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
@@ -225,11 +226,6 @@ class PartialEvaluation:
 
 
 # -- segments -------------------------------------------------------------------------------------
-def _segment_name(segment: Segment) -> str:
-    """``all`` or ``column=value,column=value``; a null value is called ``null``."""
-    return ",".join(f"{name}={'null' if value is None else value}" for name, value in segment) or "all"
-
-
 def _cells_by_segment(
     outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns
 ) -> tuple[dict[Segment, Codes], dict[str, pd.Index]]:

@@ -81,11 +81,13 @@ def test_rooms_have_one_name(room: str) -> None:
 
 
 def test_traces_are_read_whole_and_their_floor_is_that_of_the_command_line(starter_traces: Path) -> None:
-    from foretell.pipelines.cli.judge.floor import floors_of_dataset
+    from foretell.assets.families import get_family
+    from foretell.assets.judging.floors import floor_table
 
+    chosen = get_family("thinking_tokens")
     read = foretell.read_traces(starter_traces)
     assert (len(read.traces), read.n_read) == (1584, 1584)
-    table = floors_of_dataset(Settings(), "thinking_tokens", "starter")
+    table = floor_table(chosen, chosen.examples("starter", Settings().sources), dataset="starter")
     expected = table[table["segment"] == "all"].set_index("metric")
     floors = foretell.floor(read.traces)
     columns = ["noise_floor", "floor_ci_lower", "floor_ci_upper", "floor_source", "n_queries", "n_replicates"]

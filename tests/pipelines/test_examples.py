@@ -279,7 +279,7 @@ def test_two_nights_on_postgres(postgres: Postgres, mlflow_server: str, tmp_path
     assert champion is not None
     assert record.champion == champion.version
     registry.load(champion)
-    assert len(registry.versions(FAMILY)) == 3
+    assert len(registry.family(FAMILY).versions) == 3
     with connect(postgres.uri("dagster")) as store, store.cursor() as cursor:
         cursor.execute("select status, count(*) from runs group by 1")
         assert cursor.fetchall() == [("SUCCESS", 2)]

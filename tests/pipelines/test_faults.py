@@ -47,10 +47,10 @@ def picture(home: Path) -> dict[str, object]:
     store = registry(home)
     record = read_record(store, FAMILY)
     return {
-        "aliases": store.aliases(FAMILY),
+        "aliases": store.family(FAMILY).aliases,
         "record": None if record is None else asdict(record),
-        "decisions": {str(v.version): v.tags.get("decision") for v in store.versions(FAMILY)},
-        "digests": [v.tags["fit_digest"] for v in store.versions(FAMILY)],
+        "decisions": {str(v.version): v.tags.get("decision") for v in store.family(FAMILY).versions},
+        "digests": [v.tags["fit_digest"] for v in store.family(FAMILY).versions],
     }
 
 

@@ -52,7 +52,7 @@ def test_they_answer_what_they_answered_when_they_were_made(settings: Settings, 
     # The command line refused them and told to retrain: a rollback to them was impossible.
     registry = settings.open_registry()
     medians = []
-    for version in registry.versions(family):
+    for version in registry.family(family).versions:
         predictor = registry.load(version)
         assert isinstance(predictor, CarriedPredictor)
         assert predictor.family == family

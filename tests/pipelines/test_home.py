@@ -132,7 +132,7 @@ def test_night_in_a_copy_of_a_former_home_makes_a_version_there_and_the_old_one_
     old = registry(copy).champion(FAMILY).version
     expected = forecast(copy)
     run(copy.home, 3)
-    newest = registry(copy).versions(FAMILY)[-1]
+    newest = registry(copy).family(FAMILY).versions[-1]
     assert int(newest.version) == 4
     assert len(read_table(copy.home / "lake", "request_traces")) == N_ROWS + 160
     force_champion(registry(copy), FAMILY, str(newest.version), "a test")

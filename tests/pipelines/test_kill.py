@@ -57,5 +57,5 @@ def test_demo_killed_and_run_again_ends_the_same(installed, tmp_path: Path, step
     champion = registry.champion("thinking_tokens")
     assert champion is not None
     registry.load(champion)
-    assert len(registry.versions("thinking_tokens")) == 2
+    assert len(registry.family("thinking_tokens").versions) == 2
     assert [p for p in home.rglob("*.tmp") if p.parent.name != ".locks" and "lake" in p.parts] == []

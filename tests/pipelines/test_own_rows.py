@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from foretell.pipelines.cli.data.ingest import Options, run_ingest
-from foretell.pipelines.cli.forecast.predict import run_predict
-from foretell.pipelines.cli.operate.retrain import run_retrain
+from foretell.pipelines.cli.forecast.predict import predict
+from foretell.pipelines.cli.operate.retrain import retrain
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings, quiet_environment
 
@@ -39,14 +39,14 @@ def brought(settings: Settings, paths: list[str], capsys, **options) -> list[dic
 def retrained(settings: Settings, family: str, capsys) -> tuple[pd.DataFrame, str]:
     """The examples that the champion of a family was made of, and what `foretell retrain` said on the way."""
     capsys.readouterr()
-    run_retrain(settings, [family])
+    retrain([family])
     return pd.read_parquet(settings.home / "lake" / f"{family}_examples.parquet"), capsys.readouterr().err
 
 
 def forecast(settings: Settings, family: str, rows: list[dict], folder: Path) -> pd.DataFrame:
     file, out = folder / "asked.jsonl", folder / "forecast.csv"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    run_predict(settings, family, file, Output(out=[out]))
+    predict(family=family, file=file, out=[out])
     return pd.read_csv(out)
 
 
@@ -92,7 +92,7 @@ def test_a_ladder_of_ones_own_forecasts_its_next_model(settings: Settings, tmp_p
     _, remarks = retrained(settings, "downstream_scaling", capsys)
     assert "nothing has changed" in remarks
     assert (
-        len(settings.open_registry().versions("downstream_scaling")) <= 2
+        len(settings.open_registry().family("downstream_scaling").versions) <= 2
     )  # one fit, and its baseline where it serves
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.registry.tracking import Registry
 from foretell.pipelines.cli.forecast.champion import load_champion
 from foretell.pipelines.cli.forecast.quote import run_quote
-from foretell.pipelines.cli.operate.doctor import run_doctor
-from foretell.pipelines.cli.operate.retrain import run_retrain
+from foretell.pipelines.cli.operate.doctor import doctor
+from foretell.pipelines.cli.operate.retrain import retrain as retrain_families
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.runs import curate_days, open_instance, retrain
 from foretell.pipelines.settings import Settings, quiet_environment
@@ -113,15 +114,20 @@ def cut_short(registry: Registry, pattern: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("pattern", ["embedding.safetensors", "*.txt"])
-def test_a_damaged_champion_is_named_by_doctor_and_mended_by_retrain(copied: Settings, capsys, pattern: str) -> None:
+def test_a_damaged_champion_is_named_by_doctor_and_mended_by_retrain(
+    copied: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pattern: str
+) -> None:
+    monkeypatch.setenv("FORETELL_HOME", str(copied.home))
     registry = copied.open_registry()
     damaged = int(registry.champion(FAMILY).version)
     with cut_short(registry, pattern):
-        assert run_doctor(copied, Output()) == 1
+        with pytest.raises(typer.Exit) as ended:
+            doctor()
+        assert ended.value.exit_code == 1
         assert "damaged" in capsys.readouterr().out
-        run_retrain(copied, [FAMILY])
+        retrain_families([FAMILY])
         champion = registry.champion(FAMILY)
         assert int(champion.version) == damaged + 1
         assert "is the same fit, made anew" in champion.tags["decision"]
         load_champion(copied, FAMILY)
-        assert registry.is_whole(champion)
+        assert registry.manifest(champion), "its files are whole"

@@ -115,7 +115,7 @@ def test_losing_the_state_file_makes_no_second_version(copied) -> None:
     before = read_table(copied.home / "lake", "thinking_tokens_evaluation")
     run_again(copied)
     pd.testing.assert_frame_equal(read_table(copied.home / "lake", "thinking_tokens_evaluation"), before)
-    assert len(registry(copied).versions("thinking_tokens")) == 2
+    assert len(registry(copied).family("thinking_tokens").versions) == 2
 
 
 def run_again(settings: Settings) -> None:
@@ -136,7 +136,7 @@ def test_new_data_makes_a_new_version_that_is_decided_on_once(copied, tmp_path: 
     ingest([write_jsonl(tmp_path / "more.jsonl", lines)], copied.landing)
     run_again(copied)
     store = registry(copied)
-    versions = store.versions("thinking_tokens")
+    versions = store.family("thinking_tokens").versions
     assert [int(v.version) for v in versions] == [1, 2, 3]
     assert "nothing newer than 2026-11-22 was labelled" in versions[2].tags["decision"]
     assert int(store.champion("thinking_tokens").version) == 2
@@ -175,7 +175,7 @@ def test_nightly_tick_requests_yesterday_and_the_job_runs(copied, tmp_path: Path
     day = sorted((copied.home / "lake" / "request_traces").glob("*.parquet"))[0].stem
     night = datetime.fromisoformat(day).replace(tzinfo=UTC, hour=2, minute=30) + pd.Timedelta(days=1)
     monkeypatch.setenv("FORETELL_HOME", str(copied.home))
-    n_versions = len(registry(copied).versions("thinking_tokens"))
+    n_versions = len(registry(copied).family("thinking_tokens").versions)
     (tmp_path / "instance").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "instance")) as instance:
         tick = nightly_retrain_schedule.evaluate_tick(
@@ -197,7 +197,7 @@ def test_nightly_tick_requests_yesterday_and_the_job_runs(copied, tmp_path: Path
         )
     assert result.success
     assert {"curated_traces", "thinking_tokens_model", "thinking_tokens_registered_model"} <= set(steps)
-    assert len(registry(copied).versions("thinking_tokens")) == n_versions, "the same data are the same fit"
+    assert len(registry(copied).family("thinking_tokens").versions) == n_versions, "the same data are the same fit"
 
 
 def test_sensor_requests_a_day_once_and_again_when_more_lands_for_it(copied, tmp_path: Path, monkeypatch) -> None:

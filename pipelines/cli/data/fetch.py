@@ -1,10 +1,14 @@
 """`foretell fetch`: public data by name."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import pandas as pd
 import typer
 
+from foretell.assets import catalog
+from foretell.assets.families import all_families
+from foretell.assets.judging.family import PUBLIC_SOURCE
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
@@ -12,9 +16,6 @@ from foretell.pipelines.cli.output import Output
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError, unknown_name
-
-if TYPE_CHECKING:
-    from foretell.assets.catalog import CatalogEntry
 
 
 @flat
@@ -29,19 +30,10 @@ def fetch(
     if (bool(names) + list_ + all_) != 1:
         raise InvalidInputError("name data sets, or use --list or --all: one of the three")
     output.check()
-    if list_:
-        list_public_data(output)
-    else:
+    if not list_:
         fetch_public_data(Settings(), names or [], output, every=all_, land=land)
-
-
-def list_public_data(output: Output) -> None:
-    """Show what the catalogue holds."""
-    import pandas as pd
-
-    from foretell.assets.catalog import list_entries, load_entry
-
-    entries = [load_entry(name) for name in list_entries()]
+        return
+    entries = [catalog.load_entry(name) for name in catalog.list_entries()]
     rows = pd.DataFrame([
         {"name": entry.name, "files": len(entry.files), "mb": round(entry.n_bytes / 1e6, 1), "licence": entry.licence,
          "title": entry.title}
@@ -54,21 +46,18 @@ def fetch_public_data(
     settings: Settings, names: list[str], output: Output, *, every: bool = False, land: bool = False
 ) -> None:
     """Fetch sets by name (or every one), each file checked against its checksum; `land` puts them into the lake."""
-    import pandas as pd
-
-    from foretell.assets.catalog import fetch, list_entries, load_entry, provenance
-    from foretell.assets.families import all_families
-
+    there = catalog.list_entries()
     for name in names:
-        if name not in list_entries():
-            raise unknown_name("data set", name, list_entries())
+        if name not in there:
+            raise unknown_name("data set", name, there)
     rows, done = [], []
-    for name in list_entries() if every else names:
-        entry = load_entry(name)
+    for name in there if every else names:
+        entry = catalog.load_entry(name)
         say(f"{name}: {counted(len(entry.files), 'file')}, {entry.licence}; {entry.citation}")
         with UnderWay(name) as way:
-            paths = fetch(name, cache=settings.cache, mirror=settings.mirror, progress=way.done)
-        rows += [{"name": name, "file": str(p), **origin} for p, origin in zip(paths, provenance(name), strict=True)]
+            paths = catalog.fetch(name, cache=settings.cache, mirror=settings.mirror, progress=way.done)
+        files = zip(paths, catalog.provenance(name), strict=True)
+        rows += [{"name": name, "file": str(path), **origin} for path, origin in files]
         done.append(f"{name}: {counted(len(paths), 'file')}, checked against the checksums of the catalogue")
         if land:
             _land(settings, entry, paths)
@@ -80,9 +69,8 @@ def fetch_public_data(
         say_next(*judged)
 
 
-def _land(settings: Settings, entry: "CatalogEntry", paths: list[Path]) -> None:
+def _land(settings: Settings, entry: catalog.CatalogEntry, paths: list[Path]) -> None:
     """Through the door of everyone's records: the files of the set that a reader recognises."""
-    from foretell.assets.judging.family import PUBLIC_SOURCE
     from foretell.assets.readers.reading import detect
     from foretell.pipelines.cli.data.ingest import Options, land_files
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import pandas as pd
 import typer
 import yaml
 
+from foretell.assets.families import all_families
 from foretell.assets.lake.landing.manifests import STREAM_PREFIX
 from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUNS_PREFIX
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -73,7 +76,9 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
     keywords = options.keywords()
     with locked(settings), settings.open_engine(), UnderWay("ingest", counts_parts=True) as way:
         files = []
-        _remove_leftovers(settings.landing)
+        # Streams and exports that a killed run was reading hold prompts.
+        for left in [path for prefix in (STREAM_PREFIX, EXPORT_PREFIX) for path in settings.landing.glob(f"{prefix}*")]:
+            shutil.rmtree(left, ignore_errors=True)
         if STDIN in paths:
             files += ingest_stream(sys.stdin.buffer, settings.landing, **keywords).files
         stores = (PREFIX, RUNS_PREFIX, FORMER_PREFIX)
@@ -96,11 +101,6 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
 
 def run_ingest(settings: Settings, paths: Sequence[str], options: Options, output: Output, *, curate: bool) -> int:
     """Land `paths` and show a row per file; the exit code."""
-    import pandas as pd
-
-    from foretell.assets.families import all_families
-    from foretell.assets.pages import Page, Section
-
     output.check()
     report = land_files(settings, paths, options, curate=curate)
     for problem in (problem for file in report.files for problem in file.problems):
@@ -114,12 +114,6 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, outpu
         landed = {name for file in report.files for name in file.tables}
         say_next(f"retrain {' '.join(family.name for family in all_families() if landed & {*family.tables})}")
     return 0 if report.n_usable or any(file.status == "known" for file in report.files) else 2
-
-
-def _remove_leftovers(landing: Path) -> None:
-    """Streams and exports that a killed run was reading; they hold prompts."""
-    for folder in [*landing.glob(f"{STREAM_PREFIX}*"), *landing.glob(f"{EXPORT_PREFIX}*")]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ingest_live(settings: Settings, address: str, keywords: dict[str, Any]) -> list[FileReport]:

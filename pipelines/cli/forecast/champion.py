@@ -106,7 +106,7 @@ def champion_number(settings: Settings, family: str) -> str | None:
     """The version that is champion of a family; None where none was registered."""
     from foretell.assets.registry.tracking import CHAMPION
 
-    return settings.open_registry().aliases(family).get(CHAMPION) if settings.has_registry else None
+    return settings.open_registry().family(family).aliases.get(CHAMPION) if settings.has_registry else None
 
 
 def answering(settings: Settings, family: str) -> Answering:
@@ -129,7 +129,7 @@ def _registered(settings: Settings, uri: str) -> BasePredictor:
     name, at, alias = uri.removeprefix(REGISTERED).partition("@")
     family, _, number = name.partition("/")
     registry = settings.open_registry()
-    version = registry.aliases(family).get(alias) if at else number
+    version = registry.family(family).aliases.get(alias) if at else number
     if not version:
         raise DatasetError(f"{uri} does not exist yet: run `foretell retrain {family}`, or `foretell demo`")
     return registry.load(registry.version(family, version))

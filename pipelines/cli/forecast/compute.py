@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.options import flat, or_stdin
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -16,7 +17,6 @@ from foretell.pipelines.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from foretell.assets.pages import Page
     from foretell.predictors.downstream_scaling.decisions import ComputePlan
 
 
@@ -52,7 +52,6 @@ def compute(
 
 def compute_page(plan: ComputePlan, source: str) -> Page:
     """The plan as people read it."""
-    from foretell.assets.pages import Page, Section
     from foretell.predictors.plots.forecasts import plot_points_of_compute
 
     answer, *remarks = _reading(plan)

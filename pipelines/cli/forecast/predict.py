@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import pandas as pd
 import typer
 
 from foretell.assets.families import get_family
@@ -22,7 +23,6 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 ROWS_ON_SCREEN = 20
@@ -85,26 +85,20 @@ def predict(
             raise InvalidInputError(f"`--{name}` is about learning_curves and does not apply to {family}")
     if scores.is_given and (family != "benchmark_scores" or file is not None):
         raise InvalidInputError("`--benchmark` and `--model` are for benchmark_scores without a FILE")
-    run_predict(Settings(), family, file, output, source=predictor, scores=scores, asked=asked)
 
-
-def run_predict(
-    settings: Settings, family: str, file: Path | None, output: Output, *, source: str | None = None,
-    scores: ScoreOptions | None = None, asked: AskOptions | None = None,
-) -> None:  # fmt: skip
-    """Forecast every row of `file`, in order, and print or write the result; `source` as in `load_champion`."""
     from foretell.predictors.serving import forecast_frame
 
+    settings = Settings()
     output.check(is_drawn=family == "benchmark_scores")
-    if scores is not None and scores.is_given:
+    if scores.is_given:
         inputs = scores.rows(settings)
     elif file is None:
         raise InvalidInputError("give the file of what is to be forecast: csv, parquet or jsonl, a row per forecast")
     else:
         inputs = get_family(family).read_inputs(file)
-    predictor = load_champion(settings, family, source)
-    say_what_waits(settings, predictor, inputs, source)
-    forecasts = forecast_frame(predictor, inputs)
+    champion = load_champion(settings, family, predictor)
+    say_what_waits(settings, champion, inputs, predictor)
+    forecasts = forecast_frame(champion, inputs)
     names = [name for name in OF_REQUEST if name in inputs and inputs[name].notna().any()]
     row_name = str(inputs.index.name or "row")
     table = inputs[[name for name in names if name == "custom_id"]].join(forecasts).reset_index(names=row_name)
@@ -115,7 +109,7 @@ def run_predict(
         figure=partial(_drawn, inputs, forecasts) if family == "benchmark_scores" else None,
     )  # fmt: skip
     sections = [section]
-    if asked is not None and asked.ask is not None:
+    if asked.ask is not None:
         added, beside = asked_forecasts(settings, asked, inputs, forecasts)
         table, sections = table.join(added.reset_index(drop=True)), [section, beside]
     title = f"{family}: forecasts for {counted(len(table), 'row')}"
@@ -136,8 +130,6 @@ def _drawn(inputs: pd.DataFrame, forecasts: pd.DataFrame) -> Axes:
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """What people read of a forecast, the most important first."""
-    import pandas as pd
-
     from foretell.predictors.serving import FORECAST_COLUMNS, KNOWN_COLUMNS
 
     priced = "cost_median_usd" in table and table["cost_median_usd"].notna().any()

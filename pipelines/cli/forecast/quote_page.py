@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,8 +128,6 @@ def _in_words(probability: object) -> str:
 
 def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> "Figure | None":
     """Medians with 50 and 90 % intervals on a logarithmic axis; None where there is nothing to compare or no price."""
-    from importlib.util import find_spec
-
     unit = "usd" if totals["usd_median"].notna().any() else "tokens"
     rows = totals[totals[f"{unit}_median"].gt(0)].head(MAX_DRAWN)
     if rows.empty or find_spec("matplotlib") is None:  # the table says it all
@@ -206,8 +205,7 @@ def _assumptions(
         *prices,
         f"Service tier: {terms.service_tier or 'as the requests say, or standard'}; {percent(terms.cached_share)} of "
         "the input served from a prompt cache.",
-        _learnt_from(predictor),
-        *_noise(predictor),
+        *_learnt_from(predictor),
         "Totals are simulated: each request from its own heavy-tailed distribution, with one error that all requests "
         "of a model, benchmark and effort share.",
     ]
@@ -218,19 +216,15 @@ def _assumptions(
     return lines
 
 
-def _learnt_from(predictor: LogQuantilePredictor) -> str:
+def _learnt_from(predictor: LogQuantilePredictor) -> list[str]:
+    """What was learnt from, and how much runs of one request vary, which a baseline does not know."""
     runs, models = counted(predictor.n_samples_, "run"), sorted(predictor.known_models)
-    if isinstance(predictor, ThinkingTokensPredictor):
-        runs += f" with their texts and {predictor.unseen_.seen_.n_public:,} of public figures"
     more = f" and {len(models) - 8} more" if len(models) > 8 else ""
-    return f"Learnt from {runs}, of {counted(len(models), 'model')}: {', '.join(models[:8])}{more}."
-
-
-def _noise(predictor: LogQuantilePredictor) -> list[str]:
-    """How much runs of one request vary; a baseline does not know."""
+    of_models = f"of {counted(len(models), 'model')}: {', '.join(models[:8])}{more}."
     if not isinstance(predictor, ThinkingTokensPredictor):
-        return []
+        return [f"Learnt from {runs}, {of_models}"]
     return [
+        f"Learnt from {runs} with their texts and {predictor.unseen_.seen_.n_public:,} of public figures, {of_models}",
         "Even the very same request on the same model varies: 90 % of its runs lie within a factor of about "
-        f"{predictor.noise_factor:.2f} of the typical one. No forecast can be surer of a single request."
+        f"{predictor.noise_factor:.2f} of the typical one. No forecast can be surer of a single request.",
     ]

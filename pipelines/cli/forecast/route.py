@@ -56,9 +56,9 @@ def route(
         if value:
             raise InvalidInputError(f"`{name}` is about a file of requests: name one, or leave the option out")
 
-    from foretell.pipelines.cli.judge.report import run_report
+    from foretell.pipelines.cli.judge.report import report
 
-    run_report(Settings(), "cascade" if options.cascade else "routing", options.dataset, output)
+    report(name="cascade" if options.cascade else "routing", dataset=options.dataset, **vars(output))
 
 
 def run_route(settings: Settings, file: Path, options: RouteOptions, output: Output) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import say_next
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from foretell.assets.pages import Section
 
 Metric = Annotated[str | None, typer.Option(help="Score to read where a log has several; by default the first shared.")]
 EvalLogs = Annotated[
@@ -38,7 +37,6 @@ def compare(
     """Is this gain noise? Evals of two systems or more: paired difference, power, verdict."""
     output.check(is_drawn=True)
 
-    from foretell.assets.pages import Page, Section
     from foretell.assets.readers.scores.eval_logs import read_eval_logs
     from foretell.predictors.metrics import compare_systems, sentence, summarise_systems
     from foretell.predictors.plots.reports import plot_eval_differences
@@ -60,7 +58,6 @@ def _tables(pairs: pd.DataFrame, systems: pd.DataFrame) -> list[Section]:
     """What people read, as text."""
     import pandas as pd
 
-    from foretell.assets.pages import Section
     from foretell.assets.store.markdown import cell
     from foretell.pipelines.cli.judge.tables import intervals
     from foretell.predictors.metrics import rank_intervals

@@ -1,6 +1,6 @@
 """`foretell evaluate`: one family on one data set, judged against its floor."""
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from foretell.assets.families import get_family
 from foretell.pipelines.cli.console import say
@@ -8,9 +8,6 @@ from foretell.pipelines.cli.options import Dataset, FamilyName, flat
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @flat
@@ -24,16 +21,9 @@ def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
     output.show(table, evaluation_page(table))
 
 
-def evaluate_dataset(settings: Settings, family: str, dataset: str) -> "pd.DataFrame":
-    """The Evaluation table of `family` on `dataset`; of what is read every night the vault is left out.
-
-    Raises
-    ------
-    InvalidInputError
-        If the family or the data set is unknown.
-    DatasetError
-        If the files of the data set can neither be fetched nor found in the mirror.
-    """
+def evaluate_dataset(settings: Settings, family: str, dataset: str) -> pd.DataFrame:
+    """`splits.evaluate_dataset` by names, an InvalidInputError for an unknown family too; of what is read every night
+    the vault is left out."""
     from foretell.assets.judging import splits
 
     chosen = get_family(family)

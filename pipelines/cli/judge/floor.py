@@ -1,8 +1,9 @@
 """`foretell floor`: the noise floor of every segment of a data set, or of a file of one's own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import pandas as pd
 import typer
 
 from foretell.assets.families import get_family
@@ -12,9 +13,6 @@ from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.families import FAMILIES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @flat
@@ -32,6 +30,10 @@ def floor(
 ) -> None:
     """Estimate the noise floor of a data set or of a file of your own, from its repeated runs."""
     output.check()
+
+    from foretell.assets.judging.floors import floor_table
+    from foretell.pipelines.cli.judge.tables import floors_page
+
     if file is None and family is not None and family not in FAMILIES and Path(family).suffix:
         file, family = Path(family), None
     if (file is None) == (dataset is None) or (family is None and file is None):
@@ -41,15 +43,15 @@ def floor(
     else:
         assert family is not None, "checked above"
         assert dataset is not None, "checked above"
-        table, of = floors_of_dataset(Settings(), family, dataset), f"{family} on {dataset}"
-        unit = get_family(family).unit
-
-    from foretell.pipelines.cli.judge.tables import floors_page
+        settings, chosen = Settings(), get_family(family)
+        with settings.open_engine():
+            table = floor_table(chosen, chosen.examples(dataset, settings.sources), dataset=dataset)
+        of, unit = f"{family} on {dataset}", chosen.unit
 
     output.show(table, floors_page(table, title=f"{of}: noise floor; {unit}"))
 
 
-def floors_of_file(settings: Settings, family: str | None, file: Path) -> "tuple[pd.DataFrame, str, str]":
+def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[pd.DataFrame, str, str]:
     """The noise floor of every segment of a file of runs, what it is of, and its unit."""
     from foretell.assets.judging.floors import METRICS, floor_table
     from foretell.assets.readers.scores.eval_logs import is_eval_log, read_eval_logs
@@ -62,14 +64,10 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> "tuple
         scores, notes = read_eval_logs([file])
         for line in notes:
             say(line)
-        cell = scores["system"] + "/" + scores["item"]
-        runs = scores.assign(
-            query_id=scores["cluster"] if "cluster" in scores else scores["item"], value=scores["score"]
-        )
-        floors = partial_evaluation(
-            runs.assign(cell_id=cell, query_id=runs["query_id"].fillna(scores["item"])), metrics=METRICS,
-            scale="identity", segments=[name for name in ("system", "task") if len(scores[name].unique()) > 1],
-        ).telling()  # fmt: skip
+        query = scores.get("cluster", scores["item"]).fillna(scores["item"])
+        runs = scores.assign(cell_id=scores["system"] + "/" + scores["item"], query_id=query, value=scores["score"])
+        segments = [name for name in ("system", "task") if len(scores[name].unique()) > 1]
+        floors = partial_evaluation(runs, metrics=METRICS, scale="identity", segments=segments).telling()
         table = floors.table(predictor="none", family=family or "success", dataset=file.name, split="all")
         return table, file.name, "score (crps and mse of a score of 0 or 1: Brier)"
     if family not in (None, "thinking_tokens"):
@@ -86,12 +84,3 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> "tuple
     chosen = get_family("thinking_tokens")
     with settings.open_engine():
         return floor_table(chosen, examples_from_traces(read.traces), dataset=file.name), file.name, chosen.unit
-
-
-def floors_of_dataset(settings: Settings, family: str, dataset: str) -> "pd.DataFrame":
-    """The noise floor of every segment of `dataset`, over all splits."""
-    from foretell.assets.judging.floors import floor_table
-
-    chosen = get_family(family)
-    with settings.open_engine():
-        return floor_table(chosen, chosen.examples(dataset, settings.sources), dataset=dataset)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretell.assets.pages import MAX_ROWS, Page, Section, as_text
 from foretell.pipelines.cli.console import count_keys
 from foretell.pipelines.cli.options import flat
 from foretell.pipelines.cli.output import Output
@@ -11,7 +12,6 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import unknown_name
 
 if TYPE_CHECKING:
-    from foretell.assets.pages import Page
     from foretell.assets.reports.spec import Report, ReportSpec
 
 ROWS_ON_SCREEN = 40
@@ -25,11 +25,6 @@ def report(
     dataset: Annotated[str, typer.Option(help="lake (your own traces), starter, or a public set by name.")] = "lake",
 ) -> None:
     """What traces say about prices, passes, frontiers, thinking, noise, routing, former quotes and spend."""
-    run_report(Settings(), name, dataset, output)
-
-
-def run_report(settings: Settings, name: str, dataset: str, output: Output) -> None:
-    """Show a report about the traces of a data set."""
     from foretell.assets.families.thinking_tokens.examples import DATASETS, lake_traces, traces_of_dataset
     from foretell.assets.reports import REPORTS
 
@@ -38,7 +33,7 @@ def run_report(settings: Settings, name: str, dataset: str, output: Output) -> N
     if dataset not in DATASETS:
         raise unknown_name("data set", dataset, DATASETS)
     output.check(is_drawn=True)
-    spec = REPORTS[name]
+    settings, spec = Settings(), REPORTS[name]
     with settings.open_engine():
         sources = settings.sources
         traces = lake_traces(sources) if dataset == "lake" else traces_of_dataset(dataset, sources)
@@ -46,10 +41,8 @@ def run_report(settings: Settings, name: str, dataset: str, output: Output) -> N
     output.show(made.table, report_page(spec, made, dataset))
 
 
-def report_page(spec: "ReportSpec", made: "Report", dataset: str) -> "Page":
+def report_page(spec: "ReportSpec", made: "Report", dataset: str) -> Page:
     """The report as people read it."""
-    from foretell.assets.pages import MAX_ROWS, Page, Section, as_text
-
     first, *rest = made.findings or made.reasons or ("The traces do not tell.",)
     tables = [
         Section(title, table=as_text(table.head(MAX_ROWS)), n_keys=count_keys(table), n_rows=len(table),

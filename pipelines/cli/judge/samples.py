@@ -16,7 +16,6 @@ from foretell.pipelines.cli.output import Output
 from foretell.predictors.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from foretell.predictors.downstream_scaling.laws.pass_at_k import PassRates
@@ -102,7 +101,9 @@ def sample_table(scores: pd.DataFrame, terms: Terms, false_positives: float) -> 
             draws=[draws for _, draws in best],
         ))  # fmt: skip
         if (cost := costs.get(system)) is not None:
-            worth = _worth(fitted, terms, false_positives, cost)
+            # Right answers less wrong ones and samples, for 1 to `up_to` samples until the verifier accepts.
+            chances = [fitted.best_of(k, false_positive_rate=false_positives) for k in range(1, terms.up_to + 1)]
+            worth = np.array([right - terms.penalty * (1 - right) - cost * draws for right, draws in chances])
             n, most = int(worth.argmax()) + 1, worth.max()
             n_words = f"{n} samples" if n < terms.up_to else f"{n} samples or more (raise --up-to)"
             notes.append(f"{system}: {n_words} at {cost:g} pay best (worth {most:.3f}; {worth[0]:.3f} with one).")
@@ -113,14 +114,6 @@ def sample_table(scores: pd.DataFrame, terms: Terms, false_positives: float) -> 
             )
     notes += _equal_money(rates, costs, false_positives)
     return pd.concat(tables)[["system", *tables[0].columns.drop("system")]], notes
-
-
-def _worth(rates: PassRates, terms: Terms, false_positives: float, cost: float) -> np.ndarray:
-    """Right answers less wrong ones and samples, for 1 to `up_to` samples until the verifier accepts."""
-    import numpy as np
-
-    chances = [rates.best_of(k, false_positive_rate=false_positives) for k in range(1, terms.up_to + 1)]
-    return np.array([right - terms.penalty * (1 - right) - cost * draws for right, draws in chances])
 
 
 def _equal_money(rates: dict[str, PassRates], costs: dict[str, float], false_positives: float) -> list[str]:

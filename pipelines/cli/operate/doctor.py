@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,6 @@ from foretell.predictors.families import FAMILIES
 Status = Literal["ok", "warning", "failure"]
 MIN_FREE_GB = 2
 MAX_SOURCES = 6
-RESTORE = "foretell restore BACKUP"
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,6 @@ class Finding:
 def _unless(fault: str, check: str, good: str, remedy: str, status: Status = "failure") -> Finding:
     """What a check saw: `good`, unless there is a fault; then what it is and its remedy."""
     return Finding(check, status, fault, remedy) if fault else Finding(check, "ok", good)
-
-
-def run_doctor(settings: Settings, output: Output) -> int:
-    """Show every finding; 1 if one is a failure, else 0."""
-    import pandas as pd
-
-    output.check()
-    findings = pd.DataFrame(list(examine(settings)))
-    open_ones = findings[findings["status"] != "ok"]
-    told = [f"{row.status}: {row.check}: {row.found}; {row.remedy}" for row in open_ones.itertuples()]
-    sections = [Section(table=findings, n_keys=2, prose=("found", "remedy"))]
-    output.show(findings, Page("foretell doctor", sections, answer=told or ["nothing is wrong"]))
-    return int((findings["status"] == "failure").any())
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -113,7 +101,7 @@ def _mirror(settings: Settings) -> Iterator[Finding]:
 def _registry(settings: Settings) -> Iterator[Finding]:
     if "platform" in missing_extras():
         return  # `extras` says so
-    if settings.tracking_uri is None and not (settings.home / "mlflow" / "mlflow.db").exists():
+    if not settings.has_registry:
         yield Finding("registry", "warning", "no model yet", "foretell demo")
         return
     registry = settings.open_registry()
@@ -143,9 +131,6 @@ def _policy(settings: Settings) -> Iterator[Finding]:
 
 def _databases(settings: Settings) -> Iterator[Finding]:
     """Whether the databases are whole, and nobody holds them."""
-    import sqlite3
-    from contextlib import closing
-
     for name, path in (
         ("registry database", settings.home / "mlflow" / "mlflow.db"),
         ("run database", settings.dagster_home / "history" / "runs.db"),
@@ -160,7 +145,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
         except sqlite3.Error as error:
             yield Finding(name, "failure", f"{path}: {error}", "end what holds it open, or `foretell restore`")
             continue
-        yield _unless("" if verdict == "ok" else str(verdict), name, str(path), RESTORE)
+        yield _unless("" if verdict == "ok" else str(verdict), name, str(path), "foretell restore BACKUP")
 
 
 def _home_version(settings: Settings) -> Iterator[Finding]:
@@ -269,4 +254,12 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
 @flat
 def doctor(output: Output) -> None:
     """Look for the usual faults of an installation."""
-    raise typer.Exit(run_doctor(Settings(), output))
+    import pandas as pd
+
+    output.check()
+    findings = pd.DataFrame(list(examine(Settings())))
+    open_ones = findings[findings["status"] != "ok"]
+    told = [f"{row.status}: {row.check}: {row.found}; {row.remedy}" for row in open_ones.itertuples()]
+    sections = [Section(table=findings, n_keys=2, prose=("found", "remedy"))]
+    output.show(findings, Page("foretell doctor", sections, answer=told or ["nothing is wrong"]))
+    raise typer.Exit(int((findings["status"] == "failure").any()))

@@ -60,14 +60,14 @@ def list_versions(settings: Settings, families: Iterable[str] = FAMILIES) -> lis
     rows: list[dict[str, Any]] = []
     for family in families:
         held_out = FAMILIES[family].held_out  # "test" in versions of before
-        aliases = registry.aliases(family)
-        for version in reversed(registry.versions(family)):
+        record = registry.family(family)
+        for version in reversed(record.versions):
             metrics = registry.metrics(version)
             rows.append(
                 {
                     "family": family,
                     "version": int(version.version),
-                    "alias": ", ".join(sorted(a for a, n in aliases.items() if n == str(version.version))) or None,
+                    "alias": ", ".join(sorted(a for a, n in record.aliases.items() if n == version.version)) or None,
                     "basis": version.tags.get(BASIS_TAG),
                     "created": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(),
                     "decision": version.tags.get("decision"),

@@ -1,10 +1,10 @@
 """`foretell retrain`: the job of a family, here and now."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from foretell.assets.store.io import read_table
 from foretell.pipelines.cli.console import out, say, say_next
 from foretell.pipelines.cli.options import QUOTE, check_family
 from foretell.pipelines.cli.progress import UnderWay
@@ -21,14 +21,9 @@ def retrain(
     families: Annotated[list[str] | None, typer.Argument(help="Families; by default all of them.")] = None,
 ) -> None:
     """Refit, judge and register families now, as their schedules do."""
-    run_retrain(Settings(), families or list(FAMILIES))
-
-
-def run_retrain(settings: Settings, families: Sequence[str]) -> None:
-    """Run ``retrain_<family>`` for each family and print what was decided."""
     from foretell.assets.families import get_family
-    from foretell.assets.store.io import read_table
 
+    settings, families = Settings(), families or list(FAMILIES)
     for family in families:
         check_family(family)
     with locked(settings), settings.open_engine(), open_instance(settings) as instance:

@@ -1,6 +1,7 @@
 """`foretell serve`: forecasts and quotes over HTTP by the champions, which it follows."""
 
 import signal
+import socket
 from contextlib import suppress
 from typing import Annotated
 
@@ -22,8 +23,6 @@ def serve(
     ),
 ) -> None:
     """Answer forecasts and quotes over HTTP with the champions, which are followed while requests run."""
-    import socket
-
     import uvicorn
 
     from foretell.pipelines.webservers.bounds import MAX_HEAD_BYTES, Bounds, Limits, PatientProtocol

@@ -7,7 +7,7 @@ they were drawn, and of the repeated cells alone, each counted once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
@@ -110,10 +110,38 @@ class CellSums:
         says how its floor was estimated (None without one), and floors of cells with too few runs for that are not
         looked at. Raises InvalidInputError if a number is not finite or beyond 1e80.
         """
-        columns = _Columns(cells)
-        requests = [request for name, held in numbers.items() for request in columns.requests(held, floors[name])]
+        is_repeated = cells.repeated
+        drawn = is_repeated & ~np.isnan(cells.repeat_prob)
+        nothing = np.zeros(cells.n_queries)
+
+        def by_query(values: Floats) -> Floats:
+            return np.asarray(np.bincount(cells.query, values, cells.n_queries))
+
+        def of_repeated(values: Floats, of_all: Floats) -> Floats:
+            if is_repeated.all():
+                return of_all
+            return by_query(np.where(is_repeated, values, 0.0)) if is_repeated.any() else nothing
+
+        # What several metrics ask for is one array, and is summed once.
+        ones = by_query(np.ones(cells.n_cells))
+        ones_of_repeated = of_repeated(np.ones(cells.n_cells), ones)
+        weight = np.where(drawn, 1.0 / np.where(drawn, cells.repeat_prob, 1.0), 0.0)
+        weight_by_query = by_query(weight) if drawn.any() else nothing
+        requests: list[tuple[dict[str, Floats], tuple[str, ...]]] = []
+        for name, held in numbers.items():
+            of_all = {"cells": ones, **{column: by_query(held[column]) for column in held if column != "floor"}}
+            of_some = {column: of_repeated(held[column], of_all[column]) for column in held if column != "floor"}
+            of_some, floor = {"cells": ones_of_repeated, **of_some}, floors[name]
+            if floor is not None:
+                usable = np.where(cells.counts >= floor.minimum, held["floor"], 0.0)
+                of_all["weight"] = weight_by_query
+                of_all["weighted_floor"] = by_query(weight * usable) if drawn.any() else nothing
+                of_some["floor"] = by_query(usable)
+            is_skewed = floor is not None and floor.skewed
+            requests.append((of_all, ("weight", "weighted_floor") if is_skewed else ()))
+            requests.append((of_some, ("cells", "floor") if is_skewed else ()))
         sums = cluster_sums(requests)
-        n_runs, n_repeated_runs = int(cells.counts.sum()), int(cells.counts[columns.repeated].sum())
+        n_runs, n_repeated_runs = int(cells.counts.sum()), int(cells.counts[is_repeated].sum())
         out = {}
         for name, whole, repeated in zip(numbers, sums[::2], sums[1::2], strict=True):
             floor = floors[name]
@@ -164,44 +192,3 @@ class CellSums:
         if self.support.all_repeated:
             return self.repeated.ratio("floor", "cells")
         return self.whole.ratio("weighted_floor", "weight")
-
-
-class _Columns:
-    """Numbers of cells added up by query; what several metrics ask for is one array, and is summed once."""
-
-    def __init__(self, cells: Cells) -> None:
-        self.cells = cells
-        self.repeated = cells.repeated
-        drawn = self.repeated & ~np.isnan(cells.repeat_prob)
-        self._nothing = np.zeros(cells.n_queries)
-        self._ones = self._by_query(np.ones(cells.n_cells))
-        self._ones_of_repeated = self._of_repeated(np.ones(cells.n_cells), self._ones)
-        self._weight = np.where(drawn, 1.0 / np.where(drawn, cells.repeat_prob, 1.0), 0.0) if drawn.any() else None
-        self._weight_by_query = self._nothing if self._weight is None else self._by_query(self._weight)
-
-    def requests(
-        self, numbers: Mapping[str, Floats], floor: FloorEstimator | None
-    ) -> Iterator[tuple[dict[str, Floats], tuple[str, ...]]]:
-        """Columns of all cells and of the repeated ones, as `cluster_sums` takes them."""
-        whole = {"cells": self._ones}
-        repeated = {"cells": self._ones_of_repeated}
-        for name, values in numbers.items():
-            if name != "floor":
-                whole[name] = self._by_query(values)
-                repeated[name] = self._of_repeated(values, whole[name])
-        if floor is not None:
-            usable = np.where(self.cells.counts >= floor.minimum, numbers["floor"], 0.0)
-            weighted = self._nothing if self._weight is None else self._by_query(self._weight * usable)
-            whole |= {"weight": self._weight_by_query, "weighted_floor": weighted}
-            repeated["floor"] = self._by_query(usable)
-        is_skewed = floor is not None and floor.skewed
-        yield whole, ("weight", "weighted_floor") if is_skewed else ()
-        yield repeated, ("cells", "floor") if is_skewed else ()
-
-    def _by_query(self, values: Floats) -> Floats:
-        return np.asarray(np.bincount(self.cells.query, values, self.cells.n_queries))
-
-    def _of_repeated(self, values: Floats, by_query: Floats) -> Floats:
-        if self.repeated.all():
-            return by_query
-        return self._by_query(np.where(self.repeated, values, 0.0)) if self.repeated.any() else self._nothing

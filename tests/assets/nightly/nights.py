@@ -70,7 +70,7 @@ def register(registry: Registry, predictor: BasePredictor, number: int, digest: 
 
 def register_baseline(registry: Registry, baseline: BasePredictor, number: int) -> ModelVersion:
     """The version of tonight's baseline, one more than that of the fit; once."""
-    if number > len(registry.versions(FAMILY)):
+    if number > len(registry.family(FAMILY).versions):
         register(registry, baseline, number)
         registry.tag_version(FAMILY, str(number), BASIS_TAG, BASELINE)
     return registry.version(FAMILY, str(number))
@@ -80,7 +80,7 @@ def night_of(
     registry: Registry, examples: pd.DataFrame, predictor: BasePredictor, number: int, nights: int, **changes
 ) -> Record:
     """Judge version `number` with the rows of the first `nights` nights."""
-    if number > len(registry.versions(FAMILY)):
+    if number > len(registry.family(FAMILY).versions):
         register(registry, predictor, number)
     rows = changes.get("rows", examples[examples["started_at"] < FIRST_DAY + pd.Timedelta(days=nights)])
     judged = Judged(

@@ -45,14 +45,14 @@ def test_until_a_fit_beats_it_the_baseline_is_champion(registry, examples, model
     record = night_of(registry, examples, models["good"], 1, 8, evaluation=evaluation(-0.01), baseline=models["weak"])
     assert record.champion == "2"
     assert "the baseline model_benchmark is champion as version 2" in record.reason
-    assert registry.aliases(FAMILY) == {CHAMPION: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "2"}
     assert registry.champion(FAMILY).tags[BASIS_TAG] == BASELINE
     assert isinstance(registry.load(registry.champion(FAMILY)), GlobalBaseline)
 
 
 def test_first_fit_that_beats_its_baseline_is_champion_with_its_reason(registry, examples, models) -> None:
     record = night_of(registry, examples, models["weak"], 1, 8)
-    assert registry.aliases(FAMILY) == {CHAMPION: "1"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "1"}
     assert registry.champion(FAMILY).tags["decision"] == record.reason
     assert "version 1 is champion" in record.reason
 
@@ -61,16 +61,16 @@ def test_better_challenger_is_screened_frozen_judged_on_later_queries_and_promot
     night_of(registry, examples, models["weak"], 1, 8)
     frozen = night_of(registry, examples, models["good"], 2, 12)
     assert frozen.action == "start_shadow"
-    assert registry.aliases(FAMILY) == {CHAMPION: "1", SHADOW: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "1", SHADOW: "2"}
     assert frozen.state.n_units == 0
     later = night_of(registry, examples, models["again"], 3, 13)
     # Queries of one new night, all splits: nobody has seen them.
     assert later.state.n_units in (0, PER_NIGHT)
     record = night_of(registry, examples, models["again"], 4, 14)
-    assert registry.aliases(FAMILY) == {CHAMPION: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "2"}
     assert record.former == ("1",)
-    reasons = {v.version: v.tags["decision"] for v in registry.versions(FAMILY)}
-    assert "Version 2 is champion in place of version 1" in registry.tags(FAMILY)["decision"]
+    reasons = {v.version: v.tags["decision"] for v in registry.family(FAMILY).versions}
+    assert "Version 2 is champion in place of version 1" in registry.family(FAMILY).tags["decision"]
     assert all(len(reason) > 60 for reason in reasons.values())
 
 
@@ -95,20 +95,20 @@ def test_useless_challengers_are_never_promoted(registry, examples, models) -> N
 def test_same_night_again_changes_nothing(registry, examples, models) -> None:
     night_of(registry, examples, models["weak"], 1, 8)
     night_of(registry, examples, models["good"], 2, 12)
-    before = registry.tags(FAMILY)
+    before = registry.family(FAMILY).tags
     night_of(registry, examples, models["good"], 2, 12)
     other = night_of(registry, examples, models["again"], 3, 12)
     assert "nothing newer than 2026-01-12" in other.reason
-    assert registry.tags(FAMILY) == before
+    assert registry.family(FAMILY).tags == before
 
 
 def test_clock_or_data_going_backwards_decides_nothing(registry, examples, models) -> None:
     night_of(registry, examples, models["weak"], 1, 12)
-    before = registry.tags(FAMILY)
+    before = registry.family(FAMILY).tags
     record = night_of(registry, examples, models["good"], 2, 8)
     assert record.champion == "1"
     assert "Not judged" in record.reason
-    assert registry.tags(FAMILY) == before
+    assert registry.family(FAMILY).tags == before
 
 
 def test_rows_without_a_day_name_a_first_champion_and_judge_no_later_one(registry, examples, models) -> None:
@@ -152,12 +152,12 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[int]:
 def picture(registry: Registry) -> dict[str, object]:
     """Everything that the registry remembers of a family."""
     return {
-        "aliases": registry.aliases(FAMILY),
+        "aliases": registry.family(FAMILY).aliases,
         "record": read_record(registry, FAMILY),
-        "decisions": {v.version: v.tags.get("decision") for v in registry.versions(FAMILY)},
+        "decisions": {v.version: v.tags.get("decision") for v in registry.family(FAMILY).versions},
         "series": [
             (m.step, m.value)
-            for v in registry.versions(FAMILY)
+            for v in registry.family(FAMILY).versions
             for m in registry.client().get_metric_history(v.run_id, "promotion/log_e")
         ],
     }
@@ -214,7 +214,7 @@ def test_alias_moved_by_hand_is_taken_over_and_the_shadow_dropped(registry, exam
     registry.point(FAMILY, CHAMPION, "2")
     record = promotion_record.settle(registry, FAMILY)
     assert (record.champion, record.shadow, record.action) == ("2", None, "adopt")
-    assert registry.aliases(FAMILY) == {CHAMPION: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "2"}
 
 
 def test_champion_of_before_this_memory_is_kept_and_compared_with(registry, examples, models) -> None:
@@ -230,7 +230,7 @@ def test_force_and_rollback_leave_an_audit_line_and_drop_the_shadow(registry, ex
     register(registry, models["again"], 3)
     forced = force_champion(registry, FAMILY, "3", "the provider changed its tokenizer")
     assert (forced.champion, forced.shadow) == ("3", None)
-    assert registry.aliases(FAMILY) == {CHAMPION: "3"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "3"}
     back = rollback(registry, FAMILY, "it was slower")
     assert back.champion == "1"
     lines = promotion_record.audit_lines(registry, FAMILY)
@@ -260,7 +260,7 @@ def test_shadow_that_cannot_be_read_is_dropped_in_the_end(registry, examples, mo
         if record.action == "drop_shadow":
             break
     assert record.action == "drop_shadow"
-    assert registry.aliases(FAMILY) == {CHAMPION: "1"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "1"}
 
 
 def test_shadow_that_was_frozen_before_a_drift_makes_room_for_those_that_learn_from_today(
@@ -271,7 +271,7 @@ def test_shadow_that_was_frozen_before_a_drift_makes_room_for_those_that_learn_f
     record = night_of(registry, examples, models["again"], 3, 13, drifted_on=FIRST_DAY + pd.Timedelta(days=12))
     assert record.shadow is None
     assert "frozen before the forecasts drifted" in registry.version(FAMILY, "2").tags["decision"]
-    assert registry.aliases(FAMILY) == {CHAMPION: "1"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "1"}
     again = night_of(registry, examples, models["good"], 4, 14, drifted_on=FIRST_DAY + pd.Timedelta(days=12))
     assert again.shadow == "4"
     kept = night_of(registry, examples, models["again"], 5, 15, drifted_on=FIRST_DAY + pd.Timedelta(days=12))
@@ -282,7 +282,7 @@ def test_prune_keeps_champion_shadow_former_ones_and_the_newest(registry, exampl
     record = three_nights(registry, examples, models)
     gone = registry.prune(FAMILY, keep=1, always=record.former)
     assert gone == ["3"]
-    assert [str(v.version) for v in registry.versions(FAMILY)] == ["1", "2", "4"]
+    assert [str(v.version) for v in registry.family(FAMILY).versions] == ["1", "2", "4"]
     assert registry.prune(FAMILY, keep=1, always=record.former) == []
 
 

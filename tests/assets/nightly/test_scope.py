@@ -39,7 +39,7 @@ def test_what_covers_a_new_model_is_champion_the_same_night(registry, examples, 
     night_of(registry, examples, champion, 1, NIGHTS)
     record = night_of(registry, examples, fit(early), 2, NIGHTS)
     assert (record.action, record.champion, record.former) == ("cover", "2", ("1",))
-    assert registry.aliases(FAMILY) == {CHAMPION: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "2"}
     assert "version 2 is champion in place of version 1 by what it covers: gain" in record.reason
     assert "on long, which the champion has never seen" in registry.champion(FAMILY).tags["decision"]
     assert record.state.n_units == 0
@@ -57,10 +57,10 @@ def test_a_shadow_is_let_go_when_another_version_covers_more(registry, examples,
     short = examples[examples["model"] == "short"]
     night_of(registry, short, fit(short[short["started_at"] < FIRST_DAY + pd.Timedelta(days=8)], scale=0.5), 1, 8)
     night_of(registry, short, models["good"], 2, NIGHTS)
-    assert registry.aliases(FAMILY) == {CHAMPION: "1", SHADOW: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "1", SHADOW: "2"}
     record = night_of(registry, examples, fit(early), 3, NIGHTS)
     assert (record.champion, record.shadow) == ("3", None)
-    assert registry.aliases(FAMILY) == {CHAMPION: "3"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "3"}
     assert "version 3 is champion" in registry.version(FAMILY, "2").tags["decision"]
 
 

@@ -24,7 +24,7 @@ def promoted(registry: Registry, examples, models) -> Registry:
     night_of(registry, examples, models["good"], 2, 12)
     for number, nights in ((3, 13), (4, 14)):
         night_of(registry, examples, models["again"], number, nights)
-    assert registry.aliases(FAMILY) == {CHAMPION: "2"}
+    assert registry.family(FAMILY).aliases == {CHAMPION: "2"}
     return registry
 
 
@@ -45,7 +45,7 @@ def test_the_next_night_brings_the_former_champion_back_and_goes_on(promoted, ex
     cut_short(promoted, 2)
     record = night_of(promoted, examples, models["again"], 5, 15)
     assert record.champion == "1"
-    assert promoted.aliases(FAMILY)[CHAMPION] == "1"
+    assert promoted.family(FAMILY).aliases[CHAMPION] == "1"
     assert record.reason.startswith("The champion, version 2, cannot be read")
     assert "Version 1 is champion again." in promoted.version(FAMILY, "2").tags["decision"]
     assert "Night of 2026-01-15" in record.reason

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.pipelines.cli.data.fetch import fetch, fetch_public_data, list_public_data
+from foretell.pipelines.cli.data.fetch import fetch, fetch_public_data
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
@@ -18,7 +18,7 @@ def rows_of(capsys: pytest.CaptureFixture[str]) -> list[dict]:
 
 
 def test_list_names_every_set_with_its_licence(capsys) -> None:
-    list_public_data(Output(json=True))
+    fetch(list_=True, json=True)
     rows = rows_of(capsys)
     assert "pricing-reversal" in {row["name"] for row in rows}
     assert all(row["licence"] and row["files"] > 0 for row in rows)
@@ -50,7 +50,7 @@ def test_a_fetched_set_lies_in_the_lake_under_its_name(mirror: Path, tmp_path: P
 def test_fetch_without_a_name_says_what_to_do() -> None:
     for options in ({}, {"names": ["pythia"], "all_": True}, {"list_": True, "all_": True}):
         with pytest.raises(InvalidInputError, match="--list"):
-            fetch(**{"names": None, "list_": False, "all_": False, "land": True, "out": [], "json": False, **options})
+            fetch(**options)
 
 
 def test_a_name_that_is_nearly_right_is_offered(tmp_path: Path) -> None:

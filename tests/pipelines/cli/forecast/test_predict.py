@@ -13,9 +13,7 @@ import pytest
 
 from foretell.assets.lake.requests import read_requests
 from foretell.pipelines.cli.forecast.asked import AskOptions
-from foretell.pipelines.cli.forecast.predict import predict, run_predict
-from foretell.pipelines.cli.output import Output
-from foretell.pipelines.settings import Settings
+from foretell.pipelines.cli.forecast.predict import predict
 from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.serving import FORECAST_COLUMNS
@@ -99,7 +97,7 @@ def test_quote_adds_up_and_names_what_it_leaves_out(installed, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_predict_writes_one_forecast_per_request_in_order(installed, tmp_path: Path) -> None:
+def test_predict_writes_one_forecast_per_request_in_order(installed, tmp_path: Path, monkeypatch) -> None:
     path, out = tmp_path / "requests.parquet", tmp_path / "forecasts.jsonl"
     REQUESTS.to_parquet(path)
     environment = {**os.environ, "FORETELL_HOME": str(installed.settings.home)}
@@ -118,27 +116,30 @@ def test_predict_writes_one_forecast_per_request_in_order(installed, tmp_path: P
         assert 0 < row["lower_90"] <= row["lower_50"] <= row["median"] <= row["upper_50"] <= row["upper_90"]
     priced = pd.DataFrame(rows)["cost_mean_usd"]
     assert priced.notna().tolist() == [False, True, False]
-    run_predict(installed.settings, "thinking_tokens", path, Output(out=[out]))
+    monkeypatch.setenv("FORETELL_HOME", str(installed.settings.home))
+    predict(family="thinking_tokens", file=path, out=[out])
     assert len(out.read_text("utf-8").splitlines()) == len(REQUESTS)
 
 
-def test_a_score_forecast_says_first_that_nothing_was_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_score_forecast_says_first_that_nothing_was_known(
+    clean_environment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # It answered 15.4 [0, 74.2] for anything, and no interface had a sign of it.
     scores = make_scores(12, 4, seed=0)
     small = BenchmarkScorePredictor(n_folds=2, scale_rounds=5)
     small.fit(scores[INPUTS], scores["value"], groups=scores["leak_group"]).save(tmp_path / "saved")
-    path, settings = tmp_path / "asked.jsonl", Settings(home=tmp_path / "home")
+    path, saved = tmp_path / "asked.jsonl", str(tmp_path / "saved")
     path.write_text('{"model": "nobody", "task": "Weigh zebras."}\n', "utf-8")
-    run_predict(settings, "benchmark_scores", path, Output(json=True), source=str(tmp_path / "saved"))
+    predict(family="benchmark_scores", file=path, json=True, predictor=saved)
     row = json.loads(capsys.readouterr().out)
     assert list(row)[:3] == ["row", "known", "basis"]
     assert row["known"] == "neither"
     assert "a model that was never seen" in row["basis"]
-    run_predict(settings, "benchmark_scores", path, Output(), source=str(tmp_path / "saved"))
+    predict(family="benchmark_scores", file=path, predictor=saved)
     assert capsys.readouterr().out.startswith("neither model nor benchmark known: 1 row\n")
     path.write_text('{"model": "gpt-5", "prompt_text": "Why?"}\n', "utf-8")
     with pytest.raises(InvalidInputError, match="looks like a file for thinking_tokens"):
-        run_predict(settings, "benchmark_scores", path, Output(), source=str(tmp_path / "saved"))
+        predict(family="benchmark_scores", file=path, predictor=saved)
 
 
 GIVEN = {"mlflow_run": None, "metric": None, "target_step": None, "target_value": None, "benchmark": None, "model": []}

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from foretell.pipelines.cli.judge.floor import floors_of_dataset
+from foretell.assets.families import get_family
+from foretell.assets.judging.floors import floor_table
 from foretell.pipelines.settings import Settings
+
+CHOSEN = get_family("thinking_tokens")
 
 
 def test_floor_of_the_starter_rests_on_random_repeats(installed) -> None:
-    floors = floors_of_dataset(installed.settings, "thinking_tokens", "lake").set_index(["segment", "metric"])
+    floors = floor_table(CHOSEN, CHOSEN.examples("lake", installed.settings.sources), dataset="lake")
+    floors = floors.set_index(["segment", "metric"])
     whole = floors.loc[("all", "crps")]
     assert whole["floor_source"].startswith("repeats")
     assert 0 < whole["floor_ci_lower"] < whole["noise_floor"] < whole["floor_ci_upper"]
@@ -23,7 +27,9 @@ def test_floor_on_aime_is_the_one_measured_by_hand(mirror: Path, tmp_path: Path)
     # files (per-model sd .184, .265, .270). The MAE floor here is the combination of the in-sample and the
     # leave-one-out mean, which lies 2 % lower.
     settings = Settings(home=tmp_path, mirror=str(mirror))
-    floors = floors_of_dataset(settings, "thinking_tokens", "pricing-reversal").set_index(["segment", "metric"])
+    name = "pricing-reversal"
+    floors = floor_table(CHOSEN, CHOSEN.examples(name, settings.sources), dataset=name)
+    floors = floors.set_index(["segment", "metric"])
     aime = floors.loc["benchmark=aime,replicated"]
     assert aime.loc["mse", "noise_floor"] ** 0.5 == pytest.approx(0.243, abs=0.001)
     assert aime.loc["mae", "noise_floor"] == pytest.approx(0.170, abs=0.005)

@@ -25,9 +25,9 @@ def test_versions_without_an_alias_or_a_decision_are_listed_beside_the_champion(
 
     monkeypatch.setenv("FORETELL_HOME", str(copied.home))
     registry = copied.open_registry()
-    (first, *_) = registry.versions("thinking_tokens")
+    (first, *_) = registry.family("thinking_tokens").versions
     registry.client().delete_model_version_tag("thinking_tokens", first.version, "decision")
-    for alias in registry.aliases("thinking_tokens"):
+    for alias in registry.family("thinking_tokens").aliases:
         registry.point("thinking_tokens", alias, None)
     listed = [json.loads(line) for line in output_of("--json").splitlines()]
     assert {row["alias"] for row in listed if row["family"] == "thinking_tokens"} == {None}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.pipelines.cli.operate.retrain import run_retrain
+from foretell.pipelines.cli.operate.retrain import retrain
 from foretell.pipelines.runs import open_instance, refresh
 from foretell.pipelines.settings import Settings, quiet_environment
 from foretell.predictors.errors import InvalidInputError
@@ -26,7 +26,7 @@ def test_retrain_registers_decides_and_prints_and_refresh_knows_what_is_up_to_da
     monkeypatch.setenv("DAGSTER_HOME", str(clean_environment / "dagster"))
     settings = Settings()
     quiet_environment(settings)
-    run_retrain(settings, [FAMILY])
+    retrain([FAMILY])
     printed = capsys.readouterr()
     assert f"{FAMILY} version 2: First fit: crps" in printed.out, "version 1 came with foretell"
     assert f"{FAMILY}_registered_model" in printed.err, "progress goes to standard error, step by step"
@@ -36,13 +36,13 @@ def test_retrain_registers_decides_and_prints_and_refresh_knows_what_is_up_to_da
     assert champion is not None
     assert champion.tags["decision"] in printed.out
 
-    numbers = [v.version for v in registry.versions(FAMILY)]
+    numbers = [v.version for v in registry.family(FAMILY).versions]
     steps: list[str] = []
     with open_instance(settings) as instance:
         # What `retrain` made, the demo does not make again.
         assert refresh(settings, instance, FAMILY, lambda step, seconds, share: pytest.fail(step)) is False
         # The same data and code are one fit, however often they are asked for.
-        assert [v.version for v in registry.versions(FAMILY)] == numbers
+        assert [v.version for v in registry.family(FAMILY).versions] == numbers
         (starter / "README.md").write_text("other data\n", "utf-8")
         steps.clear()
         assert refresh(settings, instance, FAMILY, lambda step, seconds, share: steps.append(step)) is True
@@ -51,7 +51,7 @@ def test_retrain_registers_decides_and_prints_and_refresh_knows_what_is_up_to_da
 
 def test_unknown_family_is_named_before_anything_runs(clean_environment: Path) -> None:
     with pytest.raises(InvalidInputError, match="unknown family 'horoscopes'; there is thinking_tokens"):
-        run_retrain(Settings(), [FAMILY, "horoscopes"])
+        retrain([FAMILY, "horoscopes"])
     assert not clean_environment.exists()
 
 
