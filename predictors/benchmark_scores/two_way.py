@@ -358,8 +358,7 @@ def _lines_of_blocks(
 
 def years_of(benchmarks: pd.DataFrame, recent: float) -> Floats:
     """Year to whose models each benchmark is held, shape (n_benchmarks,)."""
-    years: Floats = np.maximum(benchmarks["published_year"].fillna(recent).to_numpy(dtype=np.float64), FIRST_ERA)
-    return years
+    return np.asarray(np.maximum(benchmarks["published_year"].fillna(recent).to_numpy(dtype=np.float64), FIRST_ERA))
 
 
 def _raw_metadata(features: Floats, years: Floats) -> Floats:

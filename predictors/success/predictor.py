@@ -107,9 +107,10 @@ class SuccessPredictor(ChancePredictor):
         for name in dict.fromkeys(["", *self.benchmarks_]):
             rows = benchmarks == name if name else np.ones(len(right), dtype=bool)
             if rows.any():
-                of_items = pd.factorize(items[rows])[0]
-                found = [_marginal_likelihood(logit[rows], right[rows], of_items, spread) for spread in SPREADS]
-                spreads[name] = float(SPREADS[int(np.argmax(found))])
+                given = (_log_likelihood(logit[rows], right[rows], spread) for spread in SPREADS)
+                of_items = [_of_items(each, pd.factorize(items[rows])[0]) + _LOG_WEIGHTS for each in given]
+                marginal = [logsumexp(each, axis=1).sum() for each in of_items]
+                spreads[name] = float(SPREADS[int(np.argmax(marginal))])
         return spreads
 
     def adapt(self, X: pd.DataFrame, y: pd.Series) -> Self:
@@ -240,11 +241,6 @@ def _of_items(log_likelihood: Floats, items: Codes) -> Floats:
     sums = np.zeros((int(items.max()) + 1, len(_NODES)))
     np.add.at(sums, items, log_likelihood)
     return sums
-
-
-def _marginal_likelihood(logit: Floats, right: Floats, items: Codes, spread: float) -> float:
-    of_items = _of_items(_log_likelihood(logit, right, spread), items)
-    return float(logsumexp(of_items + _LOG_WEIGHTS, axis=1).sum())
 
 
 def _given_the_others(logit: Floats, right: Floats, items: NDArray[np.object_], spread: Floats) -> Floats:

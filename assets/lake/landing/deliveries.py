@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -104,10 +104,6 @@ class IngestReport:
     def days(self) -> list[str]:
         """UTC days for which rows landed now: what must be made anew."""
         return sorted({day for report in self.files if report.status == "landed" for day in report.days})
-
-    def as_rows(self) -> list[dict[str, Any]]:
-        """One dict per file, for tables and ``--json``."""
-        return [asdict(report) for report in self.files]
 
 
 def ingest(
@@ -203,7 +199,10 @@ class _Delivery:
 
     def _landed(self, file: Path, key: str, content: str, format: str | None, companions: Sequence[Path]) -> FileReport:
         folder, fresh = self.landing / key, self.landing / f".tmp-{key}"
-        old = _account(folder)
+        try:
+            old = read_manifest(folder)
+        except DatasetError:  # a damaged account is written anew
+            old = None
         if old is not None and not _must_read_again(old, self.how):
             remove_former_rows(folder, old)  # of a run that was killed
             return _report(old, file, "known" if old["n_rows"] else "unusable")
@@ -241,14 +240,6 @@ class _Delivery:
                 account[count] += rows["n_rows"]
             account["tables"] = rows["tables"]
         return account
-
-
-def _account(folder: Path) -> dict[str, Any] | None:
-    """What is known of a file that is delivered again; a damaged account is written anew."""
-    try:
-        return read_manifest(folder)
-    except DatasetError:
-        return None
 
 
 def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:

@@ -140,7 +140,5 @@ def _source_key(url: str) -> str:
 
 def _distinctive_prefixes(names: Sequence[str], texts: Sequence[str]) -> list[str | None]:
     """First token of each name, None where it is an ordinary word of the descriptions."""
-    ordinary: set[str] = set()
-    for text in texts:
-        ordinary.update(re.findall(r"\b[a-z]{3,}\b", text))
+    ordinary = {word for text in texts for word in re.findall(r"\b[a-z]{3,}\b", text)}
     return [p if (p := name_prefix(name)) is not None and len(p) > 2 and p not in ordinary else None for name in names]

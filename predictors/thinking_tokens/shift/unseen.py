@@ -151,7 +151,10 @@ class UnseenCells:
         if self.texts_ is not None:
             lines = {key: public_line(self.texts_, line.centre, line.variance) for key, line in lines.items()}
         twin.lines_ = {**lines, **self.lines_}
-        runs, cells = self._known_runs(cells, codes, _without_pilots(anchors))
+        context = anchors.context
+        if context is not None:  # an anchor is no pilot of the one that it informs
+            context = context.select(cell_keys(context.frame, CONFIG) != cell_keys(anchors.X, CONFIG)[context.target])
+        runs, cells = self._known_runs(cells, codes, context)
         prior = twin._prior(cells, codes, text)
         y = self._completed(anchors, cells, prior)
         twin._take_in_unseen_runs(cells, anchors, codes, runs)
@@ -338,11 +341,3 @@ def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[
 def public_line(texts: TextEffects, centre: float, variance: float) -> _TextLine:
     """How queries of a benchmark follow what public prompts make one expect, before any of them is known."""
     return _TextLine(centre, variance, texts.slope, texts.slope_sd, is_own=False)
-
-
-def _without_pilots(anchors: Anchors) -> FlatContext | None:
-    """The known runs that are of another model or effort than the anchor that they inform: an anchor is no pilot."""
-    context = anchors.context
-    if context is None:
-        return None
-    return context.select(cell_keys(context.frame, CONFIG) != cell_keys(anchors.X, CONFIG)[context.target])
