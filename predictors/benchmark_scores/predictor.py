@@ -269,19 +269,24 @@ class BenchmarkScorePredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        two_way, arrays, forest = self.two_way_.state()
-        features, feature_arrays = self.two_way_.features.state()
-        arrays = {f"two_way.{name}": a for name, a in arrays.items()} | feature_arrays
+        two_way = self.two_way_
+        features, feature_arrays = two_way.features.state()
+        arrays = {f"two_way.{name}": a for name, a in two_way.arrays.items()} | feature_arrays
         arrays |= {f"slopes.{name}": np.atleast_1d(a) for name, a in vars(self.slopes_).items()}
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
         called = {kind: kind + DIRECTED * (kind in self.directed_) for kind in sorted(self.curves_)}
         curves |= {f"strange.{name}": self.curves_[kind].offsets for kind, name in called.items()}
         arrays |= curves | {"metadata": self.metadata_}
         save_arrays(path / "arrays.safetensors", arrays)
-        (path / "forest.txt").write_text(forest, "utf-8")
+        (path / "forest.txt").write_text(two_way.forest.model_to_string() if two_way.forest else "", "utf-8")
         (path / "scale.txt").write_text(self.scale_.booster.model_to_string(), "utf-8")
         return {
-            "two_way": two_way,
+            "two_way": {
+                "keys": two_way.keys,
+                "noise": two_way.noise,
+                "affinity": two_way.affinity,
+                "variances": two_way.variances.tolist(),
+            },
             "features": features,
             "scale": {"centre": self.scale_.centre, "damping": self.scale_.damping},
             "share": self.share_,
@@ -293,10 +298,12 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         arrays = load_arrays(path / "arrays.safetensors")
-        features = BenchmarkFeatures.from_state(state["features"], arrays)
         self.scale_ = ResidualScale(SavedBooster((path / "scale.txt").read_text("utf-8")), **state["scale"])
-        fitted = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}
-        self.two_way_ = TwoWay.from_state(features, state["two_way"], fitted, (path / "forest.txt").read_text("utf-8"))
+        self.two_way_ = TwoWay(BenchmarkFeatures.from_state(state["features"], arrays), **state["two_way"])
+        self.two_way_.variances = np.array(state["two_way"]["variances"])
+        self.two_way_.arrays = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}
+        forest = (path / "forest.txt").read_text("utf-8")
+        self.two_way_.forest = SavedBooster(forest) if forest else None
         self.share_ = state["share"]
         self.last_year_ = float("nan") if state["last_year"] is None else state["last_year"]
         slopes: dict[str, Any] = {k[7:]: a for k, a in arrays.items() if k.startswith("slopes.")}

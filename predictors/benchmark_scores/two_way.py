@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from ..arrays import Codes, Floats, Mask
-from ..fitting.trees import SavedBooster
 from .description.features import (
     BENCHMARK_COLUMNS,
     CUES,
@@ -305,21 +304,6 @@ class TwoWay:
         centre, scale = self.arrays["ability.scale"]
         start += np.where(place >= 0, part["benchmark"][place], 0.0) - slope * centre / scale
         return start, slope / scale
-
-    # -- persistence -----------------------------------------------------------------------------------
-    def state(self) -> tuple[dict[str, Any], dict[str, Floats], str]:
-        """JSON state, arrays and text of the trees, for `from_state`."""
-        names = ("keys", "noise", "affinity")
-        state = {name: getattr(self, name) for name in names} | {"variances": self.variances.tolist()}
-        return state, self.arrays, "" if self.forest is None else self.forest.model_to_string()
-
-    @classmethod
-    def from_state(
-        cls, features: BenchmarkFeatures, state: dict[str, Any], arrays: dict[str, Floats], forest: str
-    ) -> Self:
-        """Rebuild what `state` wrote; without a text there are no trees."""
-        state = {**state, "variances": np.array(state["variances"])}
-        return cls(features, **state, arrays=arrays, forest=SavedBooster(forest) if forest else None)
 
 
 def _design(

@@ -191,8 +191,6 @@ def _score(value: Any) -> float | None:
     """A number; NaN where training diverged, None where the row does not measure it."""
     if isinstance(value, str) and value.strip().lower() in ("nan", "inf", "-inf", "infinity"):
         return math.nan
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and not value.strip()):
-        return None
     return as_number(value)
 
 
