@@ -89,7 +89,6 @@ def query_ids(rows: pd.DataFrame, name: str) -> pd.Series:
     if not {"query_id", "prompt_text"} & set(rows.columns):
         raise InvalidInputError(f"`{name}` must have the column query_id or prompt_text to tell queries alike")
     nothing = pd.Series(None, index=rows.index, dtype=object)
-    ids = rows["query_id"].astype(object) if "query_id" in rows else nothing
-    texts = rows["prompt_text"].astype(object) if "prompt_text" in rows else nothing
+    ids, texts = (rows.get(name, nothing).astype(object) for name in ("query_id", "prompt_text"))
     of_text = {text: query_id_of_text(text) for text in texts.dropna().unique()}
     return ids.where(ids.notna(), texts.map(of_text))

@@ -162,9 +162,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         """Requests, models spelt as they were seen; those in cells that were trained on; forecasts of the others."""
         codes, cells = self.unseen_.seen_.cells_of(X)
         trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
-        spelling = self.unseen_.seen_.spelling(X["model"])
-        if spelling is not X["model"]:
-            X = X.assign(model=spelling)
+        X = X.assign(model=self.unseen_.seen_.spelling(X["model"]))
         if trained.all():
             return X, trained, None
         rest, meant = X[~trained], (codes[~trained], cells)

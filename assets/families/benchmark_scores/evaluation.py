@@ -92,9 +92,8 @@ def modern_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
     later = []
     for i, day in enumerate(BENCHMARK_DAYS):
         past = (examples["published_year"] < day) & (examples["release_year"] < day)
-        later.append(_round(family, examples[past].assign(fold=i), examples[first >= day].assign(fold=i)))
-        later[-1].outcomes["cell_id"] += f"|{i}"
-        later[-1] = replace(later[-1], inputs=later[-1].inputs.set_axis(later[-1].outcomes["cell_id"]))
+        asked = examples[first >= day].assign(fold=i, cell_id=examples["cell_id"] + f"|{i}")
+        later.append(_round(family, examples[past].assign(fold=i), asked))
     yield _split(family, "later", later, models)
 
 

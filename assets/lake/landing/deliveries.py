@@ -266,12 +266,9 @@ def day_digests(landing: Path) -> dict[str, str]:
 
 def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
     """Read the raw rows of some days, by default of all, in an order that does not depend on when files came."""
-    parts = [RAW_SCHEMA.empty_table()]
-    for manifest in read_manifests(landing):
-        for day in manifest["days"]:
-            if days is None or day in days:
-                parts.append(read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA))
-    return raw_frame(pa.concat_tables(parts))
+    of_day = ((manifest, day) for manifest in read_manifests(landing) for day in manifest["days"])
+    files = [rows_file(landing, manifest, day) for manifest, day in of_day if days is None or day in days]
+    return raw_frame(pa.concat_tables([RAW_SCHEMA.empty_table(), *(read_parquet(f, RAW_SCHEMA) for f in files)]))
 
 
 def load_rejects(landing: Path) -> pd.DataFrame:
@@ -306,8 +303,7 @@ def _first_rejects(path: Path) -> pa.Table:
 def landing_digest(landing: Path) -> str:
     """SHA-256 over the requests that have landed and how they were read: equal digests mean equal rows."""
     files = [m for m in read_manifests(landing) if m["days"] or not m.get("tables")]
-    parts = [[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in files]
-    return facts_digest(parts)
+    return facts_digest([[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in files])
 
 
 def load_manifests(landing: Path) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def _are_shares(path: Path, columns: Mapping[str, str]) -> bool:
     theirs = columns["score"]
     if "item_id" in columns or theirs.startswith("="):
         return False
-    told = [as_number(item[1].get(theirs)) for item in table_items(path) if not isinstance(item, Reject)]
+    told = (as_number(item[1].get(theirs)) for item in table_items(path) if not isinstance(item, Reject))
     scores = [score for score in told if score is not None]
     return bool(scores) and min(scores) >= 0 and max(scores) <= 1 and any(0 < score < 1 for score in scores)
 

@@ -102,10 +102,9 @@ class _Rows:
             row[column] = None if value is None else value * factor
         whole = as_number(row.get("output_tokens"))
         for column in self._preset.estimates:
-            value = as_number(row.get(column))
-            row[column] = row.get(column) if value is None else round(value)
-            if value is not None and whole is not None and round(value) > whole:
-                row[column] = None  # more than the whole of which it is a part: the estimate has failed
+            if (value := as_number(row.get(column))) is not None:
+                # One that is more than the whole of which it is a part has failed.
+                row[column] = None if whole is not None and round(value) > whole else round(value)
 
     def _one(self, item: dict[str, Any], source: str | list[str], named: dict[str, Any]) -> Any:
         if isinstance(source, list):

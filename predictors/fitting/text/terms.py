@@ -8,6 +8,7 @@ are pairs of integers.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,18 +71,15 @@ class TermWeights:
     def _word_counts(self, texts: Sequence[str]) -> Any:
         words = [_WORD.findall(text.lower()) for text in texts]
         sizes = np.array([len(text_words) for text_words in words], dtype=np.int64)
-        codes = np.fromiter(
-            (self._codes.get(w, -1) for text_words in words for w in text_words), np.int64, int(sizes.sum())
-        )
+        every = chain.from_iterable(words)
+        codes = np.fromiter((self._codes.get(word, -1) for word in every), np.int64, int(sizes.sum()))
         names = list(self._codes)
         single = np.array([self._column.get(name, -1) for name in names] + [-1], dtype=np.int64)[codes]
         row = np.repeat(np.arange(len(texts)), sizes)
         follows = (row[1:] == row[:-1]) & (codes[1:] >= 0) & (codes[:-1] >= 0)
         keys = (codes[:-1] * len(names) + codes[1:])[follows]
         place = np.searchsorted(self._pairs, keys)
-        is_in_vocabulary = np.zeros(len(keys), dtype=bool)
-        inside = place < len(self._pairs)
-        is_in_vocabulary[inside] = self._pairs[place[inside]] == keys[inside]
+        is_in_vocabulary = np.append(self._pairs, -1)[place] == keys
         rows = np.concatenate([row[single >= 0], row[:-1][follows][is_in_vocabulary]])
         columns = np.concatenate([single[single >= 0], self._pair_columns[place[is_in_vocabulary]]])
         return self._counted(rows, columns, np.ones(len(rows), dtype=np.float32), len(texts))
@@ -90,19 +88,15 @@ class TermWeights:
         codes: dict[str, int] = {}
         owned = [[codes.setdefault(word, len(codes)) for word in text.lower().split()] for text in texts]
         sizes = [len(word_codes) for word_codes in owned]
-        flat = np.fromiter((code for word_codes in owned for code in word_codes), np.int64, sum(sizes))
-        repeats = self._counted(
-            np.repeat(np.arange(len(texts)), sizes), flat, np.ones(len(flat), dtype=np.float32), len(texts), len(codes)
-        )
+        flat = np.fromiter(chain.from_iterable(owned), np.int64, sum(sizes))
+        rows, once = np.repeat(np.arange(len(texts)), sizes), np.ones(len(flat), dtype=np.float32)
+        repeats = self._counted(rows, flat, once, len(texts), len(codes))
         if len(self._grams) > MAX_REMEMBERED:
             self._grams.clear()
-        grams_by_word = self._grams
-        word_grams = [grams_by_word[word] if word in grams_by_word else self._grams_of(word) for word in codes]
+        word_grams = [self._grams[word] if word in self._grams else self._grams_of(word) for word in codes]
         lengths = [len(columns) for columns, _ in word_grams]
-        columns = np.fromiter(
-            (column for columns_of_word, _ in word_grams for column in columns_of_word), np.int64, sum(lengths)
-        )
-        counts = np.fromiter((n for _, counts_of_word in word_grams for n in counts_of_word), np.float32, sum(lengths))
+        columns = np.fromiter(chain.from_iterable(columns for columns, _ in word_grams), np.int64, sum(lengths))
+        counts = np.fromiter(chain.from_iterable(counts for _, counts in word_grams), np.float32, sum(lengths))
         grams = self._counted(np.repeat(np.arange(len(codes)), lengths), columns, counts, len(codes))
         return repeats @ grams
 

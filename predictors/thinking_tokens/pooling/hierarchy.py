@@ -148,9 +148,8 @@ class PooledLocation:
                 self.intercepts_[level] = sums / (self.sizes_[level] + self.intercept_penalty)
                 residual -= weight * self.intercepts_[level][codes]
         effects = zip(self.intercepts_, self._codes_by_level, strict=True)
-        return np.asarray(
-            self.mean_ + sum((intercepts[codes] for intercepts, codes in effects), start=np.zeros(len(weight)))
-        )
+        total = sum((intercepts[codes] for intercepts, codes in effects), start=np.zeros(len(weight)))
+        return np.asarray(self.mean_ + total)
 
     def fit(self, z: Floats) -> Floats:
         """Fit intercepts, then slopes, to `z` and return the fitted location row by row."""
@@ -198,9 +197,8 @@ class PooledLocation:
         1 / (1 / between + n / within), and an unknown group the whole variance between groups.
         """
         variance = np.zeros(len(X))
-        for level, groups, effects, sizes in zip(
-            self.levels_, self.groups_, self.intercepts_, self.sizes_, strict=True
-        ):
+        fitted = zip(self.levels_, self.groups_, self.intercepts_, self.sizes_, strict=True)
+        for level, groups, effects, sizes in fitted:
             if level != self.levels_[-1] and len(level) > 1:
                 continue  # what the single factors leave open is counted once, at the cell
             between = max(float(np.var(effects)), 1e-4)
