@@ -59,7 +59,11 @@ class BenchmarkScorePredictor(BasePredictor):
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        score = self._checked(y, groups, is_censored)
+        score = checked_scores(y)
+        if is_censored.any():
+            raise InvalidInputError("`is_censored` must be False: a benchmark score is no lower bound")
+        if groups.nunique() < 3:
+            raise InvalidInputError(f"`groups` must name 3 leak groups or more, got {groups.nunique()}")
         labels = groups.astype("str")
         rows = self._training_rows(X, labels)
         z = to_logit(score)
@@ -97,14 +101,6 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _location(self, parts: Forecast) -> Floats:
         return parts.location + self.share_ * parts.forest
-
-    def _checked(self, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> Floats:
-        score = checked_scores(y)
-        if is_censored.any():
-            raise InvalidInputError("`is_censored` must be False: a benchmark score is no lower bound")
-        if groups.nunique() < 3:
-            raise InvalidInputError(f"`groups` must name 3 leak groups or more, got {groups.nunique()}")
-        return score
 
     def _training_rows(self, X: pd.DataFrame, labels: pd.Series) -> Rows:
         """Rows as arrays; two groups that describe a benchmark in the same words are two benchmarks."""

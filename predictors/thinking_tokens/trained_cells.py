@@ -136,10 +136,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         if self.knowledge_.informed is None:
             return {}
         configs = cell_keys(runs.X, CONFIG)
-        return {
-            regime: sample_context(runs.groups, configs, rng, pilots=pilots)
-            for regime, pilots in ((WARM, False), (PILOT, True))
-        }
+        return {regime: sample_context(runs.groups, configs, rng, pilots=regime == PILOT) for regime in (WARM, PILOT)}
 
     def _forecast_block(self, held: HeldOut) -> list[HeldOutForecasts]:
         X, embedded = held.runs.X, self._embed(held.runs.X)

@@ -64,10 +64,9 @@ def _quarantined(landing: Path, manifest: dict[str, Any], days: list[str]) -> st
     from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA
 
     folder = landing / manifest["key"]
-    name = next_folder(folder)
     fresh = landing / f"{BEGUN}{manifest['key']}"
     shutil.rmtree(fresh, ignore_errors=True)
-    rows = fresh / name
+    rows = fresh / next_folder(folder)
     rows.mkdir(parents=True)
     lost = []
     with Written(rows, manifest["name"]) as written:
@@ -79,10 +78,10 @@ def _quarantined(landing: Path, manifest: dict[str, Any], days: list[str]) -> st
                 written.add(f"rows-{day}", table)
         written.add("rejects", read_parquet(rejects_file(landing, manifest), REJECT_SCHEMA))
         written.reject(lost)
-    publish_folder(rows, folder / name)
+    publish_folder(rows, folder / rows.name)
     changed = {
         **manifest,
-        "folder": name,
+        "folder": rows.name,
         "days": {day: n for day, n in manifest["days"].items() if day not in days},
         "n_rows": manifest["n_rows"] - len(lost),
         "n_rejects": manifest["n_rejects"] + len(lost),

@@ -51,14 +51,12 @@ class Batch:
 Method: TypeAlias = Callable[[Batch], Floats]
 
 
-def batch_of(ladders: Sequence[Ladder], length: int | None = None) -> Batch:
-    """Ladders as one batch, filled up to `length` models (by default to the longest)."""
-    n = max(len(ladder) for ladder in ladders) if length is None else length
+def batch_of(ladders: Sequence[Ladder], length: int) -> Batch:
+    """Ladders as one batch, filled up to `length` models."""
 
     def stack(columns: list[Floats], fill: float) -> Floats:
-        return np.ascontiguousarray(
-            np.stack([np.r_[np.full(n - len(column), fill), column] for column in columns], axis=1)
-        )
+        filled = [np.r_[np.full(length - len(column), fill), column] for column in columns]
+        return np.ascontiguousarray(np.stack(filled, axis=1))
 
     top = np.array([ladder.flops[-1] for ladder in ladders])
     with np.errstate(divide="ignore", invalid="ignore"):
