@@ -78,7 +78,7 @@ def to_otlp_json(traces: pd.DataFrame) -> Iterator[bytes]:
         yield orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}) + b"\n"
 
 
-def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[Any, Any]]:
     """Rows as Python values; null where a value is unknown, and no key more."""
     for start in range(0, len(traces), 10_000):
         part = traces.iloc[start : start + 10_000]

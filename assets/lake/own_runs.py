@@ -15,7 +15,6 @@ from foretell.predictors.thinking_tokens.known_runs.context import attach_contex
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 
 ANCHOR_COLUMNS = ("model", "benchmark", "reasoning_effort", "prompt_text", "input_tokens", "max_tokens")
-CENSORED = "is_censored"
 
 
 def read_runs(files: Sequence[Path], *, price_file: Path | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -59,7 +58,7 @@ def learn_from_runs(predictor: BasePredictor, runs: pd.DataFrame) -> ThinkingTok
         )
     runs = as_runs(runs)
     anchors = attach_context(runs[[name for name in (*ANCHOR_COLUMNS, "query_id") if name in runs]], runs, pilots=False)
-    censored = runs[CENSORED].astype(bool) if CENSORED in runs else None
+    censored = runs["is_censored"].astype(bool) if "is_censored" in runs else None
     return predictor.adapt(anchors, runs["output_tokens"].astype("float64"), is_censored=censored)
 
 

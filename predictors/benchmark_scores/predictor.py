@@ -145,9 +145,8 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _scale_columns(self, rows: Rows, parts: Forecast) -> Floats:
         structure = self.two_way_.features.matrix(rows.benchmarks)[rows.benchmark]
-        return np.column_stack(
-            [self._location(parts), self.share_ * np.abs(parts.forest), parts.model, structure, rows.features]
-        )
+        gap = self.share_ * np.abs(parts.forest)
+        return np.column_stack([self._location(parts), gap, parts.model, structure, rows.features])
 
     def _fit_known(self, rows: Rows, parts: Forecast, residuals: Floats, folds: Codes) -> None:
         weights = group_weights(rows.groups)

@@ -276,9 +276,8 @@ class TwoWay:
             known, values = self.arrays["own.benchmark"][record].astype(np.intp), self.arrays["own.value"][record]
             if first in given:
                 places, scores = given[first]
-                there = self._metadata(
-                    np.repeat(rows.features[[first]], len(places), axis=0), self.arrays["years"][places]
-                )
+                features = np.repeat(rows.features[[first]], len(places), axis=0)
+                there = self._metadata(features, self.arrays["years"][places])
                 able = there @ self.arrays["ability.metadata"]
                 able += self.arrays["ability.model"][rows.model[first]] if is_seen[first] else 0.0
                 forecast = start_home[places] + there @ self.arrays["part.metadata"] + bend_home[places] * able

@@ -115,10 +115,12 @@ class Ladder:
 
     def below(self, keep: Mask, target: int) -> "Ladder":
         """The models in `keep`, shape (n_models,), as a ladder whose target is the model at position `target`."""
-        columns = {name: vars(self)[name][keep] for name in ("flops", "params", "tokens", "scores", "errors")}
-        target_of = {f"target_{name}": float(vars(self)[name][target]) for name in ("flops", "params", "tokens")}
+        columns: dict[str, Any] = {
+            name: vars(self)[name][keep] for name in ("flops", "params", "tokens", "scores", "errors")
+        }
+        columns |= {f"target_{name}": float(vars(self)[name][target]) for name in ("flops", "params", "tokens")}
         runs = tuple(name for name, is_kept in zip(self.runs, keep, strict=True) if is_kept)
-        return replace(self, **columns, **target_of, runs=runs, pass_rates=None)
+        return replace(self, **columns, runs=runs, pass_rates=None)
 
 
 def compute_levels(flops: Floats) -> Floats:

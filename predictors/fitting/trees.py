@@ -100,8 +100,9 @@ class Trees:
                 leaves += map(float, field["leaf_value"].split())
         if len(set(map(len, roots))) != 1 or len(averaged) != 1:
             return None
-        types = (np.intp, np.intp, np.float64, np.intp, np.intp)
-        shape = (np.array(column, dtype=kind) for column, kind in zip(nodes, types, strict=True))
+        thresholds = np.array(nodes.pop(2), dtype=np.float64)
+        features, kinds_, lefts, rights = (np.array(column, dtype=np.intp) for column in nodes)
+        shape = (features, kinds_, thresholds, lefts, rights)
         return cls(np.array(roots).T, *shape, np.array(leaves), tuple(sets), is_averaged=averaged.pop())
 
     def predict(self, columns: Floats) -> Floats:

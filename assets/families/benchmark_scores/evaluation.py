@@ -109,9 +109,8 @@ def _with_own_scores(family: Family, each: Round, examples: pd.DataFrame) -> Rou
     asked = pd.concat(parts)
     outcomes = each.outcomes[each.outcomes["cell_id"].isin(asked["cell_id"])]
     inputs = family.inputs(asked.set_index("cell_id")).loc[outcomes["cell_id"]]
-    return replace(
-        each, outcomes=outcomes, inputs=inputs, reference_inputs=inputs.drop(columns=["own_benchmarks", "own_scores"])
-    )
+    without = inputs.drop(columns=["own_benchmarks", "own_scores"])
+    return replace(each, outcomes=outcomes, inputs=inputs, reference_inputs=without)
 
 
 def time_forward(examples: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

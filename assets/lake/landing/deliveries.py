@@ -32,7 +32,6 @@ from foretell.assets.lake.landing.manifests import (
     read_manifests,
     read_parquet,
     readable_name,
-    rejects_file,
     remove_former_rows,
     rows_file,
     write_manifest,
@@ -267,7 +266,7 @@ def day_digests(landing: Path) -> dict[str, str]:
 def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
     """Read the raw rows of some days, by default of all, in an order that does not depend on when files came."""
     of_day = ((manifest, day) for manifest in read_manifests(landing) for day in manifest["days"])
-    files = [rows_file(landing, manifest, day) for manifest, day in of_day if days is None or day in days]
+    files = [rows_file(landing, manifest, f"rows-{day}") for manifest, day in of_day if days is None or day in days]
     return raw_frame(pa.concat_tables([RAW_SCHEMA.empty_table(), *(read_parquet(f, RAW_SCHEMA) for f in files)]))
 
 
@@ -282,7 +281,7 @@ def load_rejects(landing: Path) -> pd.DataFrame:
 
 
 def _rejects(landing: Path, manifest: dict[str, Any]) -> pa.Table:
-    path = rejects_file(landing, manifest)
+    path = rows_file(landing, manifest, "rejects")
     n_more = manifest["n_rejects"] - MAX_REJECTS
     if n_more <= 0:
         return read_parquet(path, REJECT_SCHEMA)

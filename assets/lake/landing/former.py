@@ -14,7 +14,6 @@ from foretell.assets.lake.landing.manifests import (
     read_manifest,
     read_manifests,
     read_parquet,
-    rejects_file,
     remove_former_rows,
     rows_file,
     write_manifest,
@@ -71,12 +70,12 @@ def _quarantined(landing: Path, manifest: dict[str, Any], days: list[str]) -> st
     lost = []
     with Written(rows, manifest["name"]) as written:
         for day in sorted(manifest["days"]):
-            table = read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA)
+            table = read_parquet(rows_file(landing, manifest, f"rows-{day}"), RAW_SCHEMA)
             if day in days:
                 lost += [impossible_day(day, line) for line in table.column("source_line").to_pylist()]
             else:
                 written.add(f"rows-{day}", table)
-        written.add("rejects", read_parquet(rejects_file(landing, manifest), REJECT_SCHEMA))
+        written.add("rejects", read_parquet(rows_file(landing, manifest, "rejects"), REJECT_SCHEMA))
         written.reject(lost)
     publish_folder(rows, folder / rows.name)
     changed = {

@@ -100,9 +100,8 @@ def _run(row: Row, path: Path) -> Row:
 
 
 def _curve(row: Row, path: Path) -> Row:
-    curve = str(
-        first(row.get("curve_id"), "/".join(str(first(row.get(n), "")) for n in ("dataset", "learner", "seed")))
-    )
+    told = "/".join(str(first(row.get(name), "")) for name in ("dataset", "learner", "seed"))
+    curve = str(first(row.get("curve_id"), told))
     return {
         "metric": "value", "dataset": path.stem, "resource_unit": "steps", "is_finished": True,
         **_known(row), "curve_id": curve, "learner": first(row.get("learner"), curve),

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 import pandas as pd
@@ -212,7 +212,7 @@ def column_names(head: bytes, path: Path) -> set[str]:
     return set(value) if isinstance(value, dict) else set()
 
 
-def _is_answer(value: Any) -> bool:
+def _is_answer(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a value is what an API answers: its records under ``data``, what it says of them beside."""
     return isinstance(value, dict) and isinstance(value.get("data"), list) and set(value) <= {"data", "meta"}
 

@@ -33,8 +33,8 @@ class Batch:
     """B ladders of at most n models: arrays of shape (n, B), targets of shape (B,).
 
     `x` is log compute above that of each ladder's largest model, `errors` the standard deviations of the shares.
-    Shorter ladders are filled up before their
-    first model: `is_model` is False there and `errors` infinite, which changes no sum by a single bit.
+    Shorter ladders are filled up before their first model: `is_model` is False there and `errors` infinite, which
+    changes no sum by a single bit.
     """
 
     x: Floats

@@ -56,7 +56,8 @@ class TermWeights:
     def transform(self, texts: Sequence[str]) -> Any:
         """Sparse matrix of shape (n_texts, n_terms), float32."""
         counts = (self._word_counts if self.part == "word" else self._character_counts)(texts)
-        logarithms = _logarithms(int(counts.data.max(initial=0)))
+        n = np.arange(int(counts.data.max(initial=0)) + 1)
+        logarithms = (np.log(np.maximum(n, 1)) + 1.0).astype(np.float32)
         weights = np.empty(len(counts.data), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):  # as many as a cache holds
             bounds = counts.indptr[start : start + TEXTS_AT_ONCE + 1]
@@ -119,8 +120,3 @@ class TermWeights:
     ) -> Any:
         shape = (n_rows, len(self.vocabulary) if n_columns is None else n_columns)
         return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
-
-
-def _logarithms(largest: int) -> NDArray[np.float32]:
-    """1 + log n for n from 0 (which is not used) to `largest`."""
-    return (np.log(np.maximum(np.arange(largest + 1), 1)) + 1.0).astype(np.float32)

@@ -307,24 +307,21 @@ class UnseenCells:
 def _summarised(
     frame: pd.DataFrame, log_tokens: Floats, is_censored: Mask, query: NDArray[np.object_], at_most: int
 ) -> CellTable:
-    """The cells of runs, those of most queries where there are more than `at_most`."""
+    """The cells of runs, those of most queries where there are more than `at_most`.
+
+    Read are runs that were not cut off, in cells that seldom are, at most `MAX_RUNS` of each.
+    """
     codes, _ = pd.factorize(cell_keys(frame, CELL))
-    keep = _usable(codes, is_censored)
-    table = summarise_cells(frame[keep].reset_index(drop=True), log_tokens[keep], query[keep])
-    if len(table) > at_most:
-        table = table.take(np.sort(np.argsort(-table.n_queries, kind="stable")[:at_most]))
-    return table
-
-
-def _usable(codes: Codes, is_censored: Mask) -> Mask:
-    """Runs that cells are summed up from: not cut off, in cells that seldom are, at most `MAX_RUNS` of each."""
     share = np.bincount(codes, is_censored) / np.bincount(codes)
     keep = ~is_censored & (share <= MAX_CAPPED)[codes]
     if not keep.any():
         keep = ~is_censored
     back = pd.Series(codes[keep]).groupby(codes[keep]).cumcount(ascending=False).to_numpy()
     keep[np.flatnonzero(keep)] = back < MAX_RUNS
-    return keep
+    table = summarise_cells(frame[keep].reset_index(drop=True), log_tokens[keep], query[keep])
+    if len(table) > at_most:
+        table = table.take(np.sort(np.argsort(-table.n_queries, kind="stable")[:at_most]))
+    return table
 
 
 def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[tuple[str, str], _TextLine]:
