@@ -58,7 +58,7 @@ class _EmpiricalBaseline(BasePredictor):
         parts = [_key(X, name) for name in self.keys]
         for depth in range(1, len(parts) + 1):
             cells = pd.Series(["|".join((str(depth), *values)) for values in zip(*parts[:depth], strict=True)])
-            yield from ((str(cell), rows) for cell, rows in cells.groupby(cells).indices.items())
+            yield from ((str(cell), np.asarray(rows, np.intp)) for cell, rows in cells.groupby(cells).indices.items())
 
     def _save(self, path: Path) -> dict[str, Any]:
         return {"curves": {cell: curve.tolist() for cell, curve in self.curves_.items()}}

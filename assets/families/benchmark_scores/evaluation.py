@@ -92,8 +92,8 @@ def modern_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
     later = []
     for i, day in enumerate(BENCHMARK_DAYS):
         past = (examples["published_year"] < day) & (examples["release_year"] < day)
-        asked = examples[first >= day].assign(fold=i, cell_id=examples["cell_id"] + f"|{i}")
-        later.append(_round(family, examples[past].assign(fold=i), asked))
+        rows = examples[first >= day].assign(fold=i, cell_id=examples["cell_id"] + f"|{i}")
+        later.append(_round(family, examples[past].assign(fold=i), rows))
     yield _split(family, "later", later, models)
 
 

@@ -47,8 +47,9 @@ def model_ladder(
     tables = build_tables(plan_runs(plan), folder / "runs")
     write_tables(tables, folder / "tables")
     samples = tables["samples"]
-    metadata = {**_counts(samples), "whole": is_whole, "tables": str(folder / "tables")}
-    return dg.MaterializeResult(value=samples, metadata=metadata)
+    return dg.MaterializeResult(
+        value=samples, metadata={**_counts(samples), "whole": is_whole, "tables": str(folder / "tables")}
+    )
 
 
 def _counts(samples: pd.DataFrame) -> dict[str, float]:

@@ -188,7 +188,8 @@ def summarise_context(n: int, context: ContextRuns, configs: Sequence[str]) -> F
     counts = [part.size().reindex(range(n)).fillna(0) for part in (warm, pilot)]
     ends = warm["residual"].agg(["min", "max"]).reindex(range(n))
     means = [part[signal_names].mean().reindex(range(n)) for part in (warm, pilot)]
-    codes = pd.Index(configs, dtype=object).get_indexer(pd.Index(context.config, dtype=object))
+    position = {config: i for i, config in enumerate(configs)}
+    codes = np.array([position.get(str(config), -1) for config in context.config], dtype=np.intp)
     keep = ~context.is_pilot & (codes >= 0)
     wide = [
         _by_config(context.target[keep], codes[keep], table.loc[keep, name].to_numpy(), n, len(configs))
