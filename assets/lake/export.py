@@ -62,12 +62,10 @@ def export_traces(traces: pd.DataFrame, path: Path | str, format: str | None = N
             traces.to_parquet(part, index=False)
         elif chosen == "csv":
             without_formulas(traces).to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f%z")
-        elif chosen == "jsonl":
-            with part.open("wb") as file:
-                file.writelines(orjson.dumps(row, default=str) + b"\n" for row in _plain_rows(traces))
         else:
+            lines = (orjson.dumps(row, default=str) + b"\n" for row in _plain_rows(traces))
             with part.open("wb") as file:
-                file.writelines(to_otlp_json(traces))
+                file.writelines(lines if chosen == "jsonl" else to_otlp_json(traces))
         part.replace(path)
     return path
 
@@ -80,7 +78,7 @@ def to_otlp_json(traces: pd.DataFrame) -> Iterator[bytes]:
         yield orjson.dumps({"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [scope]}]}) + b"\n"
 
 
-def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _plain_rows(traces: pd.DataFrame) -> Iterator[dict[Any, Any]]:
     """Rows as Python values; null where a value is unknown, and no key more."""
     for start in range(0, len(traces), 10_000):
         part = traces.iloc[start : start + 10_000]

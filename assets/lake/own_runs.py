@@ -15,7 +15,6 @@ from foretell.predictors.thinking_tokens.known_runs.context import attach_contex
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 
 ANCHOR_COLUMNS = ("model", "benchmark", "reasoning_effort", "prompt_text", "input_tokens", "max_tokens")
-CENSORED = "is_censored"
 
 
 def read_runs(files: Sequence[Path], *, price_file: Path | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -59,7 +58,7 @@ def learn_from_runs(predictor: BasePredictor, runs: pd.DataFrame) -> ThinkingTok
         )
     runs = as_runs(runs)
     anchors = attach_context(runs[[name for name in (*ANCHOR_COLUMNS, "query_id") if name in runs]], runs, pilots=False)
-    censored = runs[CENSORED].astype(bool) if CENSORED in runs else None
+    censored = runs["is_censored"].astype(bool) if "is_censored" in runs else None
     return predictor.adapt(anchors, runs["output_tokens"].astype("float64"), is_censored=censored)
 
 
@@ -89,7 +88,6 @@ def query_ids(rows: pd.DataFrame, name: str) -> pd.Series:
     if not {"query_id", "prompt_text"} & set(rows.columns):
         raise InvalidInputError(f"`{name}` must have the column query_id or prompt_text to tell queries alike")
     nothing = pd.Series(None, index=rows.index, dtype=object)
-    ids = rows["query_id"].astype(object) if "query_id" in rows else nothing
-    texts = rows["prompt_text"].astype(object) if "prompt_text" in rows else nothing
+    ids, texts = (rows.get(name, nothing).astype(object) for name in ("query_id", "prompt_text"))
     of_text = {text: query_id_of_text(text) for text in texts.dropna().unique()}
     return ids.where(ids.notna(), texts.map(of_text))

@@ -1,12 +1,13 @@
 """What a score forecast must beat: the empirical distribution of scores, overall or by what is plain to see."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from ..arrays import Floats, load_arrays, numbers_of, save_arrays
+from ..arrays import Codes, Floats, load_arrays, numbers_of, save_arrays
 from ..base import BasePredictor
 from ..fitting.trees import SavedBooster
 from ..schemas.descriptions import ScoreRequests
@@ -41,25 +42,23 @@ class _EmpiricalBaseline(BasePredictor):
         score = checked_scores(y)
         weight = group_weights(pd.factorize(groups)[0])
         self.curves_: dict[str, Floats] = {"": _quantiles(score, weight)}
-        for depth in range(1, len(self.keys) + 1):
-            cells = self._cells(X, depth)
-            for cell, rows in cells.groupby(cells).indices.items():
-                if len(rows) >= self.least:
-                    self.curves_[str(cell)] = _quantiles(score[rows], weight[rows])
+        for cell, rows in self._cells(X):
+            if len(rows) >= self.least:
+                self.curves_[cell] = _quantiles(score[rows], weight[rows])
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
         out = np.tile(np.interp(levels, GRID, self.curves_[""]), (len(X), 1))
-        for depth in range(1, len(self.keys) + 1):
-            cells = self._cells(X, depth)
-            for cell, rows in cells.groupby(cells).indices.items():
-                if str(cell) in self.curves_:
-                    out[rows] = np.interp(levels, GRID, self.curves_[str(cell)])
+        for cell, rows in self._cells(X):
+            if cell in self.curves_:
+                out[rows] = np.interp(levels, GRID, self.curves_[cell])
         return out
 
-    def _cells(self, X: pd.DataFrame, depth: int) -> pd.Series:
-        """Name of each row's cell of the first `depth` keys."""
-        parts = [_key(X, name) for name in self.keys[:depth]]
-        return pd.Series(["|".join((str(depth), *values)) for values in zip(*parts, strict=True)])
+    def _cells(self, X: pd.DataFrame) -> Iterator[tuple[str, Codes]]:
+        """Name and rows of the cells of the first key, then of the first two, and so on."""
+        parts = [_key(X, name) for name in self.keys]
+        for depth in range(1, len(parts) + 1):
+            cells = pd.Series(["|".join((str(depth), *values)) for values in zip(*parts[:depth], strict=True)])
+            yield from ((str(cell), np.asarray(rows, np.intp)) for cell, rows in cells.groupby(cells).indices.items())
 
     def _save(self, path: Path) -> dict[str, Any]:
         return {"curves": {cell: curve.tolist() for cell, curve in self.curves_.items()}}

@@ -59,7 +59,11 @@ class BenchmarkScorePredictor(BasePredictor):
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        score = self._checked(y, groups, is_censored)
+        score = checked_scores(y)
+        if is_censored.any():
+            raise InvalidInputError("`is_censored` must be False: a benchmark score is no lower bound")
+        if groups.nunique() < 3:
+            raise InvalidInputError(f"`groups` must name 3 leak groups or more, got {groups.nunique()}")
         labels = groups.astype("str")
         rows = self._training_rows(X, labels)
         z = to_logit(score)
@@ -97,14 +101,6 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _location(self, parts: Forecast) -> Floats:
         return parts.location + self.share_ * parts.forest
-
-    def _checked(self, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> Floats:
-        score = checked_scores(y)
-        if is_censored.any():
-            raise InvalidInputError("`is_censored` must be False: a benchmark score is no lower bound")
-        if groups.nunique() < 3:
-            raise InvalidInputError(f"`groups` must name 3 leak groups or more, got {groups.nunique()}")
-        return score
 
     def _training_rows(self, X: pd.DataFrame, labels: pd.Series) -> Rows:
         """Rows as arrays; two groups that describe a benchmark in the same words are two benchmarks."""
@@ -149,9 +145,8 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _scale_columns(self, rows: Rows, parts: Forecast) -> Floats:
         structure = self.two_way_.features.matrix(rows.benchmarks)[rows.benchmark]
-        return np.column_stack(
-            [self._location(parts), self.share_ * np.abs(parts.forest), parts.model, structure, rows.features]
-        )
+        gap = self.share_ * np.abs(parts.forest)
+        return np.column_stack([self._location(parts), gap, parts.model, structure, rows.features])
 
     def _fit_known(self, rows: Rows, parts: Forecast, residuals: Floats, folds: Codes) -> None:
         weights = group_weights(rows.groups)
@@ -269,19 +264,24 @@ class BenchmarkScorePredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:
-        two_way, arrays, forest = self.two_way_.state()
-        features, feature_arrays = self.two_way_.features.state()
-        arrays = {f"two_way.{name}": a for name, a in arrays.items()} | feature_arrays
+        two_way = self.two_way_
+        features, feature_arrays = two_way.features.state()
+        arrays = {f"two_way.{name}": a for name, a in two_way.arrays.items()} | feature_arrays
         arrays |= {f"slopes.{name}": np.atleast_1d(a) for name, a in vars(self.slopes_).items()}
         curves = {name: getattr(self, f"{name}_").offsets for name in ("curve", "evidence_curve", "blank_curve")}
         called = {kind: kind + DIRECTED * (kind in self.directed_) for kind in sorted(self.curves_)}
         curves |= {f"strange.{name}": self.curves_[kind].offsets for kind, name in called.items()}
         arrays |= curves | {"metadata": self.metadata_}
         save_arrays(path / "arrays.safetensors", arrays)
-        (path / "forest.txt").write_text(forest, "utf-8")
+        (path / "forest.txt").write_text(two_way.forest.model_to_string() if two_way.forest else "", "utf-8")
         (path / "scale.txt").write_text(self.scale_.booster.model_to_string(), "utf-8")
         return {
-            "two_way": two_way,
+            "two_way": {
+                "keys": two_way.keys,
+                "noise": two_way.noise,
+                "affinity": two_way.affinity,
+                "variances": two_way.variances.tolist(),
+            },
             "features": features,
             "scale": {"centre": self.scale_.centre, "damping": self.scale_.damping},
             "share": self.share_,
@@ -293,10 +293,12 @@ class BenchmarkScorePredictor(BasePredictor):
 
     def _load(self, path: Path, state: dict[str, Any]) -> None:
         arrays = load_arrays(path / "arrays.safetensors")
-        features = BenchmarkFeatures.from_state(state["features"], arrays)
         self.scale_ = ResidualScale(SavedBooster((path / "scale.txt").read_text("utf-8")), **state["scale"])
-        fitted = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}
-        self.two_way_ = TwoWay.from_state(features, state["two_way"], fitted, (path / "forest.txt").read_text("utf-8"))
+        self.two_way_ = TwoWay(BenchmarkFeatures.from_state(state["features"], arrays), **state["two_way"])
+        self.two_way_.variances = np.array(state["two_way"]["variances"])
+        self.two_way_.arrays = {name[8:]: a for name, a in arrays.items() if name.startswith("two_way.")}
+        forest = (path / "forest.txt").read_text("utf-8")
+        self.two_way_.forest = SavedBooster(forest) if forest else None
         self.share_ = state["share"]
         self.last_year_ = float("nan") if state["last_year"] is None else state["last_year"]
         slopes: dict[str, Any] = {k[7:]: a for k, a in arrays.items() if k.startswith("slopes.")}

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from ..arrays import Codes, Floats, Mask
-from ..fitting.trees import SavedBooster
 from .description.features import (
     BENCHMARK_COLUMNS,
     CUES,
@@ -277,9 +276,8 @@ class TwoWay:
             known, values = self.arrays["own.benchmark"][record].astype(np.intp), self.arrays["own.value"][record]
             if first in given:
                 places, scores = given[first]
-                there = self._metadata(
-                    np.repeat(rows.features[[first]], len(places), axis=0), self.arrays["years"][places]
-                )
+                features = np.repeat(rows.features[[first]], len(places), axis=0)
+                there = self._metadata(features, self.arrays["years"][places])
                 able = there @ self.arrays["ability.metadata"]
                 able += self.arrays["ability.model"][rows.model[first]] if is_seen[first] else 0.0
                 forecast = start_home[places] + there @ self.arrays["part.metadata"] + bend_home[places] * able
@@ -305,21 +303,6 @@ class TwoWay:
         centre, scale = self.arrays["ability.scale"]
         start += np.where(place >= 0, part["benchmark"][place], 0.0) - slope * centre / scale
         return start, slope / scale
-
-    # -- persistence -----------------------------------------------------------------------------------
-    def state(self) -> tuple[dict[str, Any], dict[str, Floats], str]:
-        """JSON state, arrays and text of the trees, for `from_state`."""
-        names = ("keys", "noise", "affinity")
-        state = {name: getattr(self, name) for name in names} | {"variances": self.variances.tolist()}
-        return state, self.arrays, "" if self.forest is None else self.forest.model_to_string()
-
-    @classmethod
-    def from_state(
-        cls, features: BenchmarkFeatures, state: dict[str, Any], arrays: dict[str, Floats], forest: str
-    ) -> Self:
-        """Rebuild what `state` wrote; without a text there are no trees."""
-        state = {**state, "variances": np.array(state["variances"])}
-        return cls(features, **state, arrays=arrays, forest=SavedBooster(forest) if forest else None)
 
 
 def _design(
@@ -358,8 +341,7 @@ def _lines_of_blocks(
 
 def years_of(benchmarks: pd.DataFrame, recent: float) -> Floats:
     """Year to whose models each benchmark is held, shape (n_benchmarks,)."""
-    years: Floats = np.maximum(benchmarks["published_year"].fillna(recent).to_numpy(dtype=np.float64), FIRST_ERA)
-    return years
+    return np.asarray(np.maximum(benchmarks["published_year"].fillna(recent).to_numpy(dtype=np.float64), FIRST_ERA))
 
 
 def _raw_metadata(features: Floats, years: Floats) -> Floats:

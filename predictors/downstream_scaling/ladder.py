@@ -115,14 +115,12 @@ class Ladder:
 
     def below(self, keep: Mask, target: int) -> "Ladder":
         """The models in `keep`, shape (n_models,), as a ladder whose target is the model at position `target`."""
-        return replace(
-            self, flops=self.flops[keep], params=self.params[keep], tokens=self.tokens[keep],
-            scores=self.scores[keep], errors=self.errors[keep],
-            runs=tuple(name for name, k in zip(self.runs, keep, strict=True) if k),
-            target_flops=float(self.flops[target]), target_params=float(self.params[target]),
-            target_tokens=float(self.tokens[target]),
-            pass_rates=None,
-        )  # fmt: skip
+        columns: dict[str, Any] = {
+            name: vars(self)[name][keep] for name in ("flops", "params", "tokens", "scores", "errors")
+        }
+        columns |= {f"target_{name}": float(vars(self)[name][target]) for name in ("flops", "params", "tokens")}
+        runs = tuple(name for name, is_kept in zip(self.runs, keep, strict=True) if is_kept)
+        return replace(self, **columns, runs=runs, pass_rates=None)
 
 
 def compute_levels(flops: Floats) -> Floats:

@@ -88,6 +88,7 @@ class SuccessPredictor(ChancePredictor):
         """Alternate between what is shared and what each model adds."""
         self.shared_ = np.zeros(Z.shape[1])
         self.blocks_ = np.zeros((len(self.models_), Z.shape[1]))
+        penalties = self._penalties(OF_MODEL)
         for _ in range(3):
             added = np.einsum("ij,ij->i", Z, self.blocks_[models])
             self.shared_ = penalised_logistic(Z, right, added, self._penalties(SHARED))
@@ -95,9 +96,7 @@ class SuccessPredictor(ChancePredictor):
             for model in range(len(self.models_)):
                 rows = models == model
                 if rows.any():
-                    self.blocks_[model] = penalised_logistic(
-                        Z[rows], right[rows], common[rows], self._penalties(OF_MODEL)
-                    )
+                    self.blocks_[model] = penalised_logistic(Z[rows], right[rows], common[rows], penalties)
 
     def _item_spreads(
         self, logit: Floats, right: Floats, items: NDArray[np.object_], benchmarks: NDArray[np.object_]
@@ -107,9 +106,10 @@ class SuccessPredictor(ChancePredictor):
         for name in dict.fromkeys(["", *self.benchmarks_]):
             rows = benchmarks == name if name else np.ones(len(right), dtype=bool)
             if rows.any():
-                of_items = pd.factorize(items[rows])[0]
-                found = [_marginal_likelihood(logit[rows], right[rows], of_items, spread) for spread in SPREADS]
-                spreads[name] = float(SPREADS[int(np.argmax(found))])
+                given = (_log_likelihood(logit[rows], right[rows], spread) for spread in SPREADS)
+                of_items = [_of_items(each, pd.factorize(items[rows])[0]) + _LOG_WEIGHTS for each in given]
+                marginal = [logsumexp(each, axis=1).sum() for each in of_items]
+                spreads[name] = float(SPREADS[int(np.argmax(marginal))])
         return spreads
 
     def adapt(self, X: pd.DataFrame, y: pd.Series) -> Self:
@@ -142,9 +142,7 @@ class SuccessPredictor(ChancePredictor):
         penalties = self._penalties((1 / max(self.model_spread_, 0.3) ** 2, *OF_MODEL[1:]))
         for model in set(models):
             rows = models == model
-            adapted.blocks_[model] = adapted.blocks_[model] + penalised_logistic(
-                Z[rows], right[rows], offset[rows], penalties
-            )
+            adapted.blocks_[model] += penalised_logistic(Z[rows], right[rows], offset[rows], penalties)
         return adapted
 
     # -- forecasts -----------------------------------------------------------------------------------
@@ -166,9 +164,8 @@ class SuccessPredictor(ChancePredictor):
         log_posterior = np.tile(_LOG_WEIGHTS, (len(X), 1))
         if "context_scores" in X and "context_models" in X:
             for row, (others, scores) in enumerate(zip(X["context_models"], X["context_scores"], strict=True)):
-                known = [
-                    (m, s) for m, s in zip(_listed(others), _listed(scores), strict=False) if s is not None and s == s
-                ]
+                pairs = zip(_listed(others), _listed(scores), strict=False)
+                known = [(m, s) for m, s in pairs if s is not None and s == s]
                 if known:
                     models = self._model_codes([m for m, _ in known])
                     logit = _on_line(self._logit(np.repeat(Z[[row]], len(known), axis=0), models), self.cold_)
@@ -240,11 +237,6 @@ def _of_items(log_likelihood: Floats, items: Codes) -> Floats:
     sums = np.zeros((int(items.max()) + 1, len(_NODES)))
     np.add.at(sums, items, log_likelihood)
     return sums
-
-
-def _marginal_likelihood(logit: Floats, right: Floats, items: Codes, spread: float) -> float:
-    of_items = _of_items(_log_likelihood(logit, right, spread), items)
-    return float(logsumexp(of_items + _LOG_WEIGHTS, axis=1).sum())
 
 
 def _given_the_others(logit: Floats, right: Floats, items: NDArray[np.object_], spread: Floats) -> Floats:

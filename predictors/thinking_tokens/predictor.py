@@ -58,9 +58,8 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
             return None
         keys = pd.DataFrame({"of": cell_keys(X, ("source", "benchmark")), "query": query})
         first = keys[~keys.duplicated() & X["prompt_text"].notna().to_numpy()]
-        nth = first.groupby("of").cumcount()
-        rows = first.index[nth < READ_PER_BENCHMARK][np.argsort(nth[nth < READ_PER_BENCHMARK], kind="stable")]
-        rows = rows[:READ_AT_MOST]
+        nth = first.groupby("of").cumcount().sort_values(kind="stable")
+        rows = nth.index[nth < READ_PER_BENCHMARK][:READ_AT_MOST]
         text = np.full(len(X), np.nan)
         text[rows] = self._text_of_queries(X.iloc[rows])
         return text
@@ -69,8 +68,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         """What the text adds whatever the model, NaN where there is none or it is not `asked`; shape (n_samples,)."""
         text = np.full(len(X), np.nan)
         has_text = self.heads and "prompt_text" in X
-        rows = X["prompt_text"].notna().to_numpy() if has_text else np.zeros(len(X), dtype=bool)
-        rows = rows & asked
+        rows = asked & X["prompt_text"].notna().to_numpy() if has_text else np.zeros(len(X), dtype=bool)
         if rows.any():
             frame = X.loc[rows, [name for name in ("benchmark", "prompt_text") if name in X]].assign(model="")
             text[rows] = self.location_.text_effect(frame, self._embed(frame))
@@ -162,9 +160,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         """Requests, models spelt as they were seen; those in cells that were trained on; forecasts of the others."""
         codes, cells = self.unseen_.seen_.cells_of(X)
         trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
-        spelling = self.unseen_.seen_.spelling(X["model"])
-        if spelling is not X["model"]:
-            X = X.assign(model=spelling)
+        X = X.assign(model=self.unseen_.seen_.spelling(X["model"]))
         if trained.all():
             return X, trained, None
         rest, meant = X[~trained], (codes[~trained], cells)

@@ -15,7 +15,6 @@ from .heads.boosting import Boosting, load_boosters, rows_learnt, save_boosters
 from .heads.distribution import COLD, HEAD_LEVELS, PILOT, WARM, Heads, PooledQuantiles, curve_spreads, evaluate_curves
 from .known_runs.context import CONFIG, FlatContext, flatten_context, sample_context
 from .known_runs.knowledge import QueryKnowledge
-from .known_runs.query_effects import ContextRuns
 from .log_quantiles import HeldOut, HeldOutForecasts, LogQuantilePredictor, Pairs, Runs, complete_censored
 from .pooling.cells import RowFeatures
 from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys, out_of_fold, text_share
@@ -137,10 +136,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         if self.knowledge_.informed is None:
             return {}
         configs = cell_keys(runs.X, CONFIG)
-        return {
-            regime: sample_context(runs.groups, configs, rng, pilots=pilots)
-            for regime, pilots in ((WARM, False), (PILOT, True))
-        }
+        return {regime: sample_context(runs.groups, configs, rng, pilots=regime == PILOT) for regime in (WARM, PILOT)}
 
     def _forecast_block(self, held: HeldOut) -> list[HeldOutForecasts]:
         X, embedded = held.runs.X, self._embed(held.runs.X)
@@ -218,21 +214,18 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         codes, curves = self.shapes_.lookup(X)
         plain = self._plain(X, base, text)
         shape = evaluate_curves(curves, np.array(HEAD_LEVELS))[codes]
-        values = (base + text)[:, None] + shape
-        heads = Heads.cold(values, codes, curves)
+        heads = Heads.cold((base + text)[:, None] + shape, codes, curves)
         if flat_context is not None:
-            context = self._context_runs(X, embedded, flat_context)
+            known = flat_context.frame
+            expected = self.location_.intercept(known)
+            expected += self.location_.text_effect(known, embedded[flat_context.target])
+            context = self.knowledge_.context_runs(X, flat_context, expected, self.shapes_)
             heads = self.knowledge_.inform(X, heads, plain, base + text, context, self._is_trained(X))
         cold = (heads.regime == COLD) & self._is_trained(X)
         if cold.any():
             columns = self._columns(plain, embedded, np.flatnonzero(cold))
             heads.values[cold] += self._boosting().predict(self.cold_, columns)
         return heads
-
-    def _context_runs(self, X: pd.DataFrame, embedded: Floats, flat_context: FlatContext) -> ContextRuns:
-        location = self.location_.intercept(flat_context.frame)
-        location += self.location_.text_effect(flat_context.frame, embedded[flat_context.target])
-        return self.knowledge_.context_runs(X, flat_context, location, self.shapes_)
 
     def _is_trained(self, X: pd.DataFrame) -> Mask:
         """True for models that were trained on; what the heads learnt does not hold for others."""

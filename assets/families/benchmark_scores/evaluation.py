@@ -92,9 +92,8 @@ def modern_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
     later = []
     for i, day in enumerate(BENCHMARK_DAYS):
         past = (examples["published_year"] < day) & (examples["release_year"] < day)
-        later.append(_round(family, examples[past].assign(fold=i), examples[first >= day].assign(fold=i)))
-        later[-1].outcomes["cell_id"] += f"|{i}"
-        later[-1] = replace(later[-1], inputs=later[-1].inputs.set_axis(later[-1].outcomes["cell_id"]))
+        rows = examples[first >= day].assign(fold=i, cell_id=examples["cell_id"] + f"|{i}")
+        later.append(_round(family, examples[past].assign(fold=i), rows))
     yield _split(family, "later", later, models)
 
 
@@ -110,9 +109,8 @@ def _with_own_scores(family: Family, each: Round, examples: pd.DataFrame) -> Rou
     asked = pd.concat(parts)
     outcomes = each.outcomes[each.outcomes["cell_id"].isin(asked["cell_id"])]
     inputs = family.inputs(asked.set_index("cell_id")).loc[outcomes["cell_id"]]
-    return replace(
-        each, outcomes=outcomes, inputs=inputs, reference_inputs=inputs.drop(columns=["own_benchmarks", "own_scores"])
-    )
+    without = inputs.drop(columns=["own_benchmarks", "own_scores"])
+    return replace(each, outcomes=outcomes, inputs=inputs, reference_inputs=without)
 
 
 def time_forward(examples: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

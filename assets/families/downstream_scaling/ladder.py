@@ -107,11 +107,10 @@ def ladder_scores(starter: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
         model=cells["model"].astype("str").str.rsplit("-", n=1).str[0],
         score=100.0 * cells["score"].astype("float64"),
     )
-    cells["replicate_sd"] = cells["score"]
-    groups = cells.groupby(["model", "benchmark"], sort=False)
-    runs = groups.agg({"score": "mean", "replicate_sd": "std", "n_items": "first"})
-    runs["n_replicates"] = groups.size()
-    runs = runs.reset_index().assign(
+    runs = cells.groupby(["model", "benchmark"], sort=False, as_index=False).agg(
+        score=("score", "mean"), replicate_sd=("score", "std"), n_items=("n_items", "first"),
+        n_replicates=("score", "size"),
+    ).assign(
         item_id=AGGREGATE_ITEM, replicate=0, metric="exact_match", filter="none", n_shot=0, higher_is_better=True,
         harness="foretell-ladder",
     )  # fmt: skip

@@ -77,9 +77,7 @@ def shift_splits(
     """
     terms = terms or ShiftTerms()
     predictor = predictor or ThinkingTokensPredictor(heads=False)
-    runs = examples.assign(
-        reasoning_effort=examples["reasoning_effort"].fillna(""), benchmark=examples["benchmark"].fillna("")
-    )
+    runs = examples.fillna({"reasoning_effort": "", "benchmark": ""})
     for shift in terms.shifts:
         asked = [known for known in terms.known if shift == "new_model" or not known.startswith("_warm")]
         forecasts: dict[str, list[Sequence[_Judged]]] = {known: [] for known in asked}

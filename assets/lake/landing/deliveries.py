@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +32,6 @@ from foretell.assets.lake.landing.manifests import (
     read_manifests,
     read_parquet,
     readable_name,
-    rejects_file,
     remove_former_rows,
     rows_file,
     write_manifest,
@@ -104,10 +103,6 @@ class IngestReport:
     def days(self) -> list[str]:
         """UTC days for which rows landed now: what must be made anew."""
         return sorted({day for report in self.files if report.status == "landed" for day in report.days})
-
-    def as_rows(self) -> list[dict[str, Any]]:
-        """One dict per file, for tables and ``--json``."""
-        return [asdict(report) for report in self.files]
 
 
 def ingest(
@@ -203,7 +198,10 @@ class _Delivery:
 
     def _landed(self, file: Path, key: str, content: str, format: str | None, companions: Sequence[Path]) -> FileReport:
         folder, fresh = self.landing / key, self.landing / f".tmp-{key}"
-        old = _account(folder)
+        try:
+            old = read_manifest(folder)
+        except DatasetError:  # a damaged account is written anew
+            old = None
         if old is not None and not _must_read_again(old, self.how):
             remove_former_rows(folder, old)  # of a run that was killed
             return _report(old, file, "known" if old["n_rows"] else "unusable")
@@ -243,14 +241,6 @@ class _Delivery:
         return account
 
 
-def _account(folder: Path) -> dict[str, Any] | None:
-    """What is known of a file that is delivered again; a damaged account is written anew."""
-    try:
-        return read_manifest(folder)
-    except DatasetError:
-        return None
-
-
 def _must_read_again(old: dict[str, Any], how: dict[str, Any]) -> bool:
     """Known content is read again if the readers have changed, the caller asks for something else by name, or a day
     that was yet to come has come."""
@@ -275,12 +265,9 @@ def day_digests(landing: Path) -> dict[str, str]:
 
 def load_rows(landing: Path, days: Sequence[str] | None = None) -> pd.DataFrame:
     """Read the raw rows of some days, by default of all, in an order that does not depend on when files came."""
-    parts = [RAW_SCHEMA.empty_table()]
-    for manifest in read_manifests(landing):
-        for day in manifest["days"]:
-            if days is None or day in days:
-                parts.append(read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA))
-    return raw_frame(pa.concat_tables(parts))
+    of_day = ((manifest, day) for manifest in read_manifests(landing) for day in manifest["days"])
+    files = [rows_file(landing, manifest, f"rows-{day}") for manifest, day in of_day if days is None or day in days]
+    return raw_frame(pa.concat_tables([RAW_SCHEMA.empty_table(), *(read_parquet(f, RAW_SCHEMA) for f in files)]))
 
 
 def load_rejects(landing: Path) -> pd.DataFrame:
@@ -294,7 +281,7 @@ def load_rejects(landing: Path) -> pd.DataFrame:
 
 
 def _rejects(landing: Path, manifest: dict[str, Any]) -> pa.Table:
-    path = rejects_file(landing, manifest)
+    path = rows_file(landing, manifest, "rejects")
     n_more = manifest["n_rejects"] - MAX_REJECTS
     if n_more <= 0:
         return read_parquet(path, REJECT_SCHEMA)
@@ -315,8 +302,7 @@ def _first_rejects(path: Path) -> pa.Table:
 def landing_digest(landing: Path) -> str:
     """SHA-256 over the requests that have landed and how they were read: equal digests mean equal rows."""
     files = [m for m in read_manifests(landing) if m["days"] or not m.get("tables")]
-    parts = [[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in files]
-    return facts_digest(parts)
+    return facts_digest([[m["key"], m["reader_version"], m["how"], m["days"], m["n_rejects"]] for m in files])
 
 
 def load_manifests(landing: Path) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from foretell.assets.lake.landing.manifests import (
     read_manifest,
     read_manifests,
     read_parquet,
-    rejects_file,
     remove_former_rows,
     rows_file,
     write_manifest,
@@ -64,25 +63,24 @@ def _quarantined(landing: Path, manifest: dict[str, Any], days: list[str]) -> st
     from foretell.assets.readers.core.records import RAW_SCHEMA, REJECT_SCHEMA
 
     folder = landing / manifest["key"]
-    name = next_folder(folder)
     fresh = landing / f"{BEGUN}{manifest['key']}"
     shutil.rmtree(fresh, ignore_errors=True)
-    rows = fresh / name
+    rows = fresh / next_folder(folder)
     rows.mkdir(parents=True)
     lost = []
     with Written(rows, manifest["name"]) as written:
         for day in sorted(manifest["days"]):
-            table = read_parquet(rows_file(landing, manifest, day), RAW_SCHEMA)
+            table = read_parquet(rows_file(landing, manifest, f"rows-{day}"), RAW_SCHEMA)
             if day in days:
                 lost += [impossible_day(day, line) for line in table.column("source_line").to_pylist()]
             else:
                 written.add(f"rows-{day}", table)
-        written.add("rejects", read_parquet(rejects_file(landing, manifest), REJECT_SCHEMA))
+        written.add("rejects", read_parquet(rows_file(landing, manifest, "rejects"), REJECT_SCHEMA))
         written.reject(lost)
-    publish_folder(rows, folder / name)
+    publish_folder(rows, folder / rows.name)
     changed = {
         **manifest,
-        "folder": name,
+        "folder": rows.name,
         "days": {day: n for day, n in manifest["days"].items() if day not in days},
         "n_rows": manifest["n_rows"] - len(lost),
         "n_rejects": manifest["n_rejects"] + len(lost),

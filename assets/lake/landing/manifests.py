@@ -78,14 +78,9 @@ def origins(landing: Path, parts_of: Callable[[dict[str, Any]], Iterable[str]]) 
     return dict(sorted(came.items()))
 
 
-def rows_file(landing: Path, manifest: dict[str, Any], day: str) -> Path:
-    """Where the rows of one UTC day lie."""
-    return _rows_folder(landing / manifest["key"], manifest) / f"rows-{day}.parquet"
-
-
-def rejects_file(landing: Path, manifest: dict[str, Any]) -> Path:
-    """Where the records lie that could not be read."""
-    return _rows_folder(landing / manifest["key"], manifest) / "rejects.parquet"
+def rows_file(landing: Path, manifest: dict[str, Any], name: str) -> Path:
+    """Where rows lie: ``rows-<UTC day>``, ``<table>-<part>``, or what could not be read, ``rejects``."""
+    return _rows_folder(landing / manifest["key"], manifest) / f"{name}.parquet"
 
 
 def next_folder(folder: Path) -> str:

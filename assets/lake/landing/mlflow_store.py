@@ -50,16 +50,11 @@ def export_mlflow_traces(address: str, file: Path) -> int:
 
     Raises `DatasetError` if the store cannot be reached, has no such experiment, or holds no trace.
     """
-    import mlflow
-
-    uri, experiment = split_address(address)
     n_traces = 0
-    with _told(address, uri), file.open("w", encoding="utf-8") as out:
-        client = mlflow.MlflowClient(tracking_uri=uri)
+    with _store(address) as (client, experiments), file.open("w", encoding="utf-8") as out:
         # In the order of time, so that a longer export of the same store begins with the shorter one.
         search = partial(client.search_traces, max_results=PAGE, order_by=["timestamp_ms ASC"])
-        places = _experiments(client, address, experiment)
-        for trace in _pages(lambda token: search(locations=places, page_token=token)):
+        for trace in _pages(lambda token: search(locations=list(experiments), page_token=token)):
             out.write(trace.to_json() + "\n")
             n_traces += 1
     if not n_traces:
@@ -68,32 +63,28 @@ def export_mlflow_traces(address: str, file: Path) -> int:
 
 
 @contextmanager
-def _told(address: str, uri: str) -> Iterator[None]:
-    """A store that cannot be read is one line, whatever its client raises."""
+def _store(address: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Client of a store and its experiments, id -> name; one that cannot be read is one line, whatever is raised."""
     import mlflow
     from sqlalchemy.exc import SQLAlchemyError
 
+    uri, experiment = split_address(address)
     # A store that is down is said within seconds; MLflow's own default is minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         # MLflow would make an empty store here.
         raise DatasetError(f"{address}: no such file; give the database that the MLflow server writes to")
     try:
-        yield
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        names = {found.experiment_id: found.name for found in client.search_experiments()}
+        if experiment is not None and experiment not in names.values():
+            raise DatasetError(f"{address}: no experiment {experiment!r}; there is {', '.join(sorted(names.values()))}")
+        yield client, {key: name for key, name in names.items() if experiment in (None, name)}
     except DatasetError:  # is an OSError too, and says what it has to say
         raise
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         first = str(error).splitlines()[0][:160]
         raise DatasetError(f"{address}: the MLflow store cannot be read ({first}); is the server up?") from error
-
-
-def _experiments(client: Any, address: str, name: str | None) -> list[str]:
-    found = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
-    if name is None:
-        return list(found.values())
-    if name not in found:
-        raise DatasetError(f"{address}: no experiment {name!r}; there is {', '.join(sorted(found))}")
-    return [found[name]]
 
 
 def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
@@ -113,18 +104,12 @@ def export_mlflow_runs(address: str, file: Path, since: str | None = None) -> tu
     that as `since`, the next export leaves out what has not changed. Raises `DatasetError` if the store cannot be
     reached, has no such experiment, or holds no run.
     """
-    import mlflow
-
-    uri, experiment = split_address(address)
     seen: dict[str, str] = json.loads(since) if since else {}
     n_runs = n_written = 0
-    with _told(address, uri), file.open("wb") as out:
-        client = mlflow.MlflowClient(tracking_uri=uri)
-        names = {e.experiment_id: e.name for e in client.search_experiments()}
+    with _store(address) as (client, names), file.open("wb") as out:
         params: dict[str, dict[str, str]] = {}
         search = partial(client.search_runs, max_results=PAGE, order_by=["attributes.start_time ASC"])
-        places = _experiments(client, address, experiment)
-        for run in _pages(lambda token: search(places, page_token=token)):
+        for run in _pages(lambda token: search(list(names), page_token=token)):
             n_runs += 1
             # An unfinished run has other last values when it has gone on.
             facts = json.dumps([run.info.status, run.info.end_time, sorted(run.data.metrics.items())])

@@ -15,7 +15,7 @@ from foretell.assets.lake.landing.manifests import (
     read_manifests,
     read_parquet,
     readable_name,
-    rejects_file,
+    rows_file,
 )
 from foretell.assets.lake.tables.contracts import CONTRACT_VERSION, TABLES, UNDATED, LakeTable
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row, clean_text, raw_frame
@@ -97,5 +97,5 @@ def tables_digest(landing: Path, names: Sequence[str]) -> str:
 def load_part(landing: Path, table: LakeTable, part: str) -> pd.DataFrame:
     """The landed rows of a part, of all files."""
     held = (m for m in read_manifests(landing) if part in m.get("tables", {}).get(table.name, {}))
-    files = (rejects_file(landing, manifest).with_name(f"{table.name}-{part}.parquet") for manifest in held)
+    files = (rows_file(landing, manifest, f"{table.name}-{part}") for manifest in held)
     return raw_frame(pa.concat_tables([table.arrow.empty_table(), *(read_parquet(f, table.arrow) for f in files)]))

@@ -54,9 +54,8 @@ def build_table_asset(table: LakeTable) -> dg.AssetsDefinition:
             for name, passed in found.items()
         ]
         metadata = {**counts, "dagster/row_count": counts["accepted"], "parts": len(curated.parts)}
-        return dg.MaterializeResult(
-            metadata={**metadata, "parts_made_now": len(curated.changed)}, check_results=results
-        )
+        metadata["parts_made_now"] = len(curated.changed)
+        return dg.MaterializeResult(metadata=metadata, check_results=results)
 
     return canonical_table
 

@@ -93,9 +93,8 @@ def _arrow_type(dtype: Any) -> pa.DataType:
     text = str(dtype)
     if text.startswith("datetime64"):
         return pa.timestamp("us", "UTC")
-    return {"float64": pa.float64(), "Int64": pa.int64(), "bool": pa.bool_(), "boolean": pa.bool_()}.get(
-        text, pa.string()
-    )
+    kinds = {"float64": pa.float64(), "Int64": pa.int64(), "bool": pa.bool_(), "boolean": pa.bool_()}
+    return kinds.get(text, pa.string())
 
 
 _WORDS = {"double": "number", "int64": "whole number", "bool": "yes or no", "timestamp[us, tz=UTC]": "time",

@@ -156,9 +156,8 @@ def _repeated(keys: pd.DataFrame) -> pd.DataFrame:
     several = keys[keys.duplicated(KEY, keep=False)].sort_values([*KEY, "started_at", "part"], kind="stable")
     times = pd.to_datetime(several["started_at"], utc=True)
     first = times.groupby([several[name] for name in KEY]).transform("first").dt.strftime("%Y-%m-%d")
-    return several.assign(first_day=first.fillna("a day that is not known"))[several.duplicated(KEY)][
-        ["part", "row", "first_day"]
-    ]
+    several = several.assign(first_day=first.fillna("a day that is not known"))
+    return several.loc[several.duplicated(KEY), LOST]
 
 
 def _replicates(runs: pd.DataFrame) -> pd.DataFrame:

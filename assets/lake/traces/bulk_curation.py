@@ -64,10 +64,8 @@ def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) ->
 
 def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
     """Tell Dagster what was made, so that its pages show days curated in bulk like any other."""
-    n_rows = {"raw_traces": done.n_raw, "request_traces": done.counts["accepted"]}
-    n_rows["quarantined_traces"] = done.counts["quarantined"]
-    for name in TABLES:
-        metadata: dict[str, Any] = {**done.counts, "dagster/row_count": n_rows[name], "curated": "in bulk"}
+    for name, n_rows in zip(TABLES, (done.n_raw, done.counts["accepted"], done.counts["quarantined"]), strict=True):
+        metadata: dict[str, Any] = {**done.counts, "dagster/row_count": n_rows, "curated": "in bulk"}
         event = dg.AssetMaterialization(asset_key=name, partition=done.day, metadata=metadata)
         instance.report_runless_asset_event(event)
     for check in done.checks:

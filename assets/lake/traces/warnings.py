@@ -25,8 +25,8 @@ def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
     """
     if traces.empty:
         return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})
-    found = _by_model(traces, raw)
-    return pd.DataFrame(found + _constant_metering(traces) + _thinking_cut(traces), columns=WARNING_COLUMNS)
+    found = _by_model(traces, raw) + _constant_metering(traces) + _thinking_cut(traces)
+    return pd.DataFrame(found, columns=WARNING_COLUMNS)
 
 
 _MESSAGES = {

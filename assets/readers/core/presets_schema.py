@@ -92,8 +92,8 @@ class Preset(_Strict):
 def load_presets() -> dict[str, Preset]:
     """Load all presets by name, ``canonical`` last because it asks for least."""
     folder = files("foretell.assets.readers.presets")
-    names = sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-    names.sort(key=lambda name: name == "canonical")
+    names = [item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")]
+    names.sort(key=lambda name: (name == "canonical", name))
     texts = {name: folder.joinpath(f"{name}.yaml").read_text("utf-8") for name in names}
     return {name: Preset.model_validate(yaml.safe_load(text)) for name, text in texts.items()}
 

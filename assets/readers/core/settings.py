@@ -65,8 +65,7 @@ def _is_plain(key: str, value: Any, depth: int = 0) -> bool:
     if depth > 1 or len(value) > MAX_ITEMS:
         return False
     if isinstance(value, dict):
-        names = (name for name in value if is_word(name) and not is_secret_name(name))
-        return len(list(names)) == len(value) and all(_is_plain(k, v, depth + 1) for k, v in value.items())
+        return all(is_word(k) and not is_secret_name(k) and _is_plain(k, v, depth + 1) for k, v in value.items())
     return all(_is_plain(key, item, depth + 1) for item in value)
 
 

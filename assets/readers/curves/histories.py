@@ -24,6 +24,7 @@ TARGETS = ("target_step", "max_steps", "total_steps", "max_epochs", "epochs", "n
 _NO_METRIC = re.compile(
     r"^(?:_.*|epoch|lr(?:-.*)?|learning_rate.*|.*/?global_step|step|Step|iteration|.*__(?:MIN|MAX))$"
 )
+_MEASURE = re.compile(r"(?i)loss|acc|err|score|f1|auc|bleu|rouge|perplexity|ppl|reward|mse|mae|iou|map|val|eval")
 _TAGGED = ("n_params", "n_train_tokens")
 
 
@@ -93,7 +94,8 @@ class TrainingLog:
     def sniff(self, head: bytes, path: Path) -> bool:
         """True for columns of which one is a step and another says what is measured."""
         names = column_names(head, path)
-        return any(step in names for step in STEPS) and any(_is_measure(name) or " - " in name for name in names)
+        measures = (n for n in names if _MEASURE.search(n) and not _NO_METRIC.match(n) and "token" not in n.lower())
+        return any(step in names for step in STEPS) and (any(measures) or any(" - " in name for name in names))
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
         """Stream a point for every number of a row."""
@@ -191,16 +193,7 @@ def _score(value: Any) -> float | None:
     """A number; NaN where training diverged, None where the row does not measure it."""
     if isinstance(value, str) and value.strip().lower() in ("nan", "inf", "-inf", "infinity"):
         return math.nan
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and not value.strip()):
-        return None
     return as_number(value)
-
-
-def _is_measure(name: str) -> bool:
-    measure = re.search(
-        r"(?i)loss|acc|err|score|f1|auc|bleu|rouge|perplexity|ppl|reward|mse|mae|iou|map|val|eval", name
-    )
-    return measure is not None and not _NO_METRIC.match(name) and "token" not in name.lower()
 
 
 def _whole(value: Any) -> int | None:

@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ class MemberError(Exception):
     """A member that cannot be read; the text says why."""
 
 
-class Archive:
+class Archive(AbstractContextManager["Archive"]):
     """An open zip archive: its list of members, which may be long, is read once.
 
     Raises `MemberError` if the file is no whole zip archive.
@@ -33,9 +34,6 @@ class Archive:
             self._archive = zipfile.ZipFile(path)
         except _FAULTS as error:
             raise MemberError(f"not a whole zip archive: {error}") from None
-
-    def __enter__(self) -> "Archive":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self._archive.close()

@@ -100,7 +100,10 @@ def csv_items(path: Path) -> Iterator[Item | Reject]:
         except csv.Error as error:
             item: Item | Reject = Reject(f"not CSV: {error}", start, "is a quote left open?")
         else:
-            item = _csv_item(start, header, fields)
+            item = start, dict(zip(header, fields, strict=False))
+            if fields and len(fields) != len(header):
+                why = f"{len(fields)} fields where the header has {len(header)}"
+                item = Reject(why, start, "is a quote left open, or was the file cut short?")
         last = reader.line_num + 1
         if pending is not None:
             yield pending
@@ -110,10 +113,3 @@ def csv_items(path: Path) -> Iterator[Item | Reject]:
         yield Reject(f"{raw.cut}: line {line} and what follows are lost", line, "deliver the file again")
     elif pending is not None:
         yield pending
-
-
-def _csv_item(number: int, header: list[str], fields: list[str]) -> Item | Reject:
-    if fields and len(fields) != len(header):
-        why = f"{len(fields)} fields where the header has {len(header)}"
-        return Reject(why, number, "is a quote left open, or was the file cut short?")
-    return number, dict(zip(header, fields, strict=False))

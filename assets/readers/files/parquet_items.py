@@ -17,6 +17,7 @@ from foretell.assets.readers.core.records import UNREADABLE, Reject
 PARQUET_MAGIC = b"PAR1"
 BATCH_ROWS = 5_000
 BATCH_BYTES = 64 << 20
+"""Rows at once: as many as take about these bytes."""
 MAX_GROUP_BYTES = 256 << 20
 """A row group may unpack to this much, or to `MAX_RATIO` times its file."""
 MAX_RATIO = 200
@@ -46,7 +47,9 @@ def parquet_items(path: Path) -> Iterator[Item | Reject]:
                 yield Reject(claim, 1, "write the file again, in row groups of usual size", is_file=True)
                 return
             for group in range(file.num_row_groups):
-                batch_rows = _batch_rows(file.metadata.row_group(group))
+                size = file.metadata.row_group(group)
+                row_bytes = max(1, size.total_byte_size // max(1, size.num_rows))
+                batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
                 for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group]):
                     columns = {name: _values(batch.column(i)) for i, name in enumerate(batch.schema.names)}
                     for values in zip(*columns.values(), strict=True):
@@ -72,12 +75,6 @@ def _impossible_claim(metadata: pq.FileMetaData, n_bytes: int) -> str | None:
     if largest > limit:
         return f"a row group that unpacks to {largest >> 20:,} MiB, of a file of {n_bytes:,} bytes"
     return None
-
-
-def _batch_rows(group: pq.RowGroupMetaData) -> int:
-    """Rows at once, so that a batch takes about `BATCH_BYTES`."""
-    row_bytes: int = max(1, group.total_byte_size // max(1, group.num_rows))
-    return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foretell.assets.readers.core.records import ReadOptions, Reject, Row
 from foretell.assets.readers.core.stream import CutShortError, chunks
-from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS
+from foretell.predictors.schemas.descriptions import DESCRIPTION_FIELDS, BenchmarkDescriptions
 
 MAX_BYTES = 16 << 20
 
@@ -34,8 +34,7 @@ class Descriptions:
             line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
             yield Reject("not YAML", line, "put texts with a colon into quotes", is_file=True)
             return
-        known = {"benchmark", "domain", "answer_format", "metric", "languages", "n_items", "n_classes", "licence",
-                 "source_url", "published_at", "leak_group", *DESCRIPTION_FIELDS}  # fmt: skip
+        known = set(BenchmarkDescriptions.to_schema().columns)
         for number, entry in enumerate(content if isinstance(content, list) else [content], start=1):
             strange = sorted(set(map(str, entry)) - known) if isinstance(entry, dict) else []
             if not isinstance(entry, dict) or strange:

@@ -126,9 +126,8 @@ def _read(path: Path, notes: list[str]) -> pd.DataFrame:
     if table["system"].isna().any():
         table["system"] = table["system"].fillna(path.name.split(".")[0])
     key = ["system", "task", "metric", "item", "replicate", *(name for name in _SETTINGS if name in table)]
-    twice = table.duplicated(key, keep=False)
     same = table.duplicated([*key, "score"], keep="first")
-    if (clash := table[twice & ~same & table.duplicated(key)]).size:
+    if (clash := table[~same & table.duplicated(key)]).size:
         row = clash.iloc[0]
         raise InvalidInputError(
             f"{path}: line {row['line']}: item {row['item']} has replicate {row['replicate']} twice, with different "

@@ -99,21 +99,17 @@ def _shared(task: str, header: dict[str, Any], number: int, stem: str) -> Row:
     model, revision = _model(header)
     date, n_shot = header.get("date"), first(dig(header, "n-shot", task), dig(header, "config", "num_fewshot"))
     asked = {key: dig(header, "config", key) for key in ("gen_kwargs", "limit")}
-    chat = header.get("chat_template_sha")
+    chat, version = header.get("chat_template_sha"), dig(header, "versions", task)
+    version = first(header.get("lm_eval_version"), None if version is None else f"task {version}")
     config = {key: value for key, value in {**asked, "chat_template_sha": chat}.items() if value}
     return {
         "source": "lm_eval", "run_id": f"{model}{revision}/{task}/{n_shot}/{first(date, stem)}", "replicate": 0,
         "benchmark": task,
         "model": f"{model}{revision}", "n_shot": n_shot,
         "config": canonical_json(config).decode() if config else None, "started_at": epoch_us(date),
-        "harness": "lm_eval", "harness_version": first(header.get("lm_eval_version"), _version(header, task)),
+        "harness": "lm_eval", "harness_version": version,
         "task_hash": dig(header, "task_hashes", task), "git_commit": header.get("git_hash"), "source_line": number,
     }  # fmt: skip
-
-
-def _version(header: dict[str, Any], task: str) -> str | None:
-    version = dig(header, "versions", task)
-    return None if version is None else f"task {version}"
 
 
 def _model(header: dict[str, Any]) -> tuple[str, str]:
@@ -159,16 +155,12 @@ def _rungs(row: Row, tokens_per_step: float | None) -> Iterator[Item]:
     name, _, revision = str(row["model"]).partition("@")
     size, tokens = _SIZE.search(name.rsplit("/", 1)[-1]), _TOKENS.search(revision or name)
     step = re.fullmatch(r"step(\d+)", revision)
-    if size is None or (tokens is None and (step is None or tokens_per_step is None)):
-        return
-    n_params = float(size[1]) * (1e6 if size[2].lower() == "m" else 1e9)
+    n_tokens = float(step[1]) * (tokens_per_step or 0.0) if step is not None else 0.0
     if tokens is not None:
         n_tokens = float(tokens[1]) * (1e9 if tokens[2].upper() == "B" else 1e12)
-    else:
-        assert step is not None
-        n_tokens = float(step[1]) * (tokens_per_step or 0.0)
-    if not n_tokens:
+    if size is None or not n_tokens:
         return
+    n_params = float(size[1]) * (1e6 if size[2].lower() == "m" else 1e9)
     yield LADDER, {
         "source": "lm_eval", "family": _SIZE.sub("*", name), "model": name,
         "benchmark": f"{row['benchmark']}/{row['n_shot']}-shot",

@@ -207,9 +207,8 @@ def describe_harness_tasks(tasks: Iterable[str], abstracts: Mapping[str, str | N
         })  # fmt: skip
     table = pd.DataFrame(rows)
     # One README describes all tasks of its folder, so they are one source.
-    table["leak_group"] = leak_groups(
-        table["benchmark"].tolist(), table["task"].fillna("").tolist(), table["source"].tolist()
-    )
+    names, texts, sources = (table[name].fillna("").tolist() for name in ("benchmark", "task", "source"))
+    table["leak_group"] = leak_groups(names, texts, sources)
     return completed(table, BenchmarkDescriptions)
 
 

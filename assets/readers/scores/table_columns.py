@@ -86,7 +86,7 @@ def _are_shares(path: Path, columns: Mapping[str, str]) -> bool:
     theirs = columns["score"]
     if "item_id" in columns or theirs.startswith("="):
         return False
-    told = [as_number(item[1].get(theirs)) for item in table_items(path) if not isinstance(item, Reject)]
+    told = (as_number(item[1].get(theirs)) for item in table_items(path) if not isinstance(item, Reject))
     scores = [score for score in told if score is not None]
     return bool(scores) and min(scores) >= 0 and max(scores) <= 1 and any(0 < score < 1 for score in scores)
 
@@ -100,9 +100,8 @@ def _run(row: Row, path: Path) -> Row:
 
 
 def _curve(row: Row, path: Path) -> Row:
-    curve = str(
-        first(row.get("curve_id"), "/".join(str(first(row.get(n), "")) for n in ("dataset", "learner", "seed")))
-    )
+    told = "/".join(str(first(row.get(name), "")) for name in ("dataset", "learner", "seed"))
+    curve = str(first(row.get("curve_id"), told))
     return {
         "metric": "value", "dataset": path.stem, "resource_unit": "steps", "is_finished": True,
         **_known(row), "curve_id": curve, "learner": first(row.get("learner"), curve),

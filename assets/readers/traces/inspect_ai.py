@@ -113,10 +113,8 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
     failure = sample.get("error")
     usage = sample.get("model_usage")
     if failure:
-        kind = word(first(dig(failure, "type"), dig(failure, "message"), failure))
-        yield Reject(
-            f"a failed sample: {kind or 'it ended with an error'}", number, "run it again: `inspect eval-retry`"
-        )
+        kind = word(first(dig(failure, "type"), dig(failure, "message"), failure)) or "it ended with an error"
+        yield Reject(f"a failed sample: {kind}", number, "run it again: `inspect eval-retry`")
         return
     if not isinstance(usage, dict) or not usage:
         yield Reject("the sample carries no model_usage", number, "the provider reports no usage")

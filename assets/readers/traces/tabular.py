@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 import pandas as pd
@@ -102,10 +102,9 @@ class _Rows:
             row[column] = None if value is None else value * factor
         whole = as_number(row.get("output_tokens"))
         for column in self._preset.estimates:
-            value = as_number(row.get(column))
-            row[column] = row.get(column) if value is None else round(value)
-            if value is not None and whole is not None and round(value) > whole:
-                row[column] = None  # more than the whole of which it is a part: the estimate has failed
+            if (value := as_number(row.get(column))) is not None:
+                # One that is more than the whole of which it is a part has failed.
+                row[column] = None if whole is not None and round(value) > whole else round(value)
 
     def _one(self, item: dict[str, Any], source: str | list[str], named: dict[str, Any]) -> Any:
         if isinstance(source, list):
@@ -213,7 +212,7 @@ def column_names(head: bytes, path: Path) -> set[str]:
     return set(value) if isinstance(value, dict) else set()
 
 
-def _is_answer(value: Any) -> bool:
+def _is_answer(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a value is what an API answers: its records under ``data``, what it says of them beside."""
     return isinstance(value, dict) and isinstance(value.get("data"), list) and set(value) <= {"data", "meta"}
 

@@ -109,7 +109,7 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, outpu
     told = f"{counted(len(report.files), 'file')}: {report.n_read:,} read, {report.n_usable:,} landed, "
     told += f"{report.n_rejects:,} quarantined"
     sections = [Section(table=shown, n_keys=2, n_on_screen=FILES_ON_SCREEN, prose=("file", "tables"))]
-    output.show(pd.DataFrame(report.as_rows()), Page("Landed", sections, answer=[told] if output.on_screen else ()))
+    output.show(pd.DataFrame(report.files), Page("Landed", sections, answer=[told] if output.on_screen else ()))
     if curate and report.n_usable and not output.json:
         landed = {name for file in report.files for name in file.tables}
         say_next(f"retrain {' '.join(family.name for family in all_families() if landed & {*family.tables})}")

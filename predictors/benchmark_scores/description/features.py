@@ -216,11 +216,8 @@ def words(text: str) -> list[str]:
 
 def _bands(difficulty: pd.Series) -> list[Floats]:
     """How long documents and other texts are said to be, 0 (very short) to 4 (very long); NaN where nothing is."""
-    out: list[Floats] = []
-    for pattern in _LENGTHS:
-        matches = [pattern.search(text) for text in difficulty]
-        out.append(np.array([_BANDS[match.group(1)] if match else np.nan for match in matches]))
-    return out
+    every = ([pattern.search(text) for text in difficulty] for pattern in _LENGTHS)
+    return [np.array([_BANDS[match.group(1)] if match else np.nan for match in matches]) for matches in every]
 
 
 def whole_texts(benchmarks: pd.DataFrame) -> list[str]:

@@ -28,7 +28,8 @@ def description_text(descriptions: pd.DataFrame, fields: Sequence[str] = DESCRIP
     columns = [descriptions[name].fillna("").astype("str") for name in fields if name in descriptions]
     if not columns:
         return pd.Series("", index=descriptions.index, dtype="str")
-    return columns[0].str.cat(columns[1:], sep=" ").str.replace(r"\s+", " ", regex=True).str.strip()
+    joined = pd.Series([" ".join(parts) for parts in zip(*columns, strict=True)], descriptions.index, dtype="str")
+    return joined.str.replace(r"\s+", " ", regex=True).str.strip()
 
 
 def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -51,8 +52,8 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
         return pairs
     close = (vectors @ vectors.T).tocoo()
     keep = (close.row < close.col) & (close.data > NEAR_DUPLICATE)
-    rows, columns = close.row[keep], close.col[keep]
-    return pairs + [(long_enough[a], long_enough[b]) for a, b in zip(rows, columns, strict=True)]
+    alike = zip(close.row[keep], close.col[keep], strict=True)
+    return pairs + [(long_enough[a], long_enough[b]) for a, b in alike]
 
 
 def without_boilerplate(names: Sequence[str], texts: Sequence[str], n_families: int = BOILERPLATE) -> list[str]:
@@ -60,9 +61,8 @@ def without_boilerplate(names: Sequence[str], texts: Sequence[str], n_families: 
 
     A paragraph about how a collection was translated would otherwise make one benchmark of its unrelated members.
     """
-    sentences = [
-        [part.strip().lower() for part in re.split(r"[.!?\n]\s+|:\s|\.$", text) if part.strip()] for text in texts
-    ]
+    cuts = (re.split(r"[.!?\n]\s+|:\s|\.$", text) for text in texts)
+    sentences = [[part.strip().lower() for part in cut if part.strip()] for cut in cuts]
     families: dict[str, set[str]] = {}
     for name, parts in zip(names, sentences, strict=True):
         for part in parts:
@@ -91,12 +91,7 @@ def leak_groups(names: Sequence[str], texts: Sequence[str], sources: Sequence[st
                 groups.merge(first.setdefault(key, i), i)
     for a, b in near_duplicates(without_boilerplate(names, texts)):
         groups.merge(a, b)
-    labels = [""] * len(names)
-    for members in groups.subsets():
-        label = min(names[i] for i in members)
-        for i in members:
-            labels[i] = label
-    return labels
+    return [min(names[member] for member in groups.subset(i)) for i in range(len(names))]
 
 
 def check_split_leaks(descriptions: pd.DataFrame, split: pd.Series) -> None:
@@ -140,7 +135,5 @@ def _source_key(url: str) -> str:
 
 def _distinctive_prefixes(names: Sequence[str], texts: Sequence[str]) -> list[str | None]:
     """First token of each name, None where it is an ordinary word of the descriptions."""
-    ordinary: set[str] = set()
-    for text in texts:
-        ordinary.update(re.findall(r"\b[a-z]{3,}\b", text))
+    ordinary = {word for text in texts for word in re.findall(r"\b[a-z]{3,}\b", text)}
     return [p if (p := name_prefix(name)) is not None and len(p) > 2 and p not in ordinary else None for name in names]

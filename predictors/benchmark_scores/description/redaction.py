@@ -71,10 +71,7 @@ class Redacted:
 
 def lowercase_vocabulary(texts: Iterable[str | None]) -> frozenset[str]:
     """Words that some text writes in lower case: they are not proper nouns where a sentence starts with them."""
-    vocabulary: set[str] = set()
-    for text in texts:
-        vocabulary.update(re.findall(r"\b[a-z][a-z'-]+\b", text or ""))
-    return frozenset(vocabulary)
+    return frozenset(word for text in texts for word in re.findall(r"\b[a-z][a-z'-]+\b", text or ""))
 
 
 def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] = frozenset()) -> Redacted:
@@ -154,11 +151,9 @@ def check_leaks(descriptions: pd.DataFrame, scores: Mapping[str, Collection[floa
         for name, text in zip(fields, row[1:], strict=True):
             if not isinstance(text, str):
                 continue
-            match = pattern.search(text)
-            if match:
+            if match := pattern.search(text):
                 leaks.append(f"{benchmark}.{name}: its name survives as {match.group()!r}")
-            number = _surviving_score(text, (scores or {}).get(benchmark, ()))
-            if number:
+            if number := _surviving_score(text, (scores or {}).get(benchmark, ())):
                 leaks.append(f"{benchmark}.{name}: its score survives as {number!r}")
     if leaks:
         raise InvalidInputError(f"{len(leaks)} leaks in redacted descriptions, redact again: {'; '.join(leaks[:10])}")

@@ -6,6 +6,7 @@ No law sees another ladder.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -32,8 +33,8 @@ class Batch:
     """B ladders of at most n models: arrays of shape (n, B), targets of shape (B,).
 
     `x` is log compute above that of each ladder's largest model, `errors` the standard deviations of the shares.
-    Shorter ladders are filled up before their
-    first model: `is_model` is False there and `errors` infinite, which changes no sum by a single bit.
+    Shorter ladders are filled up before their first model: `is_model` is False there and `errors` infinite, which
+    changes no sum by a single bit.
     """
 
     x: Floats
@@ -50,14 +51,12 @@ class Batch:
 Method: TypeAlias = Callable[[Batch], Floats]
 
 
-def batch_of(ladders: Sequence[Ladder], length: int | None = None) -> Batch:
-    """Ladders as one batch, filled up to `length` models (by default to the longest)."""
-    n = max(len(ladder) for ladder in ladders) if length is None else length
+def batch_of(ladders: Sequence[Ladder], length: int) -> Batch:
+    """Ladders as one batch, filled up to `length` models."""
 
     def stack(columns: list[Floats], fill: float) -> Floats:
-        return np.ascontiguousarray(
-            np.stack([np.r_[np.full(n - len(column), fill), column] for column in columns], axis=1)
-        )
+        filled = [np.r_[np.full(length - len(column), fill), column] for column in columns]
+        return np.ascontiguousarray(np.stack(filled, axis=1))
 
     top = np.array([ladder.flops[-1] for ladder in ladders])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,11 +73,6 @@ def batch_of(ladders: Sequence[Ladder], length: int | None = None) -> Batch:
         )
 
 
-def last_value(batch: Batch) -> Floats:
-    """The share of the model with the most compute, shape (B,)."""
-    return np.asarray(batch.shares[-1])
-
-
 def isotonic_last(batch: Batch) -> Floats:
     """The last share of the ladder made monotone, shape (B,): a dip at the top does not pull it down by itself.
 
@@ -89,27 +83,22 @@ def isotonic_last(batch: Batch) -> Floats:
     return np.asarray((np.cumsum((weights * batch.shares)[::-1], axis=0) / totals).max(axis=0))
 
 
-def sloped_line(scale: Literal["logit", "log_log"]) -> Method:
-    """A straight line over log compute on a scale of shares, whose slope is pulled to that of other ladders.
+def sloped_line(batch: Batch, scale: Literal["logit", "log_log"]) -> Floats:
+    """A straight line over log compute on a scale of shares, whose slope is pulled to that of other ladders, (B,).
 
     ``logit`` bends to the upper bound as a logistic curve, ``log_log`` (``-log(-log share)``) as the exponential law.
     A model counts by how well its share is known on that scale, since one that guesses says nothing of the slope, and
     by how near it stands to the largest. One or two models suffice.
     """
-    slope = SLOPES[scale]
-
-    def method(batch: Batch) -> Floats:
-        error = np.where(batch.is_model, np.minimum(batch.errors, 0.9), 0.5)
-        inside = np.clip(batch.shares, error / 2, 1 - error / 2)
-        if scale == "logit":
-            z, deviation = logit(inside), error / (inside * (1 - inside))
-        else:
-            z, deviation = -np.log(-np.log(inside)), error / (-inside * np.log(inside))
-        weights = batch.is_model * np.exp(NEARNESS * batch.x) / (deviation**2 + SCATTER**2)
-        ahead = _line(batch.x, z, weights, batch.target_x, slope)
-        return np.asarray(expit(ahead) if scale == "logit" else np.exp(-np.exp(-np.clip(ahead, -5.0, 60.0))))
-
-    return method
+    error = np.where(batch.is_model, np.minimum(batch.errors, 0.9), 0.5)
+    inside = np.clip(batch.shares, error / 2, 1 - error / 2)
+    if scale == "logit":
+        z, deviation = logit(inside), error / (inside * (1 - inside))
+    else:
+        z, deviation = -np.log(-np.log(inside)), error / (-inside * np.log(inside))
+    weights = batch.is_model * np.exp(NEARNESS * batch.x) / (deviation**2 + SCATTER**2)
+    ahead = _line(batch.x, z, weights, batch.target_x, SLOPES[scale])
+    return np.asarray(expit(ahead) if scale == "logit" else np.exp(-np.exp(-np.clip(ahead, -5.0, 60.0))))
 
 
 def _line(x: Floats, z: Floats, weights: Floats, at: Floats, slope: float) -> Floats:
@@ -143,10 +132,10 @@ def exponential_nd(batch: Batch) -> Floats:
 
 
 METHODS: Mapping[str, Method] = {
-    "last": last_value,
+    "last": lambda batch: batch.shares[-1],  # of the model with the most compute
     "isotonic_last": isotonic_last,
-    "logit_line": sloped_line("logit"),
-    "log_log_line": sloped_line("log_log"),
+    "logit_line": partial(sloped_line, scale="logit"),
+    "log_log_line": partial(sloped_line, scale="log_log"),
     "exponential": exponential,
     "exponential_nd": exponential_nd,
 }

@@ -57,7 +57,8 @@ class TermWeights:
     def transform(self, texts: Sequence[str]) -> Any:
         """Sparse matrix of shape (n_texts, n_terms), float32."""
         counts = (self._word_counts if self.part == "word" else self._character_counts)(texts)
-        logarithms = _logarithms(int(counts.data.max(initial=0)))
+        n = np.arange(int(counts.data.max(initial=0)) + 1)
+        logarithms = (np.log(np.maximum(n, 1)) + 1.0).astype(np.float32)
         weights = np.empty(len(counts.data), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):  # as many as a cache holds
             bounds = counts.indptr[start : start + TEXTS_AT_ONCE + 1]
@@ -79,9 +80,7 @@ class TermWeights:
         follows = (row[1:] == row[:-1]) & (codes[1:] >= 0) & (codes[:-1] >= 0)
         keys = (codes[:-1] * len(names) + codes[1:])[follows]
         place = np.searchsorted(self._pairs, keys)
-        is_in_vocabulary = np.zeros(len(keys), dtype=bool)
-        inside = place < len(self._pairs)
-        is_in_vocabulary[inside] = self._pairs[place[inside]] == keys[inside]
+        is_in_vocabulary = np.append(self._pairs, -1)[place] == keys
         rows = np.concatenate([row[single >= 0], row[:-1][follows][is_in_vocabulary]])
         columns = np.concatenate([single[single >= 0], self._pair_columns[place[is_in_vocabulary]]])
         return self._counted(rows, columns, np.ones(len(rows), dtype=np.float32), len(texts))
@@ -91,13 +90,11 @@ class TermWeights:
         owned = [[codes.setdefault(word, len(codes)) for word in text.lower().split()] for text in texts]
         sizes = [len(word_codes) for word_codes in owned]
         flat = np.fromiter(chain.from_iterable(owned), np.int64, sum(sizes))
-        repeats = self._counted(
-            np.repeat(np.arange(len(texts)), sizes), flat, np.ones(len(flat), dtype=np.float32), len(texts), len(codes)
-        )
+        rows, once = np.repeat(np.arange(len(texts)), sizes), np.ones(len(flat), dtype=np.float32)
+        repeats = self._counted(rows, flat, once, len(texts), len(codes))
         if len(self._grams) > MAX_REMEMBERED:
             self._grams.clear()
-        grams_by_word = self._grams
-        word_grams = [grams_by_word[word] if word in grams_by_word else self._grams_of(word) for word in codes]
+        word_grams = [self._grams[word] if word in self._grams else self._grams_of(word) for word in codes]
         lengths = [len(columns) for columns, _ in word_grams]
         columns = np.fromiter(chain.from_iterable(map(itemgetter(0), word_grams)), np.int64, sum(lengths))
         counts = np.fromiter(chain.from_iterable(map(itemgetter(1), word_grams)), np.float32, sum(lengths))
@@ -123,8 +120,3 @@ class TermWeights:
     ) -> Any:
         shape = (n_rows, len(self.vocabulary) if n_columns is None else n_columns)
         return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
-
-
-def _logarithms(largest: int) -> NDArray[np.float32]:
-    """1 + log n for n from 0 (which is not used) to `largest`."""
-    return (np.log(np.maximum(np.arange(largest + 1), 1)) + 1.0).astype(np.float32)

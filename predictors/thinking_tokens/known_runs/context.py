@@ -101,14 +101,9 @@ def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool =
     pairs = left.merge(right, on="query_id")
     if not pilots:
         pairs = pairs[pairs["config"] != pairs["config_of_run"]]
-    grouped = pairs.groupby("position")[list(CONTEXT_COLUMNS)].agg(list)
-    out = requests.copy()
-    for name in CONTEXT_COLUMNS:
-        runs_by_key = grouped[name].to_dict()
-        out[name] = pd.Series(
-            [runs_by_key.get(i, []) for i in range(len(requests))], index=requests.index, dtype=object
-        )
-    return out
+    grouped = pairs.groupby("position")[list(CONTEXT_COLUMNS)].agg(list).to_dict()
+    lists = {name: [grouped[name].get(i, []) for i in range(len(requests))] for name in CONTEXT_COLUMNS}
+    return requests.assign(**{name: pd.Series(of, index=requests.index, dtype=object) for name, of in lists.items()})
 
 
 def flatten_context(X: pd.DataFrame) -> FlatContext | None:
@@ -135,12 +130,8 @@ def flatten_context(X: pd.DataFrame) -> FlatContext | None:
     frame["reasoning_effort"] = pd.Series(flat("context_reasoning_efforts"), dtype=object)
     tokens = np.array(flat("context_output_tokens"), dtype=np.float64)
     censored = np.array([bool(value) for value in flat("context_is_censored")], dtype=bool)
-    reasoning, scores = (
-        np.array([np.nan if value is None else value for value in flat(name)], dtype=np.float64)
-        for name in ("context_reasoning_tokens", "context_scores")
-    )
-    details = run_details(tokens, reasoning, scores)
-    return FlatContext(target.astype(np.intp), frame, tokens, censored, details)
+    beside = (np.array(flat(name), dtype=np.float64) for name in ("context_reasoning_tokens", "context_scores"))
+    return FlatContext(target.astype(np.intp), frame, tokens, censored, run_details(tokens, *beside))
 
 
 def sample_context(

@@ -24,21 +24,20 @@ RowFeatures: TypeAlias = Floats | EmbeddedTexts
 """Features of n rows, shape (n_rows, n_features); of texts some rows at a time."""
 
 
-def row_groups(codes: Codes) -> Iterator[tuple[int, Codes]]:
-    """Every code that occurs with its rows, ascending."""
+def row_groups(codes: Codes, at_once: int | None = None) -> Iterator[tuple[int, Codes]]:
+    """Every code that occurs with its rows, ascending; with `at_once` no more of them at a time."""
     order = np.argsort(codes, kind="stable")
     bounds = np.flatnonzero(np.diff(codes[order], prepend=-1))
     for rows in np.split(order, bounds[1:]) if len(order) else []:
-        yield int(codes[rows[0]]), rows
+        step = at_once or len(rows)
+        yield from ((int(codes[rows[0]]), rows[start : start + step]) for start in range(0, len(rows), step))
 
 
 def row_products(features: RowFeatures, codes: Codes, slopes: Floats) -> Floats:
     """Each row's features times the slopes of its code, `slopes` of shape (n_codes, n_features); shape (n_rows,)."""
     out = np.zeros(len(codes))
-    for code, rows in row_groups(codes):
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            chunk = rows[start : start + ROWS_AT_ONCE]
-            out[chunk] = features[chunk] @ slopes[code]
+    for code, chunk in row_groups(codes, ROWS_AT_ONCE):
+        out[chunk] = features[chunk] @ slopes[code]
     return out
 
 
@@ -99,10 +98,8 @@ class CellSums:
         """The same with the sums of the target `z` of the same rows."""
         target = sums_of(codes, weight * z, len(self.weight))
         cross = np.zeros_like(self.features)
-        for code, rows in row_groups(codes) if features.shape[1] else []:
-            for start in range(0, len(rows), ROWS_AT_ONCE):
-                chunk = rows[start : start + ROWS_AT_ONCE]
-                cross[code] += (weight[chunk] * z[chunk]) @ features[chunk]
+        for code, chunk in row_groups(codes, ROWS_AT_ONCE) if features.shape[1] else []:
+            cross[code] += (weight[chunk] * z[chunk]) @ features[chunk]
         return replace(self, target=target, cross=cross)
 
     def gram(self, cells: Codes) -> Floats:

@@ -119,38 +119,31 @@ class PooledLocation:
         return self
 
     def _prepare_cells(self, frame: pd.DataFrame, sums: CellSums) -> Self:
-        self._sums = sums
-        self._find_groups(frame)
-        self._factorise()
-        return self
+        from scipy.linalg import cho_factor
 
-    def _find_groups(self, X: pd.DataFrame) -> None:
+        self._sums = sums
         self.levels_: list[tuple[str, ...]] = []
         self.groups_: list[dict[str, int]] = []
         self._codes_by_level: list[Codes] = []
-        seen = {np.zeros(len(X), dtype=np.intp).tobytes()}
+        whole = np.zeros(len(frame), dtype=np.intp)
+        seen = {whole.tobytes()}
         for level in HIERARCHY:
-            codes, distinct = pd.factorize(cell_keys(X, level))
+            codes, distinct = pd.factorize(cell_keys(frame, level))
             if codes.tobytes() in seen:  # the same groups as a coarser level
                 continue
             seen.add(codes.tobytes())
             self.levels_.append(level)
             self.groups_.append({str(key): i for i, key in enumerate(distinct)})
             self._codes_by_level.append(codes)
-
-    def _factorise(self) -> None:
-        from scipy.linalg import cho_factor
-
-        whole = np.zeros(len(self._sums.weight), dtype=np.intp)
         ratios = [1.0, *(2.0 if "model" in level else 1.0 for level in self.levels_)]
-        n_features = self._sums.features.shape[1]
+        n_features = sums.features.shape[1]
         self._equations: list[tuple[int, int, Codes, Any]] = []
-        for level, codes in enumerate([whole, *self._codes_by_level] if n_features else []):
+        for place, codes in enumerate([whole, *self._codes_by_level] if n_features else []):
             for group, cells in row_groups(codes):
-                if self._sums.n_rows[cells].sum() < MIN_ROWS:
-                    continue
-                gram = self._sums.gram(cells) + ratios[level] * self.slope_penalty * np.eye(n_features)
-                self._equations.append((level, group, cells, cho_factor(gram)))
+                if sums.n_rows[cells].sum() >= MIN_ROWS:
+                    gram = sums.gram(cells) + ratios[place] * self.slope_penalty * np.eye(n_features)
+                    self._equations.append((place, group, cells, cho_factor(gram)))
+        return self
 
     def fit_intercepts(self, z: Floats, *, n_sweeps: int = SWEEPS) -> Floats:
         """Fit the intercepts to `z` (n_samples,), log tokens, and return them row by row, in the same shape."""
@@ -174,9 +167,8 @@ class PooledLocation:
                 self.intercepts_[level] = sums / (self.sizes_[level] + self.intercept_penalty)
                 residual -= weight * self.intercepts_[level][codes]
         effects = zip(self.intercepts_, self._codes_by_level, strict=True)
-        return np.asarray(
-            self.mean_ + sum((intercepts[codes] for intercepts, codes in effects), start=np.zeros(len(weight)))
-        )
+        total = sum((intercepts[codes] for intercepts, codes in effects), start=np.zeros(len(weight)))
+        return np.asarray(self.mean_ + total)
 
     def fit(self, z: Floats) -> Floats:
         """Fit intercepts, then slopes, to `z` and return the fitted location row by row."""
@@ -224,9 +216,8 @@ class PooledLocation:
         1 / (1 / between + n / within), and an unknown group the whole variance between groups.
         """
         variance = np.zeros(len(X))
-        for level, groups, effects, sizes in zip(
-            self.levels_, self.groups_, self.intercepts_, self.sizes_, strict=True
-        ):
+        fitted = zip(self.levels_, self.groups_, self.intercepts_, self.sizes_, strict=True)
+        for level, groups, effects, sizes in fitted:
             if level != self.levels_[-1] and len(level) > 1:
                 continue  # what the single factors leave open is counted once, at the cell
             between = max(float(np.var(effects)), 1e-4)

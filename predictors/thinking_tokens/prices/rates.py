@@ -18,6 +18,7 @@ The price file is YAML::
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -170,10 +171,8 @@ def _find_model(model: str, provider: str | None) -> "ModelInfo | None":
     if provider is None and CLOUD_PREFIX.match(model.lower()):
         spellings.append((model, "aws"))
     for name, seller in spellings:
-        try:
+        with suppress(LookupError):
             return get_snapshot().find_provider_model(name, None, seller, None)[1]
-        except LookupError:
-            continue
     return None
 
 

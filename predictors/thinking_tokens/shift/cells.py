@@ -87,7 +87,7 @@ def summarise_cells(X: pd.DataFrame, log_tokens: Floats, query: NDArray[np.objec
     `log_tokens` and `query`, which names the query within its benchmark, have shape (n_runs,); runs that were cut off
     are left out by the caller, or completed.
     """
-    benchmark, benchmarks = _codes(X[["source", "benchmark"]])
+    benchmark, _ = _codes(X[["source", "benchmark"]])
     cell, cells = _codes(X[CELL])
     item, items = _codes(pd.DataFrame({"benchmark": benchmark, "query": query}))
     pair, pairs = _codes(pd.DataFrame({"cell": cell, "item": item}))
@@ -95,7 +95,9 @@ def summarise_cells(X: pd.DataFrame, log_tokens: Floats, query: NDArray[np.objec
     runs = np.bincount(pair)
     value = np.bincount(pair, log_tokens) / runs
     cell_of_pair, item_of_pair = cell[pairs], item[pairs]
-    repeat = _repeat_variance(pair, log_tokens, value, runs, of_cell[cell_of_pair], len(benchmarks))
+    # Between repeated runs of one query on one model, by benchmark; 0 where nothing is repeated.
+    squares, place = np.bincount(pair, (log_tokens - value[pair]) ** 2), of_cell[cell_of_pair]
+    repeat = np.bincount(place, squares) / np.maximum(np.bincount(place, runs - 1), 1)
     mean, between, rest, n_queries = _two_way(cell_of_pair, item_of_pair, value, of_cell, of_item)
     query_variance = between[of_cell]
     # The residual of a mean over runs holds their repetition divided by their number: give the rest of it back.
@@ -131,13 +133,6 @@ def _two_way(
         between[alone] = within[alone] = np.maximum(whole[alone] / 2, LEAST_VARIANCE)
     rest = (np.bincount(cell, residual) + PRIOR_QUERIES * within[of_cell]) / (n_queries + PRIOR_QUERIES)
     return mean, between, rest, n_queries
-
-
-def _repeat_variance(pair: Codes, log_tokens: Floats, value: Floats, runs: Codes, place: Codes, n: int) -> Floats:
-    """Variance between repeated runs of one query on one model, by benchmark; 0 where nothing is repeated."""
-    squares = np.bincount(pair, (log_tokens - value[pair]) ** 2)
-    freedom = np.bincount(place, runs - 1, minlength=n)
-    return np.asarray(np.bincount(place, squares, minlength=n) / np.maximum(freedom, 1))
 
 
 def _codes(frame: pd.DataFrame) -> tuple[Codes, Codes]:

@@ -121,7 +121,7 @@ class _Spreads:
     benchmark: dict[tuple[str, str], float]
     source: dict[str, float]
     overall: float
-    sds: tuple[float, float, float]
+    sds: tuple[float, ...]
     share: dict[tuple[str, str], float]
     largest: float
 
@@ -135,14 +135,13 @@ class _Spreads:
         about_benchmark = frame["value"] - frame.groupby(keys)["value"].transform("mean")
         about_source = benchmark - source.reindex(benchmark.index.get_level_values("source")).to_numpy()
         parts = (about_benchmark, len(benchmark)), (about_source, len(source)), (source - overall, 1)
-        sds = [
+        sds = tuple(
             max(float(np.sqrt((values**2).sum() / max(len(values) - n_means, 1))), least)
             for (values, n_means), least in zip(parts, LEAST_SDS, strict=True)
-        ]
+        )
         parts_of = (benchmark, source, frame.groupby(keys)["share"].mean())
         by_benchmark, by_source, share = (dict[Any, float](values.to_dict()) for values in parts_of)
-        largest = float(table.spread.max())
-        return cls(by_benchmark, by_source, overall, (sds[0], sds[1], sds[2]), share, largest)
+        return cls(by_benchmark, by_source, overall, sds, share, float(table.spread.max()))
 
     def within(
         self, cells: pd.DataFrame, measured: Mapping[tuple[str, ...], tuple[float, float]]
@@ -175,12 +174,11 @@ class _Spreads:
 
     def state(self) -> dict[str, Any]:
         benchmark = [[*key, value, self.share[key]] for key, value in self.benchmark.items()]
-        state = {"benchmark": benchmark, "source": self.source, "overall": self.overall, "sds": self.sds}
-        return {**state, "largest": self.largest}
+        kept = {name: vars(self)[name] for name in ("source", "overall", "sds", "largest")}
+        return {"benchmark": benchmark, **kept}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         benchmark = {(source, name): value for source, name, value, _ in state["benchmark"]}
         share = {(source, name): value for source, name, _, value in state["benchmark"]}
-        first, second, third = state["sds"]
-        return cls(benchmark, state["source"], state["overall"], (first, second, third), share, state["largest"])
+        return cls(benchmark, state["source"], state["overall"], tuple(state["sds"]), share, state["largest"])

@@ -24,7 +24,7 @@ def log_lengths(X: pd.DataFrame) -> Floats:
     """Log characters of each prompt, four to a token where only `input_tokens` are known, else NaN; shape (n,)."""
     characters = numbers_of(X, "prompt_chars")
     if "prompt_text" in X:
-        characters = X["prompt_text"].str.len().to_numpy(dtype=np.float64, na_value=np.nan)
+        characters = np.asarray(X["prompt_text"].str.len().to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
     characters = np.where(np.isnan(characters), CHARACTERS_PER_TOKEN * numbers_of(X, "input_tokens"), characters)
     return np.asarray(np.log(np.maximum(characters, 1.0)))
 

@@ -151,7 +151,10 @@ class UnseenCells:
         if self.texts_ is not None:
             lines = {key: public_line(self.texts_, line.centre, line.variance) for key, line in lines.items()}
         twin.lines_ = {**lines, **self.lines_}
-        runs, cells = self._known_runs(cells, codes, _without_pilots(anchors))
+        context = anchors.context
+        if context is not None:  # an anchor is no pilot of the one that it informs
+            context = context.select(cell_keys(context.frame, CONFIG) != cell_keys(anchors.X, CONFIG)[context.target])
+        runs, cells = self._known_runs(cells, codes, context)
         prior = twin._prior(cells, codes, text)
         y = self._completed(anchors, cells, prior)
         twin._take_in_unseen_runs(cells, anchors, codes, runs)
@@ -304,24 +307,21 @@ class UnseenCells:
 def _summarised(
     frame: pd.DataFrame, log_tokens: Floats, is_censored: Mask, query: NDArray[np.object_], at_most: int
 ) -> CellTable:
-    """The cells of runs, those of most queries where there are more than `at_most`."""
+    """The cells of runs, those of most queries where there are more than `at_most`.
+
+    Read are runs that were not cut off, in cells that seldom are, at most `MAX_RUNS` of each.
+    """
     codes, _ = pd.factorize(cell_keys(frame, CELL))
-    keep = _usable(codes, is_censored)
-    table = summarise_cells(frame[keep].reset_index(drop=True), log_tokens[keep], query[keep])
-    if len(table) > at_most:
-        table = table.take(np.sort(np.argsort(-table.n_queries, kind="stable")[:at_most]))
-    return table
-
-
-def _usable(codes: Codes, is_censored: Mask) -> Mask:
-    """Runs that cells are summed up from: not cut off, in cells that seldom are, at most `MAX_RUNS` of each."""
     share = np.bincount(codes, is_censored) / np.bincount(codes)
     keep = ~is_censored & (share <= MAX_CAPPED)[codes]
     if not keep.any():
         keep = ~is_censored
     back = pd.Series(codes[keep]).groupby(codes[keep]).cumcount(ascending=False).to_numpy()
     keep[np.flatnonzero(keep)] = back < MAX_RUNS
-    return keep
+    table = summarise_cells(frame[keep].reset_index(drop=True), log_tokens[keep], query[keep])
+    if len(table) > at_most:
+        table = table.take(np.sort(np.argsort(-table.n_queries, kind="stable")[:at_most]))
+    return table
 
 
 def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[tuple[str, str], _TextLine]:
@@ -338,11 +338,3 @@ def _text_lines(frame: pd.DataFrame, query: NDArray[Any], text: Floats) -> dict[
 def public_line(texts: TextEffects, centre: float, variance: float) -> _TextLine:
     """How queries of a benchmark follow what public prompts make one expect, before any of them is known."""
     return _TextLine(centre, variance, texts.slope, texts.slope_sd, is_own=False)
-
-
-def _without_pilots(anchors: Anchors) -> FlatContext | None:
-    """The known runs that are of another model or effort than the anchor that they inform: an anchor is no pilot."""
-    context = anchors.context
-    if context is None:
-        return None
-    return context.select(cell_keys(context.frame, CONFIG) != cell_keys(anchors.X, CONFIG)[context.target])
