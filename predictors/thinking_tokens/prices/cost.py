@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,12 +45,8 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
         minutes = [time.to_pydatetime() for time in distinct]
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    columns = [names_of(frame, name) for name in ("model", "provider", "service_tier")]
-    rows_of: dict[tuple[Any, ...], list[int]] = {}
-    for row, case in enumerate(zip(*columns, strict=True)):
-        rows_of.setdefault(case, []).append(row)
-    for (model, provider, tier), own_rows in rows_of.items():
-        rows = np.array(own_rows, dtype=np.intp)
+    cases = pd.DataFrame({name: names_of(frame, name) for name in ("model", "provider", "service_tier")})
+    for (model, provider, tier), rows in cases.groupby(list(cases), sort=False).indices.items():
         rates_at = _resolver(user_prices, str(model), str(provider), str(tier))
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, at = pd.factorize(minute_of_row[rows])
