@@ -46,8 +46,8 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
     cases = pd.DataFrame({name: names_of(frame, name) for name in ("model", "provider", "service_tier")})
-    for (model, provider, tier), rows in cases.groupby(list(cases), sort=False).indices.items():
-        rates_at = _resolver(user_prices, str(model), str(provider), str(tier))
+    for case, part in cases.groupby(list(cases), sort=False):
+        rows, rates_at = part.index.to_numpy(), _resolver(user_prices, *map(str, case))
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, at = pd.factorize(minute_of_row[rows])
         of_minute, prices = pd.factorize(np.array([rates_at(minutes[place]) for place in at], dtype=object))
