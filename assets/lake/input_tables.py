@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from foretell.assets.readers.core.records import Reject
+from foretell.assets.readers.core.records import ReadOptions, Reject, TableReader
 from foretell.assets.readers.core.stream import head_of, json_lines
 from foretell.assets.readers.files.csv_items import delimiter_of
 from foretell.assets.readers.spellings import spelt
@@ -126,6 +126,15 @@ def read_jsonl(file: Path, row_of: Callable[[object], dict[str, Any] | str]) -> 
 
 def _object(line: object) -> dict[str, Any] | str:
     return line if isinstance(line, dict) else f"expected a JSON object, got {type(line).__name__}"
+
+
+def rows_by(reader: TableReader, file: Path) -> pd.DataFrame:
+    """What a reader of canonical tables finds in a file; `InvalidInputError` at what it cannot read of it."""
+    items = list(reader.rows(file, ReadOptions()))
+    for item in items:
+        if isinstance(item, Reject):
+            raise InvalidInputError(f"{file}:{item.source_line}: {item.reason}; {item.remedy}")
+    return pd.DataFrame([item[1] for item in items if not isinstance(item, Reject)])
 
 
 def _as_list(value: object, place: str, name: str) -> list[Any] | None:

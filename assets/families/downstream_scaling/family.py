@@ -8,9 +8,8 @@ from foretell.assets.families.downstream_scaling.evaluation import scaling_split
 from foretell.assets.families.downstream_scaling.examples import examples_from_dataset
 from foretell.assets.families.downstream_scaling.measurements import DATASETS
 from foretell.assets.judging.family import Family, predictors_of
-from foretell.assets.lake.input_tables import read_input_table
+from foretell.assets.lake.input_tables import read_input_table, rows_by
 from foretell.assets.readers.core.normalise import as_number
-from foretell.assets.readers.core.records import ReadOptions, Reject
 from foretell.assets.readers.core.stream import head_of
 from foretell.assets.readers.scores.table_columns import COLUMN_READERS
 from foretell.predictors.errors import InvalidInputError
@@ -52,12 +51,8 @@ def read_inputs(path: Path) -> pd.DataFrame:
 
 def _of_measurements(path: Path) -> pd.DataFrame:
     """A row per benchmark and model without a score; one without target where all have one."""
-    told = []
-    for item in _MEASURED.rows(path, ReadOptions()):
-        if isinstance(item, Reject):
-            raise InvalidInputError(f"{path}:{item.source_line}: {item.reason}; {item.remedy}")
-        told.append(item[1])
-    table = pd.DataFrame(told).reindex(columns=["family", "model", "benchmark", "source_line", *_NUMBERS])
+    names = ["family", "model", "benchmark", "source_line", *_NUMBERS]
+    table = rows_by(_MEASURED, path).reindex(columns=names)
     given = table[_NUMBERS].replace("", None).notna()
     table[_NUMBERS] = table[_NUMBERS].map(as_number).astype("float64")
     wrong = given & table[_NUMBERS].isna()

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from foretell.assets.families.learning_curves.examples import LISTS
-from foretell.assets.lake.input_tables import read_input_table
+from foretell.assets.lake.input_tables import read_input_table, rows_by
 from foretell.assets.readers.core.normalise import as_number
-from foretell.assets.readers.core.records import ReadOptions, Reject
 from foretell.assets.readers.curves.histories import TARGETS
 from foretell.predictors.errors import InvalidInputError
 
@@ -57,12 +56,7 @@ def read_inputs(path: Path, *, metric: str | None = None, target_step: float | N
 
 def _logged_curves(path: Path, reader: "TableReader", metric: str | None) -> pd.DataFrame:
     """A row per run and metric of a log, by name; what cannot be read of it is refused, since it may be a point."""
-    points = []
-    for item in reader.rows(path, ReadOptions()):
-        if isinstance(item, Reject):
-            raise InvalidInputError(f"{path}:{item.source_line}: {item.reason}; {item.remedy}")
-        points.append(item[1])
-    table = pd.DataFrame(points)
+    table = rows_by(reader, path)
     for name in ("step", "value", "target_step"):
         table[name] = pd.to_numeric(table[name], errors="coerce") if name in table else float("nan")
     table = table[table["step"].notna()].sort_values("step", kind="stable")
