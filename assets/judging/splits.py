@@ -249,7 +249,7 @@ class _Fits:
 
     def forecast(self, model: Forecaster, inputs: pd.DataFrame, *, has_density: bool) -> tuple[pd.DataFrame, Any]:
         """Quantiles of a fitted model for `inputs`, and its distribution where that is wanted."""
-        return self._once((model, inputs), lambda: _forecast(model, inputs, has_density))
+        return self._once((model, inputs, has_density), lambda: _forecast(model, inputs, has_density))
 
     def forget_unused(self) -> None:
         """Keep what was asked for since the last call."""
