@@ -16,7 +16,7 @@ from foretell.pipelines.cli.options import flat, or_stdin
 
 @dataclass(frozen=True)
 class Group:
-    models: Annotated[list[str], typer.Option("--model")]
+    models: Annotated[list[str], typer.Option("--model")] = field(default_factory=list)
     limits: Annotated[list[int], typer.Option("--limit")] = field(default_factory=list)
     share: float = 0.5
 
@@ -34,7 +34,9 @@ def test_every_field_of_a_group_is_an_option() -> None:
     done = CliRunner().invoke(app, ["n", "--model", "a", "--model", "b", "--limit", "3", "--loud"])
     assert done.exit_code == 0, done.output
     assert seen == [("n", Group(["a", "b"], [3], 0.5), True)]
-    assert CliRunner().invoke(app, ["n"]).exit_code == 2, "what has no default is required"
+    command(name="n", loud=True)
+    assert seen[1:] == [("n", Group(), True)], "called as a function it has the same defaults"
+    assert CliRunner().invoke(app, []).exit_code == 2, "what has no default is required"
 
 
 @pytest.mark.parametrize(("content", "name"), [(b'{"a": 1}\n', "stdin.jsonl"), (b"a\n1\n", "stdin.csv")])
