@@ -2,6 +2,11 @@
 
     OMP_NUM_THREADS=1 python bench/scale.py                # 10^5 .. 10^8 here, 10^5 .. 10^7 on Dask; writes the study
     OMP_NUM_THREADS=1 python bench/scale.py --rows 1e5 1e6 --dask-rows 1e5 1e6 --out /tmp/scale.md
+    OMP_NUM_THREADS=1 python bench/scale.py --rows 1e7 --dask-rows 1e7 --workers 2 4 8    # prints how work is shared
+
+A cluster of more workers than cores is simulated by slices of time: what each worker and the run used of a processor is
+told apart, and a stage would take the run's own seconds and those of its busiest worker, were there a core for each
+and nothing waited. That is a lower end: what moves between them costs no time here.
     OMP_NUM_THREADS=1 python bench/scale.py --stages keys reports --rows 1e6 1e7 1e8 --dask-rows 1e7     # prints only
 
 Made-up gateway traffic without text (as ingested with --no-prompts); a third of the rows repeat a query.
@@ -102,7 +107,7 @@ def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool) -> None:
         (folder / "manifest.json").write_text(json.dumps({**told, "days": dict.fromkeys(days, 1)}), "utf-8")
 
 
-def one(engine_name: str, folder: Path, n_rows: int, stages: list[str]) -> dict[str, Any]:
+def one(engine_name: str, folder: Path, n_rows: int, stages: list[str], n_workers: int) -> dict[str, Any]:
     """Measure stages on the tables of a folder; runs in a process of its own."""
     from foretell.assets.engine import Table, open_engine
     from foretell.assets.families.thinking_tokens.examples import token_examples
@@ -114,8 +119,9 @@ def one(engine_name: str, folder: Path, n_rows: int, stages: list[str]) -> dict[
 
     traces = Table.under(folder / "curated")
     days = [path.stem.removeprefix("rows-") for path in sorted((folder / "landing" / "0000").glob("*.parquet"))]
-    found: dict[str, Any] = {"engine": engine_name, "rows": n_rows, "days": len(traces.parts)}
-    with tempfile.TemporaryDirectory(dir=folder) as lake, open_engine(engine_name, worker_memory="3GB") as engine:
+    found: dict[str, Any] = {"engine": engine_name, "rows": n_rows, "days": len(traces.parts), "workers": n_workers}
+    cluster = partial(open_engine, engine_name, n_workers=n_workers, worker_memory=f"{16 // max(n_workers, 4)}GB")
+    with tempfile.TemporaryDirectory(dir=folder) as lake, cluster() as engine:
         told = partial(_timed, found, engine)
         told("start", lambda: engine.map(abs, [1] * 2 * engine.n_workers))
         curate = partial(curate_landed_days, landing=folder / "landing", lake=Path(lake), price_file=None)
@@ -149,16 +155,20 @@ def peer(folder: Path) -> dict[str, Any]:
 
 
 def _timed(found: dict[str, Any], engine: Any, name: str, work: Callable[[], Any]) -> Any:
-    """Do `work` and note its wall seconds and the CPU seconds of this process and the workers."""
+    """Do `work` and note its wall seconds, the CPU seconds of all, of this process and of the busiest worker."""
     started, used = time.perf_counter(), _cpu(engine)
     done = work()
-    found[f"{name}_s"], found[f"{name}_cpu_s"] = time.perf_counter() - started, _cpu(engine) - used
+    took = {process: seconds - used.get(process, 0.0) for process, seconds in _cpu(engine).items()}
+    found[f"{name}_s"], found[f"{name}_cpu_s"] = time.perf_counter() - started, sum(took.values())
+    found[f"{name}_run_s"] = took.pop("run")
+    found[f"{name}_busiest_s"] = max(took.values(), default=0.0)
     return done
 
 
-def _cpu(engine: Any) -> float:
-    workers = [] if engine.name == "local" else engine.client.run(time.process_time).values()
-    return time.process_time() + sum(workers)
+def _cpu(engine: Any) -> dict[str, float]:
+    """CPU seconds so far of this process (``run``) and of each worker."""
+    workers = {} if engine.name == "local" else engine.client.run(time.process_time)
+    return {"run": time.process_time(), **workers}
 
 
 def _peak_mb() -> float:
@@ -186,9 +196,10 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
             raw_rows = min(n, int(args.curate_rows))
             make_days(folder / "landing" / "0000", raw_rows, RAW_DAYS, is_raw=True)
             told = {"rows": n, "curate_rows": raw_rows, "night_rows": raw_rows / RAW_DAYS}
-            engines = [e for e, sizes in (("local", args.rows), ("dask", args.dask_rows)) if n in map(int, sizes)]
-            for engine in [*engines, "duckdb"]:
-                command = [sys.executable, __file__, "--one", engine, name, str(n)]
+            engines = [("local", 1)] if n in map(int, args.rows) else []
+            engines += [("dask", workers) for workers in args.workers if n in map(int, args.dask_rows)]
+            for engine, workers in [*engines, ("duckdb", 1)]:
+                command = [sys.executable, __file__, "--one", engine, name, str(n), "--workers", str(workers)]
                 done = subprocess.run([*command, "--stages", *args.stages], capture_output=True, text=True, check=False)
                 if done.returncode:
                     sys.exit(done.stderr[-3000:])
@@ -258,6 +269,26 @@ def ratios_table(measured: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def workers_table(measured: pd.DataFrame) -> str:
+    """What a stage would take with a core for each worker, and how many times faster than this process that is."""
+    head = ["rows", "stage", "workers", "CPU of all", "of the run", "of the busiest worker", "a core each, s",
+            "this process, s", "times"]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for n, part in measured.groupby("rows"):
+        here = part[part["engine"] == "local"]
+        for stage in STAGES:
+            for row in part[part["engine"] == "dask"].to_dict("records"):
+                if here.empty or np.isnan(row[f"{stage}_cpu_s"]):
+                    continue
+                own, busiest = row[f"{stage}_run_s"], row[f"{stage}_busiest_s"]
+                alone = float(here[f"{stage}_cpu_s"].iloc[0])
+                lines.append(
+                    f"| {n:,} | {stage} | {int(row['workers'])} | {row[f'{stage}_cpu_s']:.1f} | {own:.1f} | {busiest:.1f} | "
+                    f"{own + busiest:.1f} | {alone:.1f} | {alone / (own + busiest):.2f} |"
+                )
+    return "\n".join(lines)
+
+
 TEXT = """# Study: how time and memory grow with the rows
 
 Made by `OMP_NUM_THREADS=1 python bench/scale.py` on {n_cores} cores, {date}. Do not edit: run it again.
@@ -285,6 +316,12 @@ Rates are those of the largest size; a further row costs what lies between the t
 The stages keys, examples, floors and reports together; `keys` alone against DuckDB's `GROUP BY` on the same files.
 
 {ratios}
+
+## With a core for each worker
+
+The run's own seconds and those of its busiest worker, as if nothing waited and nothing had to travel.
+
+{workers}
 """
 
 
@@ -292,6 +329,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=float, nargs="+", default=[1e5, 1e6, 1e7, 1e8])
     parser.add_argument("--dask-rows", type=float, nargs="*", default=[1e5, 1e6, 1e7])
+    parser.add_argument("--workers", type=int, nargs="+", default=[2], help="processes of the Dask clusters")
     parser.add_argument("--days", type=int, default=200)
     parser.add_argument("--curate-rows", type=float, default=1e6)
     parser.add_argument(
@@ -302,7 +340,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.one:
         engine, folder, n = args.one[0], Path(args.one[1]), int(args.one[2])
-        print(json.dumps(peer(folder) if engine == "duckdb" else one(engine, folder, n, args.stages)))
+        print(json.dumps(peer(folder) if engine == "duckdb" else one(engine, folder, n, args.stages, args.workers[0])))
         return
     load = os.getloadavg()[0]
     measured = pd.DataFrame(measure(args))
@@ -320,6 +358,7 @@ def main() -> None:
         stages=stages_table(measured),
         slopes=slopes_table(measured),
         ratios=ratios_table(measured),
+        workers=workers_table(measured),
     )
     if len(args.stages) == len(PARTS):
         args.out.write_text(text, "utf-8")
