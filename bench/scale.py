@@ -280,10 +280,10 @@ def workers_table(measured: pd.DataFrame) -> str:
             for row in part[part["engine"] == "dask"].to_dict("records"):
                 if here.empty or np.isnan(row[f"{stage}_cpu_s"]):
                     continue
-                own, busiest = row[f"{stage}_run_s"], row[f"{stage}_busiest_s"]
+                own, busiest, of_all = (row[f"{stage}_{kind}_s"] for kind in ("run", "busiest", "cpu"))
                 alone = float(here[f"{stage}_cpu_s"].iloc[0])
                 lines.append(
-                    f"| {n:,} | {stage} | {int(row['workers'])} | {row[f'{stage}_cpu_s']:.1f} | {own:.1f} | {busiest:.1f} | "
+                    f"| {n:,} | {stage} | {int(row['workers'])} | {of_all:.1f} | {own:.1f} | {busiest:.1f} | "
                     f"{own + busiest:.1f} | {alone:.1f} | {alone / (own + busiest):.2f} |"
                 )
     return "\n".join(lines)

@@ -38,7 +38,7 @@ def split_valid(frame: pd.DataFrame, schema: type[pa.DataFrameModel]) -> tuple[p
     """
     numbered = frame.reset_index(drop=True)  # an index may repeat; positions do not
     try:
-        valid = schema.validate(numbered, lazy=True)
+        valid = schema.validate(numbered, lazy=True, inplace=True)  # of `numbered`, which shares what stays as it is
     except SchemaErrors as error:
         reasons = _reasons(error.failure_cases, schema)
     else:

@@ -1,10 +1,13 @@
 """The contract of `request_traces`: one row per logical request that was sent to a model."""
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
 from .contracts import Table
+
+DIGEST = r"^[0-9a-f]{64}$"
 
 
 class RequestTraces(Table):
@@ -19,7 +22,7 @@ class RequestTraces(Table):
     source: Series[str]
     request_id: Series[str]
     trace_id: Series[str] = pa.Field(nullable=True)
-    query_id: Series[str] = pa.Field(str_matches=r"^[0-9a-f]{64}$")
+    query_id: Series[str]
     replicate: Series[pd.Int64Dtype] = pa.Field(ge=0)
     started_at: Series[pd.DatetimeTZDtype] = pa.Field(nullable=True, dtype_kwargs={"unit": "us", "tz": "UTC"})
     provider: Series[str] = pa.Field(nullable=True)
@@ -58,6 +61,11 @@ class RequestTraces(Table):
 
     class Config:
         unique = ["source", "request_id"]  # noqa: RUF012
+
+    @pa.check("query_id", error=f"str_matches('{DIGEST}')")
+    def query_is_digest(cls, ids: pd.Series) -> pd.Series:
+        codes, distinct = pd.factorize(ids)  # a query has many runs; of null the code is -1, the last
+        return pd.Series(np.append(distinct.str.match(DIGEST), False).astype(bool)[codes], index=ids.index)
 
     @pa.dataframe_check(error="reasoning_tokens exceed output_tokens (output must include reasoning)")
     def reasoning_within_output(cls, df: pd.DataFrame) -> pd.Series:

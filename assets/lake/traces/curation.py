@@ -18,6 +18,7 @@ from foretell.assets.engine.tables import LATER
 from foretell.assets.lake.traces.warnings import trace_warnings
 from foretell.assets.readers.core.messages import query_id_of_text
 from foretell.assets.readers.core.records import RAW_SCHEMA, TOKEN_COLUMNS, raw_frame, rejects_frame
+from foretell.predictors.arrays import Codes
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.schemas.quarantine import Quarantine, split_valid
 from foretell.predictors.schemas.traces import RequestTraces
@@ -80,17 +81,16 @@ def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = N
     frame = frame.drop(index=repeats.index) if len(repeats) else frame
 
     frame = _in_time(_derived(frame))
-    traces, bad = split_valid(frame[_TRACE_COLUMNS], RequestTraces)
+    unpriced = frame.assign(replicate=0, cost_usd=np.nan, price_version=pd.Series(dtype="str"))
+    traces, bad = split_valid(unpriced[_TRACE_COLUMNS], RequestTraces)
     bad = _by_key(bad)
     quarantined.append(_quarantine(bad, bad["reason"]))
     frame = frame.loc[traces.index].reset_index(drop=True) if len(bad) else frame
     traces = traces.reset_index(drop=True)
-    traces["replicate"] = _replicates(traces, frame["replicate_hint"])
+    traces["replicate"] = _replicates(frame)
     traces[["cost_usd", "price_version"]] = _priced(traces, price)
-    # Long texts are only compared, so numbers stand for them.
-    warnings = trace_warnings(traces.assign(query_id=pd.factorize(traces["query_id"])[0]), frame)
     quarantine = Quarantine.validate(pd.concat(quarantined, ignore_index=True))
-    return Curated(traces, quarantine, len(raw) + len(rejects), n_duplicates, warnings)
+    return Curated(traces, quarantine, len(raw) + len(rejects), n_duplicates, trace_warnings(traces, frame))
 
 
 def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -136,7 +136,7 @@ def _impossible(frame: pd.DataFrame) -> pd.Series:
 
 def _by_key(frame: pd.DataFrame, mask: pd.Series | None = None) -> pd.DataFrame:
     """Rows in an order that does not depend on how they came."""
-    rows = frame if mask is None else frame[mask]
+    rows = frame if mask is None else frame[mask] if mask.any() else frame[:0]  # mostly none: no pass over all columns
     return rows.sort_values(["source", "request_id", "source_file", "source_line"], kind="stable")
 
 
@@ -155,17 +155,13 @@ def _in_time(frame: pd.DataFrame) -> pd.DataFrame:
     keys = ["started_at", "source", "request_id"]
     table = pa.table({name: pa.array(frame[name]) for name in keys})
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in keys]).to_numpy()
-    in_order = frame if (order[1:] > order[:-1]).all() else frame.take(order)
-    return in_order.reset_index(drop=True)
+    return (frame if (order[1:] > order[:-1]).all() else frame.take(order)).reset_index(drop=True)
 
 
 def _derived(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add what follows from the raw columns: ids, configuration, censoring."""
-    frame = frame.assign(model=frame["model"].str.strip(), replicate_hint=frame["replicate"])
-    frame["query_id_was_null"] = frame["query_id"].isna()
-    frame["cost_usd"], frame["price_version"] = np.nan, pd.Series(pd.NA, index=frame.index, dtype="str")
-    frame["replicate"] = pd.Series(0, index=frame.index, dtype="Int64")
-    frame["query_id"] = _query_ids(frame)
+    """Add what follows from the raw columns: ids (`query` numbers each `query_id`), configuration, censoring."""
+    frame = frame.assign(model=frame["model"].str.strip(), query_id_was_null=frame["query_id"].isna())
+    frame["query_id"], frame["query"] = _query_ids(frame)
     frame["config_hash"] = _config_hashes(frame)
     # Limits, seeds and probabilities that cannot be are unknown: they never cost a row.
     frame["max_tokens"] = frame["max_tokens"].mask((frame["max_tokens"] <= 0).fillna(False))
@@ -177,46 +173,45 @@ def _derived(frame: pd.DataFrame) -> pd.DataFrame:
     frame["repeat_prob"] = frame["repeat_prob"].mask((frame["repeat_prob"] <= 0) | (frame["repeat_prob"] > 1))
     limits = frame[["model", "config_hash", "output_tokens", "max_tokens", "finish_reason"]]
     frame["is_censored"], frame["max_tokens"] = mark_censored(limits)
-    return frame
+    return frame.drop(columns=["settings", "is_cached_answer"])
 
 
-def _query_ids(frame: pd.DataFrame) -> pd.Series:
+def _query_ids(frame: pd.DataFrame) -> tuple[pd.Series, Codes]:
     ids = frame["query_id"]
-    is_id = ids.str.fullmatch(r"[0-9a-f]{64}").fillna(False).astype(bool)
+    codes, distinct = pd.factorize(ids)
+    is_id = np.append(distinct.str.fullmatch(r"[0-9a-f]{64}"), False).astype(bool)[codes]  # of null the last: -1
     if is_id.all():
-        return ids
+        return ids, codes
     ids = ids.where(is_id)
     texts = frame.loc[~is_id, "prompt_text"].dropna()
-    if len(texts):
-        distinct = {text: query_id_of_text(text) for text in texts.unique()}
-        ids[texts.index] = texts.map(distinct)
+    ids = ids.fillna(texts.map({text: query_id_of_text(text) for text in texts.unique()}))
     # Without text the item of a benchmark is the query; without that nobody can tell two queries alike.
-    rest = frame[ids.isna()]
-    if len(rest):
-        item = "item:" + rest["benchmark"].fillna("") + "/" + rest["item_id"]
-        alone = "request:" + rest["source"] + "/" + rest["request_id"]
-        ids[rest.index] = item.fillna(alone).map(lambda text: hashlib.sha256(text.encode()).hexdigest())
-    return ids
+    rest = frame.loc[ids.isna(), ["source", "request_id", "benchmark", "item_id"]]
+    item = "item:" + rest["benchmark"].fillna("") + "/" + rest["item_id"]
+    alone = "request:" + rest["source"] + "/" + rest["request_id"]
+    ids = ids.fillna(item.fillna(alone).map(lambda text: hashlib.sha256(text.encode()).hexdigest()))
+    return ids, pd.factorize(ids)[0]
 
 
 def _config_hashes(frame: pd.DataFrame) -> pd.Series:
     """Sixteen hex digits of what was asked of the model besides the query; the seed is left out on purpose."""
     settings = frame[["temperature", "top_p", "max_tokens", "reasoning_effort", "settings"]]
     codes = settings.groupby(list(settings), dropna=False, sort=False).ngroup()
-    distinct = settings.assign(code=codes).drop_duplicates("code").set_index("code")
-    texts = ["|".join("" if pd.isna(value) else str(value) for value in row) for row in distinct.to_numpy(dtype=object)]
-    hashes = pd.Series([hashlib.sha256(t.encode()).hexdigest()[:16] for t in texts], index=distinct.index, dtype="str")
-    return codes.map(hashes).astype("str")
+    is_first = ~codes.duplicated()
+    distinct = settings[is_first].to_numpy(object)
+    texts = ["|".join("" if pd.isna(value) else str(value) for value in row) for row in distinct]
+    hashes = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
+    return codes.map(pd.Series(hashes, index=codes[is_first], dtype="str")).astype("str")
 
 
-def _replicates(traces: pd.DataFrame, hint: pd.Series) -> pd.Series:
+def _replicates(frame: pd.DataFrame) -> pd.Series:
     """Number the runs of one query x model x configuration: in the order the source tells, else by time and key.
 
-    `traces` are in the order of time and key.
+    `frame` is in the order of time and key.
     """
-    group = traces[["query_id", "model", "config_hash"]]
-    if hint.notna().any():
-        group = group.loc[hint.sort_values(kind="stable").index]
+    group = frame[["query", "model", "config_hash"]]
+    if frame["replicate"].notna().any():
+        group = group.loc[frame["replicate"].sort_values(kind="stable").index]
     return group.groupby(list(group), sort=False).cumcount().astype("Int64").sort_index()
 
 
@@ -237,8 +232,7 @@ def _quarantine(rows: pd.DataFrame, reasons: pd.Series, remedy: str | None = Non
 
 
 def _from_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
-    told = rejects[["reason", "remedy", "source_file", "source_line"]]
-    return told.assign(source=None, request_id=None, model=None)
+    return rejects[["reason", "remedy", "source_file", "source_line"]].assign(source=None, request_id=None, model=None)
 
 
 def _remedy(reason: str) -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Hashable
 from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from foretell.assets.store.money import percent
+from foretell.predictors.arrays import Codes, numbers_of
 
 Warned: TypeAlias = tuple[str, Hashable, int, float, str]
 WARNING_COLUMNS = ["check", "model", "n_rows", "share", "message"]
@@ -25,8 +27,9 @@ def trace_warnings(traces: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
     """
     if traces.empty:
         return pd.DataFrame(columns=WARNING_COLUMNS).astype({"n_rows": "int64", "share": "float64"})
-    found = _by_model(traces, raw) + _constant_metering(traces) + _thinking_cut(traces)
-    return pd.DataFrame(found, columns=WARNING_COLUMNS)
+    code, models = pd.factorize(traces["model"], sort=True)
+    found = _by_model(traces, raw, code, models) + _constant_metering(traces, code)
+    return pd.DataFrame(found + _thinking_cut(traces, code, models), columns=WARNING_COLUMNS)
 
 
 _MESSAGES = {
@@ -46,7 +49,7 @@ _MESSAGES = {
 }
 
 
-def _by_model(traces: pd.DataFrame, raw: pd.DataFrame) -> list[Warned]:
+def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, code: Codes, models: pd.Index) -> list[Warned]:
     ours, theirs = traces["cost_usd"], traces["cost_reported_usd"]
     n_tokens = traces["input_tokens"].fillna(0) + traces["output_tokens"]
     masks = {
@@ -58,64 +61,61 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame) -> list[Warned]:
         "cost_differs": (ours - theirs).abs() > COST_TOLERANCE * theirs.clip(lower=1e-6),
         "clock_skew": (traces["started_at"] > pd.Timestamp.now("UTC") + CLOCK_TOLERANCE)
         | (traces["started_at"] < FIRST_TRACE),
-        "cost_not_reported": _cost_lost(traces),
-        "thinking_off": _thinking_off(traces),
+        "cost_not_reported": _cost_lost(traces, code),
+        "thinking_off": _thinking_off(traces, code),
         "total_differs": raw["total_tokens"] != raw["input_tokens"] + raw["output_tokens"],
     }
-    total = traces.groupby("model").size()
     found: list[Warned] = []
     for check, mask in masks.items():
         # `raw` and `traces` are the same requests in the same order.
-        counts = traces["model"][mask.fillna(False).astype(bool).to_numpy()].value_counts().sort_index()
-        for model, n in counts.items():
-            share = n / total[str(model)]
-            if share > (MAX_TYPICAL_CENSORED if check == "censoring" else 0):
-                found.append((check, model, int(n), share, _MESSAGES[check]))
+        counts = np.bincount(code[mask.fillna(False).to_numpy(bool)], minlength=len(models))
+        share = counts / np.bincount(code)
+        for place in np.flatnonzero(share > (MAX_TYPICAL_CENSORED if check == "censoring" else 0)):
+            found.append((check, models[int(place)], int(counts[place]), share[place], _MESSAGES[check]))
     return found
 
 
-def _cost_lost(traces: pd.DataFrame) -> pd.Series:
+def _cost_lost(traces: pd.DataFrame, code: Codes) -> pd.Series:
     """Rows without a reported cost, or with one of 0, of models that mostly have one."""
     lost = traces["cost_reported_usd"].isna() | (traces["cost_reported_usd"] == 0)
-    return lost & (lost.groupby(traces["model"]).transform("mean") < 0.5)
+    return lost & (2 * np.bincount(code, lost) < np.bincount(code))[code]
 
 
-def _thinking_off(traces: pd.DataFrame) -> pd.Series:
+def _thinking_off(traces: pd.DataFrame, code: Codes) -> pd.Series:
     """Rows of models that report reasoning tokens, of which there are next to none but not none."""
     known = traces["reasoning_tokens"].notna()
-    reasoning = traces["reasoning_tokens"].astype("float64").groupby(traces["model"]).transform("sum")
-    output = traces["output_tokens"].astype("float64").where(known).groupby(traces["model"]).transform("sum")
-    return known & (reasoning > 0) & (reasoning < MIN_THINKING_SHARE * output)
+    reasoning = np.bincount(code, np.nan_to_num(numbers_of(traces, "reasoning_tokens")))
+    output = np.bincount(code, numbers_of(traces, "output_tokens") * known)
+    return known & ((reasoning > 0) & (reasoning < MIN_THINKING_SHARE * output))[code]
 
 
-def _constant_metering(traces: pd.DataFrame) -> list[Warned]:
+def _constant_metering(traces: pd.DataFrame, code: Codes) -> list[Warned]:
     """Counts that never vary were made up, not metered (RouterArena#191: 40 input tokens on every row)."""
     found: list[Warned] = []
     for column in ("input_tokens", "output_tokens", "reasoning_tokens"):
-        is_known = (traces[column] > 0).fillna(False).astype(bool)
-        of_model = traces.loc[is_known, ["model", "query_id", "is_censored", column]].groupby("model")
-        counts = of_model[[column, "query_id"]].nunique()
+        tokens = traces[column].fillna(0).astype("int64")
+        largest = tokens.groupby(code).transform("max")
+        varies = np.isin(code, code[(tokens > 0) & (tokens < largest)])
+        of_model = traces.loc[(tokens > 0) & ~varies, ["model", "query_id", "is_censored"]].groupby("model")
         n = of_model.size()
-        is_constant = (counts[column] == 1) & (counts["query_id"] >= MIN_ROWS_CONSTANT)
-        is_constant &= of_model["is_censored"].sum() < n
+        is_constant = (of_model["query_id"].nunique() >= MIN_ROWS_CONSTANT) & (of_model["is_censored"].sum() < n)
         message = f"{column} are the same in every row: metering looks made up"
         found += [("constant_metering", model, int(count), 1.0, message) for model, count in n[is_constant].items()]
     return found
 
 
-def _thinking_cut(traces: pd.DataFrame) -> list[Warned]:
+def _thinking_cut(traces: pd.DataFrame, code: Codes, models: pd.Index) -> list[Warned]:
     """A mass of reasoning counts within a few tokens of their maximum: a thinking budget was spent.
 
     The answer came all the same, so these rows are what a request costs under that budget: not censored.
     """
     found: list[Warned] = []
-    has_reasoned = (traces["reasoning_tokens"] > 0).fillna(False) & ~traces["is_censored"]
-    for model, reasoning in traces.loc[has_reasoned, "reasoning_tokens"].groupby(traces["model"]):
+    has_reasoned = (numbers_of(traces, "reasoning_tokens") > 0) & ~traces["is_censored"].to_numpy()
+    for place, reasoning in traces.loc[has_reasoned, "reasoning_tokens"].groupby(code[has_reasoned]):
         limit = int(reasoning.max())
         n_at = int((reasoning >= limit - 8).sum())
         n_below = int(((reasoning < limit - 8) & (reasoning >= 0.9 * limit)).sum())
         if limit >= 1024 and n_at >= max(5, 0.005 * len(reasoning)) and n_at >= 3 * n_below:
             message = f"thinking stopped at {limit - 8} to {limit} tokens: a thinking budget, answers are whole"
-            share = n_at / (traces["model"] == model).sum()
-            found.append(("thinking_budget_reached", model, n_at, share, message))
+            found.append(("thinking_budget_reached", models[place], n_at, n_at / (code == place).sum(), message))
     return found

@@ -7,6 +7,7 @@ from pandera.typing import Series
 
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.schemas.quarantine import split_valid
+from foretell.predictors.schemas.traces import RequestTraces
 
 
 class Table(pa.DataFrameModel):
@@ -41,6 +42,32 @@ def test_bad_rows_get_all_their_reasons_once():
     assert "n: " in bad["reason"].iloc[0]
     assert "m: " in bad["reason"].iloc[0]
     assert bad["reason"].iloc[1].count("m below n") == 1
+
+
+@pytest.mark.parametrize("n", [["1", "2", "3", "4"], ["1", "-2", "3", "4"]])
+def test_the_given_table_stays_as_it_was(n):
+    class Coerced(Table):
+        class Config:
+            coerce = True
+
+    given = frame(n=n)
+    valid, bad = split_valid(given, Coerced)
+    pd.testing.assert_frame_equal(given, frame(n=n))
+    assert (valid["n"].dtype, len(valid) + len(bad)) == ("int64", 4)
+
+
+def test_ids_of_queries_that_are_no_digests_are_told():
+    ids = ["0" * 64, "x", None, "0" * 64, "A" * 64]
+    columns = dict.fromkeys(RequestTraces.to_schema().columns)
+    traces = pd.DataFrame(columns, index=range(5)).assign(
+        source="s", request_id=list("abcde"), query_id=ids, replicate=0, model="m", config_hash="c", is_censored=False,
+        output_tokens=1, source_file="f",
+    )  # fmt: skip
+    valid, bad = split_valid(traces, RequestTraces)
+    assert valid["request_id"].tolist() == ["a", "d"]
+    no_digest = "query_id: str_matches('^[0-9a-f]{64}$') (saw "
+    assert bad["reason"].str.startswith(no_digest).tolist() == [True, False, True]
+    assert "not_nullable" in bad["reason"].iloc[1]
 
 
 def test_repeated_index_is_kept_and_does_not_confuse():

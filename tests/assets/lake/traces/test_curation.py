@@ -157,6 +157,30 @@ def test_routerarena_191_constant_input_tokens_look_made_up():
     assert warned(curate(varied, price=no_price), "constant_metering").empty
 
 
+def test_warnings_are_of_each_model_by_itself():
+    n = 40
+    model = ["same", "varied"] * n
+    frame = raw(
+        2 * n,
+        model=model,
+        prompt_text=[f"q{i // 2}" for i in range(2 * n)],
+        input_tokens=[0 if i < 2 else 7 if name == "same" else 100 + i for i, name in enumerate(model)],
+        output_tokens=[4000 if name == "same" else 5000 + 37 * i for i, name in enumerate(model)],
+        reasoning_tokens=[None if name == "same" else min(1200 + 37 * i, 3000) for i, name in enumerate(model)],
+        cost_reported_usd=[1.0 if name == "same" and i > 2 else None for i, name in enumerate(model)],
+    )
+    warnings = curate(frame, price=no_price).warnings
+    told = {name: part[["model", "n_rows"]].values.tolist() for name, part in warnings.groupby("check", sort=False)}
+    assert told == {
+        "unpriced": [["same", n], ["varied", n]],
+        "reasoning_unknown": [["same", n]],
+        "cost_not_reported": [["same", 2]],
+        "constant_metering": [["same", n - 1], ["same", n]],
+        "thinking_budget_reached": [["varied", 16]],
+    }
+    assert warned(curate(frame, price=no_price), "thinking_budget_reached")["share"].tolist() == [16 / n]
+
+
 def test_cost_that_differs_from_the_reported_one_is_warned_about():
     frame = raw(4, output_tokens=1_000_000, cost_reported_usd=[1.0, 1.02, 2.67, None])
     found = warned(curate(frame, price=flat_price), "cost_differs")
