@@ -82,10 +82,10 @@ class WhileUnchanged(Generic[R]):
         """What `find` returns, or returned for the same `key`, which begins with `Table.stamp`: None is not kept."""
         if key[0] is None:
             return find()
-        if self._last is None or self._last[0] != key:
-            self._last = None  # before another takes memory
-            self._last = (key, find())
-        return self._last[1]
+        if (last := self._last) is None or last[0] != key:
+            self._last = last = None  # before another takes memory
+            self._last = last = (key, find())
+        return last[1]
 
 
 def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:

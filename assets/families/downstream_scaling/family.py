@@ -51,8 +51,7 @@ def read_inputs(path: Path) -> pd.DataFrame:
 
 def _of_measurements(path: Path) -> pd.DataFrame:
     """A row per benchmark and model without a score; one without target where all have one."""
-    names = ["family", "model", "benchmark", "source_line", *_NUMBERS]
-    table = rows_by(_MEASURED, path).reindex(columns=names)
+    table = rows_by(_MEASURED, path).reindex(columns=["family", "model", "benchmark", "source_line", *_NUMBERS])
     given = table[_NUMBERS].replace("", None).notna()
     table[_NUMBERS] = table[_NUMBERS].map(as_number).astype("float64")
     wrong = given & table[_NUMBERS].isna()

@@ -67,8 +67,7 @@ def _logged_curves(path: Path, reader: "TableReader", metric: str | None) -> pd.
     first = ["dataset", "learner", "resource_unit", "higher_is_better", "target_step"]
     curves = table.groupby(["curve_id", "metric"], sort=False).agg(
         steps=("step", list), values=("value", list), **{name: (name, "first") for name in first}
-    )  # fmt: skip
-    curves = curves.reset_index("metric")
+    ).reset_index("metric")  # fmt: skip
     return curves.set_index((curves.index + " " + curves["metric"]).rename("curve"))
 
 

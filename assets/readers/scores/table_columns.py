@@ -86,8 +86,10 @@ def _are_shares(path: Path, columns: Mapping[str, str]) -> bool:
     theirs = columns["score"]
     if "item_id" in columns or theirs.startswith("="):
         return False
-    told = (as_number(item[1].get(theirs)) for item in table_items(path) if not isinstance(item, Reject))
-    scores = [score for score in told if score is not None]
+    items = [item[1] for item in table_items(path) if not isinstance(item, Reject)]
+    if any(lower_is_better(str(item.get(columns.get("metric", "")))) for item in items):
+        return False  # a loss below 1 is no share
+    scores = [score for item in items if (score := as_number(item.get(theirs))) is not None]
     return bool(scores) and min(scores) >= 0 and max(scores) <= 1 and any(0 < score < 1 for score in scores)
 
 

@@ -177,6 +177,8 @@ def test_scores_that_are_all_shares_become_points(tmp_path, scores, points):
     lines = "".join(f"m,b{i},{score}\n" for i, score in enumerate(scores))
     path = write(tmp_path / "s.csv", f"Model,Benchmark,Accuracy\n{lines}")
     assert [float(row["score"]) for row in read(path)[1]["benchmark_runs"]] == pytest.approx(points)
+    losses = write(tmp_path / "l.csv", "model,benchmark,metric,score\nm,b,val_loss,0.5\nm,c,val_loss,0.7\n")
+    assert [float(row["score"]) for row in read(losses)[1]["benchmark_runs"]] == [0.5, 0.7], "a loss is no share"
     items = write(tmp_path / "i.csv", "model,benchmark,item,score\nm,b,1,0.5\nm,b,2,1\n")
     assert [float(row["score"]) for row in read(items)[1]["benchmark_runs"]] == [0.5, 1], "of items they stay"
 

@@ -118,13 +118,13 @@ def test_every_curve_says_first_what_was_known(forecaster: CurveForecaster) -> N
     assert told["basis"].tolist() == ["20 observed points, no other curve", "2 observed points, no other curve"]
 
 
-def test_a_file_or_a_run_is_wanted(clean_environment: Path) -> None:
+def test_a_file_or_a_run_is_wanted(clean_environment: Path, tmp_path: Path) -> None:
     for file, run in ((None, None), (Path("a"), "b")):
         with pytest.raises(InvalidInputError, match="one of the two"):
             run_predict_curves(Settings(), file, CurveOptions(mlflow_run=run), Output())
     with pytest.raises(InvalidInputError, match="--metric"):
         run_predict_curves(Settings(), None, CurveOptions(mlflow_run="b"), Output())
-    curve = Path("curve.csv")
+    curve = tmp_path / "curve.csv"
     curve.write_text('steps,values,target_step\n"[1, 2]","[0.1, 0.2]",8\n', "utf-8")
     with pytest.raises(InvalidInputError, match="`--metric` is about logs of runs; here every row is a curve"):
         run_predict_curves(Settings(), curve, CurveOptions(metric="loss"), Output())
