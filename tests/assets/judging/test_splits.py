@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foretell.assets.families.learning_curves.family import FAMILY as CURVES
 from foretell.assets.families.thinking_tokens.family import FAMILY
-from foretell.assets.judging.splits import Round, Split, held_out_splits, judge_splits
+from foretell.assets.judging.splits import Round, Split, _Fits, held_out_splits, judge_splits
 from foretell.predictors.base import EVALUATION_LEVELS
 from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.learning_curves.pfn.predictor import PfnPredictor
 from foretell.predictors.metrics import evaluate
 from foretell.predictors.splits import assign_split
 from foretell.predictors.thinking_tokens.baselines import GlobalBaseline, ModelBaseline
@@ -106,3 +108,15 @@ def test_a_forecast_can_tell_segments(examples: pd.DataFrame) -> None:
     options = {"segments": ("is_wide",), "describe": widths}
     table = judge_splits(CHEAP, [split("s", rounds(examples, 2), CHEAP.models(), **options)], dataset="d")
     assert {"is_wide=yes", "is_wide=no"} <= set(table["segment"])
+
+
+def test_a_forecast_with_its_density_is_made_though_one_without_was_kept() -> None:
+    fits = _Fits(CURVES, print)
+    network = PfnPredictor.zero_shot()
+    curves = pd.DataFrame({"steps": [[1.0, 2.0, 4.0]], "values": [[0.3, 0.4, 0.5]], "target_step": [32.0]})
+    plain, nothing = fits.forecast(network, curves, has_density=False)
+    assert nothing is None
+    dense, distribution = fits.forecast(network, curves, has_density=True)
+    assert np.isfinite(distribution.log_density(pd.Series([0.6]))).all()
+    assert np.allclose(plain, dense)
+    assert fits.forecast(network, curves, has_density=True)[1] is distribution, "made once"
