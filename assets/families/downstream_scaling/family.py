@@ -44,7 +44,8 @@ def read_inputs(path: Path) -> pd.DataFrame:
     scores = rows["ladder_scores"] if "ladder_scores" in rows else pd.Series(None, index=rows.index, dtype=object)
     if (unmeasured := scores.isna()).any():
         raise InvalidInputError(
-            f"{path}:{scores.index[unmeasured][0]}: no `ladder_scores`; give the measured scores in points, as a list"
+            f"{path}:{scores.index[unmeasured][0]}: no `ladder_scores`; give the measured scores in points, as a list, or "
+            "a row per model with `n_params` and `n_train_tokens` or `train_flops`"
         )
     return rows
 
@@ -52,23 +53,22 @@ def read_inputs(path: Path) -> pd.DataFrame:
 def _of_measurements(path: Path) -> pd.DataFrame:
     """A row per benchmark and model without a score; one without target where all have one."""
     table = rows_by(_MEASURED, path).reindex(columns=["family", "model", "benchmark", "source_line", *_NUMBERS])
-    given = table[_NUMBERS].replace("", None).notna()
-    table[_NUMBERS] = table[_NUMBERS].map(as_number).astype("float64")
-    wrong = given & table[_NUMBERS].isna()
+    numbers = table[_NUMBERS].map(as_number).astype("float64")
+    wrong = table[_NUMBERS].replace("", None).notna() & numbers.isna()
+    table[_NUMBERS] = numbers
     for name in _NUMBERS:
         for line in table.loc[wrong[name], "source_line"].head(1):
             raise InvalidInputError(f"{path}:{line}: `{name}` is no number; correct it")
     rows = []
     for (_, benchmark), group in table.groupby(["family", "benchmark"], sort=False):
-        asked = group["score"].isna()
-        ladder = group[~asked]
+        ladder, asked = group[group["score"].notna()], group[group["score"].isna()]
         if ladder.empty:
-            line = group["source_line"].iloc[0]
-            raise InvalidInputError(f"{path}:{line}: no model has a score on {benchmark}; give those of smaller ones")
+            first = f"{path}:{group['source_line'].iloc[0]}"
+            raise InvalidInputError(f"{first}: no model has a score on {benchmark}; give those of smaller ones")
         shared = {name: group[name].dropna().max() for name in ("chance_score", "upper_score", "n_items")}
         shared |= {of_ladder: ladder[name].tolist() for name, of_ladder in _OF_LADDER.items()}
         shared |= {"benchmark": benchmark, "ladder_runs": ladder["model"].astype(str).tolist()}
-        targets = [{name: row[of] for of, name in _OF_TARGET.items()} for _, row in group[asked].iterrows()]
+        targets = [{name: row[of] for of, name in _OF_TARGET.items()} for _, row in asked.iterrows()]
         rows += [shared | target for target in targets or [{}]]
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="row"))
 
