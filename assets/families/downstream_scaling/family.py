@@ -44,8 +44,8 @@ def read_inputs(path: Path) -> pd.DataFrame:
     scores = rows["ladder_scores"] if "ladder_scores" in rows else pd.Series(None, index=rows.index, dtype=object)
     if (unmeasured := scores.isna()).any():
         raise InvalidInputError(
-            f"{path}:{scores.index[unmeasured][0]}: no `ladder_scores`; give the measured scores in points, as a list, or "
-            "a row per model with `n_params` and `n_train_tokens` or `train_flops`"
+            f"{path}:{scores.index[unmeasured][0]}: no `ladder_scores`; give the measured scores in points, as a list, "
+            "or a row per model with `n_params` and `n_train_tokens` or `train_flops`"
         )
     return rows
 
