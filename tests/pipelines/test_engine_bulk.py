@@ -1,4 +1,4 @@
-"""Days curated in bulk leave the tables, account and checks of a run per day, and begin again where they stopped."""
+"""Days that a command curates leave the tables, account and checks of a run per day, and begin where it stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.lake.traces import bulk_curation
 from foretell.assets.lake.traces.checks import CHECKS
 from foretell.pipelines import runs
-from foretell.pipelines.runs import RunFailedError, curate_days, open_instance
+from foretell.pipelines.runs import RunFailedError, curate_days, execute, open_instance
 from foretell.pipelines.settings import Settings, quiet_environment
 from tests.synthetic import chat_call, write_jsonl
 
@@ -43,14 +43,16 @@ def quiet(step: str, seconds: float, share: float) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", [Engine(), TwoWorkers()])
 def test_bulk_leaves_the_tables_and_the_account_of_a_run_per_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_by_one = landed(tmp_path / "one", monkeypatch)
     with open_instance(one_by_one) as instance:
-        assert curate_days(one_by_one, instance, quiet) == 3
+        for day in DAYS:
+            execute("curate_day", one_by_one, instance, partition_key=day, progress=quiet)
         expected_checks = checks(instance)
-    monkeypatch.setattr(local, "in_process", TwoWorkers())
+    monkeypatch.setattr(local, "in_process", engine)
     bulk = landed(tmp_path / "bulk", monkeypatch)
     with open_instance(bulk) as instance:
         assert curate_days(bulk, instance, quiet) == 3
