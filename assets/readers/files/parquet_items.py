@@ -81,7 +81,7 @@ def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         distinct = _values(column.dictionary)  # shared by all rows that hold them
         return [None if code is None else distinct[code] for code in column.indices.to_pylist()]
-    if pa.types.is_timestamp(column.type) and column.type.tz is not None and not _is_zone(column.type):
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None and _value(pa.scalar(0, column.type)) is None:
         column = column.cast(pa.timestamp(column.type.unit, "UTC"))  # the moment does not depend on its zone
     try:
         values: list[Any] = column.to_pylist()
@@ -96,11 +96,3 @@ def _value(scalar: pa.Scalar) -> Any:
         return scalar.as_py()
     except UNREADABLE:
         return None
-
-
-def _is_zone(kind: pa.TimestampType) -> bool:
-    try:
-        pa.scalar(0, kind).as_py()
-    except UNREADABLE:
-        return False
-    return True

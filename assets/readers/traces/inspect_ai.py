@@ -156,7 +156,7 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
 
 def _effort(asked: Any) -> str | None:
     budget = dig(asked, "reasoning_tokens")
-    effort = effort_of(asked, {}) if isinstance(asked, dict) else None
+    effort = effort_of(asked) if isinstance(asked, dict) else None
     return effort if effort is not None or budget is None else f"budget:{budget}"
 
 

@@ -42,18 +42,13 @@ class Options:
     date: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) for records that carry no time.")] = None
     source: Annotated[str | None, typer.Option(help="First half of the key of every row.")] = None
     columns: Annotated[Path | None, typer.Option(help="YAML: our column names -> those of a table.")] = None
-    prompts: Annotated[bool, typer.Option(help="Keep the text of prompts, not only its hash.")] = True
+    with_prompts: Annotated[
+        bool, typer.Option("--prompts/--no-prompts", help="Keep the text of prompts, not only its hash.")
+    ] = True
 
     def keywords(self) -> dict[str, Any]:
         """Keyword arguments of `foretell.assets.lake.landing.deliveries.ingest`."""
-        columns = None if self.columns is None else read_columns(self.columns)
-        return {
-            "format": self.format,
-            "date": self.date,
-            "source": self.source,
-            "with_prompts": self.prompts,
-            "columns": columns,
-        }
+        return {**vars(self), "columns": None if self.columns is None else read_columns(self.columns)}
 
 
 def read_columns(path: Path) -> dict[str, str]:
