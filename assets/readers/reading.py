@@ -28,6 +28,7 @@ from foretell.assets.readers.scores.descriptions import Descriptions
 from foretell.assets.readers.scores.lm_eval import LmEvalResults, LmEvalSamples
 from foretell.assets.readers.scores.promptfoo import Promptfoo
 from foretell.assets.readers.scores.table_columns import COLUMN_READERS
+from foretell.assets.readers.traces.agent_sessions import AGENTS, AgentSessions
 from foretell.assets.readers.traces.inspect_ai import InspectAI
 from foretell.assets.readers.traces.litellm import LiteLLM
 from foretell.assets.readers.traces.openai_jsonl import OpenAIJsonl
@@ -37,6 +38,7 @@ from foretell.predictors.errors import DatasetError, InvalidInputError
 
 _TABLES: list[Reader] = [Tabular(name) for name in load_presets() if name != "canonical"]
 _READERS: list[Reader | TableReader] = [
+    *map(AgentSessions, AGENTS),
     InspectAI(),
     LmEvalResults(),
     LmEvalSamples(),
@@ -47,6 +49,7 @@ _READERS: list[Reader | TableReader] = [
     OtlpJson(),
     MLflowTraces(),
     LiteLLM(),
+    Tabular("langsmith"),
     OpenAIJsonl(),
     *_TABLES,
     Tabular(),
