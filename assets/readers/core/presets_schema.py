@@ -3,12 +3,10 @@
 import math
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from foretell.assets.readers.core.normalise import as_number
 from foretell.assets.readers.core.records import RAW_SCHEMA
 from foretell.assets.readers.spellings import spelt
 from foretell.predictors.errors import InvalidInputError
@@ -21,18 +19,11 @@ class _Strict(BaseModel):
 
 
 class Failed(_Strict):
-    """A row failed if the number in `column` is at least or at most a limit; without limits, if anything is there."""
+    """A row is a failed call if `column` holds a text, or a number that is at least or at most a limit."""
 
     column: str
     at_least: float = math.inf
     at_most: float = -math.inf
-
-    def is_met(self, value: Any) -> bool:
-        """Whether what a row has in the column says that the call failed."""
-        if self.at_least == math.inf and self.at_most == -math.inf:
-            return value is not None
-        number = as_number(value)
-        return number is not None and (number >= self.at_least or number <= self.at_most)
 
 
 class RelativeTime(_Strict):

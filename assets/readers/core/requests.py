@@ -50,7 +50,7 @@ def _without_config(request: dict[str, Any]) -> dict[str, Any]:
         config = request.get("config")
     if not isinstance(config, dict):
         return request
-    named = {_OF_GEMINI.get(key, key): value for key, value in config.items()}
+    named: dict[str, Any] = {_OF_GEMINI.get(key, key): value for key, value in config.items()}
     return {**named, **{key: value for key, value in request.items() if value is not None}}
 
 
@@ -99,8 +99,7 @@ def response_columns(body: dict[str, Any]) -> Row:
 
 def finish_of(body: dict[str, Any]) -> str | None:
     """Return why the answer ended, of the choice that was cut off if there is one."""
-    choices = first(body.get("choices"), body.get("candidates"), [])
-    choices = choices if isinstance(choices, list) else []
+    choices = choices if isinstance(choices := first(body.get("choices"), body.get("candidates")), list) else []
     reasons = [first(dig(choice, "finish_reason"), dig(choice, "finishReason")) for choice in choices]
     incomplete = dig(body, "incomplete_details", "reason")
     status = body.get("status") if body.get("object") == "response" else None

@@ -197,10 +197,8 @@ def settings_of(attributes: dict[str, Any]) -> str | None:
 
 def prompt_of(attributes: dict[str, Any]) -> Row:
     """Text and hash of the messages."""
-    messages = first(attributes.get("gen_ai.input.messages"), attributes.get("ai.prompt.messages"),
-                     attributes.get("ai.prompt"), attributes.get("gen_ai.prompt"),
-                     attributes.get("input.value"))  # fmt: skip
-    messages = parsed(messages)
+    names = ("gen_ai.input.messages", "ai.prompt.messages", "ai.prompt", "gen_ai.prompt", "input.value")
+    messages = parsed(first(*map(attributes.get, names)))
     if messages is None:
         indexed = _indexed(attributes, "llm.input_messages.", "message.") or _indexed(attributes, "gen_ai.prompt.", "")
         messages = indexed or dig(parsed(attributes.get("mlflow.spanInputs")), "messages")

@@ -4,7 +4,6 @@ What it cannot know is left unknown: an absent count of reasoning tokens is null
 provider says 0.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -61,9 +60,7 @@ def _leaves(usage: dict[str, Any], above: Path = ()) -> Iterator[tuple[Path, int
         elif value is not None and is_count_key(key):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(f"{shown_name(key)} is {described(value)}, not a number")
-            if math.isnan(value) or math.isinf(value) or value < 0 or value != int(value):
-                raise UsageError(f"{shown_name(key)} is {described(value)}, not a count")
-            yield (*above, key), int(value)
+            yield (*above, key), _count(key, value)
 
 
 @lru_cache(maxsize=1024)

@@ -34,14 +34,11 @@ def _records(number: int, line: Any) -> Iterator[Record]:
     payload = first(dig(line, "standard_logging_object"), line)
     if not isinstance(payload, dict) or "call_type" not in payload:
         yield Reject("no StandardLoggingPayload", number, "one payload a line; see docs/formats.md")
-    else:
-        yield _record(payload, number)
-
-
-def _record(payload: dict[str, Any], number: int) -> Record:
+        return
     if payload.get("status") == "failure":
         why = first(dig(payload, "error_information", "error_class"), payload.get("error_str"))
-        return Reject(f"a failed call: {word(why) or 'status failure'}", number, "nothing was measured; leave it out")
+        yield Reject(f"a failed call: {word(why) or 'status failure'}", number, "nothing was measured; leave it out")
+        return
     asked, response, beside = (
         part if isinstance(part := payload.get(name), dict) else {}
         for name in ("model_parameters", "response", "metadata")
@@ -69,7 +66,7 @@ def _record(payload: dict[str, Any], number: int) -> Record:
         "cache_hit": payload.get("cache_hit"),
     }, number, {})  # fmt: skip
     start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
-    return row if isinstance(row, Reject) else {
+    yield row if isinstance(row, Reject) else {
         **row,
         "latency_s": _between(start, end),
         # A call that was not streamed has its first token with its last.

@@ -30,7 +30,6 @@ from foretell.assets.readers.traces.openai_jsonl import content_id
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _LIST = re.compile(rb'\s*(?:\{\s*"(?:data|runs)"\s*:\s*)?\[\s*(?=\{)')
-_BESIDE = {"meta", "cursors", "parsed_query"}
 _KEY = re.compile(rb'"(\w+)"\s*:')
 _OTHER = "give a column map with --columns, or name another format with --format"
 _parsed = partial(parsed, starts=("{", "["))
@@ -83,8 +82,11 @@ class _Rows:
         preset = self._preset
         if any(str(_value(item, column)) != wanted for column, wanted in preset.where.items()):
             return
-        if preset.failed and preset.failed.is_met(status := _value(item, preset.failed.column)):
-            why = f"a failed call: {preset.failed.column} is {word(str(status)) or described(status)}"
+        failed, status = preset.failed, _value(item, preset.failed.column) if preset.failed else None
+        count = as_number(status)
+        is_bad = isinstance(status, str) if count is None else failed and not failed.at_most < count < failed.at_least
+        if failed and is_bad:
+            why = f"a failed call: {failed.column} is {word(str(status)) or described(status)}"
             yield Reject(why, number, "nothing was measured; leave it out")
             return
         named = {"source_file": self._file, "source_line": number}
@@ -208,7 +210,7 @@ def column_names(head: bytes, path: Path) -> set[str]:
 def _records(value: Any) -> list[Any]:
     """The records of a value: of what an API answers, those under ``data`` or ``runs``; else the value itself."""
     for name in ("data", "runs"):
-        if isinstance(held := dig(value, name), list) and set(value) <= {name, *_BESIDE}:
+        if isinstance(held := dig(value, name), list) and set(value) <= {name, "meta", "cursors", "parsed_query"}:
             return held
     return [value]
 

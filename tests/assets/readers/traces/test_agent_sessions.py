@@ -11,7 +11,6 @@ from foretell.assets.lake.landing.deliveries import ingest, load_rejects, load_r
 from foretell.assets.lake.traces.curation import concat, curate
 from foretell.assets.readers.core.messages import query_id_of_text
 from foretell.assets.readers.reading import detect, read_traces
-from foretell.assets.readers.traces import agent_sessions
 from tests.assets.trace_lines import flat_price, write_jsonl
 
 COUNTS = ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"]
@@ -133,6 +132,12 @@ def test_a_copy_of_a_session_is_a_duplicate_whatever_its_ids(tmp_path):
     assert curated.traces["output_tokens"].sum() == 310 + 50 + 70 + 11
 
 
+def test_a_session_that_has_gone_on_repeats_its_beginning(tmp_path):
+    raw = [read(tmp_path, *session()[:n], name=f"{n}.jsonl").rows for n in (8, 10)]
+    curated = curate(concat(raw), price=flat_price)
+    assert (len(curated.traces), curated.n_duplicates, len(curated.quarantine)) == (3, 2, 0)
+
+
 @pytest.mark.parametrize("ids", [{"requestId": None}, {"requestId": None, "id": None}, {"id": None}])
 def test_answers_without_some_id_are_told_by_another(tmp_path, ids):
     lines = [answered("a1", None, "m1", 8, None), answered("a2", "a1", "m1", 30, "end_turn")]
@@ -177,13 +182,7 @@ def test_a_broken_line_costs_itself_and_quotes_nothing(tmp_path):
     assert not result.rejects["reason"].str.contains("merger|acme|Fix").any()
 
 
-def test_memory_holds_the_answers_that_may_go_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(agent_sessions, "MAX_OPEN", 2)
-    lines = [answered(f"a{i}", None, f"m{i}", 10 + i, "end_turn") for i in range(9)]
-    assert read(tmp_path, *lines).rows["request_id"].tolist() == [f"m{i}" for i in range(9)]
-
-
-def test_a_folder_of_sessions_lands_by_its_content(tmp_path):
+def test_a_folder_of_sessions_lands_by_its_content(tmp_path, monkeypatch):
     folder = tmp_path / "projects" / "-home-ada-acme" / "s" / "subagents"
     folder.mkdir(parents=True)
     write_jsonl(folder.parents[1] / "s.jsonl", *session())
@@ -192,6 +191,9 @@ def test_a_folder_of_sessions_lands_by_its_content(tmp_path):
     report = ingest([tmp_path / "projects"], tmp_path / "landing")
     assert (report.n_usable, report.n_rejects) == (4, 1)
     assert load_rejects(tmp_path / "landing")["source_file"].str.endswith("agent-1.meta.json").all()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    quoted = ingest(["~/projects/**/*.jsonl"], tmp_path / "other")  # which the shell leaves as it is
+    assert (quoted.n_usable, quoted.n_rejects) == (4, 0)
 
 
 # -- Codex --------------------------------------------------------------------------------------------
@@ -247,12 +249,14 @@ def test_what_a_fork_of_codex_replays_is_left_out(tmp_path, meta):
     """The history of the other session is written anew within milliseconds, under the time of the fork."""
     replayed = [counted(20 * i, 20, f"2026-11-20T10:00:00.{i}00Z") for i in range(1, 9)]
     parent = codex("session_meta", {"id": "r0"})
-    lines = [*rollout(**meta), parent, *replayed, counted(190, 30, "2026-11-20T10:00:12.000Z")]
+    own = codex("event_msg", {"type": "user_message", "message": "go on"})
+    lines = [*rollout(**meta), parent, *replayed, own, counted(190, 30, "2026-11-20T10:00:12.000Z")]
     rows = read(tmp_path, *lines).rows
     assert rows[["request_id", "output_tokens"]].to_numpy().tolist() == [["r1/1", 30]]
-    assert rows["query_id"].iloc[0] != query_id_of_text("Fix the bug"), "a fork has a history"
-    plain = [*rollout(), *replayed]
-    assert len(read(tmp_path, *plain, name="plain.jsonl").rows) == 8, "what is no fork replays nothing"
+    assert rows["prompt_text"].tolist() == ["go on"]
+    assert rows["query_id"].iloc[0] != query_id_of_text("go on"), "a fork has a history"
+    later = [counted(20 * i, 20, f"2026-11-20T10:00:0{i}.500Z") for i in range(1, 9)]
+    assert len(read(tmp_path, *rollout(), *later, name="b.jsonl").rows) == 8, "answers that come one after the other"
 
 
 def test_a_codex_count_that_cannot_be_is_a_reject(tmp_path):
