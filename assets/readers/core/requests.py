@@ -50,7 +50,7 @@ def _without_config(request: dict[str, Any]) -> dict[str, Any]:
         config = request.get("config")
     if not isinstance(config, dict):
         return request
-    named: dict[str, Any] = {_OF_GEMINI.get(key, key): value for key, value in config.items()}
+    named = {_OF_GEMINI.get(str(key), str(key)): value for key, value in config.items()}
     return {**named, **{key: value for key, value in request.items() if value is not None}}
 
 

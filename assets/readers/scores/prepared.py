@@ -143,7 +143,7 @@ def _mteb_models(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return completed(out, BenchmarkModels)
 
 
-def _phrases(parts: Iterable[pd.Series], template: str) -> pd.Series:
+def _phrases(parts: Iterable[pd.Series | pd.DataFrame], template: str) -> pd.Series:
     """The words of each row, joined; null without any."""
     table = pd.concat(parts, axis=1)
     joined = ["; ".join(w for w in row if isinstance(w, str) and w) for row in table.itertuples(index=False)]

@@ -18,7 +18,7 @@ COUNTS = ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tok
 
 def claude(kind, uuid, parent, message, second=0, **more):
     return {
-        "parentUuid": parent, "isSidechain": False, "userType": "external", "cwd": "/home/ada/acme", "sessionId": "s",
+        "parentUuid": parent, "isSidechain": False, "userType": "external", "cwd": "/srv/acme", "sessionId": "s",
         "version": "2.1.205", "gitBranch": "acme-merger", "type": kind, "message": message, "uuid": uuid,
         "timestamp": f"2026-11-20T10:00:{second:02d}.000Z", **more,
     }  # fmt: skip
@@ -212,8 +212,8 @@ def counted(total, last, at="2026-11-20T10:00:09.000Z"):
 
 def rollout(**meta):
     return [
-        codex("session_meta", {"id": "r1", "cwd": "/home/ada/acme", "cli_version": "0.145.0", **meta}),
-        codex("turn_context", {"model": "gpt-5.5", "effort": "high", "cwd": "/home/ada/acme"}),
+        codex("session_meta", {"id": "r1", "cwd": "/srv/acme", "cli_version": "0.145.0", **meta}),
+        codex("turn_context", {"model": "gpt-5.5", "effort": "high", "cwd": "/srv/acme"}),
         codex("response_item", {"type": "message", "role": "user", "content": [{"text": "the books of Acme"}]}),
         codex("event_msg", {"type": "user_message", "message": "Fix the bug"}),
         codex("event_msg", {"type": "token_count", "info": None, "rate_limits": {}}),
