@@ -28,6 +28,7 @@ from foretell.assets.readers.scores.descriptions import Descriptions
 from foretell.assets.readers.scores.lm_eval import LmEvalResults, LmEvalSamples
 from foretell.assets.readers.scores.promptfoo import Promptfoo
 from foretell.assets.readers.scores.table_columns import COLUMN_READERS
+from foretell.assets.readers.traces.agent_sessions import AgentSessions, ClaudeCode, Codex
 from foretell.assets.readers.traces.inspect_ai import InspectAI
 from foretell.assets.readers.traces.litellm import LiteLLM
 from foretell.assets.readers.traces.openai_jsonl import OpenAIJsonl
@@ -37,6 +38,8 @@ from foretell.predictors.errors import DatasetError, InvalidInputError
 
 _TABLES: list[Reader] = [Tabular(name) for name in load_presets() if name != "canonical"]
 _READERS: list[Reader | TableReader] = [
+    AgentSessions(ClaudeCode),
+    AgentSessions(Codex),
     InspectAI(),
     LmEvalResults(),
     LmEvalSamples(),
@@ -47,6 +50,7 @@ _READERS: list[Reader | TableReader] = [
     OtlpJson(),
     MLflowTraces(),
     LiteLLM(),
+    Tabular("langsmith"),
     OpenAIJsonl(),
     *_TABLES,
     Tabular(),
@@ -128,15 +132,11 @@ def read_traces(
     """
     label = source_file or Path(path).name
     name, stream = read_tables(path, format, source=source, source_file=label, options=options)
-    parts: list[pa.Table] = [RAW_SCHEMA.empty_table()]
-    rejects: list[Reject] = []
-    n_read = 0
-    for table, bad in stream:
-        parts.append(table)
-        rejects += bad
-        n_read += table.num_rows + len(bad)
-    rows = raw_frame(pa.concat_tables(parts))
-    return TraceRead(rows=rows, rejects=rejects_frame(rejects, label), n_read=n_read, format=name)
+    parts = list(stream)
+    rows = raw_frame(pa.concat_tables([RAW_SCHEMA.empty_table(), *(table for table, _ in parts)]))
+    rejects = rejects_frame([reject for _, bad in parts for reject in bad], label)
+    n_read = sum(table.num_rows + len(bad) for table, bad in parts)
+    return TraceRead(rows=rows, rejects=rejects, n_read=n_read, format=name)
 
 
 def _existing(path: Path | str) -> Path:

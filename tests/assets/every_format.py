@@ -186,6 +186,21 @@ def reversal(i):
     return {"index": i, "prompt": f"question {i}", **counts, "cost": 0.1, "score": 1}
 
 
+def claude_code(i):
+    """An answer in a session of Claude Code."""
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 9, "output_tokens": 7 + i}
+    message = {"id": f"m-{i}", "type": "message", "model": "claude-opus-4-8", "stop_reason": "end_turn", "usage": usage}
+    line = {"parentUuid": None, "sessionId": "s", "type": "assistant", "uuid": f"u{i}", "requestId": f"q{i}"}
+    return {**line, "message": message, "timestamp": "2026-11-22T02:36:40Z"}
+
+
+def langsmith(i):
+    """A run of LangSmith's export."""
+    row = {"id": f"l-{i}", "run_type": "llm", "start_time": "2026-11-22T02:36:40Z", "error": None}
+    row |= {"prompt_tokens": 5, "completion_tokens": 7 + i, "extra": {"metadata": {"ls_model_name": "m"}}}
+    return row | {"inputs": {"messages": [[{"role": "user", "content": f"question {i}"}]]}}
+
+
 LINES = {
     "openai_jsonl": chat,
     "responses": responses,
@@ -200,6 +215,8 @@ LINES = {
     "langfuse": langfuse,
     "helicone": helicone,
     "litellm_spend": spend,
+    "claude_code": claude_code,
+    "langsmith": langsmith,
 }
 """A maker of one record by its number, for every format that has one a line."""
 

@@ -9,6 +9,7 @@ Overlapping files land side by side; `foretell.assets.lake.traces.curation` tell
 
 import glob
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -329,7 +330,7 @@ def _expand(path: Path | str) -> list[Path]:
     """Files of a path: itself, everything below a folder, or what a pattern matches; hidden files are left out."""
     if str(path) == "":  # which Path takes for the working folder
         raise InvalidInputError("a path to ingest is empty: name a file, a folder (`.` for this one) or a pattern")
-    path = Path(path)
+    path = Path(os.path.expanduser(path))  # a pattern in quotes keeps its ~ from the shell
     if path.is_file():
         return [path]
     matching = path.rglob("*") if path.is_dir() else (Path(name) for name in glob.glob(str(path), recursive=True))

@@ -20,7 +20,11 @@ def normalised_messages(messages: Any, *, system: Any = None) -> list[tuple[str,
     for message in messages if isinstance(messages, list) else []:
         if isinstance(message, str):
             pairs.append(("user", _text(message)))
+        elif isinstance(message, list):  # LangChain's runs: a list per prompt
+            pairs += normalised_messages(message)
         elif isinstance(message, dict):
+            if "lc" in message and isinstance(message.get("kwargs"), dict):  # its messages, serialised
+                message = message["kwargs"]
             role = str(message.get("role") or message.get("type") or "user").lower()
             content = next((message[k] for k in ("content", "parts", "output") if message.get(k) is not None), None)
             if content is None:  # a tool call, a function result

@@ -19,7 +19,7 @@ class _Strict(BaseModel):
 
 
 class Failed(_Strict):
-    """A row is a failed call if the number in `column` is at least or at most a limit."""
+    """A row is a failed call if `column` holds a text, or a number that is at least or at most a limit."""
 
     column: str
     at_least: float = math.inf

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-READER_VERSION = 6
+READER_VERSION = 7
 """Raised when a reader comes to read the same bytes differently; what was landed before is read again."""
 
 TOKEN_COLUMNS = (

@@ -9,8 +9,7 @@ from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.spellings import spellings
 
 _NOT_SETTINGS = frozenset(spellings("settings")["not_settings"])
-_OF_CONFIG = frozenset(spellings("settings")["not_settings_of_gemini"])
-
+_OF_GEMINI: dict[str, str] = spellings("settings")["of_gemini"]
 
 BESIDE = {
     "trace_id": ("trace_id",), "project": ("project",), "key_name": ("key_name",),
@@ -28,42 +27,31 @@ LEAST_LOGPROB = -9999.0
 
 def request_columns(request: dict[str, Any], *, prompt: Any = None) -> Row:
     """Return the columns that the request gives; `prompt` replaces its messages where it is text."""
-    config = _config_of(request)
-    of_google = ("systemInstruction", "system_instruction")
-    system = first(*map(request.get, ("system", "instructions", *of_google)), *map(config.get, of_google))
+    request = _without_config(request)
     messages = first(*map(request.get, ("messages", "input", "contents", "prompt")))
-    row = {
+    system = first(*map(request.get, ("system", "instructions", "system_instruction", "systemInstruction")))
+    extra = {key: value for key, value in request.items() if key not in _NOT_SETTINGS}
+    return {
         "request_model": request.get("model"),
         "temperature": request.get("temperature"),
         "top_p": request.get("top_p"),
         "max_tokens": first(*map(request.get, ("max_completion_tokens", "max_tokens", "max_output_tokens"))),
         "seed": request.get("seed"),
-        "reasoning_effort": effort_of(request, config),
+        "reasoning_effort": effort_of(request),
         **prompt_columns(messages, system=system, prompt=prompt),
+        "settings": settings_json(extra) if extra else None,
     }
-    extra = {key: value for key, value in request.items() if key not in _NOT_SETTINGS}
-    if config:
-        extra |= {key: value for key, value in config.items() if key not in _OF_CONFIG}
-        for column, names in _CONFIG_COLUMNS.items():
-            row[column] = first(row[column], *map(config.get, names))
-    row["settings"] = settings_json(extra) if extra else None
-    return row
 
 
-_CONFIG_COLUMNS = {
-    "temperature": ("temperature",),
-    "top_p": ("topP", "top_p"),
-    "max_tokens": ("maxOutputTokens", "max_output_tokens"),
-    "seed": ("seed",),
-}
-
-
-def _config_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Gemini's settings, which stand in an object of their own (``config`` in the SDK, beside ``contents``)."""
+def _without_config(request: dict[str, Any]) -> dict[str, Any]:
+    """Gemini's settings, which stand in an object of their own (the SDK's ``config``), by the names of all others."""
     config = first(request.get("generationConfig"), request.get("generation_config"))
     if config is None and "contents" in request:
         config = request.get("config")
-    return config if isinstance(config, dict) else {}
+    if not isinstance(config, dict):
+        return request
+    named = {_OF_GEMINI.get(str(key), str(key)): value for key, value in config.items()}
+    return {**named, **{key: value for key, value in request.items() if value is not None}}
 
 
 def prompt_columns(messages: Any, *, system: Any = None, prompt: Any = None) -> Row:
@@ -74,7 +62,7 @@ def prompt_columns(messages: Any, *, system: Any = None, prompt: Any = None) -> 
     return {"prompt_text": prompt_text_of(pairs), "query_id": query_id_of(pairs) if pairs else None}
 
 
-def effort_of(request: dict[str, Any], config: dict[str, Any]) -> str | None:
+def effort_of(request: dict[str, Any]) -> str | None:
     """Return how much the model was asked to think: a word, ``budget:<tokens>`` or ``none``."""
     effort = first(
         request.get("reasoning_effort"), dig(request, "reasoning", "effort"), dig(request, "output_config", "effort")
@@ -87,9 +75,7 @@ def effort_of(request: dict[str, Any], config: dict[str, Any]) -> str | None:
             return "none"
         budget = first(thinking.get("budget_tokens"), thinking.get("max_tokens"))
         return f"budget:{budget}" if budget is not None else thinking.get("type")
-    if not config:
-        return None
-    asked = first(config.get("thinkingConfig"), config.get("thinking_config"))
+    asked = request.get("thinking_config")
     level = first(dig(asked, "thinkingLevel"), dig(asked, "thinking_level"))
     if level is not None:
         return str(level).lower()
@@ -113,27 +99,17 @@ def response_columns(body: dict[str, Any]) -> Row:
 
 def finish_of(body: dict[str, Any]) -> str | None:
     """Return why the answer ended, of the choice that was cut off if there is one."""
-    choices = first(body.get("choices"), body.get("candidates"), [])
-    reasons = (
-        [first(c.get("finish_reason"), c.get("finishReason")) for c in choices if isinstance(c, dict)]
-        if isinstance(choices, list)
-        else []
-    )
-    finish = normal_finish_reason(reasons)
-    if finish is not None:
-        return finish
+    choices = choices if isinstance(choices := first(body.get("choices"), body.get("candidates")), list) else []
+    reasons = [first(dig(choice, "finish_reason"), dig(choice, "finishReason")) for choice in choices]
     incomplete = dig(body, "incomplete_details", "reason")
     status = body.get("status") if body.get("object") == "response" else None
-    return normal_finish_reason(first(body.get("stop_reason"), incomplete, status))
+    return normal_finish_reason(reasons) or normal_finish_reason(first(body.get("stop_reason"), incomplete, status))
 
 
 def time_to_first_token_of(body: dict[str, Any]) -> float | None:
     """Return the seconds to the first token; llama.cpp and vLLM time the prompt apart from the answer."""
-    waited: float | None = first(
-        seconds(dig(body, "metrics", "time_to_first_token_ms"), unit=1e-3),
-        seconds(dig(body, "timings", "prompt_ms"), unit=1e-3),
-    )
-    return waited
+    waited = first(dig(body, "metrics", "time_to_first_token_ms"), dig(body, "timings", "prompt_ms"))
+    return seconds(waited, unit=1e-3)
 
 
 def answer_logprob_of(body: dict[str, Any]) -> float | None:

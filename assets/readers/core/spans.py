@@ -1,5 +1,6 @@
 """One model call of a tracing tool, whatever it calls its attributes (``spellings/spans.yaml``)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -149,15 +150,9 @@ def _make_inclusive(row: Row) -> None:
 def _add_mlflow(row: Row, attributes: dict[str, Any]) -> None:
     usage = parsed(attributes.get("mlflow.chat.tokenUsage"))
     if isinstance(usage, dict):
-        names = {
-            "input_tokens": "input_tokens",
-            "output_tokens": "output_tokens",
-            "total_tokens": "total_tokens",
-            "cache_read_tokens": "cache_read_input_tokens",
-            "cache_write_tokens": "cache_creation_input_tokens",
-        }
-        for ours, theirs in names.items():
-            row[ours] = first(row[ours], usage.get(theirs))
+        names = {"cache_read_tokens": "cache_read_input_tokens", "cache_write_tokens": "cache_creation_input_tokens"}
+        for name in TOKEN_COLUMNS:
+            row[name] = first(row[name], usage.get(names.get(name, name)))
     outputs = parsed(attributes.get("mlflow.spanOutputs"))
     if row["reasoning_tokens"] is None:
         # MLflow's own usage has no key for reasoning (mlflow#23000): the provider's answer has.
@@ -177,7 +172,7 @@ def _add_invocation(row: Row, settings: dict[str, Any]) -> None:
     for column in ("temperature", "top_p", "seed"):
         row[column] = first(row[column], settings.get(column))
     row["max_tokens"] = first(row["max_tokens"], settings.get("max_completion_tokens"), settings.get("max_tokens"))
-    row["reasoning_effort"] = first(row["reasoning_effort"], effort_of(settings, {}))
+    row["reasoning_effort"] = first(row["reasoning_effort"], effort_of(settings))
 
 
 def latency_of(span: Span) -> float | None:
@@ -202,29 +197,15 @@ def settings_of(attributes: dict[str, Any]) -> str | None:
 
 def prompt_of(attributes: dict[str, Any]) -> Row:
     """Text and hash of the messages."""
-    messages = first(attributes.get("gen_ai.input.messages"), attributes.get("ai.prompt.messages"),
-                     attributes.get("ai.prompt"), attributes.get("gen_ai.prompt"),
-                     attributes.get("input.value"))  # fmt: skip
-    messages = parsed(messages)
+    names = ("gen_ai.input.messages", "ai.prompt.messages", "ai.prompt", "gen_ai.prompt", "input.value")
+    messages = parsed(first(*map(attributes.get, names)))
     if messages is None:
         indexed = _indexed(attributes, "llm.input_messages.", "message.") or _indexed(attributes, "gen_ai.prompt.", "")
         messages = indexed or dig(parsed(attributes.get("mlflow.spanInputs")), "messages")
     if isinstance(messages, dict):
         messages = first(messages.get("messages"), messages.get("prompt"), messages.get("input"))
     system = parsed(first(attributes.get("gen_ai.system_instructions"), attributes.get("llm.system_instructions")))
-    return prompt_columns(_with_text(messages), system=_with_text(system))
-
-
-def _with_text(value: Any) -> Any:
-    """OpenTelemetry's parts say ``content`` where all others say ``text``."""
-    if isinstance(value, list):
-        return [_with_text(item) for item in value]
-    if isinstance(value, dict):
-        if value.get("type") == "text" and isinstance(value.get("content"), str):
-            return {"type": "text", "text": value["content"]}
-        if isinstance(value.get("parts"), list):
-            return value | {"parts": _with_text(value["parts"])}
-    return value
+    return prompt_columns(messages, system=system)
 
 
 def _indexed(attributes: dict[str, Any], prefix: str, middle: str) -> list[dict[str, Any]]:
@@ -239,9 +220,9 @@ def _indexed(attributes: dict[str, Any], prefix: str, middle: str) -> list[dict[
     return messages
 
 
-def parsed(value: Any) -> Any:
-    """Return the value of a JSON text; other values and other texts as they are."""
-    if isinstance(value, str) and value[:1] in ("{", "[", '"'):
+def parsed(value: Any, starts: Sequence[str] = ("{", "[", '"')) -> Any:
+    """Return the value of a JSON text that starts so; other values and other texts as they are."""
+    if isinstance(value, str) and value[:1] in starts:
         try:
             return loads(value.encode("utf-8", "replace"))
         except ValueError:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,41 +45,29 @@ class _Decompressed(io.RawIOBase):
         while not self._rest:
             try:
                 self._rest = next(self._chunks)
-            except StopIteration:
-                return 0
-            except CutShortError as error:
-                self.cut = error
+            except (StopIteration, CutShortError) as error:
+                self.cut = error if isinstance(error, CutShortError) else self.cut
                 return 0
         n = min(len(buffer), len(self._rest))
         buffer[:n], self._rest = self._rest[:n], self._rest[n:]
         return n
 
 
-class _BoundedLines:
-    """Lines of a text; one that is too long is passed over and raised, and the next one follows."""
-
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
-
-    def __iter__(self) -> "_BoundedLines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._text.readline(MAX_LINE_BYTES)
-        if not line:
-            raise StopIteration
-        if len(line) < MAX_LINE_BYTES:
-            return line
-        while len(line) == MAX_LINE_BYTES and line[-1] not in "\r\n":
-            line = self._text.readline(MAX_LINE_BYTES)
-        raise csv.Error(f"a line longer than {MAX_LINE_BYTES >> 20} MiB")
+def _bounded_line(text: io.TextIOWrapper) -> str:
+    """The next line, "" after the last; one that is too long is passed over and raised, and the next one follows."""
+    line = text.readline(MAX_LINE_BYTES)
+    if len(line) < MAX_LINE_BYTES:
+        return line
+    while len(line) == MAX_LINE_BYTES and line[-1] not in "\r\n":
+        line = text.readline(MAX_LINE_BYTES)
+    raise csv.Error(f"a line longer than {MAX_LINE_BYTES >> 20} MiB")
 
 
 def csv_items(path: Path) -> Iterator[Item | Reject]:
     """Yield ``(line, row)`` of a CSV file, or a `Reject` for what is no row of it."""
     raw = _Decompressed(path)
     text = io.TextIOWrapper(io.BufferedReader(raw, CHUNK_BYTES), "utf-8-sig", errors="replace", newline="")
-    lines = _BoundedLines(text)
+    lines = iter(partial(_bounded_line, text), "")
     try:
         header_line = next(lines, "")
         if len(header_line) > MAX_HEADER:

@@ -41,7 +41,7 @@ def parquet_items(path: Path) -> Iterator[Item | Reject]:
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
+            texts = [field.name for field in file.schema_arrow if field.type in (pa.string(), pa.large_string())]
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             if (claim := _impossible_claim(file.metadata, path.stat().st_size)) is not None:
                 yield Reject(claim, 1, "write the file again, in row groups of usual size", is_file=True)
@@ -58,10 +58,6 @@ def parquet_items(path: Path) -> Iterator[Item | Reject]:
     except (pa.ArrowException, OSError) as error:
         why = f"the parquet file is damaged after row {number} ({type(error).__name__})"
         yield Reject(why, number + 1, "deliver the file again", is_file=number == 0)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _impossible_claim(metadata: pq.FileMetaData, n_bytes: int) -> str | None:
@@ -81,7 +77,7 @@ def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         distinct = _values(column.dictionary)  # shared by all rows that hold them
         return [None if code is None else distinct[code] for code in column.indices.to_pylist()]
-    if pa.types.is_timestamp(column.type) and column.type.tz is not None and not _is_zone(column.type):
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None and _value(pa.scalar(0, column.type)) is None:
         column = column.cast(pa.timestamp(column.type.unit, "UTC"))  # the moment does not depend on its zone
     try:
         values: list[Any] = column.to_pylist()
@@ -96,11 +92,3 @@ def _value(scalar: pa.Scalar) -> Any:
         return scalar.as_py()
     except UNREADABLE:
         return None
-
-
-def _is_zone(kind: pa.TimestampType) -> bool:
-    try:
-        pa.scalar(0, kind).as_py()
-    except UNREADABLE:
-        return False
-    return True

@@ -15,12 +15,13 @@ MiniMax cut at 2,048 tokens and Kimi at 32,768 (found as censored by their mass)
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.messages import query_id_of_text
 from foretell.assets.readers.core.normalise import as_number, dig
-from foretell.assets.readers.core.records import ReadOptions, Record, Reject, guarded
+from foretell.assets.readers.core.records import ReadOptions, Record, Reject, records_of
 from foretell.assets.readers.core.stream import NOT_A_REQUEST, TOO_DEEP, is_too_deep, json_document
 
 _REMEDY = "fetch the file again: `foretell fetch pricing-reversal`"
@@ -53,20 +54,18 @@ class PricingReversal:
         if isinstance(document, Reject) or not isinstance(dig(document, "records"), list):
             yield document if isinstance(document, Reject) else Reject("no list `records`", 1, _REMEDY, is_file=True)
             return
-        run = document.get("run_index")
-        seen: Counter[str] = Counter()
-        for position, record in enumerate(document["records"], start=1):
-            yield from guarded(position, _records, document, record, position, run, seen)
+        records = partial(_records, document=document, seen=Counter())
+        yield from records_of(enumerate(document["records"], start=1), records)
 
 
-def _records(document: dict[str, Any], record: Any, position: int, run: Any, seen: Counter[str]) -> Iterator[Record]:
+def _records(position: int, record: Any, *, document: dict[str, Any], seen: Counter[str]) -> Iterator[Record]:
     if not isinstance(record, dict) or not isinstance(record.get("prompt"), str):
         yield Reject("a record without a prompt", position, _REMEDY)
         return
     if is_too_deep(record):
         yield Reject(TOO_DEEP, position, NOT_A_REQUEST)
         return
-    name, benchmark = str(document.get("model_name")), str(document.get("dataset_name"))
+    name, benchmark, run = str(document.get("model_name")), str(document.get("dataset_name")), document.get("run_index")
     tokens = {key: record.get(key) for key in ("prompt_tokens", "completion_tokens", "thinking_tokens")}
     if not any(tokens.values()):
         yield Reject("a failed call kept as zeros", position, "nothing was measured; the row is left out")

@@ -123,8 +123,7 @@ def _read(path: Path, notes: list[str]) -> pd.DataFrame:
         table = table.rename(columns={"item_id": "item", "model": "system", "benchmark": "task"})
     if table.empty:
         raise DatasetError(f"{path}: holds no score; was it written before the eval had ended?")
-    if table["system"].isna().any():
-        table["system"] = table["system"].fillna(path.name.split(".")[0])
+    table["system"] = table["system"].fillna(path.name.split(".")[0])
     key = ["system", "task", "metric", "item", "replicate", *(name for name in _SETTINGS if name in table)]
     same = table.duplicated([*key, "score"], keep="first")
     if (clash := table[~same & table.duplicated(key)]).size:

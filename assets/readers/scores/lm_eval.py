@@ -44,12 +44,10 @@ class LmEvalResults:
     def rows(self, path: Path, options: ReadOptions) -> Iterator[Item | Reject]:
         """Stream one row per task, metric and filter."""
         header = json_document(path, "deliver the file again: the harness writes it whole")
-        if isinstance(header, Reject):
-            yield header
-            return
         results = dig(header, "results")
         if not isinstance(results, dict) or not results:
-            yield Reject("no results of lm-eval", 1, "give the file that `--output_path` names", is_file=True)
+            is_none = Reject("no results of lm-eval", 1, "give the file that `--output_path` names", is_file=True)
+            yield header if isinstance(header, Reject) else is_none
             return
         for number, (task, scores) in enumerate(results.items(), start=1):
             if not isinstance(scores, dict):

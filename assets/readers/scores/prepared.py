@@ -93,8 +93,9 @@ def _runs(columns: Mapping[str, Any]) -> pd.DataFrame:
 def describe_mteb_tasks(tasks: pd.DataFrame) -> pd.DataFrame:
     """Task metadata in the form of the package ``mteb`` to PRECOG's fields, not redacted."""
     texts = tasks["description"].fillna("").astype("str")
+    collected = (tasks[name] for name in ("sample_creation", "annotations", "domains"))
     tail = pd.DataFrame({
-        "data_collection": _phrases(tasks, ("sample_creation", "annotations", "domains"), "The texts were {}."),
+        "data_collection": _phrases(map(_words, collected), "The texts were {}."),
         "evaluation": tasks["main_metric"].map(lambda m: f"The metric is {str(m).replace('_', ' ')}."),
         "difficulty": _difficulty(tasks),
         "subset": tasks["languages"].map(_language_phrase),
@@ -129,42 +130,37 @@ def _mteb_runs(scores: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 def _mteb_models(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     known = models.assign(model=models["name"].str.replace("/", "__", regex=False)).drop_duplicates("model")
     known = known.set_index("model").reindex(sorted(scores["model"].unique()))
-    flags = known["use_instructions"].map(lambda flag: {True: 1.0, False: 0.0}.get(flag))
     out = pd.DataFrame({
         "model": known.index, "model_family": pd.Series(known.index).str.split("__").str[0].to_numpy(),
         "n_params": known["n_parameters"].to_numpy(),
         "embed_dim": known["embed_dim"].where(known["embed_dim"] > 0).to_numpy(),
         "context_tokens": known["max_tokens"].where(known["max_tokens"].between(1, 1e8)).to_numpy(),
         "n_languages": known["languages"].where(known["languages"] > 0).to_numpy(dtype="float64"),
-        "uses_instructions": flags.to_numpy(dtype="float64"),
+        "uses_instructions": known["use_instructions"].map({True: 1.0, False: 0.0}).to_numpy(dtype="float64"),
         "open_weights": known["open_weights"].map({True: 1.0, False: 0.0}).to_numpy(dtype="float64"),
         "released_at": pd.to_datetime(known["release_date"], utc=True, errors="coerce").to_numpy(),
     })  # fmt: skip
     return completed(out, BenchmarkModels)
 
 
-def _phrases(tasks: pd.DataFrame, columns: tuple[str, ...], template: str) -> pd.Series:
-    joined = []
-    for values in tasks[list(columns)].itertuples(index=False):
-        words = [str(v).replace("|", ", ").lower() for v in values if isinstance(v, str) and v not in ("", "None")]
-        joined.append(template.format("; ".join(words)) if words else None)
-    return pd.Series(joined, index=tasks.index, dtype="object")
+def _phrases(parts: Iterable[pd.Series | pd.DataFrame], template: str) -> pd.Series:
+    """The words of each row, joined; null without any."""
+    table = pd.concat(parts, axis=1)
+    joined = ["; ".join(w for w in row if isinstance(w, str) and w) for row in table.itertuples(index=False)]
+    return pd.Series([template.format(text) if text else None for text in joined], index=table.index, dtype="object")
+
+
+def _words(values: pd.Series) -> pd.Series:
+    return values.where(values != "None").str.replace("|", ", ").str.lower()
 
 
 def _difficulty(tasks: pd.DataFrame) -> pd.Series:
     """Subtypes, and the typical length of the texts as a band."""
-    kinds = tasks["subtypes"].fillna("").str.replace("|", ", ").str.lower()
-    named = [c for c in map(str, tasks.columns) if c.endswith("average_text_length")]
-    lengths = {"documents": [c for c in named if "documents" in c], "texts": [c for c in named if "documents" not in c]}
-    phrases = []
-    for i, kind in enumerate(kinds):
-        parts = [kind] if kind else []
-        for what, columns in lengths.items():
-            values = tasks[columns].iloc[i].dropna()
-            if len(values):
-                parts.append(f"{_band(float(values.iloc[0]))} {what}")
-        phrases.append("; ".join(parts) + "." if parts else None)
-    return pd.Series(phrases, index=tasks.index, dtype="object")
+    lengths = tasks.filter(regex="average_text_length$")
+    of_documents = lengths.columns.str.contains("documents")
+    parts = {"documents": lengths.loc[:, of_documents], "texts": lengths.loc[:, ~of_documents]}
+    bands = [part.bfill(axis=1).iloc[:, :1].map(_band, na_action="ignore") + f" {what}" for what, part in parts.items()]
+    return _phrases([_words(tasks["subtypes"]), *bands], "{}.")
 
 
 def _band(characters: float) -> str:

@@ -8,6 +8,7 @@ are counted and left out, as promptfoo's own statistics do.
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import orjson
 
 from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, first
-from foretell.assets.readers.core.records import ReadOptions, Reject, Row, guarded
+from foretell.assets.readers.core.records import ReadOptions, Reject, Row, records_of
 from foretell.assets.readers.core.stream import json_document
 
 _ERROR = 2
@@ -34,22 +35,15 @@ class Promptfoo:
     def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
         """Stream one row of `benchmark_runs` per result and numeric score."""
         document = json_document(path, "write it again with `promptfoo export eval`")
-        if isinstance(document, Reject):
-            yield document
-            return
         results = dig(document, "results", "results")
         if not isinstance(results, list):
             remedy = "write it with `promptfoo eval --output results.json`"
-            yield Reject("no list results.results", 1, remedy, is_file=True)
+            is_none = Reject("no list results.results", 1, remedy, is_file=True)
+            yield document if isinstance(document, Reject) else is_none
             return
         has_prompts = len({r.get("promptId") for r in results if isinstance(r, dict)}) > 1
-        seen: Counter[tuple[str, str]] = Counter()
-        for number, result in enumerate(results, start=1):
-            if not isinstance(result, dict) or result.get("failureReason") == _ERROR or not _scores(result):
-                yield Reject("the call ended with an error, or has no score", number, "run it again, or leave it out")
-                continue
-            for item in guarded(number, _rows, document, result, has_prompts, seen):
-                yield item if isinstance(item, Reject) else ("benchmark_runs", {**item, "source_line": number})
+        rows = partial(_rows, document=document, has_prompts=has_prompts, seen=Counter())
+        yield from records_of(enumerate(results, start=1), rows)
 
 
 def _scores(result: dict[str, Any]) -> dict[str, float]:
@@ -64,8 +58,11 @@ def _scores(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _rows(
-    document: dict[str, Any], result: dict[str, Any], has_prompts: bool, seen: Counter[tuple[str, str]]
-) -> Iterator[dict[str, Any]]:
+    number: int, result: Any, *, document: dict[str, Any], has_prompts: bool, seen: Counter[tuple[str, str]]
+) -> Iterator[tuple[str, Row] | Reject]:
+    if not isinstance(result, dict) or result.get("failureReason") == _ERROR or not _scores(result):
+        yield Reject("the call ended with an error, or has no score", number, "run it again, or leave it out")
+        return
     provider = str(first(dig(result, "provider", "label"), dig(result, "provider", "id"), result.get("provider")))
     system = f"{provider} ({dig(result, 'prompt', 'label')})"[:120] if has_prompts else provider
     test = {"vars": first(result.get("vars"), dig(result, "testCase", "vars")),
@@ -74,7 +71,7 @@ def _rows(
     replicate = seen[system, item]
     seen[system, item] += 1
     for metric, score in _scores(result).items():
-        yield {
+        row = {
             "run_id": f"{document.get('evalId')}/{system}",
             "item_id": item,
             "replicate": replicate,
@@ -88,4 +85,6 @@ def _rows(
             "started_at": epoch_us(dig(document, "results", "timestamp")),
             "harness": "promptfoo",
             "harness_version": dig(document, "metadata", "promptfooVersion"),
+            "source_line": number,
         }
+        yield "benchmark_runs", row

@@ -5,12 +5,13 @@ bill of an evaluation needs (UKGovernmentBEIS/inspect_evals#901). Epochs are rep
 has them, so `repeat_prob` is 1 where there are several.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds
-from foretell.assets.readers.core.records import ReadOptions, Reject, Row, Single, guarded
+from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Reject, Row, Single, records_of
 from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, prompt_columns
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
@@ -24,6 +25,9 @@ _PROVIDERS = {"openai", "anthropic", "google", "mistral", "groq", "together", "g
               "openrouter", "vertex", "deepseek", "fireworks", "perplexity", "cloudflare"}  # fmt: skip
 _SETTINGS = {"temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "reasoning_tokens", "max_retries",
              "timeout", "max_connections", "attempt_timeout", "cache"}  # fmt: skip
+
+_COUNTS = {"cache_read_tokens": "input_tokens_cache_read", "cache_write_tokens": "input_tokens_cache_write",
+           "cost_reported_usd": "total_cost"}  # fmt: skip
 
 Item = tuple[int, dict[str, Any], dict[str, Any]]
 """Position, header of the log, sample."""
@@ -42,20 +46,11 @@ class InspectAI:
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Single]:
         """Stream one row per sample and model."""
-        for item in _samples(path):
-            if isinstance(item, Reject):
-                yield item
-                continue
-            number, header, sample = item
-            yield from guarded(number, _rows, header, sample, number)
-            yield from (item for item in guarded(number, _runs, header, sample, number) if isinstance(item, Reject))
+        yield from records_of(_samples(path), _rows)
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
         """Stream one row of `benchmark_runs` per sample, epoch and numeric score."""
-        for item in _samples(path):
-            if not isinstance(item, Reject):
-                number, header, sample = item
-                yield from guarded(number, _runs, header, sample, number)
+        yield from records_of((item for item in _samples(path) if not isinstance(item, Reject)), _runs)
 
 
 def _samples(path: Path) -> Iterator[Item | Reject]:
@@ -92,12 +87,10 @@ def _members(archive: Archive) -> Iterator[Item | Reject]:
 
 def _document(path: Path) -> Iterator[Item | Reject]:
     log = json_document(path, f"{_REMEDY}, or write it as .eval")
-    if isinstance(log, Reject):
-        yield log
-        return
-    samples = log.get("samples") if isinstance(log, dict) else None
+    samples = dig(log, "samples")
     if not isinstance(samples, list):
-        yield Reject("the log holds no samples", 1, "log samples: `--log-samples`", is_file=True)
+        is_none = Reject("the log holds no samples", 1, "log samples: `--log-samples`", is_file=True)
+        yield log if isinstance(log, Reject) else is_none
         return
     for number, sample in enumerate(samples, start=1):
         yield Reject(TOO_DEEP, number, NOT_A_REQUEST) if is_too_deep(sample) else _item(number, log, sample)
@@ -109,7 +102,7 @@ def _item(number: int, header: Any, sample: Any) -> Item | Reject:
     return number, header, sample
 
 
-def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterator[Single]:
+def _rows(number: int, header: dict[str, Any], sample: dict[str, Any]) -> Iterator[Single]:
     failure = sample.get("error")
     usage = sample.get("model_usage")
     if failure:
@@ -120,8 +113,7 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
         yield Reject("the sample carries no model_usage", number, "the provider reports no usage")
         return
     task, subject = header["eval"], str(header["eval"].get("model"))
-    asked = first(task.get("model_generate_config"), {})
-    asked = asked if isinstance(asked, dict) else {}
+    asked = asked if isinstance(asked := task.get("model_generate_config"), dict) else {}
     epochs = as_number(dig(task, "config", "epochs"))
     events = sample.get("events")
     model_events = [e for e in events if dig(e, "event") == "model"] if isinstance(events, list) else []
@@ -152,11 +144,12 @@ def _rows(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterat
             row["latency_s"] = first(seconds(sample.get("working_time")), seconds(sample.get("total_time")))
             row["score"] = next(iter(_scores(sample).values()), None)
         yield row
+    deque(_runs(number, header, sample), maxlen=0)  # what is wrong with the scores is told here
 
 
 def _effort(asked: Any) -> str | None:
     budget = dig(asked, "reasoning_tokens")
-    effort = effort_of(asked, {}) if isinstance(asked, dict) else None
+    effort = effort_of(asked) if isinstance(asked, dict) else None
     return effort if effort is not None or budget is None else f"budget:{budget}"
 
 
@@ -167,22 +160,12 @@ def _model(name: str) -> Row:
 
 
 def _tokens(counts: Any) -> Row:
-    counts = counts if isinstance(counts, dict) else {}
-    read, write = counts.get("input_tokens_cache_read"), counts.get("input_tokens_cache_write")
-    n_in, n_out, total = counts.get("input_tokens"), counts.get("output_tokens"), counts.get("total_tokens")
-    if all(isinstance(n, int) for n in (n_in, n_out, total)):
-        cache = sum(n for n in (read, write) if isinstance(n, int))
-        if cache and total == n_in + n_out + cache:
-            n_in += cache  # the provider's own input leaves out the cache
-    return {
-        "input_tokens": n_in,
-        "output_tokens": n_out,
-        "reasoning_tokens": counts.get("reasoning_tokens"),
-        "cache_read_tokens": read,
-        "cache_write_tokens": write,
-        "total_tokens": total,
-        "cost_reported_usd": counts.get("total_cost"),
-    }
+    row = {name: dig(counts, _COUNTS.get(name, name)) for name in (*TOKEN_COLUMNS, "cost_reported_usd")}
+    n_in, n_out, total = (row[name] for name in ("input_tokens", "output_tokens", "total_tokens"))
+    cache = sum(n for n in (row["cache_read_tokens"], row["cache_write_tokens"]) if isinstance(n, int))
+    if all(isinstance(n, int) for n in (n_in, n_out, total)) and cache and total == n_in + n_out + cache:
+        row["input_tokens"] += cache  # the provider's own input leaves out the cache
+    return row
 
 
 def _finish(sample: dict[str, Any], calls: list[dict[str, Any]]) -> str | None:
@@ -208,7 +191,7 @@ def _scores(sample: dict[str, Any]) -> dict[str, float]:
     return numeric
 
 
-def _runs(header: dict[str, Any], sample: dict[str, Any], number: int) -> Iterator[tuple[str, Row]]:
+def _runs(number: int, header: dict[str, Any], sample: dict[str, Any]) -> Iterator[tuple[str, Row]]:
     if sample.get("error"):
         return
     task = header["eval"]

@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.normalise import dig, epoch_us, first, seconds
-from foretell.assets.readers.core.records import ReadOptions, Record, Reject, Row, records_of
-from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, finish_of, prompt_columns
+from foretell.assets.readers.core.records import ReadOptions, Record, Reject, records_of
 from foretell.assets.readers.core.secrets import word
-from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.core.stream import json_lines
-from foretell.assets.readers.core.usage import UsageError, tokens_of
-
-_SETTINGS = {"temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "reasoning_effort", "thinking",
-             "stream", "stream_options", "user", "metadata", "extra_body"}  # fmt: skip
+from foretell.assets.readers.traces.openai_jsonl import read_call
 
 
 class LiteLLM:
@@ -39,59 +34,47 @@ def _records(number: int, line: Any) -> Iterator[Record]:
     payload = first(dig(line, "standard_logging_object"), line)
     if not isinstance(payload, dict) or "call_type" not in payload:
         yield Reject("no StandardLoggingPayload", number, "one payload a line; see docs/formats.md")
-    else:
-        yield _record(payload, number)
-
-
-def _record(payload: dict[str, Any], number: int) -> Record:
+        return
     if payload.get("status") == "failure":
         why = first(dig(payload, "error_information", "error_class"), payload.get("error_str"))
-        return Reject(f"a failed call: {word(why) or 'status failure'}", number, "nothing was measured; leave it out")
-    block = first(dig(payload, "metadata", "usage_object"), dig(payload, "response", "usage"))
-    counts = {key: payload.get(key) for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    try:
-        tokens = tokens_of(block if isinstance(block, dict) and block else counts)
-    except UsageError as error:
-        return Reject(str(error), number, "switch on usage in the logger")
+        yield Reject(f"a failed call: {word(why) or 'status failure'}", number, "nothing was measured; leave it out")
+        return
     asked, response, beside = (
         part if isinstance(part := payload.get(name), dict) else {}
         for name in ("model_parameters", "response", "metadata")
     )
-    start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
-    messages = payload.get("messages")
-    row: Row = {
-        **tokens,
-        **prompt_columns(messages.get("messages") if isinstance(messages, dict) else messages),
+    block, messages = first(beside.get("usage_object"), response.get("usage")), payload.get("messages")
+    counts = {key: payload.get(key) for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    tags = payload.get("request_tags")  # user metadata do not survive in the payload; tags do
+    told = dict(str(tag).split(":", 1) for tag in tags if ":" in str(tag)) if isinstance(tags, list) else {}
+    row = read_call({
+        "response": {
+            **response, "usage": block if isinstance(block, dict) and block else counts,
+            "model": first(response.get("model"), payload.get("model")),
+        },
+        "request": {
+            **{name: value for name, value in asked.items() if name != "extra_body"},
+            "model": first(payload.get("model_group"), payload.get("model")),
+            "messages": messages.get("messages") if isinstance(messages, dict) else messages,
+        },
+        **{name: told[name] for name in ("benchmark", "item_id", "replicate", "repeat_prob", "score") if name in told},
         "request_id": first(payload.get("id"), payload.get("litellm_call_id")),
         "trace_id": first(payload.get("trace_id"), payload.get("session_id")),
-        "started_at": start,
+        "project": first(*(beside.get(f"user_api_key_{name}") for name in ("project_alias", "team_alias", "team_id"))),
+        "key_name": first(beside.get("user_api_key_alias"), beside.get("user_api_key_hash")),
+        "timestamp": payload.get("startTime"),
+        "cache_hit": payload.get("cache_hit"),
+    }, number, {})  # fmt: skip
+    start, first_token, end = (epoch_us(payload.get(k)) for k in ("startTime", "completionStartTime", "endTime"))
+    yield row if isinstance(row, Reject) else {
+        **row,
         "latency_s": _between(start, end),
         # A call that was not streamed has its first token with its last.
         "time_to_first_token_s": _between(start, first_token) if first_token != end else None,
         "provider": payload.get("custom_llm_provider"),
-        "project": first(*(beside.get(f"user_api_key_{name}") for name in ("project_alias", "team_alias", "team_id"))),
-        "key_name": first(beside.get("user_api_key_alias"), beside.get("user_api_key_hash")),
-        "request_model": first(payload.get("model_group"), payload.get("model")),
-        "response_model": first(response.get("model"), payload.get("model")),
-        **{name: asked.get(name) for name in ("temperature", "top_p", "seed")},
-        "max_tokens": first(asked.get("max_completion_tokens"), asked.get("max_tokens")),
-        "reasoning_effort": effort_of(asked, {}),
-        "settings": settings_json({k: v for k, v in asked.items() if k not in _SETTINGS}),
-        "finish_reason": finish_of(response),
-        "answer_logprob": answer_logprob_of(response),
         "service_tier": dig(payload, "cost_breakdown", "service_tier"),
         "cost_reported_usd": payload.get("response_cost"),
-        "is_cached_answer": payload.get("cache_hit"),
-        "source_line": number,
-    }
-    row["model"] = first(row["request_model"], row["response_model"])
-    # User metadata do not survive in the payload; tags do.
-    tags = payload.get("request_tags")
-    for tag in tags if isinstance(tags, list) else ():
-        key, _, value = str(tag).partition(":")
-        if key in ("benchmark", "item_id", "replicate", "repeat_prob", "score") and value:
-            row[key] = value
-    return row
+    }  # fmt: skip
 
 
 def _between(start: int | None, end: int | None) -> float | None:

@@ -79,7 +79,7 @@ class _Lines:
         self.folder = CallFolder()
         self._prompts = prompts
         self._seen: Counter[bytes] = Counter()
-        self._forms = CallForms(lambda line, number: _record(line, number, {})) if by_column and not prompts else None
+        self._forms = CallForms(lambda line, number: read_call(line, number, {})) if by_column and not prompts else None
 
     def packed(self, item: tuple[int, Any, bytes | None] | Reject) -> Packed | None:
         """A line of a common form; None for any other."""
@@ -95,7 +95,7 @@ class _Lines:
         if isinstance(line, dict) and _is_batch_input(line):
             yield Reject("the input of a batch: a request without an answer", number, "pass the batch output too")
             return
-        record = _record(line, number, self._prompts)
+        record = read_call(line, number, self._prompts)
         if isinstance(record, dict) and record.get("request_id") is None:
             record["request_id"] = content_id(line, self._seen)
         if isinstance(record, dict) and isinstance(line, dict):
@@ -164,7 +164,8 @@ def _bodies(line: dict[str, Any]) -> Iterator[Any]:
     yield dig(line, "result", "response")
 
 
-def _record(line: Any, number: int, prompts: dict[str, Any]) -> Single:
+def read_call(line: Any, number: int, prompts: dict[str, Any]) -> Single:
+    """Row of one call, or why it is none; `prompts` are requests of a batch by their ``custom_id``."""
     if not isinstance(line, dict):
         return Reject(f"a JSON {type(line).__name__}, not an object", number, _OTHER)
     if failure := _failure(line):

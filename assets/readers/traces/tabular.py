@@ -3,11 +3,13 @@
 The map is one of `foretell.assets.readers.presets` (found by the columns that the table has) or the caller's own.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 import pandas as pd
@@ -16,9 +18,10 @@ from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, fir
 from foretell.assets.readers.core.presets_schema import Preset, load_presets, preset_of
 from foretell.assets.readers.core.records import ReadOptions, Record, Reject, Row, records_of
 from foretell.assets.readers.core.requests import prompt_columns
-from foretell.assets.readers.core.secrets import described, shown_names
+from foretell.assets.readers.core.secrets import described, shown_names, word
 from foretell.assets.readers.core.settings import settings_of_text
-from foretell.assets.readers.core.stream import head_of, json_lines, loads
+from foretell.assets.readers.core.spans import parsed
+from foretell.assets.readers.core.stream import head_of, json_lines
 from foretell.assets.readers.core.usage import UsageError, tokens_of, tokens_of_parts
 from foretell.assets.readers.fast.memo import Memo
 from foretell.assets.readers.files.csv_items import csv_items, csv_names
@@ -26,9 +29,10 @@ from foretell.assets.readers.files.parquet_items import PARQUET_MAGIC, parquet_i
 from foretell.assets.readers.traces.openai_jsonl import content_id
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
-_ANSWER = re.compile(rb'\s*\{\s*"data"\s*:\s*\[\s*\{')
+_LIST = re.compile(rb'\s*(?:\{\s*"(?:data|runs)"\s*:\s*)?\[\s*(?=\{)')
 _KEY = re.compile(rb'"(\w+)"\s*:')
 _OTHER = "give a column map with --columns, or name another format with --format"
+_parsed = partial(parsed, starts=("{", "["))
 Item = tuple[int, dict[str, Any]]
 
 
@@ -78,9 +82,11 @@ class _Rows:
         preset = self._preset
         if any(str(_value(item, column)) != wanted for column, wanted in preset.where.items()):
             return
-        failed, status = preset.failed, as_number(item.get(preset.failed.column)) if preset.failed else None
-        if failed is not None and status is not None and (status >= failed.at_least or status <= failed.at_most):
-            why = f"a failed call: {failed.column} is {described(status).removesuffix('.0')}"
+        failed, status = preset.failed, _value(item, preset.failed.column) if preset.failed else None
+        count = as_number(status)
+        is_bad = isinstance(status, str) if count is None else failed and not failed.at_most < count < failed.at_least
+        if failed and is_bad:
+            why = f"a failed call: {failed.column} is {word(str(status)) or described(status)}"
             yield Reject(why, number, "nothing was measured; leave it out")
             return
         named = {"source_file": self._file, "source_line": number}
@@ -165,13 +171,9 @@ def _prompt_columns(prompt: tuple[Any, str | None]) -> Row:
 def _value(item: dict[str, Any], name: str) -> Any:
     """Value of a column, or of a path into the JSON that a column holds; empty text is no value."""
     if name in item:
-        value = item[name]
-        return None if value == "" or value is pd.NA else value
-    head, _, rest = name.partition(".")
-    if not rest or head not in item:
-        return None
-    value = _parsed(item[head])
-    for key in rest.split("."):
+        return None if item[name] == "" or item[name] is pd.NA else item[name]
+    value: Any = item
+    for key in name.split("."):
         if isinstance(value, list) and key.isdigit() and int(key) < len(value):
             value = value[int(key)]
         elif isinstance(value, list) and _are_pairs(value):
@@ -186,15 +188,6 @@ def _are_pairs(values: list[Any]) -> bool:
     return all(isinstance(pair, tuple) and len(pair) == 2 for pair in values)
 
 
-def _parsed(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            return loads(value.encode("utf-8", "replace"))
-        except ValueError:
-            return value
-    return value
-
-
 def column_names(head: bytes, path: Path) -> set[str]:
     if head[:4] == PARQUET_MAGIC:
         return parquet_names(path)
@@ -204,17 +197,22 @@ def column_names(head: bytes, path: Path) -> set[str]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        # An answer of an API is one document, of which the head is a part.
-        answer = _ANSWER.match(head)
-        return {name.decode("utf-8", "replace") for name in _KEY.findall(head)} if answer else set()
-    value = value["data"] if _is_answer(value) else value
-    value = value[0] if isinstance(value, list) and value else value
-    return set(value) if isinstance(value, dict) else set()
+        if (start := _LIST.match(head)) is None:
+            return set()
+        try:  # one document, of which the head is a part: its first record
+            value = json.JSONDecoder().raw_decode(head[start.end() :].decode("utf-8", "replace"))[0]
+        except (ValueError, RecursionError):
+            return {name.decode("utf-8", "replace") for name in _KEY.findall(head)}
+    records = value if isinstance(value, list) else _records(value)
+    return set(records[0]) if records and isinstance(records[0], dict) else set()
 
 
-def _is_answer(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a value is what an API answers: its records under ``data``, what it says of them beside."""
-    return isinstance(value, dict) and isinstance(value.get("data"), list) and set(value) <= {"data", "meta"}
+def _records(value: Any) -> list[Any]:
+    """The records of a value: of what an API answers, those under ``data`` or ``runs``; else the value itself."""
+    for name in ("data", "runs"):
+        if isinstance(held := dig(value, name), list) and set(value) <= {name, "meta", "cursors", "parsed_query"}:
+            return held
+    return [value]
 
 
 def table_items(path: Path) -> Iterator[Item | Reject]:
@@ -230,7 +228,7 @@ def _json(path: Path) -> Iterator[Item | Reject]:
             yield item
             continue
         number, value = item
-        for record in value["data"] if _is_answer(value) else [value]:
+        for record in _records(value):
             if isinstance(record, dict):
                 yield number, record
             else:

@@ -27,6 +27,7 @@ def export(
         raise unknown_name("table", table, [TRACES, *TABLES])
     if table != TRACES and format == "otlp_json":
         raise InvalidInputError(f"otlp_json is a format of requests; write {table} as .parquet, .csv or .jsonl")
-    is_traces = table == TRACES
-    rows = traces_of_dataset("lake", settings.sources) if is_traces else TABLES[table].read(settings.home / "lake")
-    say(f"{counted(len(rows), 'request' if is_traces else 'row')} written to {export_traces(rows, path, format)}")
+    rows = (
+        traces_of_dataset("lake", settings.sources) if table == TRACES else TABLES[table].read(settings.home / "lake")
+    )
+    say(f"{counted(len(rows), 'request' if table == TRACES else 'row')} written to {export_traces(rows, path, format)}")

@@ -42,18 +42,13 @@ class Options:
     date: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) for records that carry no time.")] = None
     source: Annotated[str | None, typer.Option(help="First half of the key of every row.")] = None
     columns: Annotated[Path | None, typer.Option(help="YAML: our column names -> those of a table.")] = None
-    prompts: Annotated[bool, typer.Option(help="Keep the text of prompts, not only its hash.")] = True
+    with_prompts: Annotated[
+        bool, typer.Option("--prompts/--no-prompts", help="Keep the text of prompts, not only its hash.")
+    ] = True
 
     def keywords(self) -> dict[str, Any]:
         """Keyword arguments of `foretell.assets.lake.landing.deliveries.ingest`."""
-        columns = None if self.columns is None else read_columns(self.columns)
-        return {
-            "format": self.format,
-            "date": self.date,
-            "source": self.source,
-            "with_prompts": self.prompts,
-            "columns": columns,
-        }
+        return {**vars(self), "columns": None if self.columns is None else read_columns(self.columns)}
 
 
 def read_columns(path: Path) -> dict[str, str]:
@@ -103,8 +98,11 @@ def run_ingest(settings: Settings, paths: Sequence[str], options: Options, outpu
     """Land `paths` and show a row per file; the exit code."""
     output.check()
     report = land_files(settings, paths, options, curate=curate)
-    for problem in (problem for file in report.files for problem in file.problems):
+    problems = [problem for file in report.files for problem in file.problems]
+    for problem in problems[:FILES_ON_SCREEN]:
         say(problem)
+    if (n_more := len(problems) - FILES_ON_SCREEN) > 0:
+        say(f"and {n_more:,} more; `foretell sql 'from quarantine'` lists all")
     shown = pd.DataFrame([_row(file) for file in report.files])
     told = f"{counted(len(report.files), 'file')}: {report.n_read:,} read, {report.n_usable:,} landed, "
     told += f"{report.n_rejects:,} quarantined"
@@ -143,10 +141,9 @@ def _ingest_live(settings: Settings, address: str, keywords: dict[str, Any]) -> 
 
 def _row(file: FileReport) -> dict[str, str]:
     """What people read of a file."""
-    counts = {"read": file.n_read, "landed": file.n_rows, "quarantined": file.n_rejects}
     tables = ", ".join(f"{n:,} {name}" for name, n in file.tables.items())
-    texts = {name: f"{n:,}" for name, n in counts.items()}
-    return {"file": file.path, "status": file.status, **texts, "format": file.format, "tables": tables}
+    return {"file": file.path, "status": file.status, "read": f"{file.n_read:,}", "landed": f"{file.n_rows:,}",
+            "quarantined": f"{file.n_rejects:,}", "format": file.format, "tables": tables}  # fmt: skip
 
 
 @flat

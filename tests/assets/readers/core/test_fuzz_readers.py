@@ -20,7 +20,17 @@ from foretell.assets.readers.core.tables import tables
 from foretell.assets.readers.files import archives
 from foretell.assets.readers.files.archives import Archive, MemberError
 from foretell.assets.readers.reading import READERS, detect, is_trace_format, read_tables, read_traces, table_reader
-from tests.assets.every_format import HEADER, eval_archive, litellm, sample, span, table, trace
+from tests.assets.every_format import (
+    HEADER,
+    claude_code,
+    eval_archive,
+    langsmith,
+    litellm,
+    sample,
+    span,
+    table,
+    trace,
+)
 from tests.assets.json_mutations import json_values, paths_within, replaced
 from tests.assets.trace_lines import ROOT, chat, write_jsonl
 
@@ -28,7 +38,8 @@ quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCh
 thorough = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-MAKERS = {"openai_jsonl": chat, "otlp_json": span, "litellm": litellm, "mlflow_traces": trace, "tabular": table}
+MAKERS = {"openai_jsonl": chat, "otlp_json": span, "litellm": litellm, "mlflow_traces": trace, "tabular": table,
+          "claude_code": claude_code, "langsmith": langsmith}  # fmt: skip
 
 
 def check_one_corrupted(folder, name, data):

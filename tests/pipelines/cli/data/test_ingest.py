@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foretell.pipelines.cli.data.ingest import Options, run_ingest
+from foretell.pipelines.cli.data.ingest import FILES_ON_SCREEN, Options, run_ingest
 from foretell.pipelines.cli.data.sql import query_lake
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
@@ -44,3 +44,16 @@ def test_a_file_of_which_nothing_is_accepted_is_in_the_quarantine_too(tmp_path: 
     path = write_jsonl(tmp_path / "a.jsonl", {"colour": "blue"})
     assert run_ingest(settings, [str(path)], Options(format="openai_jsonl"), Output(json=True), curate=True) == 2
     assert query_lake(settings, "select count(*) as n from quarantine")["n"].tolist() == [1]
+
+
+def test_what_is_refused_of_many_files_does_not_fill_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A coding agent keeps hundreds of results of tools beside its sessions; the quarantine has them all."""
+    for i in range(FILES_ON_SCREEN + 7):
+        (tmp_path / f"{i}.txt").write_text(f"result {i}\n", "utf-8")
+    settings = Settings(home=tmp_path / "home")
+    assert run_ingest(settings, [str(tmp_path / "*.txt")], Options(), Output(json=True), curate=False) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert sum("not recognised" in line for line in told) == FILES_ON_SCREEN
+    assert told[-1].endswith("and 7 more; `foretell sql 'from quarantine'` lists all")
