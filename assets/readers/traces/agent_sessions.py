@@ -40,6 +40,8 @@ class ClaudeCode:
     def __init__(self) -> None:
         self._turns: dict[str, _Turn] = {}
         self.turn: _Turn | None = None
+        self.unfinished: str | None = None
+        """The newest answer, where its end is not written yet."""
 
     def call(self, line: dict[str, Any]) -> Row | None:
         """The answer of which a line tells, in `turn`; None if it tells of none."""
@@ -53,9 +55,11 @@ class ClaudeCode:
         is_said = line.get("isApiErrorMessage") or dig(message, "model") == "<synthetic>"
         if line.get("type") != "assistant" or not isinstance(message, dict) or is_said:
             return None
+        answer = str(first(message.get("id"), line.get("requestId"), uuid))
+        self.unfinished = None if message.get("stop_reason") else answer
         # An answer whose end was never written has the tokens of its beginning: a lower bound, like one cut off.
-        response = message if message.get("stop_reason") else {**message, "stop_reason": "length"}
-        return {"request_id": str(first(message.get("id"), line.get("requestId"), uuid)), "response": response}
+        response = {**message, "stop_reason": "length"} if self.unfinished else message
+        return {"request_id": answer, "response": response}
 
 
 def _is_prompt(line: dict[str, Any]) -> bool:
@@ -70,6 +74,7 @@ class Codex:
 
     name = "codex"
     marks = (b'"session_meta"',)
+    unfinished = None
 
     def __init__(self) -> None:
         self._id: Any = None
@@ -124,7 +129,10 @@ class AgentSessions:
                 answers[call["request_id"]] = _answer(number, call, session.turn, answers.get(call["request_id"]))
 
         yield from records_of(json_lines(path), take)
-        yield from answers.values()
+        for name, row in answers.items():
+            if isinstance(row, dict) and name == session.unfinished:
+                row = Reject("the session ends within this answer", row["source_line"], "ingest it once it has gone on")
+            yield row
 
 
 def _answer(number: int, call: Row, turn: _Turn | None, before: Single | None) -> Single:

@@ -113,9 +113,21 @@ def test_what_the_program_writes_in_the_place_of_a_model_is_no_request(tmp_path)
 
 
 def test_an_answer_whose_end_was_never_written_is_a_lower_bound(tmp_path):
-    rows = read(tmp_path, asked("u0", None, "Hi"), answered("a1", "u0", "m1", 8, None)).rows
+    later = answered("a2", "a1", "m2", 90, "end_turn", 1)
+    rows = read(tmp_path, asked("u0", None, "Hi"), answered("a1", "u0", "m1", 8, None), later).rows
     traces = curate(rows, price=flat_price).traces
-    assert traces[["output_tokens", "is_censored"]].to_numpy().tolist() == [[8, True]]
+    assert traces[["output_tokens", "is_censored"]].to_numpy().tolist() == [[8, True], [90, False]]
+
+
+def test_an_answer_that_is_being_written_is_read_when_the_session_has_gone_on(tmp_path):
+    begun = [asked("u0", None, "Hi"), answered("a1", "u0", "m1", 8, None), answered("a2", "a1", "m2", 5, None, 1)]
+    whole = [*begun, answered("a3", "a2", "m2", 90, "end_turn", 2)]
+    first, then = (read(tmp_path, *lines, name=f"{i}.jsonl") for i, lines in enumerate((begun, whole)))
+    told = first.rejects[["source_line", "reason"]].to_numpy().tolist()
+    assert told == [[3, "the session ends within this answer"]]
+    curated = curate(concat([first.rows, then.rows]), price=flat_price)
+    assert curated.traces["output_tokens"].tolist() == [8, 90]
+    assert (curated.n_duplicates, len(curated.quarantine)) == (1, 0)
 
 
 def test_a_copy_of_a_session_is_a_duplicate_whatever_its_ids(tmp_path):
