@@ -32,6 +32,7 @@ TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class CutShortError(Exception):
@@ -43,13 +44,20 @@ class BoundError(ValueError):
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """Yield the decompressed content; raise `CutShortError` after the last good byte of a damaged file."""
+    """Yield the decompressed content; raise `CutShortError` after the last good byte of a damaged file.
+
+    UTF-16, as Excel and PowerShell write it, comes as UTF-8; what is no text in it becomes U+FFFD.
+    """
     with path.open("rb") as file:
         magic = file.read(4)
     if magic.startswith(GZIP_MAGIC):
         yield from _gunzip(path)
     elif magic == ZSTD_MAGIC:
         yield from _unzstd(path)
+    elif magic.startswith(UTF16_MARKS):
+        with path.open(encoding="utf-16", errors="replace", newline="") as text:
+            while part := text.read(CHUNK_BYTES):
+                yield part.encode()
     else:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):

@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 
+import pandas as pd
 import pytest
 
 from foretell.assets.lake.landing.deliveries import ingest, load_rejects, load_rows
@@ -28,6 +29,21 @@ def test_every_record_is_a_row_or_a_reject(tmp_path):
     assert (read.rejects["source_file"] == "a.jsonl").all()
     assert (read.rejects["remedy"].str.len() > 0).all()
     assert curated.n_read == 6 == len(curated.traces) + len(curated.quarantine) + curated.n_duplicates
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_reads_as_utf_8_does(encoding, tmp_path):
+    """Excel's Unicode text, and what PowerShell redirects into a file."""
+    text = write_jsonl(tmp_path / "a.jsonl", chat(0), "{broken", chat(1, prompt="Wie heißt 北京 😀?")).read_text("utf-8")
+    wide = tmp_path / "wide.jsonl"
+    mark = b"" if encoding == "utf-16" else b"\xfe\xff"
+    wide.write_bytes(mark + text.replace("\n", "\r\n").encode(encoding))
+    (tmp_path / "cut.jsonl").write_bytes(wide.read_bytes()[:-5])
+    expected, found, cut = (read_traces(tmp_path / f"{name}.jsonl") for name in ("a", "wide", "cut"))
+    columns = expected.rows.columns.drop("source_file")
+    pd.testing.assert_frame_equal(found.rows[columns], expected.rows[columns])
+    assert found.rejects["source_line"].tolist() == expected.rejects["source_line"].tolist() == [2]
+    assert (len(cut.rows), cut.rejects["source_line"].tolist()) == (1, [2, 3])
 
 
 def test_truncated_last_line_is_one_reject_with_its_line(tmp_path):
