@@ -34,8 +34,8 @@ def test_every_record_is_a_row_or_a_reject(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_utf_16_reads_as_utf_8_does(encoding, tmp_path):
     """Excel's Unicode text, and what PowerShell redirects into a file."""
-    text = write_jsonl(tmp_path / "a.jsonl", chat(0), "{broken", chat(1, prompt="Wie heißt 北京 😀?")).read_text("utf-8")
-    wide = tmp_path / "wide.jsonl"
+    path = write_jsonl(tmp_path / "a.jsonl", chat(0), "{broken", chat(1, prompt="Wie heißt 北京 😀?"))
+    text, wide = path.read_text("utf-8"), tmp_path / "wide.jsonl"
     mark = b"" if encoding == "utf-16" else b"\xfe\xff"
     wide.write_bytes(mark + text.replace("\n", "\r\n").encode(encoding))
     (tmp_path / "cut.jsonl").write_bytes(wide.read_bytes()[:-5])
