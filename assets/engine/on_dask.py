@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, Self, TypeVar
 
+import dask
 import pandas as pd
 from dask import delayed
 from distributed import Client, KilledWorker, LocalCluster
@@ -28,7 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 20
-ROWS_WORTH_SENDING = 20_000_000
+ROWS_WORTH_SENDING = 30_000_000
 """Of a smaller table keys, examples, floors and reports are made by the run itself: to share that work out costs more
 than it saves (decision 1830)."""
 MIN_BLOCKS = 4
@@ -40,6 +41,12 @@ TASKS_PER_WORKER = 32
 BATCHES_PER_WORKER = 4
 BATCH_BYTES = 128_000_000
 """A group costs by batches times batches (1 ms each and more), so small items are read together up to this size."""
+WATCHED_RARELY = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "1s",
+}
+"""As often as Dask looks at itself by default, a cluster of two takes 9 % of a core, be it busy or not; so 4 %."""
 LOST_WORKERS = (
     "a worker died again and again at the same work, most often because its memory did not suffice ({why}); "
     "give workers more memory or cut the table into smaller parts, and start the run again"
@@ -56,8 +63,14 @@ class DaskEngine(Engine):
 
     def __init__(self, scheduler: str | None = None, *, n_workers: int = 2, worker_memory: str = "auto") -> None:
         super().__init__()
-        if scheduler is not None:
-            _refuse_strangers(scheduler)
+        is_plain = scheduler is not None and parse_address(scheduler)[0] != "tls"
+        if is_plain and not is_loopback(get_address_host(scheduler)):
+            # What arrives on a connection is unpickled, which runs code: it must come from here or from a key holder.
+            raise InvalidInputError(
+                f"DASK_SCHEDULER_ADDRESS={scheduler} is neither on this machine nor of TLS: whoever answers there "
+                "could run code in this process. Start the cluster with TLS and name it tls://... "
+                "(docs/scaling.md, Clusters)"
+            )
         self._scheduler, self._n_workers, self._worker_memory = scheduler, n_workers, worker_memory
         self._closing = ExitStack()
 
@@ -78,6 +91,7 @@ class DaskEngine(Engine):
         Raises `EngineError` if no scheduler answers at the address.
         """
         logging.getLogger("distributed").setLevel(logging.ERROR)
+        self._closing.enter_context(dask.config.set(WATCHED_RARELY))
         address: Any = self._scheduler
         if address is None:
             address = self._closing.enter_context(
@@ -146,8 +160,7 @@ class DaskEngine(Engine):
         with self.guarded(), self._spool() as spool:
             n_batches = BATCHES_PER_WORKER * self.n_workers
             if len(items) > n_batches:
-                looked_at = [items[0], items[len(items) // 2], items[-1]]
-                sizes = self.client.gather(self.client.map(partial(_size, read=read), looked_at, pure=False))
+                sizes = self.map(partial(_size, read=read), [items[0], items[len(items) // 2], items[-1]])
                 n_batches = max(n_batches, max(sizes) * len(items) // BATCH_BYTES)
             batches = [items[start::n_batches] for start in range(min(n_batches, len(items)))]
             n_bundles = max(len(batches), self.n_workers)
@@ -174,18 +187,6 @@ class DaskEngine(Engine):
                 wave = list(blocks[start : start + at_once])
                 results += self.client.gather(self.client.map(operator.call, [sent] * len(wave), wave, pure=False))
         return results
-
-
-def _refuse_strangers(scheduler: str) -> None:
-    """What arrives on a connection of Dask is unpickled, which runs code: it must come from here or from a key holder.
-
-    Raises `InvalidInputError` if the address is neither on loopback nor of TLS.
-    """
-    if parse_address(scheduler)[0] != "tls" and not is_loopback(get_address_host(scheduler)):
-        raise InvalidInputError(
-            f"DASK_SCHEDULER_ADDRESS={scheduler} is neither on this machine nor of TLS: whoever answers there could "
-            "run code in this process. Start the cluster with TLS and name it tls://... (docs/scaling.md, Clusters)"
-        )
 
 
 def _left(result: object, spool: str | None) -> Any:
