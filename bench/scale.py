@@ -21,6 +21,8 @@ floors    noise floor of every segment of that sample
 reports   price reversals, thinking share and token noise over all days
 
 As in a night, keys are found once: examples and reports find them known.
+Of fewer rows than a cluster speeds up (`ROWS_WORTH_SENDING` of `assets/engine/on_dask.py`) every stage but the first
+two is work of the run itself on both engines.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ def one(engine_name: str, folder: Path, n_rows: int, stages: list[str], n_worker
     cluster = partial(open_engine, engine_name, n_workers=n_workers, worker_memory=f"{16 // max(n_workers, 4)}GB")
     with tempfile.TemporaryDirectory(dir=folder) as lake, cluster() as engine:
         told = partial(_timed, found, engine)
-        told("start", lambda: engine.map(abs, [1] * 2 * engine.n_workers))
+        told("start", lambda: engine.map(abs, [1] * 2 * engine.n_workers))  # a cluster, whether or not it is needed
         curate = partial(curate_landed_days, landing=folder / "landing", lake=Path(lake), price_file=None)
         if "curate" in stages:
             curate(days)  # what is imported once
@@ -210,13 +212,14 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def stages_table(measured: pd.DataFrame) -> str:
     """CPU seconds by stage, wall seconds in brackets."""
-    head = ["engine", "rows", "start", *STAGES, "peak memory, MB", "a worker, MB"]
+    shown = [stage for stage in ("start", *STAGES) if measured[f"{stage}_cpu_s"].notna().any()]
+    head = ["engine", "rows", *shown, "peak memory, MB", "a worker, MB"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in (
         measured[measured["engine"] != "duckdb"].sort_values("engine", ascending=False, kind="stable").itertuples()
     ):
         cells = [str(row.engine), f"{row.rows:,}"]
-        for stage in ("start", *STAGES):
+        for stage in shown:
             cpu, wall = getattr(row, f"{stage}_cpu_s"), getattr(row, f"{stage}_s")
             cells.append("-" if np.isnan(cpu) else f"{cpu:.1f} ({wall:.1f})")
         cells += [f"{row.peak_mb:,.0f}", "-" if np.isnan(row.worker_mb) else f"{row.worker_mb:,.0f}"]
@@ -262,8 +265,9 @@ def ratios_table(measured: pd.DataFrame) -> str:
         told = [f"{n:,}"]
         for kind in ("cpu_s", "s"):
             shared = [f"{stage}_{kind}" for stage in ALL_ROWS if dask and not np.isnan(dask[f"{stage}_{kind}"])]
-            told.append(f"{sum(dask[s] for s in shared) / sum(here[s] for s in shared):.2f}" if dask else "-")
-        told.append(f"{here['keys_cpu_s'] / duck['keys_cpu_s']:.2f}")
+            ratio = sum(dask[s] for s in shared) / sum(here[s] for s in shared) if dask and shared else None
+            told.append("-" if ratio is None else f"{ratio:.2f}")
+        told.append("-" if np.isnan(here["keys_cpu_s"]) else f"{here['keys_cpu_s'] / duck['keys_cpu_s']:.2f}")
         told.append(f"{here['peak_mb']:,.0f} / {duck['peak_mb']:,.0f} MB")
         lines.append("| " + " | ".join(told) + " |")
     return "\n".join(lines)
@@ -333,7 +337,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=200)
     parser.add_argument("--curate-rows", type=float, default=1e6)
     parser.add_argument(
-        "--stages", nargs="+", choices=PARTS, default=PARTS, help="of fewer the tables are only printed"
+        "--stages", nargs="+", choices=PARTS, default=PARTS, help="of fewer what was run is printed, the study stays"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs/studies/scale.md")
     parser.add_argument("--one", nargs=3, metavar=("ENGINE", "FOLDER", "ROWS"), help=argparse.SUPPRESS)

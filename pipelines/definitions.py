@@ -18,8 +18,9 @@ from foretell.assets.lake.tables.assets import TABLE_ASSETS
 from foretell.assets.lake.traces import assets as traces
 from foretell.assets.nightly.assets import OWNERS, build_family_assets
 from foretell.assets.registry.resource import Tracking
-from foretell.assets.reports import REPORT_ASSETS, data_docs, eval_comparisons
+from foretell.assets.reports import REPORTS, cascade, data_docs, eval_comparisons
 from foretell.assets.reports import summary as report
+from foretell.assets.reports.spec import build_report_asset
 from foretell.assets.resources import Workspace, set_by_settings
 from foretell.assets.store.io_manager import ParquetIOManager
 from foretell.pipelines.jobs import JOBS, family_jobs, housekeeping
@@ -63,7 +64,8 @@ def build_definitions(settings: Settings, assets: Sequence[dg.AssetsDefinition] 
             traces.quarantine,
             *TABLE_ASSETS,
             *(asset for family in all_families() for asset in (*family.assets(), *build_family_assets(family))),
-            *REPORT_ASSETS,
+            # A night fits one router; cascades, which need another, are asked for.
+            *(build_report_asset(spec) for spec in REPORTS.values() if spec is not cascade.SPEC),
             eval_comparisons.eval_comparisons,
             data_docs.data_docs,
             report.build_report([family.name for family in all_families()]),

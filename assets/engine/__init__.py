@@ -5,7 +5,7 @@ one that `foretell.pipelines.settings` asked for; without being asked it is this
 """
 
 from foretell.assets.engine.local import Engine, EngineError, current_engine, open_engine
-from foretell.assets.engine.tables import TABLE_VERSION, VERSION_KEY, Part, Table, numbered, read_part, split_frame
+from foretell.assets.engine.tables import TABLE_VERSION, VERSION_KEY, Part, Table, numbered, read_part
 
 __all__ = [
     "TABLE_VERSION",
@@ -18,5 +18,4 @@ __all__ = [
     "numbered",
     "open_engine",
     "read_part",
-    "split_frame",
 ]

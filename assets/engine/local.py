@@ -3,14 +3,15 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import reduce
 from ipaddress import ip_address
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
+from foretell.assets.engine.tables import Table
 from foretell.predictors.errors import ForecastError, InvalidInputError
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def nobody(n: int, of: int) -> None:
 
 
 class Engine:
-    """Three verbs, done by this process: memory holds one item, or one bundle of a group.
+    """Two verbs, done by this process: memory holds one item, or one bundle of a group.
 
     Functions must not depend on how items are cut, nor on the order in which they are worked on; where an engine has
     workers a function may run twice, so what it writes must be whole or not at all. `EngineError` is raised if workers
@@ -47,6 +48,10 @@ class Engine:
         """Items that are worked on at the same time."""
         return 1
 
+    def over(self, table: Table) -> "Engine":
+        """Who works on a table: this engine, or the run itself where that costs less than to send it."""
+        return self
+
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Apply `function` to every item; results in the order of the items."""
         results = []
@@ -54,12 +59,6 @@ class Engine:
             results.append(function(item))
             self.told(n, len(items))
         return results
-
-    def fold(self, function: Callable[[T], R], items: Sequence[T], merge: Callable[[R, R], R]) -> R:
-        """Apply `function` to every item and merge the results, which must be associative and commutative."""
-        if not items:
-            raise InvalidInputError("`items` is empty: there is nothing to fold")
-        return reduce(merge, (function(item) for item in items[1:]), function(items[0]))
 
     def group(
         self, read: Callable[[T], pd.DataFrame], items: Sequence[T], by: str, function: Callable[[pd.DataFrame], R]
@@ -71,20 +70,15 @@ class Engine:
         the bundles wait in a temporary folder.
         """
         held: list[pd.DataFrame] = []
-        n_bytes = 0
-        for position, item in enumerate(items, start=1):
-            held.append(read(item))
-            n_bytes += int(held[-1].memory_usage(index=False).sum())
+        n_bytes, frames = 0, map(read, items)
+        for position, frame in enumerate(frames, start=1):
+            held.append(frame)
+            n_bytes += int(frame.memory_usage(index=False).sum())
             if n_bytes > self.bytes_at_once:
                 n_bundles = 1 + n_bytes * len(items) // (position * self.bytes_at_once)
-                frames = chain(_given_up(held), (read(item) for item in items[position:]))
-                return _group_on_disk(frames, by, function, n_bundles)
+                given_up = (held.pop(0) for _ in range(len(held)))
+                return _group_on_disk(chain(given_up, frames), by, function, n_bundles)
         return [function(pd.concat(held, ignore_index=True))] if n_bytes else []
-
-
-def _given_up(held: list[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    while held:
-        yield held.pop(0)
 
 
 def _group_on_disk(
@@ -93,11 +87,20 @@ def _group_on_disk(
     with tempfile.TemporaryDirectory(prefix="foretell-group-") as name:
         folder = Path(name)
         for position, frame in enumerate(frames):
-            for bundle, rows in frame.groupby((frame[by] % n_bundles).to_numpy()):
-                (folder / str(bundle)).mkdir(exist_ok=True)
-                rows.to_parquet(folder / str(bundle) / f"{position:05d}.parquet", index=False)
+            for bundle, rows in enumerate(cut_by(frame, by, n_bundles)):
+                if len(rows):
+                    (folder / str(bundle)).mkdir(exist_ok=True)
+                    rows.to_parquet(folder / str(bundle) / f"{position:05d}.parquet", index=False)
         bundles = sorted(folder.iterdir(), key=lambda path: int(path.name))
         return [function(pd.read_parquet(bundle)) for bundle in bundles]
+
+
+def cut_by(frame: pd.DataFrame, by: str, n_bundles: int) -> list[pd.DataFrame]:
+    """The rows of each bundle: those whose column `by` (an unsigned integer) leaves the same rest."""
+    bundle = (frame[by].to_numpy() % np.uint64(n_bundles)).astype(np.uint16)  # sorts by counting
+    order = np.argsort(bundle, kind="stable")
+    ends = np.searchsorted(bundle, np.arange(n_bundles + 1), sorter=order)
+    return [frame.take(order[start:end]).reset_index(drop=True) for start, end in pairwise(ends)]
 
 
 _open: list[Engine] = []

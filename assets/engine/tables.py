@@ -4,11 +4,9 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,6 +33,11 @@ class Table:
     """Parts whose rows together are one table; they share their columns."""
 
     parts: tuple[Part, ...]
+
+    @staticmethod
+    def of(rows: "pd.DataFrame | Table") -> "Table":
+        """A frame as a table of one part."""
+        return rows if isinstance(rows, Table) else Table((rows,))
 
     @classmethod
     def under(cls, folder: Path) -> "Table":
@@ -67,9 +70,7 @@ class Table:
 
     def collect(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows in this process."""
-        frames = [read_part(part, columns) for part in self.parts]
-        # Empty parts carry no information on dtypes beyond the columns they share with the others.
-        return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)
+        return stacked([read_part(part, columns) for part in self.parts])
 
 
 class WhileUnchanged(Generic[R]):
@@ -125,10 +126,9 @@ def _checksum(schema: pa.Schema) -> bytes:
     return hashlib.sha256(content).hexdigest().encode()
 
 
-def split_frame(frame: pd.DataFrame, n_parts: int) -> list[pd.DataFrame]:
-    """Cut a frame into at most `n_parts` runs of rows of about equal length, at least one."""
-    ends = np.linspace(0, len(frame), min(n_parts, max(len(frame), 1)) + 1).astype(int)
-    return [frame.iloc[start:end] for start, end in pairwise(ends)]
+def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of frames that share their columns; empty ones, which carry no information on dtypes, are left out."""
+    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
 def _footer(path: str, read: Callable[[Any], Any]) -> Any:

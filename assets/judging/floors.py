@@ -5,12 +5,12 @@ from functools import partial, reduce
 
 import pandas as pd
 
-from foretell.assets.engine import Engine, Part, Table, current_engine, read_part, split_frame
+from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
 from foretell.assets.judging.family import Family, columns_of
 from foretell.assets.judging.known_noise import add_noise_floors
 from foretell.assets.lake.traces.across_days import query_bundles
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.metrics import PartialEvaluation, Scale, partial_evaluation
+from foretell.predictors.metrics import PartialEvaluation, partial_evaluation
 
 RUN = ["cell_id", "query_id", "value", "is_capped"]
 OPTIONAL = ["replicate", "response_id", "repeat_prob"]
@@ -32,11 +32,12 @@ def floor_table(
     InvalidInputError
         If no run is left.
     """
-    engine = engine or current_engine()
-    whole = examples if isinstance(examples, Table) else Table(tuple(split_frame(examples, engine.n_workers)))
-    columns = [name for name in _columns(family) if name in whole.columns]
+    whole = Table.of(examples)
+    engine = (engine or current_engine()).over(whole)
+    asked = [*RUN, *OPTIONAL, *(name for keys in family.segments for name in columns_of(keys))]
+    columns = [name for name in dict.fromkeys(asked) if name in whole.columns]
     segments = [keys for keys in family.segments if set(columns_of(keys)) <= set(columns)]
-    bundle = partial(_floors_of_bundle, segments=segments, scale=family.scale)
+    bundle = partial(partial_evaluation, metrics=METRICS, scale=family.scale, segments=segments)
     bundles = engine.group(partial(_runs, columns=columns), whole.parts, "bundle", bundle)
     if not bundles:
         raise InvalidInputError(f"no run of {dataset!r} is left: every group is mostly cut off")
@@ -47,16 +48,7 @@ def floor_table(
     return table
 
 
-def _columns(family: Family) -> list[str]:
-    segments = [name for keys in family.segments for name in columns_of(keys)]
-    return list(dict.fromkeys([*RUN, *OPTIONAL, *segments]))
-
-
 def _runs(part: Part, columns: Sequence[str]) -> pd.DataFrame:
     runs = read_part(part, columns)
     runs = runs[~runs["is_capped"]].drop(columns="is_capped")
     return runs.assign(bundle=query_bundles(runs["query_id"]))
-
-
-def _floors_of_bundle(runs: pd.DataFrame, segments: Sequence[str | tuple[str, ...]], scale: Scale) -> PartialEvaluation:
-    return partial_evaluation(runs, metrics=METRICS, scale=scale, segments=segments)

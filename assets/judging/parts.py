@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -79,7 +79,7 @@ def evaluations_in_parts(
         _Part(part[kept], inputs.loc[part["cell_id"].unique()])
         for part in _parts_of_whole_queries(runs, -(-n_cells // CELLS_AT_ONCE))
     ]
-    return engine.fold(judge, parts, _merged)
+    return reduce(_merged, engine.map(judge, parts))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foretell.assets.engine import Engine, current_engine, split_frame
+from foretell.assets.engine import Engine, current_engine
 from foretell.assets.judging.family import Family
 from foretell.assets.store.digests import code_digest, fit_digest, frame_digest
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor, load_predictor
 from foretell.predictors.errors import DatasetError
+from foretell.predictors.fitting.boosting import row_slices
 
 K = TypeVar("K", bound=Hashable)
 log = logging.getLogger(__name__)
@@ -150,7 +151,8 @@ def forecasts_by_cell(family: Family, models: Mapping[K, BasePredictor], rows: p
     """
     X = family.inputs_by_cell(rows)
     engine = current_engine() if len(X) >= CELLS_IN_PARTS else Engine()
-    parts = engine.map(partial(_forecasts, models=models), split_frame(X, engine.n_workers))
+    blocks = [X.iloc[rows] for rows in row_slices(len(X), -(-len(X) // engine.n_workers) or 1)]
+    parts = engine.map(partial(_forecasts, models=models), blocks)
     return {name: pd.concat([part[name] for part in parts]) for name in models}
 
 

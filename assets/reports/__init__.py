@@ -1,4 +1,4 @@
-"""Reports about request traces: pure functions, and one Dagster asset each."""
+"""Reports about request traces: pure functions."""
 
 from foretell.assets.reports import (
     cascade,
@@ -10,9 +10,9 @@ from foretell.assets.reports import (
     thinking_share,
     token_noise,
 )
-from foretell.assets.reports.spec import Report, ReportSpec, build_report_asset
+from foretell.assets.reports.spec import Report, ReportSpec
 
-__all__ = ["REPORTS", "REPORT_ASSETS", "Report", "ReportSpec"]
+__all__ = ["REPORTS", "Report", "ReportSpec"]
 
 REPORTS: dict[str, ReportSpec] = {
     spec.name.replace("_", "-"): spec
@@ -20,6 +20,3 @@ REPORTS: dict[str, ReportSpec] = {
                  routing.SPEC, cascade.SPEC, quotes.SPEC, spend.SPEC)
 }  # fmt: skip
 """By the name that the command line uses."""
-
-REPORT_ASSETS = [build_report_asset(spec) for spec in REPORTS.values() if spec is not cascade.SPEC]
-"""A night fits one router; cascades, which need another, are asked for."""

@@ -48,14 +48,13 @@ class TracePart:
 
 
 def trace_parts(traces: pd.DataFrame | Table) -> tuple[Engine, list[TracePart]]:
-    """Requests, none twice, by part, and the engine to work on them: a frame is one part and stays in this process."""
-    if isinstance(traces, pd.DataFrame):
-        return Engine(), [TracePart(traces)]
-    repeated, parts = repeated_keys(traces), []
-    for place, part in enumerate(traces.parts):
+    """Requests, none twice, by part, and the engine to work on them."""
+    table, parts = Table.of(traces), []
+    repeated = repeated_keys(table)
+    for place, part in enumerate(table.parts):
         twice = rows_of_part(repeated, place)["row"].to_numpy()
         parts.append(TracePart(part, np.delete(np.arange(Table((part,)).n_rows), twice) if len(twice) else None))
-    return current_engine(), parts
+    return current_engine().over(table), parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,23 +91,22 @@ def draw_queries(
 
     Raises `DatasetError` if files are written anew meanwhile.
     """
-    engine, stamp = (Engine(), None) if isinstance(traces, pd.DataFrame) else (current_engine(), traces.stamp)
-    parts, order, queries, n_there = _draws.get((stamp, max_rows, engine.name), partial(_draw, traces, max_rows))
+    table = Table.of(traces)
+    engine, stamp = current_engine().over(table), table.stamp
+    parts, order, queries, n_there = _draws.get((stamp, max_rows, engine.name), partial(_draw, table, max_rows))
     wanted = list(dict.fromkeys(columns)) or ["model"]
     try:
         frames = engine.map(partial(made, columns=wanted), parts)  # type: ignore[call-arg]
     finally:  # rows that are no longer there are an IndexError
-        if isinstance(traces, Table) and traces.stamp != stamp:
+        if table.stamp != stamp:
             raise DatasetError("days of `request_traces` were written anew while they were read: make the report again")
     rows = pd.concat(frames).take(order).reset_index(drop=True)
     return Drawn(rows if "query_id" in wanted else rows.assign(query_id=queries), n_there)
 
 
-def _draw(traces: pd.DataFrame | Table, max_rows: int) -> _Draw:
+def _draw(traces: Table, max_rows: int) -> _Draw:
     engine, parts = trace_parts(traces)
-    n_rows = len(traces) if isinstance(traces, pd.DataFrame) else traces.n_rows
-    drawn = engine.map(partial(_drawn_of_part, share=min(1.0, max_rows / max(n_rows, 1))), parts)
-    # Empty parts carry no information on dtypes beyond the columns they share with the others.
+    drawn = engine.map(partial(_drawn_of_part, share=min(1.0, max_rows / max(traces.n_rows, 1))), parts)
     full = [found for found in drawn if len(found[1])] or drawn[:1]
     keys = pd.concat([keys for _, keys, _ in full], ignore_index=True)
     order = keys.sort_values(ORDER, kind="stable").index.to_numpy()

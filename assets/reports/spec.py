@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dagster as dg
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.resources import Workspace
 from foretell.assets.store.markdown import markdown
 
 if TYPE_CHECKING:
+    import dagster as dg
     from matplotlib.figure import Figure
+
+    from foretell.assets.resources import Workspace
 
 ROWS_IN_METADATA = 30
 
@@ -69,8 +70,11 @@ class ReportSpec:
         return figure
 
 
-def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
+def build_report_asset(spec: ReportSpec) -> "dg.AssetsDefinition":
     """The asset of a report: reads `request_traces`, keeps the table, shows findings and figure."""
+    import dagster as dg  # a second that workers and the command line need not wait
+
+    from foretell.assets.resources import Workspace
 
     @dg.asset(name=spec.asset_name, group_name="report", kinds={"parquet"}, description=spec.grain)
     def report(context: dg.AssetExecutionContext, request_traces: Table, workspace: Workspace) -> dg.MaterializeResult:
@@ -95,7 +99,7 @@ def build_report_asset(spec: ReportSpec) -> dg.AssetsDefinition:
 
 
 def _made(
-    spec: ReportSpec, traces: Table, workspace: Workspace, log: dg.DagsterLogManager
+    spec: ReportSpec, traces: Table, workspace: "Workspace", log: "dg.DagsterLogManager"
 ) -> "tuple[Report, Figure | None]":
     """The report and its figure; what went wrong is the reason of an empty report, and stands in full in the log.
 

@@ -20,7 +20,9 @@ import os, sys
 from pathlib import Path
 from foretell.pipelines.settings import Settings, quiet_environment
 if __name__ == "__main__":  # the workers of the cluster begin by reading this file
+    from foretell.assets.engine import on_dask
     from tests.pipelines.conftest import run_all
+    on_dask.ROWS_WORTH_SENDING = 0  # the demo is small
     settings = Settings()
     quiet_environment(settings)
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
+from foretell.assets.engine.tables import stacked
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.datasets import PUBLIC, TRACE_DATASETS, load_traces
 from foretell.assets.lake.traces.across_days import AcrossDays, rules_across_days, whole_traces
@@ -48,14 +49,14 @@ def token_examples(traces: Table, learn_rows: int | None = None, *, engine: Engi
     together. Replicates and `is_capped` still rest on all. The text of a prompt stays in its part, wherever the engine
     is, until the rows come back.
     """
-    engine = engine or current_engine()
+    engine = (engine or current_engine()).over(traces)
     share = 1.0 if learn_rows is None else min(1.0, learn_rows / max(traces.n_rows, 1))
     rules = rules_across_days(traces, engine, share=share)
     jobs = [(position, part, rules.of_part(position)) for position, part in enumerate(traces.parts)]
-    counts = engine.fold(_censored, jobs, _added)
+    groups = stacked(engine.map(_censored, jobs)).groupby(GROUP, dropna=False)
+    counts = groups[["censored", "runs"]].sum().reset_index()
     capped = counts.loc[counts["censored"] / counts["runs"] > MOSTLY_CENSORED, GROUP]
-    frames = engine.map(partial(_examples_of_part, capped=capped), jobs)
-    whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
+    whole = stacked(engine.map(partial(_examples_of_part, capped=capped), jobs))
     return whole.sort_values(ORDER, kind="stable", ignore_index=True)[COLUMNS]
 
 
@@ -136,11 +137,6 @@ def _censored(job: _Job) -> pd.DataFrame:
     frame = rules.once(position, read_part(part, [*GROUP, "is_censored"]))
     groups = frame.groupby(GROUP, dropna=False)["is_censored"]
     return groups.agg(censored="sum", runs="size").reset_index()
-
-
-def _added(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    both = pd.concat([frame for frame in (one, other) if len(frame)] or [one])
-    return both.groupby(GROUP, dropna=False)[["censored", "runs"]].sum().reset_index()
 
 
 def _examples_of_part(job: _Job, capped: pd.DataFrame) -> pd.DataFrame:

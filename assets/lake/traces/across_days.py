@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part
-from foretell.assets.engine.tables import WhileUnchanged
+from foretell.assets.engine.tables import WhileUnchanged, stacked
 from foretell.predictors.schemas.quarantine import Quarantine
 
 KEY = ["source", "request_id"]
@@ -73,7 +73,7 @@ def rules_across_days(traces: Table, engine: Engine | None = None, *, share: flo
     Of several requests with one key the earliest stays; within a part keys are unique. Runs are numbered by time, then
     key, of the `share` of queries that are drawn.
     """
-    engine = engine or current_engine()
+    engine = (engine or current_engine()).over(traces)
     repeated = repeated_keys(traces, engine)
     again = _exact(engine, traces, CELL, _replicates, REPLICATES, without=repeated, share=share)
     return AcrossDays(repeated, again, share)
@@ -83,7 +83,7 @@ def repeated_keys(traces: Table, engine: Engine | None = None) -> pd.DataFrame:
     """`AcrossDays.repeated` alone, which needs no look at queries."""
     if len(traces.parts) < 2:
         return _stacked([], LOST)
-    engine = engine or current_engine()
+    engine = (engine or current_engine()).over(traces)
     return _keys.get((traces.stamp, engine.name), lambda: _exact(engine, traces, KEY, _repeated, LOST))
 
 
@@ -125,8 +125,7 @@ def repeated_requests(traces: Table, repeated: pd.DataFrame) -> pd.DataFrame:
 def whole_traces(traces: Table) -> pd.DataFrame:
     """All days in this process, under the rules across days."""
     rules = rules_across_days(traces)
-    kept = [rules.apply(position, read_part(part)) for position, part in enumerate(traces.parts)]
-    return pd.concat([frame for frame in kept if len(frame)] or kept[:1], ignore_index=True)
+    return stacked([rules.apply(position, read_part(part)) for position, part in enumerate(traces.parts)])
 
 
 def _hashes(item: Numbered, by: list[str], share: float) -> pd.DataFrame:
@@ -173,9 +172,8 @@ def rows_of_part(table: pd.DataFrame, position: int) -> pd.DataFrame:
 
 
 def _stacked(tables: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    full = [table for table in tables if len(table)]
-    whole = pd.concat(full) if full else pd.DataFrame({name: np.empty(0, dtype=np.int32) for name in columns})
-    return whole.sort_values(["part", "row"], ignore_index=True)
+    nothing = pd.DataFrame({name: np.empty(0, dtype=np.int32) for name in columns})
+    return stacked([nothing, *tables]).sort_values(["part", "row"], ignore_index=True)
 
 
 def query_bundles(keys: pd.Series | pd.DataFrame) -> NDArray[np.uint64]:

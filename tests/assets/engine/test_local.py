@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.assets.engine import Engine, Table, current_engine, open_engine, read_part, split_frame
+from foretell.assets.engine import Engine, Table, current_engine, open_engine, read_part
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 
@@ -48,14 +48,8 @@ def test_group_beyond_what_is_held_goes_over_the_disk_and_leaves_nothing_there(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fold_of_nothing_is_told() -> None:
-    with pytest.raises(InvalidInputError, match="`items` is empty"):
-        Engine().fold(len, [], max)
-
-
-def test_map_and_fold_keep_order_and_merge_all() -> None:
+def test_map_keeps_order() -> None:
     assert Engine().map(str, [3, 1, 2]) == ["3", "1", "2"]
-    assert Engine().fold(lambda i: {i}, [1, 2, 3], set.union) == {1, 2, 3}
 
 
 def test_a_table_of_files_reads_what_is_asked_for(tmp_path: Path) -> None:
@@ -86,13 +80,6 @@ def test_a_damaged_part_names_its_file_and_remedy(tmp_path: Path, ask) -> None:
     (tmp_path / "2026-01-01.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DatasetError, match=r"2026-01-01.parquet: damaged.*curate the day again"):
         ask(str(tmp_path / "2026-01-01.parquet"))
-
-
-@pytest.mark.parametrize(("n", "parts", "sizes"), [(7, 3, [2, 2, 3]), (2, 5, [1, 1]), (0, 4, [0])])
-def test_frames_are_cut_into_runs_of_rows(n: int, parts: int, sizes: list[int]) -> None:
-    cut = split_frame(frame(n), parts)
-    assert [len(part) for part in cut] == sizes
-    pd.testing.assert_frame_equal(pd.concat(cut), frame(n))
 
 
 def test_without_being_asked_the_engine_is_this_process() -> None:

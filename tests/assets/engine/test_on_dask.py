@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("distributed")
 
-from foretell.assets.engine import Engine, Table, open_engine
+from foretell.assets.engine import Engine, Table, on_dask, open_engine
 from foretell.assets.engine.on_dask import DaskEngine
 from foretell.assets.families.thinking_tokens.examples import examples_from_traces, token_examples
 from foretell.assets.families.thinking_tokens.family import FAMILY
@@ -31,18 +32,74 @@ from foretell.predictors.thinking_tokens.prices.cost import price_requests
 pytestmark = pytest.mark.slow
 
 
-def test_examples_and_floors_are_the_same(cluster: DaskEngine, traces: pd.DataFrame, parts: Table) -> None:
+def numbers(seed: int) -> pd.DataFrame:
+    """Rows of which every 37th item has none."""
+    n = 0 if seed % 37 == 0 else 300
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(0, 5_000, n).astype("uint64")
+    return pd.DataFrame({"key": keys, "name": [f"row {key}" for key in keys], "value": rng.normal(size=n)})
+
+
+def test_a_group_of_many_items_brings_equal_keys_together_and_leaves_no_file(
+    cluster: DaskEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.map(abs, [1])  # the cluster's own files lie elsewhere
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    bundles = cluster.group(numbers, range(200), "key", lambda rows: (rows, len(list(tmp_path.glob("*/*")))))
+    assert max(n_files for _, n_files in bundles) > 0, "nothing was left in a file"
+    assert list(tmp_path.iterdir()) == []
+    keys = [set(rows["key"]) for rows, _ in bundles]
+    assert len(keys) > 1
+    assert sum(map(len, keys)) == len(set().union(*keys))
+    order = ["key", "value"]
+    found = pd.concat([rows for rows, _ in bundles]).sort_values(order, ignore_index=True)
+    expected = pd.concat(map(numbers, range(200))).sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_many_items_are_few_tasks_and_keep_their_order(cluster: DaskEngine) -> None:
+    found = cluster.map(numbers, range(150))
+    for seed, rows in enumerate(found):
+        pd.testing.assert_frame_equal(rows, numbers(seed))
+    found[1].loc[0, "value"] = 7.0  # of one's own, as of this process
+    assert found[1]["value"].iloc[0] == 7.0
+    assert cluster.map(lambda item: (item, os.getpid()), range(1)) != [(0, os.getpid())]
+
+
+def test_small_tables_and_frames_stay_in_the_run_and_start_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers(2).to_parquet(tmp_path / "rows.parquet")
+    table = Table.under(tmp_path)
+    with DaskEngine() as engine:
+        monkeypatch.setattr(on_dask, "ROWS_WORTH_SENDING", 301)
+        assert engine.over(table).name == "local"
+        monkeypatch.setattr(on_dask, "ROWS_WORTH_SENDING", 300)
+        assert engine.over(table) is engine
+        assert engine.over(Table.of(numbers(2))).name == "local"
+        assert "client" not in vars(engine)
+    assert Engine(7).over(table).bytes_at_once == 7
+
+
+def test_examples_and_floors_are_the_same(
+    cluster: DaskEngine, traces: pd.DataFrame, parts: Table, tmp_path: Path
+) -> None:
     expected = examples_from_traces(traces)
     examples = token_examples(parts, engine=cluster)
     pd.testing.assert_frame_equal(examples, expected)
-    floors = floor_table(FAMILY, examples, dataset="any", engine=cluster)
+    for place in range(3):
+        examples[place::3].to_parquet(tmp_path / f"{place}.parquet")
+    floors = floor_table(FAMILY, Table.under(tmp_path), dataset="any", engine=cluster)
     of_whole = floor_table(FAMILY, expected, dataset="any", engine=Engine())
     pd.testing.assert_frame_equal(floors, of_whole, rtol=1e-12)
 
 
-def test_rules_across_days_are_the_same(cluster: DaskEngine, traces: pd.DataFrame, parts: Table) -> None:
+def test_rules_across_days_are_the_same(
+    cluster: DaskEngine, traces: pd.DataFrame, parts: Table, tmp_path: Path
+) -> None:
     again = traces.head(50).assign(started_at=pd.Timestamp("2027-01-01", tz="UTC").as_unit("us"))
-    table = Table((*parts.parts, again))
+    again.to_parquet(tmp_path / "again.parquet", index=False)
+    table = Table((*parts.parts, *Table.under(tmp_path).parts))
     here, there = rules_across_days(table, Engine()), rules_across_days(table, cluster)
     assert len(here.repeated) == 50
     pd.testing.assert_frame_equal(here.repeated, there.repeated, check_dtype=False)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 dask = pytest.importorskip("dask")
@@ -84,6 +86,23 @@ def test_a_worker_killed_while_files_land_duplicates_nothing(engine: DaskEngine,
     assert not list(landing.glob(".tmp-*"))
 
 
+def slow_rows(seed: int) -> pd.DataFrame:
+    time.sleep(0.1)
+    return pd.DataFrame({"key": np.arange(40_000, dtype="uint64"), "item": seed})
+
+
+def test_a_worker_killed_within_a_group_loses_and_duplicates_nothing(
+    engine: DaskEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with killing(engine, lambda: any(tmp_path.glob("*/*"))) as killed:
+        bundles = engine.group(slow_rows, range(24), "key", lambda rows: rows)
+    assert killed
+    found = pd.concat(bundles)
+    assert len(found) == 24 * 40_000
+    assert (found.groupby("key")["item"].agg(["size", "nunique"]) == 24).all(axis=None)
+
+
 def test_work_that_outgrows_a_worker_is_told_and_the_engine_goes_on(engine: DaskEngine) -> None:
     with pytest.raises(EngineError, match=r"memory did not suffice.*start the run again"):
         engine.map(_eat_slowly, [1500])
@@ -142,6 +161,9 @@ def test_a_scheduler_that_is_restarted_ends_the_run_clearly_and_the_next_one_wor
         assert time.monotonic() - began < 60
     with scheduler(port), worker(port), DaskEngine(address) as engine:
         assert engine.map(abs, [-1, -2]) == [1, 2]
+        # Workers elsewhere see no folder of the run: what is large comes by the connection.
+        assert [len(rows) for rows in engine.map(slow_rows, range(3))] == [40_000] * 3
+        assert sum(engine.group(slow_rows, range(3), "key", len)) == 120_000
 
 
 def test_no_scheduler_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

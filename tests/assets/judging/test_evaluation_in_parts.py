@@ -40,14 +40,14 @@ class WatchedEngine(Engine):
         self.sent: list[list[Any]] = []
         self.returned: list[Any] = []
 
-    def fold(self, function: Callable[[Any], Any], items: Sequence[Any], merge: Callable[[Any, Any], Any]) -> Any:
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         self.sent.append(list(items))
 
         def work(item: Any) -> Any:
             self.returned.append(function(item))
             return self.returned[-1]
 
-        return super().fold(work, items, merge)
+        return super().map(work, items)
 
 
 def make_examples(n_queries: int = 200) -> pd.DataFrame:

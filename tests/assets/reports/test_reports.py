@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretell.assets.engine import Table
-from foretell.assets.reports import REPORT_ASSETS, REPORTS
+from foretell.assets.reports import REPORTS
 from foretell.assets.reports.cost_of_pass import (
     cost_of_pass_report,
     counterfactuals,
@@ -298,8 +298,8 @@ def test_assets_keep_the_table_and_show_the_figure(tmp_path: Path, prices: Path)
     def request_traces() -> Table:
         return Table((make_traces(60, n_runs=2),))
 
-    apart = ("routing_report", "quotes_report", "spend_daily")  # dear; rests on kept quotes; on days and costs
-    cheap = [asset for asset in REPORT_ASSETS if asset.key.to_user_string() not in apart]
+    apart = ("routing", "cascade", "quotes", "spend")  # dear, both; rests on kept quotes; on days and costs
+    cheap = [build_report_asset(spec) for name, spec in REPORTS.items() if name not in apart]
     done = dg.materialize_to_memory(
         [request_traces, *cheap],
         resources={"workspace": Workspace(home=str(tmp_path), starter=str(tmp_path), price_file=str(prices))},
