@@ -155,7 +155,7 @@ def lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple
             for piece in pieces[:-1]:
                 if n_bytes + len(piece) > max_line_bytes:
                     yield _too_long(number, max_line_bytes)
-                elif (line := (b"".join([*parts, piece]) if parts else piece).rstrip()).strip():
+                elif line := (b"".join([*parts, piece]) if parts else piece).rstrip():
                     yield number, line
                 number, parts, n_bytes = number + 1, [], 0
             n_bytes += len(pieces[-1])
@@ -166,7 +166,7 @@ def lines(path: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple
         return
     if n_bytes > max_line_bytes:
         yield _too_long(number, max_line_bytes)
-    elif (line := b"".join(parts).rstrip()).strip():
+    elif line := b"".join(parts).rstrip():
         yield number, line
 
 

@@ -47,6 +47,7 @@ _STRICT = {*TOKEN_COLUMNS, "cost_reported_usd"}
 _TAKEN_WRONGLY = {pa.float64(): bool, pa.int64(): float}
 """Arrow takes True for 1.0 and 5.5 for 5, but a setting of True is no number, and half a token no count."""
 _TOO_MUCH = "the texts of this file unpack to more than is kept of one file of its size"
+np.empty(31 << 20, dtype=np.uint8)  # glibc keeps freed memory for the next batch once so large a piece was freed
 _REMEDY = "correct the record at its source; a count that is unknown must be absent or null"
 
 
@@ -177,13 +178,12 @@ def _typed(
     arrays: list[pa.Array] = []
     for column in RAW_SCHEMA:
         values = columns.get(column.name)
-        if column.name in ("source", "source_file"):
-            default = source if column.name == "source" else source_file
-            values = [default] * len(positions) if values is None else [value or default for value in values]
+        default = {"source": source, "source_file": source_file}.get(column.name)
         if values is None:
-            arrays.append(pa.nulls(len(positions), column.type))
+            arrays.append(pa.repeat(pa.scalar(default, column.type), len(positions)))
         else:
-            array = _array(values, column, positions, faults)
+            told = values if default is None else [value or default for value in values]
+            array = _array(told, column, positions, faults)
             arrays.append(_kept_text(array, column.name) if column.type == pa.string() else array)
     return pa.Table.from_arrays(arrays, schema=RAW_SCHEMA)
 
