@@ -89,15 +89,11 @@ class TrainedCellsPredictor(LogQuantilePredictor):
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
         X = runs.X
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
-        distinct_texts = sorted(set(texts.dropna()))
-        embedding: TextEmbedding | None = vars(self).get("embedding_")
-        if embedding is None or not embedding.serves(distinct_texts):
-            embedding = TextEmbedding(
+        if "embedding_" not in vars(self):
+            self.embedding_ = TextEmbedding(
                 parts=self.text_parts, n_components=self.n_components, random_state=self.random_state
-            ).fit(distinct_texts)
-        self.embedding_ = embedding
-        del distinct_texts
-        embedded = self.embedding_.embedded(texts.tolist(), keep=True)
+            )
+        embedded = self.embedding_.fit_embedded(texts)
         self.location_ = self._new_location().prepare(X, embedded, runs.weight)
         expected, self.residuals_ = complete_censored(runs, self.location_)
         self.location_.release()
@@ -171,17 +167,15 @@ class TrainedCellsPredictor(LogQuantilePredictor):
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _embed(self, X: pd.DataFrame) -> Floats:
-        if "prompt_text" not in X:
-            return np.zeros((len(X), self.embedding_.n_features))
-        return self.embedding_.transform(X["prompt_text"].tolist())
+        return self.embedding_.transform(X["prompt_text"].tolist() if "prompt_text" in X else [None] * len(X))
 
     def _plain(self, X: pd.DataFrame, base: Floats, text: Floats) -> Floats:
         """Columns that all heads read: categories first, then what is numeric; shape (n_samples, N_PLAIN)."""
         codes = []
         for name in CATEGORIES:
-            values = X[name].to_numpy(dtype=object) if name in X else np.full(len(X), None)
-            code = pd.Index(self.categories_[name], dtype=object).get_indexer(pd.Index(values, dtype=object))
-            codes.append(np.where(code < 0, np.nan, code))
+            of_row, names = pd.factorize(X[name]) if name in X else (np.full(len(X), -1), ())
+            known = {category: float(code) for code, category in enumerate(self.categories_[name])}
+            codes.append(np.array([*(known.get(value, np.nan) for value in names), np.nan])[of_row])  # -1: null
         return np.column_stack([*codes, base, text, *settings_matrix(X).T])
 
     def _columns(self, plain: Floats, embedded: RowFeatures, rows: Codes) -> Floats:

@@ -144,10 +144,11 @@ def sample_context(
     of each configuration is drawn, for the other half all of them. Of those that know pilots, three in ten know
     nothing else.
     """
-    position = np.arange(len(queries))
-    queries = _bounded(queries)
-    runs = pd.DataFrame({"query": queries, "config": configs, "source": position, "draw": rng.random(len(queries))})
-    pairs = runs.drop(columns="draw").rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
+    of_query, of_config = (pd.factorize(keys)[0] for keys in (_bounded(queries), configs))
+    runs = pd.DataFrame({"query": of_query, "config": of_config, "source": np.arange(len(queries))})
+    rng.random(len(queries))  # nothing reads them: what is drawn next, and so every fit, stays as it was
+    runs = runs[np.bincount(of_query)[of_query] > 1]
+    pairs = runs.rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
     pairs = pairs[pairs["source"] != pairs["target"]]
     pairs["draw"] = rng.random(len(pairs))
     pairs = pairs.sort_values("draw")

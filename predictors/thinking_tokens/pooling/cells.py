@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...arrays import Codes, Floats
-from ...fitting.text.features import EmbeddedTexts
+from ...fitting.text.embedded import EmbeddedTexts
 
 ROWS_AT_ONCE = 16_384
 """Rows whose features are held in double precision at a time."""

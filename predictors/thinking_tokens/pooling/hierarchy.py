@@ -63,7 +63,9 @@ def groups_of(X: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFr
     for name in [] if is_short else kept:
         of_column, distinct = pd.factorize(X[name].fillna("") if X[name].dtype == "str" else _joined(X, [name]))
         codes = pd.factorize(codes * len(distinct) + of_column)[0]
-    return codes.astype(np.intp), X[kept].iloc[np.unique(codes, return_index=True)[1]]
+    first = np.unique(codes, return_index=True)[1]
+    groups = pd.DataFrame({name: X[name].iloc[first] for name in kept}, index=X.index[first])  # X[kept] takes longer
+    return codes.astype(np.intp), groups
 
 
 def _joined(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
@@ -275,7 +277,7 @@ def out_of_fold(
     cells, frame = groups_of(X, CATEGORIES)
     parts, n_folds = folds * len(frame) + cells, int(folds.max(initial=0)) + 1
     sums = CellSums.of_rows(parts, n_folds * len(frame), features, weight).aimed_at(parts, features, weight, z)
-    fits = [new().fit_cells(frame, sums.without(fold, len(frame))) for fold in range(n_folds)]
+    fits = [new().fit_cells(frame, sums.without(fold, len(frame))).release() for fold in range(n_folds)]
     base = np.concatenate([location.intercept(frame) for location in fits])
     slopes = np.vstack([location.slopes_of(frame) for location in fits])
     return base[parts], row_products(features, parts, slopes)
