@@ -178,13 +178,14 @@ class BasePredictor(Parameters):
         self._check_fitted()
         checked = check_levels(levels)
         X = self._validate(X)
-        return self._quantile_frame(X, checked, self._predict_quantiles(X, checked) if len(X) else [])
+        values = self._sorted(X, checked, self._predict_quantiles(X, checked) if len(X) else [])
+        return pd.DataFrame(values, index=X.index, columns=pd.Index([float(q) for q in checked], name="level"))
 
-    def _quantile_frame(self, X: pd.DataFrame, checked: Floats, values: Any) -> pd.DataFrame:
+    def _sorted(self, X: pd.DataFrame, checked: Floats, values: Any) -> Floats:
         values = np.sort(np.asarray(values, dtype=np.float64).reshape(-1, checked.size), axis=1)
         if values.shape != (len(X), checked.size):
             raise AssertionError(f"{type(self).__name__}._predict_quantiles returned shape {values.shape}")
-        return pd.DataFrame(values, index=X.index, columns=pd.Index([float(q) for q in checked], name="level"))
+        return np.asarray(values)
 
     def predict_interval(self, X: pd.DataFrame, coverage: float = 0.9) -> pd.DataFrame:
         """Central interval that holds the outcome with probability `coverage`: columns ``lower``, ``upper``."""
@@ -204,18 +205,16 @@ class BasePredictor(Parameters):
         values = self._predict_mean(X) if len(X) else np.empty(0)
         return pd.Series(np.asarray(values, dtype=np.float64), index=X.index, name="mean")
 
-    def answer(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
-        """`predict_quantiles`, `predict_mean` and `described`: the same, of rows that are checked once."""
+    def answer(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> tuple[Floats, Floats, Any, Any]:
+        """What `predict_quantiles`, `predict_mean`, `known_of` and `basis_of` say of rows that are checked once.
+
+        Arrays of shape (n_samples, n_levels) and (n_samples,); then two of texts, None where there are none.
+        """
         self._check_fitted()
         checked = check_levels(levels)
         X = self._validate(X)
-        values, mean = self._predict_both(X, checked) if len(X) else ([], [])
-        known, basis = self._described(X)
-        return (
-            self._quantile_frame(X, checked, values),
-            pd.Series(np.asarray(mean, dtype=np.float64), index=X.index, name="mean"),
-            pd.DataFrame({"known": known, "basis": basis}, index=X.index, dtype="str"),
-        )
+        values, mean, known, basis = self._answered(X, checked) if len(X) else ([], [], *self._described(X))
+        return self._sorted(X, checked, values), np.asarray(mean, dtype=np.float64), known, basis
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What the family adds to a served forecast, index of `X`; nothing by default."""
@@ -259,6 +258,10 @@ class BasePredictor(Parameters):
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
         """Quantiles and mean; a family overrides it where one computation serves both."""
         return self._predict_quantiles(X, levels), self._predict_mean(X)
+
+    def _answered(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats, Any, Any]:
+        """`_predict_both` and `_described`."""
+        return *self._predict_both(X, levels), *self._described(X)
 
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         """Texts for `known_of` and `basis_of`, (n_samples,) each; None where the predictor does not tell."""

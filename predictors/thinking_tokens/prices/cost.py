@@ -10,12 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ...arrays import Floats, names_of, numbers_of
+from ..pooling.cells import row_groups
+from ..pooling.hierarchy import groups_of
 from .rates import NEWEST, PriceFile, Rates, published_rates, read_price_file
 
 RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "output", "reasoning")
 """Columns of `request_rates`: USD per request, then USD per token."""
+
+CASE: tuple[str, ...] = ("model", "provider", "service_tier")
+"""What a price depends on beside the time and the length of the input."""
 
 CHARACTERS_PER_TOKEN = 4.0
 
@@ -36,8 +42,16 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     DataFrame of shape (n_samples, 7)
         Index of `frame`; columns `RATES` and `price_version`; null where no price is known.
     """
+    rates, versions = _rates(frame, numbers_of(frame, "input_tokens"), price_file)
+    table = pd.DataFrame(rates, index=frame.index, columns=list(RATES))
+    table["price_version"] = pd.Series(versions, index=frame.index, dtype="str")
+    return table
+
+
+def _rates(frame: pd.DataFrame, inputs: Floats, price_file: Path | None) -> tuple[Floats, NDArray[np.object_]]:
+    """Columns of `request_rates`: `RATES` (n_samples, 6) and `price_version` (n_samples,)."""
     user_prices = None if price_file is None else read_price_file(price_file)
-    inputs = np.nan_to_num(numbers_of(frame, "input_tokens"))
+    inputs = np.nan_to_num(inputs)
     minute_of_row, minutes = np.zeros(len(frame), dtype=np.intp), [NEWEST]
     if "started_at" in frame:
         times = pd.to_datetime(frame["started_at"], utc=True).astype("datetime64[us, UTC]")
@@ -45,18 +59,17 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
         minutes = [time.to_pydatetime() for time in distinct]
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    cases = pd.DataFrame({name: names_of(frame, name) for name in ("model", "provider", "service_tier")})
-    for case, part in cases.groupby(list(cases), sort=False):
-        rows, rates_at = part.index.to_numpy(), _resolver(user_prices, *map(str, case))
+    codes, cases = groups_of(frame, CASE)
+    names = [names_of(cases, name) for name in CASE]
+    for code, rows in row_groups(codes):
+        rates_at = _resolver(user_prices, *(str(of_case[code]) for of_case in names))
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, at = pd.factorize(minute_of_row[rows])
         of_minute, prices = pd.factorize(np.array([rates_at(minutes[place]) for place in at], dtype=object))
         for place, price in enumerate(prices):
             here = rows[of_minute[of_row] == place]
             rates[here], versions[here] = price.as_array(inputs[here]), price.version
-    table = pd.DataFrame(rates, index=frame.index, columns=list(RATES))
-    table["price_version"] = pd.Series(versions, index=frame.index, dtype="str")
-    return table
+    return rates, versions
 
 
 def _resolver(
@@ -130,9 +143,9 @@ def price_forecast(X: pd.DataFrame, tokens: pd.DataFrame, *, price_file: Path | 
         ``cost_<column>_usd`` for each column of `tokens`, and `price_version`; null where no price is known.
     """
     inputs = estimated_input_tokens(X)
-    rates = request_rates(X.assign(input_tokens=inputs), price_file=price_file)
-    fixed = rates["request"].to_numpy() + rates["input"].to_numpy() * inputs
-    dollars = fixed[:, None] + rates["output"].to_numpy()[:, None] * tokens.to_numpy(dtype=np.float64)
+    rates, versions = _rates(X, inputs, price_file)
+    of = dict(zip(RATES, rates.T, strict=True))
+    dollars = (of["request"] + of["input"] * inputs)[:, None] + of["output"][:, None] * tokens.to_numpy(np.float64)
     table = pd.DataFrame(dollars, index=X.index, columns=[f"cost_{name}_usd" for name in tokens.columns])
-    table["price_version"] = rates["price_version"]
+    table["price_version"] = pd.array(versions, dtype="str")
     return table
