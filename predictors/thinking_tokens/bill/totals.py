@@ -76,16 +76,14 @@ def forecast_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, *, levels: 
 def _trained_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, levels: Sequence[float]) -> BatchForecast:
     asked = np.unique(np.r_[STEPS, np.asarray(levels, dtype=np.float64)])
     quantiles, mean, *_ = predictor.answer(X, asked.tolist())
-    steps = quantiles[:, np.searchsorted(asked, STEPS)]
+    steps, names = quantiles[:, np.searchsorted(asked, STEPS)], pd.Index(levels, name="level", dtype=float)
     groups, _ = pd.factorize(cell_keys(X, CATEGORIES))
     return BatchForecast(
         steps * (mean / steps.mean(axis=1))[:, None],
         predictor.shared_deviation(X).to_numpy(),
         groups.astype(np.intp),
         _limits(X),
-        pd.DataFrame(
-            quantiles[:, np.searchsorted(asked, levels)], X.index, pd.Index(levels, name="level", dtype=float)
-        ),
+        pd.DataFrame(quantiles[:, np.searchsorted(asked, levels)], X.index, names),
     )
 
 
