@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...arrays import Floats, names_of, numbers_of
+from ...arrays import Floats, numbers_of
 from ..pooling.cells import row_groups
-from ..pooling.hierarchy import groups_of
+from ..pooling.hierarchy import SEPARATOR, cell_keys
 from .rates import NEWEST, PriceFile, Rates, published_rates, read_price_file
 
 RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "output", "reasoning")
@@ -50,10 +50,9 @@ def _rates(frame: pd.DataFrame, inputs: Floats, price_file: Path | None) -> tupl
         minutes = [time.to_pydatetime() for time in distinct]
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    codes, cases = groups_of(frame, CASE)
-    names = [names_of(cases, name) for name in CASE]
+    codes, cases = pd.factorize(cell_keys(frame, CASE))
     for code, rows in row_groups(codes):
-        rates_at = _resolver(user_prices, *(str(of_case[code]) for of_case in names))
+        rates_at = _resolver(user_prices, *cases[code].split(SEPARATOR))
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, at = pd.factorize(minute_of_row[rows])
         of_minute, prices = pd.factorize(np.array([rates_at(minutes[place]) for place in at], dtype=object))
