@@ -53,8 +53,7 @@ def _words_counted(texts: Sequence[str]) -> tuple[Any, Callable[[int], str]]:
     rows, terms = np.append(rows, rows[follows]), np.append(flat, len(of_word) + of_pair)
     first = np.unique(terms, return_index=True)[1]
     order = np.lexsort((first, rows[first]))  # of one text: its words, then its pairs
-    place = np.empty(len(order), dtype=np.intp)
-    place[order] = np.arange(len(order))
+    place = np.argsort(order)
     words, of_column = list(of_word), order.tolist()
 
     def name(column: int) -> str:
