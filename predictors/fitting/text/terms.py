@@ -54,10 +54,10 @@ def _words_counted(texts: Sequence[str]) -> tuple[Any, Callable[[int], str]]:
     first = np.unique(terms, return_index=True)[1]
     order = np.lexsort((first, rows[first]))  # of one text: its words, then its pairs
     place = np.argsort(order)
-    words, of_column = list(of_word), order.tolist()
+    words = list(of_word)
 
     def name(column: int) -> str:
-        term = of_column[column]
+        term = int(order[column])
         if term < len(words):
             return words[term]
         return " ".join(words[code] for code in divmod(int(pairs[term - len(words)]), len(words)))
