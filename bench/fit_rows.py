@@ -120,7 +120,8 @@ def watched() -> Watch:
 
     watch, fit = Watch(), module.TrainedCellsPredictor
     for owner, name, stage in (
-        (fit, "_validate", "checks"), (TextEmbedding, "fit", "text learnt"), (TextEmbedding, "embedded", "text read"),
+        (fit, "_validate", "checks"), (TextEmbedding, "fit", "text learnt"),
+        (TextEmbedding, "_embed_block", "text read"),
         (PooledLocation, "prepare", "location"), (module, "complete_censored", "location"),
         (fit, "_out_of_fold", "out of fold"), (Boosting, "quantiles", "heads"), (QueryKnowledge, "fit", "known runs"),
         (InformedHeads, "fit", "informed heads"), (fit, "_forecast_held_out", "judged"),

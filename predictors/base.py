@@ -107,22 +107,11 @@ class BasePredictor(Parameters):
     ) -> Self:
         """Learn from past runs, the same on any number of cores.
 
-        Parameters
-        ----------
-        X : DataFrame of shape (n_samples, n_columns)
-            One row per run, valid under `input_schema`.
-        y : Series of shape (n_samples,)
-            Observed values in the unit of the target, same index as `X`.
-        groups : Series of shape (n_samples,), optional
-            What must not straddle the split into training and calibration, such as the query.
-            By default every row is a group of its own.
-        is_censored : Series of bool of shape (n_samples,), optional
-            True where `y` is a lower bound (the run was cut off). By default nothing is censored.
-
-        Raises
-        ------
-        InvalidInputError
-            If `X` breaks its schema, lengths or indexes disagree, or `y` is not finite.
+        `X` has a row per run, valid under `input_schema`; the others (n_samples,) have its index. `y` are observed
+        values in the unit of the target; `groups` what must not straddle the split into training and calibration, such
+        as the query (by default every row is one); `is_censored` is True where `y` is a lower bound, since the run was
+        cut off (by default nowhere). InvalidInputError if `X` breaks its schema, lengths or indexes disagree, or `y` is
+        not finite.
         """
         X = self._validate(X)
         y = self._aligned(y, X, "y").astype("float64")
@@ -160,31 +149,23 @@ class BasePredictor(Parameters):
         return pd.Series(list(zip(*columns, strict=True)), index=X.index, dtype=object)
 
     def predict_quantiles(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
-        """Forecast quantiles.
+        """Forecast quantiles, shape (n_samples, n_levels).
 
-        Returns
-        -------
-        DataFrame of shape (n_samples, n_levels)
-            Index of `X`, one column per level (the level as a float), in the unit of the target,
-            non-decreasing from left to right.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        InvalidInputError
-            If `X` breaks its schema or `levels` is not strictly increasing in (0, 1).
+        Index of `X`, one column per level (the level as a float), in the unit of the target, non-decreasing from left
+        to right. NotFittedError before `fit`; InvalidInputError if `X` breaks its schema or `levels` is not strictly
+        increasing in (0, 1).
         """
         self._check_fitted()
         checked = check_levels(levels)
         X = self._validate(X)
-        return self._quantile_frame(X, checked, self._predict_quantiles(X, checked) if len(X) else [])
+        values = self._sorted(X, checked, self._predict_quantiles(X, checked) if len(X) else [])
+        return pd.DataFrame(values, index=X.index, columns=pd.Index([float(q) for q in checked], name="level"))
 
-    def _quantile_frame(self, X: pd.DataFrame, checked: Floats, values: Any) -> pd.DataFrame:
+    def _sorted(self, X: pd.DataFrame, checked: Floats, values: Any) -> Floats:
         values = np.sort(np.asarray(values, dtype=np.float64).reshape(-1, checked.size), axis=1)
         if values.shape != (len(X), checked.size):
             raise AssertionError(f"{type(self).__name__}._predict_quantiles returned shape {values.shape}")
-        return pd.DataFrame(values, index=X.index, columns=pd.Index([float(q) for q in checked], name="level"))
+        return np.asarray(values)
 
     def predict_interval(self, X: pd.DataFrame, coverage: float = 0.9) -> pd.DataFrame:
         """Central interval that holds the outcome with probability `coverage`: columns ``lower``, ``upper``."""
@@ -204,18 +185,16 @@ class BasePredictor(Parameters):
         values = self._predict_mean(X) if len(X) else np.empty(0)
         return pd.Series(np.asarray(values, dtype=np.float64), index=X.index, name="mean")
 
-    def answer(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
-        """`predict_quantiles`, `predict_mean` and `described`: the same, of rows that are checked once."""
+    def answer(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> tuple[Floats, Floats, Any, Any]:
+        """What `predict_quantiles`, `predict_mean`, `known_of` and `basis_of` say of rows that are checked once.
+
+        Arrays of shape (n_samples, n_levels) and (n_samples,); then two of texts, None where there are none.
+        """
         self._check_fitted()
         checked = check_levels(levels)
         X = self._validate(X)
-        values, mean = self._predict_both(X, checked) if len(X) else ([], [])
-        known, basis = self._described(X)
-        return (
-            self._quantile_frame(X, checked, values),
-            pd.Series(np.asarray(mean, dtype=np.float64), index=X.index, name="mean"),
-            pd.DataFrame({"known": known, "basis": basis}, index=X.index, dtype="str"),
-        )
+        values, mean, known, basis = self._answered(X, checked) if len(X) else ([], [], *self._described(X))
+        return self._sorted(X, checked, values), np.asarray(mean, dtype=np.float64), known, basis
 
     def extra_columns(self, X: pd.DataFrame, forecast: pd.DataFrame) -> pd.DataFrame:
         """What the family adds to a served forecast, index of `X`; nothing by default."""
@@ -259,6 +238,10 @@ class BasePredictor(Parameters):
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
         """Quantiles and mean; a family overrides it where one computation serves both."""
         return self._predict_quantiles(X, levels), self._predict_mean(X)
+
+    def _answered(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats, Any, Any]:
+        """`_predict_both` and `_described`."""
+        return *self._predict_both(X, levels), *self._described(X)
 
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         """Texts for `known_of` and `basis_of`, (n_samples,) each; None where the predictor does not tell."""

@@ -1,8 +1,9 @@
 """The table that a consumer of a registered predictor gets back."""
 
+import numpy as np
 import pandas as pd
 
-from .base import BasePredictor
+from .base import LEVELS, BasePredictor
 
 KNOWN_COLUMNS: tuple[str, ...] = ("known", "basis")
 """What a forecast knew, and what it rests on: the first columns of every answer."""
@@ -18,8 +19,10 @@ def forecast_frame(predictor: BasePredictor, X: pd.DataFrame) -> pd.DataFrame:
     as dollars). InvalidInputError if `X` breaks its schema, or is surely not meant as it stands
     (`BasePredictor.check_request`).
     """
-    quantiles, mean, described = predictor.answer(X)
+    quantiles, mean, *described = predictor.answer(X)
     predictor.check_request(X)
-    columns = [mean, *(quantiles[level] for level in (0.5, 0.25, 0.75, 0.05, 0.95))]
-    frame = pd.DataFrame({**described, **dict(zip(FORECAST_COLUMNS, columns, strict=True))}, index=X.index)
-    return frame.join(predictor.extra_columns(X, frame[list(FORECAST_COLUMNS)]))
+    by_level = dict(zip(LEVELS, quantiles.T, strict=True))
+    numbers = np.column_stack([mean, *(by_level[level] for level in (0.5, 0.25, 0.75, 0.05, 0.95))])
+    texts = {n: pd.Series(of, index=X.index, dtype="str") for n, of in zip(KNOWN_COLUMNS, described, strict=True)}
+    frame = pd.DataFrame(numbers, index=X.index, columns=list(FORECAST_COLUMNS))
+    return pd.concat([pd.DataFrame(texts), frame, predictor.extra_columns(X, frame)], axis=1)

@@ -150,7 +150,9 @@ def foretell(
 def main() -> None:
     """Entry point: an expected error is one line on standard error and exit code 2, never a traceback."""
     from foretell.extras import names_missing_extras
+    from foretell.pipelines.cli.start import start_lightly
 
+    start_lightly()
     try:
         with names_missing_extras():
             app()

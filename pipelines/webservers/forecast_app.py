@@ -69,6 +69,9 @@ class RequestRow(BaseModel):
     max_tokens: float | None = Field(None, gt=0, le=1e9, description="no forecast exceeds it")
 
 
+DTYPES = {n: "str" if "str" in str(f.annotation) else "float64" for n, f in RequestRow.model_fields.items()}
+
+
 class QuotedRow(RequestRow):
     """A request of a batch; the models are those of the quote."""
 
@@ -179,7 +182,8 @@ class Worker:
         held = self._champions.current(family)
         table = forecast_frame(held.predictor, frame_of([row for one in batch for row in one.body.rows]))
         self._gauges.forecast(family, len(table))
-        records, start = table.to_dict("records"), 0
+        values, start = zip(*(table[name].tolist() for name in table), strict=True), 0
+        records = [dict(zip(table, row, strict=True)) for row in values]
         for one in batch:
             own = records[start : start + len(one.body.rows)]
             one.answer = _json({"family": family, "version": held.version, "forecasts": own})
@@ -298,10 +302,10 @@ def _quote(champions: Followed, gauges: Gauges, body: QuoteBody, price_file: Pat
 def frame_of(rows: Sequence[RequestRow]) -> pd.DataFrame:
     """The rows as the table that predictors take, without columns that no row has."""
     columns: dict[str, pd.Series] = {}
-    for name, field in RequestRow.model_fields.items():
+    for name, dtype in DTYPES.items():
         values = [getattr(row, name) for row in rows]
         if any(value is not None for value in values):
-            columns[name] = pd.Series(values, dtype="str" if "str" in str(field.annotation) else "float64")
+            columns[name] = pd.Series(values, dtype=dtype)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
 

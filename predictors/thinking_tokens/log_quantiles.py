@@ -17,7 +17,7 @@ from .heads.calibration import Calibration
 from .heads.censoring import ResidualDistribution
 from .heads.distribution import COLD, PILOT, WARM, Heads, join_heads
 from .known_runs.details import run_details
-from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys
+from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys, groups_of
 from .shift.queries import RequestForecasts
 
 Pairs = tuple[Codes, Codes]
@@ -101,8 +101,8 @@ class HeldOut:
 
 def run_weights(X: pd.DataFrame, groups: pd.Series) -> Floats:
     """Weight of each run such that every query counts once per model and setting; shape (n_samples,)."""
-    keys = pd.MultiIndex.from_arrays([groups.to_numpy(), cell_keys(X, CATEGORIES)])
-    codes, _ = pd.factorize(keys)
+    cell, cells = groups_of(X, CATEGORIES)
+    codes, _ = pd.factorize(pd.factorize(groups)[0] * len(cells) + cell)
     return np.asarray(1.0 / np.bincount(codes)[codes])
 
 

@@ -3,13 +3,13 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..arrays import Floats, Mask, load_arrays, save_arrays
+from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
 from ..base import Cell
 from ..errors import InvalidInputError
 from .heads.distribution import Heads
@@ -24,6 +24,9 @@ from .trained_cells import TrainedCellsPredictor
 
 READ_PER_BENCHMARK, READ_AT_MOST = 50, 2_000
 """Texts, by benchmark and in all, that tell how long the queries of a benchmark are expected to be."""
+
+Meant: TypeAlias = tuple[Codes, pd.DataFrame]
+"""Which cell each request means, and the cells (`shift.seen.SeenCells.cells_of`)."""
 
 UNSEEN = "unseen"
 """Name of the files of what cells share."""
@@ -81,23 +84,10 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         once, in any order. A cell that was trained on keeps its shape and moves by what the anchors say of its mean;
         any other is forecast from its anchors and its relatives (`shift.unseen.UnseenCells.adapted`).
 
-        Parameters
-        ----------
-        X : DataFrame of shape (n_anchors, n_columns)
-            The anchors, valid under `Requests`. With context columns (`context.attach_context`) fewer are needed: runs
-            of other models on the same queries say which anchors are hard. Runs of an anchor's own model and effort
-            count for nothing there: they are anchors.
-        y : Series of shape (n_anchors,)
-            Output tokens, index of `X`.
-        is_censored : Series of bool of shape (n_anchors,), optional
-            True where `y` is a lower bound.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        InvalidInputError
-            If `X` or `y` is not valid.
+        `X` are the anchors, valid under `Requests`. With context columns (`context.attach_context`) fewer are needed:
+        runs of other models on the same queries say which anchors are hard. Runs of an anchor's own model and effort
+        count for nothing there: they are anchors. `y` (n_anchors,) are output tokens, index of `X`, a lower bound where
+        `is_censored` (n_anchors,). NotFittedError before `fit`, InvalidInputError if `X` or `y` is not valid.
         """
         self._check_fitted()
         X = self._validate(X)
@@ -137,8 +127,8 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         self._check_fitted()
         return frozenset(self.unseen_.seen_.configs)
 
-    def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
-        codes, cells = self.unseen_.seen_.cells_of(X)
+    def _described(self, X: pd.DataFrame, meant: Meant | None = None) -> tuple[Any, Any]:
+        codes, cells = meant or self.unseen_.seen_.cells_of(X)
         known, basis = (np.array(texts, dtype=object)[codes] for texts in self.unseen_.seen_.describe(cells))
         return known, basis
 
@@ -156,14 +146,18 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
             deviation[~trained] = np.sqrt(unseen.shared_variance)
         return deviation
 
-    def _parted(self, X: pd.DataFrame) -> tuple[pd.DataFrame, Mask, RequestForecasts | None]:
+    def _parted(
+        self, X: pd.DataFrame, meant: Meant | None = None
+    ) -> tuple[pd.DataFrame, Mask, RequestForecasts | None]:
         """Requests, models spelt as they were seen; those in cells that were trained on; forecasts of the others."""
-        codes, cells = self.unseen_.seen_.cells_of(X)
+        codes, cells = meant or self.unseen_.seen_.cells_of(X)
         trained = self.unseen_.seen_.is_trained(cells)[codes] & self.heads
-        X = X.assign(model=self.unseen_.seen_.spelling(X["model"]))
+        model = X["model"]
+        spelt = self.unseen_.seen_.spelling(model)
+        X = X if spelt is model else X.assign(model=spelt)
         if trained.all():
             return X, trained, None
-        rest, meant = X[~trained], (codes[~trained], cells)
+        rest, meant = X[~trained] if trained.any() else X, (codes[~trained], cells)
         text = self._text_of_queries(rest, self.unseen_.follows_own(*meant))
         return X, trained, self.unseen_.forecast(rest, text, flatten_context(rest), meant)
 
@@ -179,8 +173,12 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
         return self._predict_both(X, np.array([0.5]))[1]
 
-    def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
-        X, trained, unseen = self._parted(X)
+    def _answered(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats, Any, Any]:
+        meant = self.unseen_.seen_.cells_of(X)
+        return *self._predict_both(X, levels, meant), *self._described(X, meant)
+
+    def _predict_both(self, X: pd.DataFrame, levels: Floats, meant: Meant | None = None) -> tuple[Floats, Floats]:
+        X, trained, unseen = self._parted(X, meant)
         values, mean = np.empty((len(X), len(levels))), np.empty(len(X))
         if trained.any():
             values[trained], mean[trained] = super()._predict_both(X[trained], levels)

@@ -39,31 +39,14 @@ class TrainedCellsPredictor(LogQuantilePredictor):
     3. *Calibration*: conformal offsets per level and cell on held-out queries, shrunk towards the overall
        ones (`foretell.predictors.fitting.conformal`); a factor per cell for the mean, so that bills add up.
 
-    Parameters
-    ----------
-    n_estimators, learning_rate, num_leaves, min_child_samples : int, float
-        LightGBM, of each head.
-    n_components : int
-        Dimensions of each of the two TF-IDF parts that the location reads.
-    slope_penalty : float
-        See `PooledLocation`.
-    calibration_share : float
-        Share of the queries held out for calibration.
-    refit : bool
-        Whether to learn again from every query once the held-out ones have calibrated. The offsets then belong
-        to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
-    num_threads : int
-        Threads of LightGBM.
-    text_parts : tuple of str
-        What is read of a text beside its statistics, see `TextEmbedding`.
-    public : bool
-        Whether forecasts of cells without runs rest on the public figures of the package as well
-        (`shift.public.public_runs`).
-    heads : bool
-        False leaves out all that is above: cells that were trained on are forecast by what cells share too, and a fit
-        takes seconds.
-    random_state : int, optional
-        Seed of everything random.
+    `n_estimators`, `learning_rate`, `num_leaves` and `min_child_samples` are LightGBM's, of each head, `num_threads`
+    its threads. The location reads `n_components` dimensions of each of the `text_parts` (see `TextEmbedding`) under
+    `slope_penalty` (see `PooledLocation`). `calibration_share` of the queries is held out for calibration; with `refit`
+    the fit learns again from every query once they have calibrated: the offsets then belong to a fit on fewer queries,
+    so coverage is no longer guaranteed but, if anything, a little high. With `public` forecasts of cells without runs
+    rest on the public figures of the package as well (`shift.public.public_runs`). Without `heads` all of this is left
+    out: cells that were trained on are forecast by what cells share too, and a fit takes seconds. `random_state` is the
+    seed of everything random.
     """
 
     n_estimators: int = 80
@@ -82,22 +65,16 @@ class TrainedCellsPredictor(LogQuantilePredictor):
 
     # -- fitting -------------------------------------------------------------------------------------
     def _fit(self, X: pd.DataFrame, y: pd.Series, groups: pd.Series, is_censored: pd.Series) -> None:
-        vars(self).pop("embedding_", None)  # what the fit before has learnt is not for this one
+        self.embedding_ = TextEmbedding(
+            parts=self.text_parts, n_components=self.n_components, random_state=self.random_state
+        )
         super()._fit(X, y, groups, is_censored)
         self.embedding_.release()
 
     def _fit_heads(self, runs: Runs, rng: np.random.Generator) -> None:
         X = runs.X
         texts = X["prompt_text"] if "prompt_text" in X else pd.Series(None, index=X.index, dtype=object)
-        distinct_texts = sorted(set(texts.dropna()))
-        embedding: TextEmbedding | None = vars(self).get("embedding_")
-        if embedding is None or not embedding.serves(distinct_texts):
-            embedding = TextEmbedding(
-                parts=self.text_parts, n_components=self.n_components, random_state=self.random_state
-            ).fit(distinct_texts)
-        self.embedding_ = embedding
-        del distinct_texts
-        embedded = self.embedding_.embedded(texts.tolist(), keep=True)
+        embedded = self.embedding_.fit_embedded(texts)
         self.location_ = self._new_location().prepare(X, embedded, runs.weight)
         expected, self.residuals_ = complete_censored(runs, self.location_)
         self.location_.release()
@@ -171,17 +148,15 @@ class TrainedCellsPredictor(LogQuantilePredictor):
 
     # -- forecasts -----------------------------------------------------------------------------------
     def _embed(self, X: pd.DataFrame) -> Floats:
-        if "prompt_text" not in X:
-            return np.zeros((len(X), self.embedding_.n_features))
-        return self.embedding_.transform(X["prompt_text"].tolist())
+        return self.embedding_.transform(X["prompt_text"].tolist() if "prompt_text" in X else [None] * len(X))
 
     def _plain(self, X: pd.DataFrame, base: Floats, text: Floats) -> Floats:
         """Columns that all heads read: categories first, then what is numeric; shape (n_samples, N_PLAIN)."""
         codes = []
         for name in CATEGORIES:
-            values = X[name].to_numpy(dtype=object) if name in X else np.full(len(X), None)
-            code = pd.Index(self.categories_[name], dtype=object).get_indexer(pd.Index(values, dtype=object))
-            codes.append(np.where(code < 0, np.nan, code))
+            of_row, names = pd.factorize(X[name]) if name in X else (np.full(len(X), -1), ())
+            known = {category: float(code) for code, category in enumerate(self.categories_[name])}
+            codes.append(np.array([*(known.get(value, np.nan) for value in names), np.nan])[of_row])  # -1: null
         return np.column_stack([*codes, base, text, *settings_matrix(X).T])
 
     def _columns(self, plain: Floats, embedded: RowFeatures, rows: Codes) -> Floats:

@@ -47,7 +47,6 @@ _STRICT = {*TOKEN_COLUMNS, "cost_reported_usd"}
 _TAKEN_WRONGLY = {pa.float64(): bool, pa.int64(): float}
 """Arrow takes True for 1.0 and 5.5 for 5, but a setting of True is no number, and half a token no count."""
 _TOO_MUCH = "the texts of this file unpack to more than is kept of one file of its size"
-np.empty(31 << 20, dtype=np.uint8)  # glibc keeps freed memory for the next batch once so large a piece was freed
 _REMEDY = "correct the record at its source; a count that is unknown must be absent or null"
 
 

@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ...arrays import Codes, Floats, load_arrays, save_arrays
 from ..boosting import map_blocks, row_slices
-from .terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
+from .embedded import EmbeddedTexts, TextRecords
+from .terms import TermWeights, count_terms
 
 TEXT_STATISTICS: tuple[str, ...] = (
     "log_n_characters", "log_n_words", "log_n_lines", "share_digits", "share_capitals", "share_non_ascii",
@@ -118,41 +119,18 @@ def settings_matrix(X: pd.DataFrame) -> Floats:
 
 
 def _drawn(texts: Sequence[str]) -> Sequence[str]:
-    """All texts, or the `TEXTS_LEARNT` of least hash in their order."""
+    """All texts, or the `TEXTS_LEARNT` of least hash, in order."""
     if len(texts) <= TEXTS_LEARNT:
-        return texts
+        return sorted(texts)
     hashes = np.array([sha256(text.encode("utf-8", "surrogatepass")).digest()[:8] for text in texts], dtype="S8")
     kept = np.argsort(hashes, kind="stable")[:TEXTS_LEARNT]
-    return [texts[i] for i in np.sort(kept)]
+    return sorted(texts[i] for i in kept)
 
 
 def shortened(text: str) -> str:
     """A text, or its first and last half of `MAX_CHARACTERS`."""
     half = MAX_CHARACTERS // 2
     return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} {text[-half:]}"
-
-
-@dataclass(frozen=True, eq=False)
-class EmbeddedTexts:
-    """Embedded texts of n rows: every distinct one once, its axes in the single precision they are made in.
-
-    Indexed by rows it gives their features, shape (n_asked, n_features), in double precision. `codes` (n,) are rows of
-    `axes` and `statistics`, of which row i + 1 is that of the distinct text i and row 0 that of a null: zeros.
-    """
-
-    texts: pd.Index
-    axes: NDArray[Any]
-    statistics: Floats
-    codes: Codes
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and features."""
-        return len(self.codes), self.axes.shape[1] + self.statistics.shape[1]
-
-    def __getitem__(self, rows: Codes | slice, /) -> Floats:
-        at = self.codes[rows]
-        return np.hstack([self.axes[at], self.statistics[at]])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -174,7 +152,7 @@ class TextEmbedding:
     random_state: int | None = 0
 
     def __post_init__(self) -> None:
-        self._kept: EmbeddedTexts | None = None
+        self._kept: tuple[pd.Index, TextRecords] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the texts that are kept: they are of this process, and large."""
@@ -196,20 +174,13 @@ class TextEmbedding:
         return self
 
     def _fit_terms(self, part: str, texts: Sequence[str]) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.feature_extraction.text import TfidfTransformer
 
-        span: dict[str, Any] = {"ngram_range": WORD_SPAN}
-        if part == "char":
-            span = {"analyzer": "char_wb", "ngram_range": CHARACTER_SPAN}
-        vectorizer = TfidfVectorizer(
-            **span, sublinear_tf=True, dtype=np.float32, min_df=MIN_TEXTS_OF_TERM, max_features=self.max_terms
-        )
-        try:
-            weights = vectorizer.fit_transform(texts)
-        except ValueError:  # no term stands in enough texts
-            return
-        if self._fit_axes(part, weights):
-            self.terms_[part] = TermWeights(part, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
+        vocabulary, counts = count_terms(part, texts, MIN_TEXTS_OF_TERM, self.max_terms)
+        if vocabulary:
+            weighting = TfidfTransformer(sublinear_tf=True).fit(counts)
+            if self._fit_axes(part, weighting.transform(counts, copy=False)):
+                self.terms_[part] = TermWeights(part, vocabulary, weighting.idf_)
 
     def _fit_axes(self, part: str, weights: Any) -> bool:
         """Learn the leading axes of a part from a row per text; False where the texts do not differ in it."""
@@ -243,48 +214,42 @@ class TextEmbedding:
 
     def transform(self, texts: Sequence[str | None]) -> Floats:
         """TF-IDF axes and scaled statistics of texts, shape (n_texts, n_features); zero where a text is null."""
-        return self.embedded(texts)[:]
+        codes, distinct = pd.factorize(pd.Series(list(texts), dtype=object))
+        return np.vstack([np.zeros((1, self.n_features)), *map(np.hstack, self._read(distinct))])[codes + 1]
 
-    def embedded(self, texts: Sequence[str | None], *, keep: bool = False) -> EmbeddedTexts:
-        """Embed texts without a row of features for each of them: what `transform` returns, row by row.
+    def fit_embedded(self, texts: pd.Series) -> EmbeddedTexts:
+        """`fit` to texts (strings or null), and what `transform` returns of them, without a row in memory for each.
 
-        Blocks of `TEXTS_AT_ONCE` distinct texts are embedded wherever `fitting.boosting.map_blocks` says. With `keep`,
-        more than `TEXTS_LEARNT` are kept for the next such call, until `release`.
+        More than `TEXTS_LEARNT` distinct ones are kept for the next such call, until `release`. If all of them are
+        among its own, of which to learn anew would draw no others, only the new ones are read.
         """
-        codes, distinct = pd.factorize(pd.Series(list(texts), dtype=object), use_na_sentinel=True)
-        kept = (self._kept if keep else None) or EmbeddedTexts(
-            pd.Index([], dtype=object),
-            np.zeros((1, self.n_features - len(TEXT_STATISTICS)), dtype=np.float32),
-            np.zeros((1, len(TEXT_STATISTICS))),
-            np.empty(0, dtype=np.intp),
-        )
-        n_kept = len(kept.texts)
-        at = kept.texts.get_indexer(distinct) if n_kept else np.full(len(distinct), -1)
-        new = distinct[at < 0]
-        at[at < 0] = n_kept + np.arange(len(new))
-        for table in (kept.axes, kept.statistics):  # in place: a copy would be the largest thing that a fit holds
-            table.resize((1 + n_kept + len(new), table.shape[1]), refcheck=False)
-        for wave in row_slices(len(new), TEXTS_AT_ONCE * BLOCKS_AT_ONCE):
-            unique_texts, row = [str(text) for text in new[wave]], 1 + n_kept + wave.start
-            blocks = [unique_texts[rows] for rows in row_slices(len(unique_texts), TEXTS_AT_ONCE)]
-            for axes, statistics in map_blocks(self._embed_block, blocks):
-                kept.axes[row : row + len(axes)], kept.statistics[row : row + len(axes)] = axes, statistics
-                row += len(axes)
-        rows = np.append(at + 1, 0)[codes]  # code -1 is a null text
-        found = replace(
-            kept, texts=kept.texts.append(pd.Index(new, dtype=object)), codes=np.asarray(rows, dtype=np.intp)
-        )
-        if keep and len(found.texts) > TEXTS_LEARNT:
-            self._kept = found
-        return found
-
-    def serves(self, texts: Sequence[str]) -> bool:
-        """Whether to learn from `texts` anew would draw no more of them: those that it keeps are all among them."""
-        return self._kept is not None and bool(self._kept.texts.isin(texts).all())
+        held = np.flatnonzero(texts.notna())
+        blocks = (np.asarray(texts.iloc[held[rows]], dtype=object) for rows in row_slices(len(held)))
+        of_held, names = pd.factorize(np.concatenate([pd.util.hash_array(block, categorize=False) for block in blocks]))
+        first = held[np.unique(of_held, return_index=True)[1]]
+        known, records = self._kept or (pd.Index(names[:0]), None)
+        if records is None or not known.isin(names).all():
+            self.fit(texts.iloc[first].array)
+            known, records = known[:0], TextRecords(self.n_features - len(TEXT_STATISTICS), len(TEXT_STATISTICS))
+        at = known.get_indexer(pd.Index(names))
+        new = np.flatnonzero(at < 0)
+        at[new] = len(known) + np.arange(len(new))
+        for axes, statistics in self._read(texts.iloc[first[new]].array):
+            records.append(axes, statistics)
+        self._kept = (known.append(pd.Index(names[new])), records) if len(names) > TEXTS_LEARNT else None
+        codes = np.zeros(len(texts), dtype=np.intp)
+        codes[held] = 1 + at[of_held]
+        return EmbeddedTexts(records, codes)
 
     def release(self) -> None:
-        """Drop the texts that `embedded` has kept."""
+        """Drop the texts that `fit_embedded` has kept."""
         self._kept = None
+
+    def _read(self, texts: Any) -> Iterator[tuple[NDArray[Any], Floats]]:
+        """Axes and statistics of distinct texts, in blocks that are done where `fitting.boosting.map_blocks` says."""
+        for wave in row_slices(len(texts), TEXTS_AT_ONCE * BLOCKS_AT_ONCE):
+            here = [str(text) for text in texts[wave]]
+            yield from map_blocks(self._embed_block, [here[rows] for rows in row_slices(len(here), TEXTS_AT_ONCE)])
 
     def _embed_block(self, texts: Sequence[str]) -> tuple[NDArray[Any], Floats]:
         """Axes and scaled statistics of distinct texts."""

@@ -6,7 +6,8 @@ are pairs of integers.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from operator import itemgetter
@@ -25,6 +26,79 @@ TEXTS_AT_ONCE = 512
 
 _WORD = re.compile(r"\b\w\w+\b")
 Words: TypeAlias = NDArray[np.int64]
+
+
+def count_terms(part: str, texts: Sequence[str], min_texts: int, max_terms: int) -> tuple[list[str], Any]:
+    """The most frequent terms that stand in `min_texts` texts or more, and how often each text holds them.
+
+    `part` is that of `TermWeights`. Returns at most `max_terms` terms in order, and a sparse float32 matrix of shape
+    (n_texts, n_terms): those of scikit-learn's `CountVectorizer`, entries in the same places of memory.
+    """
+    counts, name = (_words_counted if part == "word" else _characters_counted)(texts)
+    n_texts = np.bincount(counts.indices, minlength=counts.shape[1])
+    kept = np.array(sorted(np.flatnonzero(n_texts >= min_texts).tolist(), key=name), dtype=np.intp)
+    if len(kept) > max_terms:
+        often = np.bincount(counts.indices, counts.data, counts.shape[1])[kept].astype(np.float32)
+        kept = kept[np.sort((-often).argsort()[:max_terms])]
+    return [name(column) for column in kept.tolist()], counts[:, kept]
+
+
+def _words_counted(texts: Sequence[str]) -> tuple[Any, Callable[[int], str]]:
+    """Words and pairs of words by text, columns in the order in which they appear; and what a column is called."""
+    of_word: dict[str, int] = {}
+    owned = [[of_word.setdefault(word, len(of_word)) for word in _WORD.findall(text.lower())] for text in texts]
+    flat, rows = _flat(owned)
+    follows = np.flatnonzero(rows[1:] == rows[:-1])
+    pairs, of_pair = np.unique(flat[follows] * len(of_word) + flat[follows + 1], return_inverse=True)
+    rows, terms = np.append(rows, rows[follows]), np.append(flat, len(of_word) + of_pair)
+    first = np.unique(terms, return_index=True)[1]
+    order = np.lexsort((first, rows[first]))  # of one text: its words, then its pairs
+    place = np.argsort(order)
+    words = list(of_word)
+
+    def name(column: int) -> str:
+        term = int(order[column])
+        if term < len(words):
+            return words[term]
+        return " ".join(words[code] for code in divmod(int(pairs[term - len(words)]), len(words)))
+
+    return _summed(rows, place[terms], np.ones(len(rows), np.float32), (len(texts), len(order))), name
+
+
+def _characters_counted(texts: Sequence[str]) -> tuple[Any, Callable[[int], str]]:
+    """The same of n-grams of characters within words."""
+    of_word: dict[str, int] = {}
+    of_gram: dict[str, int] = {}
+    owned = [[of_word.setdefault(word, len(of_word)) for word in text.lower().split()] for text in texts]
+    held = [[of_gram.setdefault(gram, len(of_gram)) for gram in grams(word)] for word in of_word]
+    repeats, within = (
+        _summed(rows, flat, np.ones(len(flat), np.float32), (len(lists), n))
+        for lists, n in ((owned, len(of_word)), (held, len(of_gram)))
+        for flat, rows in [_flat(lists)]
+    )
+    counts = repeats @ within
+    counts.sort_indices()
+    return counts, list(of_gram).__getitem__
+
+
+def grams(word: str) -> list[str]:
+    """n-grams of characters of a word with a space at both ends; of one that is shorter than n, the whole, once."""
+    padded, found = f" {word} ", []
+    for n in range(CHARACTER_SPAN[0], CHARACTER_SPAN[1] + 1):
+        found += [padded[start : start + n] for start in range(max(len(padded) - n, 0) + 1)]
+        if len(padded) <= n:
+            break
+    return found
+
+
+def _flat(lists: Sequence[Sequence[int]]) -> tuple[Words, Words]:
+    """The members of all lists on end, and the list of each."""
+    sizes = np.array(list(map(len, lists)), dtype=np.int64)
+    return np.fromiter(chain.from_iterable(lists), np.int64, int(sizes.sum())), np.repeat(np.arange(len(lists)), sizes)
+
+
+def _summed(rows: Words, columns: Words, counts: NDArray[Any], shape: tuple[int, int]) -> Any:
+    return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
 
 
 @dataclass
@@ -83,40 +157,21 @@ class TermWeights:
         is_in_vocabulary = np.append(self._pairs, -1)[place] == keys
         rows = np.concatenate([row[single >= 0], row[:-1][follows][is_in_vocabulary]])
         columns = np.concatenate([single[single >= 0], self._pair_columns[place[is_in_vocabulary]]])
-        return self._counted(rows, columns, np.ones(len(rows), dtype=np.float32), len(texts))
+        return _summed(rows, columns, np.ones(len(rows), dtype=np.float32), (len(texts), len(self.vocabulary)))
 
     def _character_counts(self, texts: Sequence[str]) -> Any:
         codes: dict[str, int] = {}
-        owned = [[codes.setdefault(word, len(codes)) for word in text.lower().split()] for text in texts]
-        sizes = [len(word_codes) for word_codes in owned]
-        flat = np.fromiter(chain.from_iterable(owned), np.int64, sum(sizes))
-        rows, once = np.repeat(np.arange(len(texts)), sizes), np.ones(len(flat), dtype=np.float32)
-        repeats = self._counted(rows, flat, once, len(texts), len(codes))
+        flat, rows = _flat([[codes.setdefault(word, len(codes)) for word in text.lower().split()] for text in texts])
+        repeats = _summed(rows, flat, np.ones(len(flat), dtype=np.float32), (len(texts), len(codes)))
         if len(self._grams) > MAX_REMEMBERED:
             self._grams.clear()
         word_grams = [self._grams[word] if word in self._grams else self._grams_of(word) for word in codes]
-        lengths = [len(columns) for columns, _ in word_grams]
-        columns = np.fromiter(chain.from_iterable(map(itemgetter(0), word_grams)), np.int64, sum(lengths))
-        counts = np.fromiter(chain.from_iterable(map(itemgetter(1), word_grams)), np.float32, sum(lengths))
-        grams = self._counted(np.repeat(np.arange(len(codes)), lengths), columns, counts, len(codes))
-        return repeats @ grams
+        columns, owner = _flat([columns for columns, _ in word_grams])
+        counts = np.fromiter(chain.from_iterable(map(itemgetter(1), word_grams)), np.float32, len(columns))
+        return repeats @ _summed(owner, columns, counts, (len(codes), len(self.vocabulary)))
 
     def _grams_of(self, word: str) -> tuple[list[int], list[int]]:
         """Columns of the n-grams of a word that are known, and how often it holds each."""
-        padded = f" {word} "
-        held: dict[int, int] = {}
-        for n in range(CHARACTER_SPAN[0], CHARACTER_SPAN[1] + 1):
-            for start in range(max(len(padded) - n, 0) + 1):
-                column = self._column.get(padded[start : start + n])
-                if column is not None:
-                    held[column] = held.get(column, 0) + 1
-            if len(padded) <= n:  # a short word counts once
-                break
+        held = Counter(column for gram in grams(word) if (column := self._column.get(gram)) is not None)
         self._grams[word] = list(held), list(held.values())
         return self._grams[word]
-
-    def _counted(
-        self, rows: Words, columns: Words, counts: NDArray[Any], n_rows: int, n_columns: int | None = None
-    ) -> Any:
-        shape = (n_rows, len(self.vocabulary) if n_columns is None else n_columns)
-        return sparse.csr_matrix((counts, (rows, columns)), shape=shape)

@@ -75,15 +75,15 @@ def forecast_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, *, levels: 
 
 def _trained_batch(predictor: LogQuantilePredictor, X: pd.DataFrame, levels: Sequence[float]) -> BatchForecast:
     asked = np.unique(np.r_[STEPS, np.asarray(levels, dtype=np.float64)])
-    quantiles, means, _ = predictor.answer(X, asked.tolist())
-    steps, mean = quantiles[STEPS.tolist()].to_numpy(), means.to_numpy()
+    quantiles, mean, *_ = predictor.answer(X, asked.tolist())
+    steps, names = quantiles[:, np.searchsorted(asked, STEPS)], pd.Index(levels, name="level", dtype=float)
     groups, _ = pd.factorize(cell_keys(X, CATEGORIES))
     return BatchForecast(
         steps * (mean / steps.mean(axis=1))[:, None],
         predictor.shared_deviation(X).to_numpy(),
         groups.astype(np.intp),
         _limits(X),
-        quantiles[[float(level) for level in levels]],
+        pd.DataFrame(quantiles[:, np.searchsorted(asked, levels)], X.index, names),
     )
 
 

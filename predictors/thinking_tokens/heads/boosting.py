@@ -54,24 +54,22 @@ class Boosting:
     num_threads: int
     random_state: int | None
 
-    def _parameters(self, **objective: Any) -> dict[str, Any]:
-        return lightgbm_parameters(
-            learning_rate=self.learning_rate, num_leaves=self.num_leaves, min_child_samples=self.min_child_samples,
-            feature_fraction=0.6, num_threads=self.num_threads, seed=self.random_state, **objective,
-        )  # fmt: skip
-
     def quantiles(self, columns: Floats, z: Floats, starts: Floats, weight: Floats) -> list[Any]:
         """One booster per level of `HEAD_LEVELS`, from `starts` of shape (n_samples, n_heads)."""
-        parameters = [self._parameters(objective="quantile", alpha=level) for level in HEAD_LEVELS]
-        return self._train(columns, z, starts, weight, parameters)
+        return self._train(columns, z, starts, weight, [{"objective": "quantile", "alpha": q} for q in HEAD_LEVELS])
 
     def mean(self, columns: Floats, z: Floats, start: Floats, weight: Floats) -> Any:
         """A booster of the mean of `z` from `start` of shape (n_samples,)."""
-        return self._train(columns, z, start[:, None], weight, [self._parameters(objective="l2")])[0]
+        return self._train(columns, z, start[:, None], weight, [{"objective": "l2"}])[0]
 
     def _train(
-        self, columns: Floats, z: Floats, starts: Floats, weight: Floats, parameters: list[dict[str, Any]]
+        self, columns: Floats, z: Floats, starts: Floats, weight: Floats, objectives: list[dict[str, Any]]
     ) -> list[Any]:
+        usual = lightgbm_parameters(
+            learning_rate=self.learning_rate, num_leaves=self.num_leaves, min_child_samples=self.min_child_samples,
+            feature_fraction=0.6, num_threads=self.num_threads, seed=self.random_state,
+        )  # fmt: skip
+        parameters = [usual | objective for objective in objectives]
         return train_boosters(
             columns, z, weight, starts, parameters, n_rounds=self.n_estimators, n_categorical=len(CATEGORIES)
         )

@@ -71,19 +71,11 @@ class Calibration:
 
     def state(self) -> dict[str, Any]:
         """Everything `from_state` needs, as JSON types."""
-        return {
-            "offsets": self.offsets.tolist(),
-            "factor": self.factor,
-            "cell_offsets": {cell: offsets.tolist() for cell, offsets in self.cell_offsets.items()},
-            "cell_factors": self.cell_factors,
-        }
+        by_cell = {cell: offsets.tolist() for cell, offsets in self.cell_offsets.items()}
+        return {**vars(self), "offsets": self.offsets.tolist(), "cell_offsets": by_cell}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Restore what `state` returned."""
-        return cls(
-            np.array(state["offsets"]),
-            state["factor"],
-            {cell: np.array(offsets) for cell, offsets in state["cell_offsets"].items()},
-            dict(state["cell_factors"]),
-        )
+        by_cell = {cell: np.array(offsets) for cell, offsets in state["cell_offsets"].items()}
+        return cls(np.array(state["offsets"]), state["factor"], by_cell, dict(state["cell_factors"]))

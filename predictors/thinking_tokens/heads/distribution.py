@@ -50,15 +50,9 @@ def evaluate_curves(curves: Floats, levels: Floats) -> Floats:
 class PooledQuantiles:
     """Empirical quantile functions per cell, each pulled towards its parent's.
 
-    A cell of weight n keeps n / (n + `penalty`) of its own quantiles; the rest is its parent's: the
-    cell's model, or all.
-
-    Parameters
-    ----------
-    levels : tuple of tuples of str
-        From coarse to fine, each refining the one before.
-    penalty : float
-        Runs' worth of evidence that the parent's shape holds.
+    A cell of weight n keeps n / (n + `penalty`) of its own quantiles; the rest is its parent's: the cell's model, or
+    all. `levels` are columns, from coarse to fine, each level refining the one before; `penalty` is in runs' worth of
+    evidence that the parent's shape holds.
     """
 
     def __init__(self, levels: tuple[tuple[str, ...], ...], *, penalty: float = 20.0) -> None:
@@ -114,12 +108,7 @@ def curve_spreads(curves: Floats) -> Floats:
     return np.asarray((upper - lower) / 2)
 
 
-def moved_curves(
-    curves: Floats,
-    codes: Codes,
-    mean: Floats,
-    deviation: Floats,
-) -> tuple[Floats, Floats]:
+def moved_curves(curves: Floats, codes: Codes, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
     """Each row's curve, moved by `mean` of its spreads and narrowed to `deviation` of them, (n_samples,) each.
 
     Returns the mean residual (n_samples,), and quantiles around it at `HEAD_LEVELS` (n_samples, n_heads).
@@ -162,11 +151,7 @@ def join_heads(heads: Heads, levels: Floats) -> Floats:
 
     Between two heads the forecast has the shape of its cell's curve, stretched to meet both; beyond the
     outer heads it has the curve's tails. Non-decreasing in the level, and the value at one level does not
-    depend on which others are asked for. Crossed heads are sorted.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_levels)
+    depend on which others are asked for. Crossed heads are sorted. Shape (n_samples, n_levels).
     """
     values = np.sort(heads.values, axis=1)
     knots = np.array(HEAD_LEVELS)

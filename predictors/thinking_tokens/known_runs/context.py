@@ -58,25 +58,11 @@ class FlatContext:
 def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool = True) -> pd.DataFrame:
     """Add to each request what is known of its query: the list columns of `Requests`.
 
-    Parameters
-    ----------
-    requests : DataFrame
-        Requests to forecast, with `query_id` and `model`. They must not be among `runs`.
-    runs : DataFrame
-        Past runs: `query_id`, `model`, `output_tokens`, and where known `reasoning_effort`, `is_censored`,
-        `reasoning_tokens` and `score`.
-    pilots : bool
-        Whether runs of the request's own model and effort count; False leaves only the warm ones.
-
-    Returns
-    -------
-    DataFrame
-        Index and columns of `requests`, and the columns `CONTEXT_COLUMNS`; empty lists where nothing is known.
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing that says which runs are of which query.
+    `requests` have `query_id` and `model`, and must not be among the past `runs`, which have `query_id`, `model`,
+    `output_tokens`, and where known `reasoning_effort`, `is_censored`, `reasoning_tokens` and `score`. Runs of the
+    request's own model and effort count where `pilots`; else only the warm ones. Returns `requests` with the columns
+    `CONTEXT_COLUMNS`, empty lists where nothing is known. InvalidInputError if a column is missing that says which runs
+    are of which query.
     """
     for name, frame, needed in (
         ("requests", requests, ("query_id", "model")),
@@ -144,10 +130,11 @@ def sample_context(
     of each configuration is drawn, for the other half all of them. Of those that know pilots, three in ten know
     nothing else.
     """
-    position = np.arange(len(queries))
-    queries = _bounded(queries)
-    runs = pd.DataFrame({"query": queries, "config": configs, "source": position, "draw": rng.random(len(queries))})
-    pairs = runs.drop(columns="draw").rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
+    of_query, of_config = (pd.factorize(keys)[0] for keys in (_bounded(queries), configs))
+    runs = pd.DataFrame({"query": of_query, "config": of_config, "source": np.arange(len(queries))})
+    rng.random(len(queries))  # nothing reads them: what is drawn next, and so every fit, stays as it was
+    runs = runs[np.bincount(of_query)[of_query] > 1]
+    pairs = runs.rename(columns={"source": "target", "config": "own"}).merge(runs, on="query")
     pairs = pairs[pairs["source"] != pairs["target"]]
     pairs["draw"] = rng.random(len(pairs))
     pairs = pairs.sort_values("draw")

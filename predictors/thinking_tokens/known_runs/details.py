@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...arrays import Floats
-from ..pooling.hierarchy import PooledLocation
+from ..pooling.hierarchy import CATEGORIES, PooledLocation
 
 DETAILS: tuple[str, ...] = ("reasoning", "answer", "score")
 """Columns of `run_details`."""
@@ -35,6 +35,7 @@ class DetailCentres:
     def fit(cls, X: pd.DataFrame, details: Floats, weight: Floats) -> Self:
         """Learn from `details` of shape (n_runs, 3); a detail of fewer than 20 runs stays unused."""
         centres: dict[str, PooledLocation] = {}
+        X = X[[name for name in CATEGORIES if name in X]]
         for name, values in zip(DETAILS, details.T, strict=True):
             is_measured = np.isfinite(values)
             if is_measured.sum() < MIN_KNOWN:

@@ -29,16 +29,9 @@ def winsorised(residual: Floats) -> Floats:
 class InformedRuns:
     """Runs, or requests, of which runs of the query are known.
 
-    Attributes
-    ----------
-    columns : ndarray of shape (n_samples, n_columns)
-        What the boosters read; codes of the categories first.
-    location, centre : ndarrays of shape (n_samples,)
-        Log tokens that the request alone makes one expect, and what the known runs add to them.
-    shape : ndarray of shape (n_samples, n_heads)
-        Quantiles around the sum of the two.
-    regime : ndarray of shape (n_samples,)
-        `COLD` (no run is known after all), `WARM` or `PILOT`.
+    `columns` (n_samples, n_columns) are what the boosters read, codes of the categories first; `location` (n_samples,)
+    the log tokens that the request alone makes one expect, `centre` what the known runs add to them, and `shape`
+    (n_samples, n_heads) quantiles around the sum; `regime` is `COLD` (no run is known after all), `WARM` or `PILOT`.
     """
 
     columns: Floats

@@ -26,20 +26,12 @@ LEAST_VARIANCE = 0.01
 
 @dataclass(frozen=True)
 class ContextRuns:
-    """Known runs of the queries of n forecasts, in one flat table.
+    """Known runs of the queries of n forecasts, in one flat table of n_runs rows.
 
-    Attributes
-    ----------
-    target : ndarray of int of shape (n_runs,)
-        Position of the forecast that the run informs.
-    config : ndarray of object of shape (n_runs,)
-        Model and effort of the run, as `hierarchy.cell_keys` joins them.
-    residual, score : ndarrays of shape (n_runs,)
-        Log tokens minus location, and its normal score.
-    is_pilot : ndarray of bool of shape (n_runs,)
-        True where model and effort are those of the forecast.
-    details : ndarray of shape (n_runs, 3)
-        What the run tells beside its length (`details.DetailCentres.centred`), NaN where unknown.
+    Of each run `target` is the position of the forecast that it informs, `config` model and effort as
+    `hierarchy.cell_keys` joins them, `residual` log tokens minus location, `score` its normal score, `is_pilot` whether
+    model and effort are those of the forecast, `details` (n_runs, 3) what it tells beside its length
+    (`details.DetailCentres.centred`), NaN where unknown.
     """
 
     target: Codes

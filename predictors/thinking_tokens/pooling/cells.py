@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...arrays import Codes, Floats
-from ...fitting.text.features import EmbeddedTexts
+from ...fitting.text.embedded import EmbeddedTexts
 
 ROWS_AT_ONCE = 16_384
 """Rows whose features are held in double precision at a time."""
@@ -45,16 +45,9 @@ def row_products(features: RowFeatures, codes: Codes, slopes: Floats) -> Floats:
 class CellSums:
     """Sums over the rows of each cell; w is the weight of a row, x its features, z its target.
 
-    Attributes
-    ----------
-    n_rows, weight, target : ndarrays of shape (n_cells,)
-        Rows, sums of w and of w z.
-    features, cross : ndarrays of shape (n_cells, n_features)
-        Sums of w x and of w x z.
-    designs : list of list of ndarrays of shape (any, n_features), n_cells of them
-        Rows times the root of their weight, of cells with fewer rows than features.
-    grams : list of ndarrays of shape (n_features, n_features) or None, n_cells of them
-        Sum of w x x' over the other rows of the cell.
+    `n_rows`, `weight` and `target` (n_cells,) are rows and sums of w and of w z, `features` and `cross` (n_cells,
+    n_features) sums of w x and of w x z. Of each cell, `designs` are arrays (any, n_features) of rows times the root of
+    their weight, where it has fewer rows than features, `grams` (n_features, n_features) the sum of w x x' over others.
     """
 
     n_rows: Floats

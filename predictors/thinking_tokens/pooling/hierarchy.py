@@ -63,7 +63,9 @@ def groups_of(X: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, pd.DataFr
     for name in [] if is_short else kept:
         of_column, distinct = pd.factorize(X[name].fillna("") if X[name].dtype == "str" else _joined(X, [name]))
         codes = pd.factorize(codes * len(distinct) + of_column)[0]
-    return codes.astype(np.intp), X[kept].iloc[np.unique(codes, return_index=True)[1]]
+    first = np.unique(codes, return_index=True)[1]
+    groups = pd.DataFrame({name: X[name].iloc[first] for name in kept}, index=X.index[first])  # X[kept] takes longer
+    return codes.astype(np.intp), groups
 
 
 def _joined(X: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.object_]:
@@ -93,12 +95,8 @@ def text_share(residual: Floats, text: Floats, weight: Floats) -> float:
 class PooledLocation:
     """Location of log tokens: pooled intercepts plus pooled slopes on the text embedding.
 
-    Parameters
-    ----------
-    intercept_penalty : float
-        Rows' worth of evidence for a zero effect, per intercept.
-    slope_penalty : float
-        Ridge penalty of the slopes at the whole, benchmark and effort; doubled below.
+    `intercept_penalty` is in rows' worth of evidence for a zero effect, per intercept; `slope_penalty` is the ridge
+    penalty of the slopes at the whole, benchmark and effort, doubled below.
     """
 
     intercept_penalty: float = 2.0
@@ -245,15 +243,10 @@ class PooledLocation:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores the fitted effects."""
-        arrays: dict[str, NDArray[Any]] = {f"intercepts.{i}": effects for i, effects in enumerate(self.intercepts_)}
-        arrays |= {f"sizes.{i}": sizes for i, sizes in enumerate(self.sizes_)}
-        arrays |= {f"slopes.{i}": slopes for i, slopes in enumerate(self.slopes_)}
-        return {
-            "mean": self.mean_,
-            "residual_variance": self.residual_variance_,
-            "levels": self.levels_,
-            "groups": [list(g) for g in self.groups_],
-        }, arrays
+        parts = {"intercepts": self.intercepts_, "sizes": self.sizes_, "slopes": self.slopes_}
+        arrays = {f"{name}.{i}": array for name, of_levels in parts.items() for i, array in enumerate(of_levels)}
+        state = {"mean": self.mean_, "residual_variance": self.residual_variance_, "levels": self.levels_}
+        return {**state, "groups": [list(g) for g in self.groups_]}, arrays
 
     @classmethod
     def from_state(cls, state: dict[str, Any], arrays: dict[str, Floats]) -> Self:
@@ -262,9 +255,8 @@ class PooledLocation:
         location.mean_, location.residual_variance_ = state["mean"], state["residual_variance"]
         location.levels_ = [tuple(level) for level in state["levels"]]
         location.groups_ = [{key: i for i, key in enumerate(keys)} for keys in state["groups"]]
-        location.intercepts_ = [arrays[f"intercepts.{i}"] for i in range(len(location.levels_))]
-        location.sizes_ = [arrays[f"sizes.{i}"] for i in range(len(location.levels_))]
-        location.slopes_ = [arrays[f"slopes.{i}"] for i in range(len(location.levels_) + 1)]
+        for name, n in (("intercepts", 0), ("sizes", 0), ("slopes", 1)):
+            setattr(location, f"{name}_", [arrays[f"{name}.{i}"] for i in range(len(location.levels_) + n)])
         return location
 
 
@@ -275,7 +267,7 @@ def out_of_fold(
     cells, frame = groups_of(X, CATEGORIES)
     parts, n_folds = folds * len(frame) + cells, int(folds.max(initial=0)) + 1
     sums = CellSums.of_rows(parts, n_folds * len(frame), features, weight).aimed_at(parts, features, weight, z)
-    fits = [new().fit_cells(frame, sums.without(fold, len(frame))) for fold in range(n_folds)]
+    fits = [new().fit_cells(frame, sums.without(fold, len(frame))).release() for fold in range(n_folds)]
     base = np.concatenate([location.intercept(frame) for location in fits])
     slopes = np.vstack([location.slopes_of(frame) for location in fits])
     return base[parts], row_products(features, parts, slopes)

@@ -83,5 +83,6 @@ def by_length(codes: Codes, cells: pd.DataFrame, away: Floats) -> tuple[Codes, p
     lengths, distinct = pd.factorize(away)
     places, _ = pd.factorize(codes * max(len(distinct), 1) + lengths)
     first = np.unique(places, return_index=True)[1]
-    of_cell = cells.iloc[codes[first]].reset_index(drop=True)
+    is_each = np.array_equal(codes[first], np.arange(len(cells)))
+    of_cell = cells if is_each else cells.iloc[codes[first]].reset_index(drop=True)
     return places.astype(np.intp), of_cell.assign(**{LENGTH: away[first].astype(np.float64)})

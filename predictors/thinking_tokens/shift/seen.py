@@ -123,7 +123,7 @@ class SeenCells:
         meant = [self._meant(*cell, same_source) for cell in rows]
         positions: dict[Cell, int] = {}
         places = np.array([positions.setdefault(cell, len(positions)) for cell in meant], dtype=np.intp)
-        return places[codes], pd.DataFrame(list(positions), columns=CELL)
+        return places[codes], pd.DataFrame(list(positions), columns=CELL, dtype=object)
 
     def _spelt(self, model: str) -> str:
         own, every = self._names

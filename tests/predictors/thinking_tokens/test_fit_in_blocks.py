@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from foretell.predictors.fitting.boosting import (
     train_boosters,
 )
 from foretell.predictors.fitting.text import features
+from foretell.predictors.fitting.text.embedded import TextRecords
 from foretell.predictors.fitting.text.features import TextEmbedding
 from foretell.predictors.thinking_tokens.heads import boosting as heads
 from foretell.predictors.thinking_tokens.heads.boosting import rows_learnt
@@ -124,13 +126,14 @@ def test_a_location_out_of_fold_is_that_of_the_other_rows() -> None:
 # -- texts ---------------------------------------------------------------------------------------
 def test_embedded_texts_give_the_rows_of_the_table() -> None:
     texts = [*make_runs(30)["prompt_text"], None]
-    embedding = TextEmbedding(n_components=5).fit(sorted(set(texts[:-1])))
-    embedded, table = embedding.embedded(texts), embedding.transform(texts)
+    embedding = TextEmbedding(n_components=5)
+    embedded = embedding.fit_embedded(pd.Series(texts, dtype="str"))
+    table = embedding.transform(texts)
     assert embedded.shape == table.shape
     rows = np.array([90, 3, 3, 7])
     np.testing.assert_array_equal(embedded[rows], table[rows])
     assert not table[90].any()
-    assert len(embedded.axes) == 31
+    assert len(np.unique(embedded.codes)) == 31
     assert embedding.transform([]).shape == (0, embedding.n_features)
 
 
@@ -163,25 +166,42 @@ def test_of_many_texts_a_drawn_part_is_learnt_whatever_their_order(monkeypatch: 
 
 def test_texts_that_are_kept_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "TEXTS_LEARNT", 10)
+    monkeypatch.setattr("foretell.predictors.fitting.text.embedded.ROWS_MAPPED", 7)
     texts = make_runs(40)["prompt_text"].tolist()
-    embedding = TextEmbedding(n_components=5).fit(texts[:60])
-    first = embedding.embedded([*texts[:60], None], keep=True)
-    before = first[:]
+    embedding = TextEmbedding(n_components=5)
+    first = embedding.fit_embedded(pd.Series([*texts[:60], None], dtype="str"))
+    before, terms = first[:], embedding.terms_
     read: list[str] = []
     embed = TextEmbedding._embed_block
     monkeypatch.setattr(TextEmbedding, "_embed_block", lambda self, part: read.extend(part) or embed(self, part))
-    assert embedding.serves(texts)
-    assert not embedding.serves(texts[3:])
     turned = [*texts[::-1], None]
-    found = embedding.embedded(turned, keep=True)
+    found = embedding.fit_embedded(pd.Series(turned, dtype="str"))
     assert set(read) == set(texts[60:])
     assert len(read) == len(set(read)) == 20
+    assert embedding.terms_ is terms
     np.testing.assert_array_equal(first[:], before)
     np.testing.assert_allclose(found[:], embedding.transform(turned), atol=1e-5)
     assert not found[:][-1].any()
     assert copy.copy(embedding)._kept is None  # as it would go to a worker
+    without_first = embedding.fit_embedded(pd.Series(texts[3:], dtype="str"))
+    assert embedding.terms_ is not terms
+    np.testing.assert_allclose(without_first[:], embedding.transform(texts[3:]), atol=1e-5)
+    terms = embedding.terms_
     embedding.release()
-    assert not embedding.serves(texts)
+    embedding.fit_embedded(pd.Series(texts, dtype="str"))
+    assert embedding.terms_ is not terms
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_texts_of_a_fit_wait_on_disk_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = TextRecords(2, 1)
+    records.append(np.array([[1.5, 2.5]], dtype=np.float32), np.array([[0.1]]))
+    np.testing.assert_array_equal(records.features(np.array([1, 0, 1])), [[1.5, 2.5, 0.1], [0, 0, 0], [1.5, 2.5, 0.1]])
+    assert records.features(np.array([], dtype=np.intp)).shape == (0, 3)
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(records, "_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            records.append(np.zeros((1, 2), dtype=np.float32), np.zeros((1, 1)))
 
 
 def test_a_large_fit_reads_its_texts_once_and_a_small_one_learns_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,9 +203,11 @@ def test_cells_that_were_seen_are_forecast_as_without_the_others(
     mixed = pd.concat([test[INPUTS].head(5), test[INPUTS].head(5).assign(model="new")], ignore_index=True)
     whole = small_fit.predict_quantiles(mixed)
     np.testing.assert_allclose(whole.iloc[:5], trained.predict_quantiles(mixed.iloc[:5]), rtol=1e-9)
-    both = small_fit.answer(mixed, (0.05, 0.5))
-    np.testing.assert_allclose(both[0][0.5], whole[0.5], rtol=1e-9)
-    np.testing.assert_allclose(both[1], small_fit.predict_mean(mixed), rtol=1e-9)
+    quantiles, mean, known, basis = small_fit.answer(mixed, (0.05, 0.5))
+    np.testing.assert_allclose(quantiles[:, 1], whole[0.5], rtol=1e-9)
+    np.testing.assert_allclose(mean, small_fit.predict_mean(mixed), rtol=1e-9)
+    assert list(known) == small_fit.known_of(mixed).tolist()
+    assert list(basis) == small_fit.basis_of(mixed).tolist()
 
 
 def test_a_forecast_says_what_it_rests_on_and_widens_with_what_is_not_known(

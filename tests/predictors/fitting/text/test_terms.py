@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from foretell.predictors.fitting.text.terms import CHARACTER_SPAN, WORD_SPAN, TermWeights
+from foretell.predictors.fitting.text.terms import CHARACTER_SPAN, WORD_SPAN, TermWeights, count_terms
 
 TEXTS = [
     "How many apples are in the box?",
@@ -43,3 +43,21 @@ def test_no_text_and_no_term_are_fine(part: str) -> None:
     _, weights = _both(part)
     assert weights.transform([]).shape == (0, len(weights.vocabulary))
     assert TermWeights(part, [], np.empty(0, dtype=np.float32)).transform(["a b"]).shape == (1, 0)
+
+
+@pytest.mark.parametrize("max_terms", [20_000, 40])
+@pytest.mark.parametrize("part", ["word", "char"])
+def test_terms_are_counted_as_by_scikit_learn_to_the_bit(part: str, max_terms: int) -> None:
+    rng = np.random.default_rng(0)
+    words = ["one", "two", "Prüfung", "x", "12.5", "ABC-def", "\n", "zz", "naïve", "a"]
+    texts = [*TEXTS, *(" ".join(rng.choice(words, rng.integers(0, 12))) for _ in range(60))]
+    vectorizer = CountVectorizer(**SPANS[part], dtype=np.float32, min_df=3, max_features=max_terms)
+    expected = vectorizer.fit_transform(texts)
+    vocabulary, counts = count_terms(part, texts, 3, max_terms)
+    assert vocabulary == vectorizer.get_feature_names_out().tolist()
+    for name in ("data", "indices", "indptr"):
+        found, same = getattr(counts, name), getattr(expected, name)
+        assert found.dtype == same.dtype
+        np.testing.assert_array_equal(found, same)
+    assert count_terms(part, ["a b", "c"], 3, max_terms)[0] == []
+    assert count_terms(part, [], 3, max_terms)[0] == []
