@@ -6,11 +6,12 @@ from functools import partial, reduce
 import pandas as pd
 
 from foretell.assets.engine import Engine, Part, Table, current_engine, read_part, split_frame
-from foretell.assets.judging.family import Family, columns_of
+from foretell.assets.judging.family import Family, Segments, columns_of
 from foretell.assets.judging.known_noise import add_noise_floors
 from foretell.assets.lake.traces.across_days import query_bundles
 from foretell.predictors.errors import InvalidInputError
-from foretell.predictors.metrics import PartialEvaluation, Scale, partial_evaluation
+from foretell.predictors.metrics import PartialEvaluation, Scale, count_segments, partial_evaluation, told_segments
+from foretell.predictors.metrics.segments import ToldSegments
 
 RUN = ["cell_id", "query_id", "value", "is_capped"]
 OPTIONAL = ["replicate", "response_id", "repeat_prob"]
@@ -25,7 +26,8 @@ def floor_table(
     Rests on all runs whose group is not mostly cut off; NaN with the reason where it cannot be known. Outcomes that
     bring a standard error of their own (`standard_error`) need no repeats. Of the examples only the columns that
     floors need move between parts. Segments by a column that the examples lack, or that takes one value everywhere, are
-    left out; a null value is the segment ``null``, as in an evaluation. Floors are in the unit of the metric.
+    left out; a null value is the segment ``null``, as in an evaluation, and of many values those with most runs of the
+    examples are told. Floors are in the unit of the metric.
 
     Raises
     ------
@@ -36,14 +38,16 @@ def floor_table(
     whole = examples if isinstance(examples, Table) else Table(tuple(split_frame(examples, engine.n_workers)))
     columns = [name for name in _columns(family) if name in whole.columns]
     segments = [keys for keys in family.segments if set(columns_of(keys)) <= set(columns)]
-    bundle = partial(_floors_of_bundle, segments=segments, scale=family.scale)
+    counts = engine.map(partial(_counts, segments=segments), whole.parts)
+    told = told_segments(pd.concat(counts, ignore_index=True), segments)
+    bundle = partial(_floors_of_bundle, segments=segments, scale=family.scale, told=told)
     bundles = engine.group(partial(_runs, columns=columns), whole.parts, "bundle", bundle)
     if not bundles:
         raise InvalidInputError(f"no run of {dataset!r} is left: every group is mostly cut off")
     floors = reduce(PartialEvaluation.merge, bundles).telling()
     table = floors.table(predictor="none", family=family.name, dataset=dataset, split="all")
     if isinstance(examples, pd.DataFrame) and "standard_error" in examples:
-        return add_noise_floors(table, examples)
+        return add_noise_floors(table, examples, segments, told)
     return table
 
 
@@ -58,5 +62,11 @@ def _runs(part: Part, columns: Sequence[str]) -> pd.DataFrame:
     return runs.assign(bundle=query_bundles(runs["query_id"]))
 
 
-def _floors_of_bundle(runs: pd.DataFrame, segments: Sequence[str | tuple[str, ...]], scale: Scale) -> PartialEvaluation:
-    return partial_evaluation(runs, metrics=METRICS, scale=scale, segments=segments)
+def _counts(part: Part, segments: Segments) -> pd.DataFrame:
+    return count_segments(
+        read_part(part, list(dict.fromkeys(n for keys in segments for n in columns_of(keys)))), segments
+    )
+
+
+def _floors_of_bundle(runs: pd.DataFrame, segments: Segments, scale: Scale, told: ToldSegments) -> PartialEvaluation:
+    return partial_evaluation(runs, metrics=METRICS, scale=scale, segments=segments, told=told)
