@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...arrays import Floats, names_of, numbers_of
+from .many_models import priced_alike
 from .rates import NEWEST, PriceFile, Rates, published_rates, read_price_file
 
 RATES: tuple[str, ...] = ("request", "input", "cache_read", "cache_write", "output", "reasoning")
@@ -46,7 +47,7 @@ def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
     cases = pd.DataFrame({name: names_of(frame, name) for name in ("model", "provider", "service_tier")})
-    for case, part in cases.groupby(list(cases), sort=False):
+    for case, part in priced_alike(cases, user_prices).groupby(list(cases), sort=False):
         rows, rates_at = part.index.to_numpy(), _resolver(user_prices, *map(str, case))
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, at = pd.factorize(minute_of_row[rows])

@@ -139,7 +139,7 @@ def published_rates(model: str, provider: str | None, tier: str | None) -> Calla
     import genai_prices
     from genai_prices.types import TimeOfDateConstraint
 
-    listed_model = _find_model(model, provider)
+    listed_model = find_model(model, provider)
     if listed_model is None or not listed_model.prices:
         return lambda time: None
     context = _context(tier)
@@ -160,7 +160,7 @@ def published_rates(model: str, provider: str | None, tier: str | None) -> Calla
     return rates_at
 
 
-def _find_model(model: str, provider: str | None) -> "ModelInfo | None":
+def find_model(model: str, provider: str | None) -> "ModelInfo | None":
     """The entry of `genai-prices` for a model, whose name may begin with its provider (``openai/gpt-5``)."""
     from genai_prices.data_snapshot import get_snapshot
 
