@@ -28,11 +28,12 @@ import numpy as np
 import pandas as pd
 from scale import RAW_DAYS, make_days
 
-COLUMNS = {"model": "ft:gpt-5:org::", "benchmark": "test "}
-"""What has many names, and how these begin."""
+COLUMNS = {
+    "model": "CASE WHEN q % 2 = 0 THEN 'ft:gpt-4o-2024-08-06:org::' ELSE 'ft:gpt-4o-mini-2024-07-18:org::' END",
+    "benchmark": "'test '",
+}
+"""What has many names, and how these begin, as SQL; prices of such models are known."""
 REPORTED = ("price-reversals", "cost-of-pass", "frontier", "thinking-share", "token-noise", "spend", "routing")
-TASKS = 8
-"""Of the scores: benchmarks of many models, or models of many benchmarks."""
 
 
 def stages(folder: Path, n_names: int, column: str, learn_rows: int) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -137,7 +138,7 @@ def measure(n_rows: int, n_names: int, column: str, args: argparse.Namespace) ->
     """What every stage took, in a process of its own."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("FORETELL_BENCH_FOLDER")) as name:
         folder = Path(name)
-        named = {column: f"'{COLUMNS[column]}' || (q % {n_names})", "score": "CAST(hash(i) % 2 AS DOUBLE)"}
+        named = {column: f"{COLUMNS[column]} || (q % {n_names})", "score": "CAST(hash(i) % 2 AS DOUBLE)"}
         make_days(folder / "curated", n_rows, RAW_DAYS, is_raw=False, more=named)
         make_days(folder / "landing" / "0000", n_rows, RAW_DAYS, is_raw=True, more=named)
         command = [sys.executable, __file__, "--learn-rows", str(args.learn_rows)]

@@ -8,7 +8,7 @@ from foretell.predictors.metrics.segments import ToldSegments, columns_of_segmen
 
 
 def add_noise_floors(
-    table: pd.DataFrame, outcomes: pd.DataFrame, segments: Segments, told: ToldSegments
+    table: pd.DataFrame, outcomes: pd.DataFrame, segments: Segments = (), told: ToldSegments | None = None
 ) -> pd.DataFrame:
     """Fill the floor of the mean absolute error in every segment of which all outcomes bring a standard error.
 
@@ -23,7 +23,7 @@ def add_noise_floors(
 
     out = table.copy()
     all_errors = outcomes["standard_error"].to_numpy(dtype="float64")
-    places = places_by_segment(outcomes, columns_of_segments(segments), told)
+    places = places_by_segment(outcomes, columns_of_segments(segments), told or {})
     by_name = {segment_name(segment): rows for segment, rows in places.items()}
     for at in out.index[out["metric"] == "mae"]:
         segment = str(out.loc[at, "segment"])
