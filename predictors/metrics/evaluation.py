@@ -24,6 +24,7 @@ from .estimates.replicates import Replicates, Scale, constant_within, group_repl
 from .estimates.sums import MergedEstimate
 from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metrics
 from .segments import (
+    Pooled,
     Segment,
     SegmentColumns,
     ToldSegments,
@@ -190,7 +191,7 @@ class PartialEvaluation:
 
     def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
-        pairs = {pair for segment in self.segments for pair in segment}
+        pairs = {pair for segment in self.segments for pair in segment if pair[1] is not Pooled.OTHERS}
         several = {name for name, n in Counter(name for name, _ in pairs).items() if n > 1}
         kept = {s: sums for s, sums in self.segments.items() if all(name in several for name, _ in s)}
         return replace(self, segments=kept)
