@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -94,8 +94,9 @@ def places_by_segment(rows: pd.DataFrame, columns: SegmentColumns, told: ToldSeg
         present, first = np.unique(code[order], return_index=True)
         named = [[*factors[name][1], None] for name in names]
         for one, where in zip(present.tolist(), np.split(order, first[1:]), strict=True):
-            at_one = [Pooled.OTHERS] * len(names) if one == others else _values(named, np.unravel_index(one, sizes))
-            places[tuple(zip(names, at_one, strict=True))] = where
+            at = np.unravel_index(one, sizes) if one != others else ()
+            held = [of_column[i] for of_column, i in zip(named, at)] or [Pooled.OTHERS] * len(names)  # noqa: B905
+            places[tuple(zip(names, held, strict=True))] = where
     return places
 
 
@@ -104,25 +105,12 @@ def _positions(wanted: pd.Series, values: pd.Index) -> Codes:
     return np.where(wanted.isna(), len(values), values.get_indexer(pd.Index(wanted)))
 
 
-def _values(named: list[list[Hashable]], at: tuple[np.intp, ...]) -> Iterator[Hashable]:
-    return (of_column[i] for of_column, i in zip(named, at, strict=True))
-
-
 def in_order(segments: Mapping[Segment, object], columns: SegmentColumns) -> list[Segment]:
     """Segments by their columns, then their values in order, null and then those pooled behind the last."""
-    values: dict[str, list[Hashable]] = {}
-    for segment in segments:
-        for name, value in segment:
-            values.setdefault(name, []).append(value)
-    places: dict[str, dict[Hashable, int]] = {}
-    for name, of_column in values.items():
-        ordered = pd.factorize(pd.Index([v for v in of_column if v is not None and v is not Pooled.OTHERS]), sort=True)[
-            1
-        ]
-        places[name] = {v: place for place, v in enumerate([*ordered, None, Pooled.OTHERS])}
 
-    def place(segment: Segment) -> tuple[int, ...]:
-        position = ((), *columns).index(tuple(name for name, _ in segment))
-        return position, *(places[name][value] for name, value in segment)
+    def place(segment: Segment) -> tuple[Any, ...]:
+        names = tuple(name for name, _ in segment)
+        ends = {Pooled.OTHERS: (2,), None: (1,)}
+        return ((), *columns).index(names), *(ends.get(value, (0, value)) for _, value in segment)  # type: ignore[call-overload]
 
     return sorted(segments, key=place)
