@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arrays import Codes, Floats, Mask
 from ..base import BasePredictor, Cell
 from ..fitting.boosting import map_blocks, row_slices
+from ..model_names import ModelNames
 from ..schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
 from ..splits import assign_split
 from .heads.calibration import Calibration
@@ -295,6 +296,11 @@ class LogQuantilePredictor(BasePredictor):
     def known_models(self) -> frozenset[str]:
         """Models that runs were learnt from, one's own or public ones."""
         return frozenset(cell[0] for cell in self.seen_cells)
+
+    @property
+    def known_names(self) -> ModelNames:
+        """`known_models`, to be found by any spelling."""
+        return ModelNames(self.known_models)
 
     @property
     def seen_cells(self) -> frozenset[Cell]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..arrays import Floats, Mask, load_arrays, save_arrays
 from ..base import Cell
 from ..errors import InvalidInputError
+from ..model_names import ModelNames
 from .heads.distribution import Heads
 from .known_runs.context import flatten_context
 from .log_quantiles import MAX_LOG, MEAN_LEVELS
@@ -138,6 +139,12 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         """`known_cells` and those of public figures."""
         self._check_fitted()
         return frozenset(self.unseen_.seen_.configs)
+
+    @property
+    def known_names(self) -> ModelNames:
+        """As they were indexed once: there may be a million."""
+        self._check_fitted()
+        return self.unseen_.seen_.names
 
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         codes, cells = self.unseen_.seen_.cells_of(X)

@@ -48,7 +48,8 @@ class SeenCells:
         self.sources = frozenset(cell[0] for cell in n_runs)
         self.models = {cell[2] for cell in n_runs}
         self._own_models = {cell[2] for cell in own}
-        self._names = ModelNames(self._own_models), ModelNames(self.models)
+        self._own_names = ModelNames(self._own_models)
+        self.names = ModelNames(self.models) if self.public else self._own_names
         self._n_of_model: Counter[str] = Counter()
         self._n_of_benchmark: dict[str, Counter[str]] = {}
         for (source, benchmark, model, _), n in n_runs.items():
@@ -82,7 +83,7 @@ class SeenCells:
 
     def respelt(self, public: pd.DataFrame) -> pd.DataFrame:
         """Public figures with models spelt as own runs spell them, others by their plainest form."""
-        own, _ = self._names
+        own = self._own_names
         names = {name: own.find(name) or model_keys(name)[-1] for name in public["model"].unique()}
         return public.assign(model=public["model"].map(names))
 
@@ -128,8 +129,7 @@ class SeenCells:
         return places[codes], pd.DataFrame(list(positions), columns=CELL)
 
     def _spelt(self, model: str) -> str:
-        own, every = self._names
-        return own.find(model) or every.find(model) or model
+        return self._own_names.find(model) or self.names.find(model) or model
 
     def _meant(self, source: str, benchmark: str, model: str, effort: str, same_source: bool) -> Cell:
         model = self._spelt(model)
