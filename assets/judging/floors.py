@@ -37,7 +37,7 @@ def floor_table(
     engine = engine or current_engine()
     whole = examples if isinstance(examples, Table) else Table(tuple(split_frame(examples, engine.n_workers)))
     columns = [name for name in _columns(family) if name in whole.columns]
-    segments = [keys for keys in family.segments if set(columns_of(keys)) <= set(columns)]
+    segments = tuple(keys for keys in family.segments if set(columns_of(keys)) <= set(columns))
     counts = engine.map(partial(_counts, segments=segments), whole.parts)
     told = told_segments(pd.concat(counts, ignore_index=True), segments)
     bundle = partial(_floors_of_bundle, segments=segments, scale=family.scale, told=told)

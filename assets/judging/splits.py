@@ -214,8 +214,9 @@ def _tables(family: Family, split: Split, fits: "_Fits", dataset: str, told: Tol
         yield add_noise_floors(table, judged.outcomes, terms[name]["segments"], told) if has_noise else table
         if split.has_likelihood:
             base = None if name == called else (called, judged.densities[called])
-            broken_down = {"segments": split.segments, "told": told}
-            yield likelihood_rows(judged.outcomes, judged.densities[name], base, names=names, **broken_down)
+            yield likelihood_rows(
+                judged.outcomes, judged.densities[name], base, segments=split.segments, told=told, names=names
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from foretell.predictors.metrics.segments import MOST_SEGMENTS, Pooled, places_by_segment, told_of
@@ -22,15 +23,14 @@ def pooled(runs: pd.DataFrame, columns: Sequence[str], reasons: list[str]) -> pd
     word = "(others)"
     while any((runs[name] == word).any() for name in names):
         word = f"({word})"
-    out = runs.astype(dict.fromkeys(names, "object"))
-    for name in names:
-        out.iloc[others, out.columns.get_loc(name)] = word
+    is_told = np.ones(len(runs), dtype=bool)
+    is_told[others] = False
     n = len(runs.iloc[others][list(names)].drop_duplicates())
     reasons.append(
         f"Of {n + MOST_SEGMENTS:,} groups by {', '.join(names)} the {MOST_SEGMENTS} with most runs are told; the other "
         f"{n:,}, with {len(others):,} of {len(runs):,} runs, are {word}."
     )
-    return out.astype(dict.fromkeys(names, "str"))
+    return runs.assign(**{name: runs[name].astype("str").where(is_told, word) for name in names})
 
 
 def compared(runs: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def compared(runs: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
     return runs[pd.MultiIndex.from_frame(runs[pair]).isin(pd.MultiIndex.from_frame(kept[pair]))]
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str] | pd.Index) -> str:
     """Names, of many the first twenty."""
     more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
     return ", ".join(map(str, names[:20])) + more

@@ -94,8 +94,8 @@ def places_by_segment(rows: pd.DataFrame, columns: SegmentColumns, told: ToldSeg
         present, first = np.unique(code[order], return_index=True)
         named = [[*factors[name][1], None] for name in names]
         for one, where in zip(present.tolist(), np.split(order, first[1:]), strict=True):
-            at = np.unravel_index(one, sizes) if one != others else ()
-            held = [of_column[i] for of_column, i in zip(named, at)] or [Pooled.OTHERS] * len(names)  # noqa: B905
+            values_at = np.unravel_index(one, sizes) if one != others else ()
+            held = [of_column[i] for of_column, i in zip(named, values_at)] or [Pooled.OTHERS] * len(names)  # noqa: B905
             places[tuple(zip(names, held, strict=True))] = where
     return places
 

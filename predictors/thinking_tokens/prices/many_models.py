@@ -87,9 +87,9 @@ def _meets(clause: Any, names: pd.Series) -> Mask:
             # Most of a clause are names as they are.
             equal = {each.equals.lower() for each in clauses if hasattr(each, "equals")}
             rest = [_meets(each, names) for each in clauses if not hasattr(each, "equals")]
-            return np.logical_or.reduce([names.isin(equal).to_numpy(), *rest])
+            return np.asarray(np.logical_or.reduce([names.isin(equal).to_numpy(), *rest]))
         case {"and_": clauses}:
-            return np.logical_and.reduce([_meets(each, names) for each in clauses])
+            return np.asarray(np.logical_and.reduce([_meets(each, names) for each in clauses]))
         case {"equals": text}:
             found = names == text.lower()
         case {"starts_with": text}:
@@ -102,4 +102,4 @@ def _meets(clause: Any, names: pd.Series) -> Mask:
             found = names.map(re.compile(text).search).notna()
         case _:
             found = names.map(clause.is_match)
-    return found.to_numpy(dtype=bool)
+    return np.asarray(found, dtype=bool)
