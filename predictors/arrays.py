@@ -24,13 +24,6 @@ def names_of(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
     return np.asarray(frame[name].to_numpy(object, na_value="") if name in frame else np.full(len(frame), "", object))
 
 
-def most_frequent(names: NDArray[np.object_] | pd.Series, most: int) -> list[str]:
-    """The distinct names in order; of more than `most` those of most rows, ties by name."""
-    codes, distinct = pd.factorize(np.asarray(names, dtype=object))
-    by_name = sorted(zip((-np.bincount(codes)).tolist(), distinct.tolist(), strict=True))
-    return sorted(name for _, name in by_name[:most])
-
-
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays to a file."""
     from safetensors.numpy import save_file

@@ -34,8 +34,6 @@ EVALUATION_LEVELS: tuple[float, ...] = tuple(
 
 Cell: TypeAlias = tuple[str, ...]
 """Values of a predictor's `scope_columns`."""
-MOST_CELLS = 10_000
-"""Cells that a manifest lists: it is read for every version. Of more it does not say which were learnt from."""
 MAX_VALUE = 80
 """Characters of a value that an error shows."""
 
@@ -272,7 +270,7 @@ class BasePredictor(Parameters):
             "n_samples": self.n_samples_,
             "state": self._save(folder),
         }
-        if self.known_cells is not None and len(self.known_cells) <= MOST_CELLS:
+        if self.known_cells is not None:
             manifest["known_cells"] = sorted(self.known_cells)
         write_manifest(folder, manifest)
         return folder

@@ -15,8 +15,6 @@ CLOUD_PREFIX = re.compile(
 )
 """Region and maker, as Bedrock writes them before the name."""
 
-MOST_COMPARED = 5_000
-"""Names among which one that looks alike is looked for."""
 CLOUD_SUFFIX = re.compile(r"-v\d+(?::\d+(?::\d+k)?)?$")
 ROUTES = re.compile(r":(?:free|beta|nitro|floor|extended|online|exacto|latest|cloud|fast)$")
 """Tags that name a way to the model, not another model."""
@@ -99,8 +97,5 @@ class ModelNames:
 
     def suggest(self, name: str, n: int = 3) -> list[str]:
         """At most `n` known names that look like `name`, most alike first; empty where nothing is near."""
-        key = model_keys(name)[-1]
-        # Of very many names those that begin alike: each is compared letter by letter.
-        keys = self._by_key if len(self._by_key) <= MOST_COMPARED else [k for k in self._by_key if k[:8] == key[:8]]
-        close = difflib.get_close_matches(key, list(keys)[:MOST_COMPARED], n=2 * n, cutoff=0.75)
+        close = difflib.get_close_matches(model_keys(name)[-1], list(self._by_key), n=2 * n, cutoff=0.75)
         return list(dict.fromkeys(self._by_key[key][-1] for key in close))[:n]

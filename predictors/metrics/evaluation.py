@@ -33,6 +33,7 @@ from .segments import (
     places_by_segment,
     segment_name,
     told_of,
+    values_of,
 )
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
@@ -131,13 +132,15 @@ def partial_evaluation(
     kept = [name for name in dict.fromkeys(name for names in columns for name in names) if name in outcomes]
     for name in kept:
         _check_constant(outcomes[name], runs, name)
-    cells = places_by_segment(outcomes[kept].take(runs.first_rows), columns, told or {})
+    of_cells = outcomes[kept].take(runs.first_rows)
+    cells = places_by_segment(of_cells, columns, told or {})
     floors = {metric.name: metric.floor for metric in parsed}
     sums = {}
     for segment, places in cells.items():
         there = {metric: {name: held[places] for name, held in of.items()} for metric, of in numbers.items()}
         sums[segment] = CellSums.of(runs.take(places), there, floors)
-    return PartialEvaluation(tuple(parsed), forecast is not None, baseline is not None, columns, splits, sums)
+    values = values_of(of_cells, cells)
+    return PartialEvaluation(tuple(parsed), forecast is not None, baseline is not None, columns, splits, values, sums)
 
 
 def _cell_numbers(
@@ -162,7 +165,8 @@ def _cell_numbers(
 class PartialEvaluation:
     """What the Evaluation table needs to know of a part of the runs: sums by segment and metric.
 
-    `columns` are those of each segment, `splits` those that the runs name. Nothing of it grows with the runs.
+    `columns` are those of each segment, `splits` those that the runs name, and `values` those that each segment column
+    takes, null left out. Nothing of it grows with the runs.
     """
 
     metrics: tuple[Metric, ...]
@@ -170,6 +174,7 @@ class PartialEvaluation:
     has_baseline: bool
     columns: SegmentColumns
     splits: frozenset[str]
+    values: Mapping[str, pd.Index]
     segments: Mapping[Segment, Mapping[str, CellSums]]
 
     def merge(self, other: PartialEvaluation) -> PartialEvaluation:
@@ -187,7 +192,8 @@ class PartialEvaluation:
         for segment, sums in other.segments.items():
             here = segments.get(segment, {})
             segments[segment] = {name: here[name].merge(held) if here else held for name, held in sums.items()}
-        return replace(self, splits=self.splits | other.splits, segments=segments)
+        values = {name: index.append(other.values[name]).unique() for name, index in self.values.items()}
+        return replace(self, splits=self.splits | other.splits, values=values, segments=segments)
 
     def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
@@ -220,7 +226,7 @@ class PartialEvaluation:
 
     def _named(self) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
         """Name and sums of every segment, ``all`` first, each followed by its replicated part."""
-        for segment in in_order(self.segments, self.columns):
+        for segment in in_order(self.segments, self.columns, self.values):
             name, sums = segment_name(segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -105,12 +105,24 @@ def _positions(wanted: pd.Series, values: pd.Index) -> Codes:
     return np.where(wanted.isna(), len(values), values.get_indexer(pd.Index(wanted)))
 
 
-def in_order(segments: Mapping[Segment, object], columns: SegmentColumns) -> list[Segment]:
-    """Segments by their columns, then their values in order, null and then those pooled behind the last."""
+def values_of(rows: pd.DataFrame, segments: Iterable[Segment]) -> dict[str, pd.Index]:
+    """The values that segments have of each column of `rows`, null left out; categories keep their order."""
+    told: dict[str, set[Hashable]] = {str(name): set() for name in rows}
+    for name, value in (pair for segment in segments for pair in segment):
+        told[name].add(value)
+    distinct = {name: pd.Index(rows[name].dropna().unique()) for name in told}
+    return {name: index[np.array([value in told[name] for value in index], bool)] for name, index in distinct.items()}
 
-    def place(segment: Segment) -> tuple[Any, ...]:
-        names = tuple(name for name, _ in segment)
-        ends = {Pooled.OTHERS: (2,), None: (1,)}
-        return ((), *columns).index(names), *(ends.get(value, (0, value)) for _, value in segment)  # type: ignore[call-overload]
+
+def in_order(segments: Iterable[Segment], columns: SegmentColumns, values: Mapping[str, pd.Index]) -> list[Segment]:
+    """Segments by their columns, then their `values` in order, null and then those pooled behind the last."""
+    places: dict[str, dict[Hashable, int]] = {}
+    for name, index in values.items():
+        ordered = [*pd.factorize(index, sort=True)[1], None, Pooled.OTHERS]
+        places[name] = {value: place for place, value in enumerate(ordered)}
+
+    def place(segment: Segment) -> tuple[int, ...]:
+        position = ((), *columns).index(tuple(name for name, _ in segment))
+        return position, *(places[name][value] for name, value in segment)
 
     return sorted(segments, key=place)

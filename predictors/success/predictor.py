@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logsumexp
 from scipy.special import logit as logit_of
 
-from ..arrays import Codes, Floats, load_arrays, most_frequent, names_of, save_arrays
+from ..arrays import Codes, Floats, load_arrays, names_of, save_arrays
 from ..fitting.text.features import TextEmbedding
 from ..splits import assign_split
 from .chances import ChancePredictor, check_outcomes
@@ -23,9 +23,6 @@ SPREADS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Standard deviations of an item's effect that are tried, in logits."""
 LOGISTIC = (16 * np.sqrt(3) / (15 * np.pi)) ** 2
 """A logit with a normal effect of variance v is, on average, one that is ``sqrt(1 + LOGISTIC v)`` times smaller."""
-MOST_MODELS, MOST_BENCHMARKS = 500, 100
-"""Those of most runs that are told apart: matrices have a column for each. Others are forecast by what all share, like
-such as were not seen."""
 SHARED, OF_MODEL = (0.01, 0.3, 3.0), (0.3, 1.0, 15.0)
 """Penalties of intercept, benchmark and text: of what all models share, and of what a model adds to it."""
 
@@ -62,8 +59,8 @@ class SuccessPredictor(ChancePredictor):
         right = check_outcomes(y)
         texts = sorted(set(X["prompt_text"].dropna())) if "prompt_text" in X else []
         self.embedding_ = TextEmbedding(n_components=self.n_components, random_state=self.random_state).fit(texts)
-        self.models_ = most_frequent(X["model"], MOST_MODELS)
-        self.benchmarks_ = most_frequent(names_of(X, "benchmark"), MOST_BENCHMARKS)
+        self.models_ = sorted(set(X["model"]))
+        self.benchmarks_ = sorted(set(names_of(X, "benchmark")))
         Z, models = self._features(X), self._model_codes(X["model"])
         shares = {"fit": 1 - self.calibration_share, "calibration": self.calibration_share}
         held_out = assign_split(groups.astype(str), fractions=shares, salt="success").eq("calibration").to_numpy()
@@ -93,7 +90,7 @@ class SuccessPredictor(ChancePredictor):
         self.blocks_ = np.zeros((len(self.models_), Z.shape[1]))
         penalties = self._penalties(OF_MODEL)
         for _ in range(3):
-            added = self._added(Z, models)
+            added = np.einsum("ij,ij->i", Z, self.blocks_[models])
             self.shared_ = penalised_logistic(Z, right, added, self._penalties(SHARED))
             common = Z @ self.shared_
             for model in range(len(self.models_)):
@@ -188,12 +185,8 @@ class SuccessPredictor(ChancePredictor):
         return np.asarray(pd.Index(self.models_).get_indexer(pd.Index(models, dtype=object)), dtype=np.intp)
 
     def _logit(self, Z: Floats, models: Codes) -> Floats:
-        return np.asarray(Z @ self.shared_ + self._added(Z, models))
-
-    def _added(self, Z: Floats, models: Codes) -> Floats:
-        """What each run's model adds to what all share."""
         blocks = np.vstack([self.blocks_, np.zeros((1, Z.shape[1]))])
-        return np.asarray(np.einsum("ij,ij->i", Z, blocks[models]))
+        return np.asarray(Z @ self.shared_ + np.einsum("ij,ij->i", Z, blocks[models]))
 
     # -- persistence ---------------------------------------------------------------------------------
     def _save(self, path: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class _EmpiricalBaseline(LogQuantilePredictor):
                 "this baseline was saved by an older version, which did not keep what requests of a batch share; run "
                 "`foretell retrain thinking_tokens`"
             )
-        return self.location_.shared_deviation(self.names_.applied(X))
+        return self.location_.shared_deviation(X)
 
     def _save(self, path: Path) -> dict[str, Any]:
         state, arrays = self.quantiles_.state()

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..arrays import Codes, Floats, Mask
 from ..base import BasePredictor, Cell
 from ..fitting.boosting import map_blocks, row_slices
-from ..model_names import ModelNames
 from ..schemas.requests import CONTEXT_COLUMNS, RUN_COLUMNS, Requests
 from ..splits import assign_split
 from .heads.calibration import Calibration
@@ -19,7 +18,6 @@ from .heads.censoring import ResidualDistribution
 from .heads.distribution import COLD, PILOT, WARM, Heads, join_heads
 from .known_runs.details import run_details
 from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys, groups_of
-from .pooling.learnt_names import LearntNames
 from .shift.queries import RequestForecasts
 
 Pairs = tuple[Codes, Codes]
@@ -178,10 +176,9 @@ class LogQuantilePredictor(BasePredictor):
         details = run_details(tokens, *run_columns)
         # What is known of a query is in the runs.
         X = X.drop(columns=[*CONTEXT_COLUMNS, *RUN_COLUMNS], errors="ignore")
-        self.names_ = LearntNames.of(X)
         rng = np.random.default_rng(self.random_state)
         runs = Runs(
-            self.names_.applied(X),
+            X,
             np.log(np.maximum(tokens, 1.0)),
             is_censored.to_numpy(dtype=bool),
             run_weights(X, groups),
@@ -265,7 +262,6 @@ class LogQuantilePredictor(BasePredictor):
         return self._clipped(X, np.exp(np.minimum(join_heads(self._calibrated(X, heads), levels), MAX_LOG)))
 
     def _predict_quantiles(self, X: pd.DataFrame, levels: Floats) -> Floats:
-        X = self.names_.applied(X)
         return self._tokens(X, self._heads(X), levels)
 
     def _raw_mean(self, X: pd.DataFrame, heads: Heads) -> Floats:
@@ -276,12 +272,10 @@ class LogQuantilePredictor(BasePredictor):
         )
 
     def _predict_both(self, X: pd.DataFrame, levels: Floats) -> tuple[Floats, Floats]:
-        X = self.names_.applied(X)
         heads = self._heads(X)
         return self._tokens(X, heads, levels), self._mean_of(X, heads)
 
     def _predict_mean(self, X: pd.DataFrame) -> Floats:
-        X = self.names_.applied(X)
         return self._mean_of(X, self._heads(X))
 
     def _mean_of(self, X: pd.DataFrame, heads: Heads) -> Floats:
@@ -296,11 +290,6 @@ class LogQuantilePredictor(BasePredictor):
     def known_models(self) -> frozenset[str]:
         """Models that runs were learnt from, one's own or public ones."""
         return frozenset(cell[0] for cell in self.seen_cells)
-
-    @property
-    def known_names(self) -> ModelNames:
-        """`known_models`, to be found by any spelling."""
-        return ModelNames(self.known_models)
 
     @property
     def seen_cells(self) -> frozenset[Cell]:
@@ -328,9 +317,7 @@ class LogQuantilePredictor(BasePredictor):
 
     # -- persistence ---------------------------------------------------------------------------------
     def _calibration_state(self) -> dict[str, Any]:
-        names = {name: sorted(kept) for name, kept in self.names_.kept.items()}
-        return {"calibrations": {str(regime): c.state() for regime, c in self.calibrations_.items()}, "names": names}
+        return {"calibrations": {str(regime): c.state() for regime, c in self.calibrations_.items()}}
 
     def _load_calibration(self, state: dict[str, Any]) -> None:
-        self.names_ = LearntNames({name: frozenset(kept) for name, kept in state.get("names", {}).items()})
         self.calibrations_ = {int(k): Calibration.from_state(v) for k, v in state["calibrations"].items()}

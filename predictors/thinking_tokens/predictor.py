@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
 from ..base import Cell
 from ..errors import InvalidInputError
-from ..model_names import ModelNames
 from .heads.distribution import Heads
 from .known_runs.context import flatten_context
 from .log_quantiles import MAX_LOG, MEAN_LEVELS
 from .pooling.hierarchy import cell_keys
-from .pooling.learnt_names import as_came
 from .shift.cells import CELL
 from .shift.public import public_runs
 from .shift.queries import RequestForecasts
@@ -75,8 +73,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         has_text = self.heads and "prompt_text" in X
         rows = asked & X["prompt_text"].notna().to_numpy() if has_text else np.zeros(len(X), dtype=bool)
         if rows.any():
-            frame = X.loc[rows, [name for name in ("benchmark", "prompt_text") if name in X]]
-            frame = self.names_.applied(frame).assign(model="")
+            frame = X.loc[rows, [name for name in ("benchmark", "prompt_text") if name in X]].assign(model="")
             text[rows] = self.location_.text_effect(frame, self._embed(frame))
         return text
 
@@ -130,12 +127,6 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         self._check_fitted()
         return frozenset(self.unseen_.seen_.configs)
 
-    @property
-    def known_names(self) -> ModelNames:
-        """As they were indexed once: there may be a million."""
-        self._check_fitted()
-        return self.unseen_.seen_.names
-
     def _described(self, X: pd.DataFrame, meant: Meant | None = None) -> tuple[Any, Any]:
         codes, cells = meant or self.unseen_.seen_.cells_of(X)
         known, basis = (np.array(texts, dtype=object)[codes] for texts in self.unseen_.seen_.describe(cells))
@@ -150,7 +141,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
     def _shared_deviation(self, X: pd.DataFrame) -> Floats:
         X, trained, unseen = self._parted(X)
         deviation = np.empty(len(X))
-        deviation[trained] = self.location_.shared_deviation(self.names_.applied(X[trained]))
+        deviation[trained] = self.location_.shared_deviation(X[trained])
         if unseen is not None:
             deviation[~trained] = np.sqrt(unseen.shared_variance)
         return deviation
@@ -202,7 +193,7 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
     def _heads(self, X: pd.DataFrame) -> Heads:
         heads = super()._heads(X)
         if self.unseen_.anchors_ is not None:
-            codes, cells = self.unseen_.seen_.cells_of(as_came(X))
+            codes, cells = self.unseen_.seen_.cells_of(X)
             heads = heads.replace_values(heads.values + self.unseen_.learnt_since(cells)[codes][:, None])
         return heads
 

@@ -18,7 +18,6 @@ from .known_runs.knowledge import QueryKnowledge
 from .log_quantiles import HeldOut, HeldOutForecasts, LogQuantilePredictor, Pairs, Runs, complete_censored
 from .pooling.cells import RowFeatures
 from .pooling.hierarchy import CATEGORIES, PooledLocation, cell_keys, out_of_fold, text_share
-from .pooling.learnt_names import as_came
 
 SHAPE_LEVELS = (("model",), ("model", "benchmark"), ("model", "benchmark", "reasoning_effort"))
 QUERIES_PER_LEAF = 5
@@ -113,7 +112,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
     def _sample_given_runs(self, runs: Runs, rng: np.random.Generator) -> dict[int, Pairs]:
         if self.knowledge_.informed is None:
             return {}
-        configs = cell_keys(as_came(runs.X), CONFIG)
+        configs = cell_keys(runs.X, CONFIG)
         return {regime: sample_context(runs.groups, configs, rng, pilots=regime == PILOT) for regime in (WARM, PILOT)}
 
     def _forecast_block(self, held: HeldOut) -> list[HeldOutForecasts]:
@@ -183,10 +182,7 @@ class TrainedCellsPredictor(LogQuantilePredictor):
         return float(np.exp(1.645 * spread * np.sqrt(self.knowledge_.effects.usual_noise)))
 
     def _heads(self, X: pd.DataFrame) -> Heads:
-        context = flatten_context(X)
-        if context is not None:
-            context = replace(context, frame=self.names_.applied(context.frame))
-        return self._heads_given(X, self._embed(X), context)
+        return self._heads_given(X, self._embed(X), flatten_context(X))
 
     def _heads_given(self, X: pd.DataFrame, embedded: Floats, flat_context: FlatContext | None) -> Heads:
         base, text = self.location_.intercept(X), self.location_.text_effect(X, embedded)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foretell.assets.families.many_names import of_most_rows
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.store.sources import read_public
 from foretell.predictors.schemas.benchmark_runs import AGGREGATE_ITEM, BenchmarkRuns
@@ -20,15 +19,14 @@ _RUN = ["source", "run_id", "metric", "filter", "benchmark", "model"]
 def own_tables(lake: Path, public: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Descriptions, runs (with their `source`) and models of the lake, as `prepare_tables` takes them.
 
-    What the lake does not say of a benchmark or a model, the public figures of the package do, where they know it. Of
-    many benchmarks and models those of most scores are there (`many_names`).
+    What the lake does not say of a benchmark or a model, the public figures of the package do, where they know it.
+
     A run of which the lake holds items alone is their mean, in points; its epochs are replicates. A benchmark that
     nobody has described has a description without words.
     """
     runs = _aggregates(TABLES["benchmark_runs"].read(lake))
     described = _with_public(TABLES["benchmark_descriptions"].read(lake), public, "benchmark_descriptions", "benchmark")
     runs = _one_metric(runs, described.set_index("benchmark")["metric"])
-    runs = of_most_rows(of_most_rows(runs, "benchmark"), "model").reset_index(drop=True)
     described = described[described["benchmark"].isin(runs["benchmark"])]
     missing = sorted(set(runs["benchmark"]) - set(described["benchmark"]))
     described = pd.concat([described, pd.DataFrame({"benchmark": missing})], ignore_index=True)

@@ -5,7 +5,6 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from foretell.assets.families.many_names import of_most_compute, of_most_rows
 from foretell.assets.judging.family import LAKE
 from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.store.sources import Sources, read_public
@@ -80,11 +79,8 @@ def _ladder(sources: Sources) -> pd.DataFrame:
 
 
 def _own(sources: Sources) -> pd.DataFrame:
-    """Ladders of the lake; items are averaged, the model of each ladder with most compute is its target.
-
-    Of many benchmarks those of most rows, of many models of a ladder the largest are there (`many_names`).
-    """
-    rows = of_most_compute(of_most_rows(TABLES["ladder_measurements"].read(sources.home / "lake"), "benchmark"))
+    """Ladders of the lake; items are averaged, the model of each ladder with most compute is its target."""
+    rows = TABLES["ladder_measurements"].read(sources.home / "lake")
     keys = ["source", "family", "model", "benchmark", "train_flops", "is_final"]
     items = rows["item_id"] != AGGREGATE_ITEM
     table = rows.assign(n_items=rows["n_items"].where(~items, 1.0)).groupby(keys, sort=False).agg(

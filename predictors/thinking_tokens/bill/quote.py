@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...base import Cell
 from ...errors import InvalidInputError
+from ...model_names import ModelNames
 from ..log_quantiles import LogQuantilePredictor
 from ..prices.cost import estimated_input_tokens, request_rates
 from ..shift.seen import KNOWN
@@ -160,7 +161,7 @@ def quote(
     fixed = (rates["request"] + per_input * inputs).to_numpy(dtype=np.float64)
     per_token = rates["output"].to_numpy(dtype=np.float64)
     rows = _per_request(stacked, batch, terms.reservation_level, fixed, per_token)
-    seen = predictor.known_names
+    seen = ModelNames(predictor.known_models)
     configs = predictor.seen_cells
     described = predictor.described(stacked)
     totals, draws = [], []
@@ -243,7 +244,8 @@ def _caveats(totals: pd.DataFrame, predictor: LogQuantilePredictor) -> tuple[str
             f"Never seen in training: {', '.join(unseen)}. {'It is' if len(unseen) == 1 else 'They are'} forecast by "
             f"relatives, from what {models} {'shows' if len(learnt) == 1 else 'have in common'}."
         )
-        likely = {name: predictor.known_names.suggest(str(name)) for name in unseen}
+        names = ModelNames(learnt)
+        likely = {name: names.suggest(str(name)) for name in unseen}
         lines += [f"{name}: did you mean {' or '.join(found)}?" for name, found in likely.items() if found]
     for row in totals[totals["problem"].notna()].itertuples():
         others = [fault for fault in str(row.problem).split("; ") if fault != NEVER_SEEN]

@@ -11,7 +11,6 @@ from ..heads.boosting import Boosting, rows_learnt
 from ..heads.distribution import COLD, PILOT, WARM, Heads, PooledQuantiles, moved_curves
 from ..log_quantiles import MIN_INFORMED, Runs
 from ..pooling.hierarchy import CATEGORIES, cell_keys
-from ..pooling.learnt_names import as_came
 from .context import CONFIG, FlatContext, sample_context, summarise_context
 from .details import DetailCentres
 from .informed import InformedHeads, InformedRuns
@@ -54,8 +53,7 @@ class QueryKnowledge:
         self.effects = QueryEffects.fit(configs, cell_keys(X, ("benchmark",)), runs.groups, scores)
         self.configs = list(self.effects.noise)[:MAX_CONFIGS]
         self.informed = None
-        came = cell_keys(as_came(X), CONFIG)
-        target, source = sample_context(runs.groups, came, rng, pilots=True)
+        target, source = sample_context(runs.groups, configs, rng, pilots=True)
         chosen = np.unique(target)
         if len(chosen) < MIN_INFORMED:
             return self
@@ -69,7 +67,7 @@ class QueryKnowledge:
             configs[source],
             residual[source],
             scores[source],
-            came[source] == came[target],
+            configs[source] == configs[target],
             np.where(keeps_details[np.searchsorted(chosen, target), None], details[source], np.nan),
         )
         heads = Heads.cold(np.empty((len(chosen), 0)), codes[chosen], curves)
@@ -92,7 +90,7 @@ class QueryKnowledge:
             configs,
             residual,
             normal_scores(residual, context.is_censored, codes, curves),
-            cell_keys(as_came(context.frame), CONFIG) == cell_keys(as_came(X), CONFIG)[context.target],
+            configs == cell_keys(X, CONFIG)[context.target],
             self.details.centred(context.frame, context.details),
         )
 

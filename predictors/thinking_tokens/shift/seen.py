@@ -48,22 +48,19 @@ class SeenCells:
         self.sources = frozenset(cell[0] for cell in n_runs)
         self.models = {cell[2] for cell in n_runs}
         self._own_models = {cell[2] for cell in own}
-        self._own_names = ModelNames(self._own_models)
-        self.names = ModelNames(self.models) if self.public else self._own_names
+        self._names = ModelNames(self._own_models), ModelNames(self.models)
+        self._of_benchmark: dict[str, list[tuple[str, str, int]]] = {}
         self._n_of_model: Counter[str] = Counter()
-        self._n_of_benchmark: dict[str, Counter[str]] = {}
         for (source, benchmark, model, _), n in n_runs.items():
-            self._n_of_benchmark.setdefault(benchmark, Counter())[source] += n
+            self._of_benchmark.setdefault(benchmark, []).append((source, model, n))
             self._n_of_model[model] += n
-        # By source, benchmark and model, and by model alone; tuples, of which there may be a million.
-        self._efforts: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._efforts: dict[tuple[str, ...], set[str]] = {}
         for cells in (own, [cell for cell in n_runs if cell[0] in self.public]):
-            known = set(self._efforts) if cells is not own else set()
+            known = set(self._efforts)
             for cell in cells:
                 for key in (cell[:3], cell[2:3]):
-                    if key not in known and cell[3] not in (efforts := self._efforts.get(key, ())):
-                        self._efforts[key] = (*efforts, cell[3])
-        self._n_models = Counter(key[:2] for key in self._efforts if len(key) == 3)
+                    if key not in known:
+                        self._efforts.setdefault(key, set()).add(cell[3])
 
     @property
     def n_public(self) -> int:
@@ -83,7 +80,7 @@ class SeenCells:
 
     def respelt(self, public: pd.DataFrame) -> pd.DataFrame:
         """Public figures with models spelt as own runs spell them, others by their plainest form."""
-        own = self._own_names
+        own, _ = self._names
         names = {name: own.find(name) or model_keys(name)[-1] for name in public["model"].unique()}
         return public.assign(model=public["model"].map(names))
 
@@ -129,24 +126,25 @@ class SeenCells:
         return places[codes], pd.DataFrame(list(positions), columns=CELL, dtype=object)
 
     def _spelt(self, model: str) -> str:
-        return self._own_names.find(model) or self.names.find(model) or model
+        own, every = self._names
+        return own.find(model) or every.find(model) or model
 
     def _meant(self, source: str, benchmark: str, model: str, effort: str, same_source: bool) -> Cell:
         model = self._spelt(model)
         if not same_source:
             source = self._source(source, benchmark, model)
         if not effort:
-            efforts = self._efforts.get((source, benchmark, model)) or self._efforts.get((model,), ())
-            effort = efforts[0] if len(efforts) == 1 else ""
+            efforts = self._efforts.get((source, benchmark, model)) or self._efforts.get((model,), set())
+            effort = next(iter(efforts)) if len(efforts) == 1 else ""
         return source, benchmark, model, effort
 
     def _source(self, source: str, benchmark: str, model: str) -> str:
         if source and self._sources != {""}:
             return source
         candidates: dict[str, tuple[bool, int, int]] = {}
-        for where, every in self._n_of_benchmark.get(benchmark, Counter[str]()).items():
-            cells = ((where, benchmark, model, effort) for effort in self._efforts.get((where, benchmark, model), ()))
-            candidates[where] = where not in self.public, sum(self.n_runs[cell] for cell in cells), every
+        for where, who, n in self._of_benchmark.get(benchmark, ()):
+            own, same, every = candidates.get(where, (where not in self.public, 0, 0))
+            candidates[where] = (own, same + n * (who == model), every + n)
         if candidates:
             return max(candidates, key=lambda where: (candidates[where], where))
         only = len(self._sources) == 1 and model in self._own_models
@@ -169,17 +167,17 @@ class SeenCells:
             few = f", {anchors:,} of them after training" if 0 < anchors < n else ", all after training"
             public = " in public figures" if source in self.public else ""
             return "cell", f"{_runs(n)} of this model on {where}{public}{few if anchors else ''}"
-        here, is_here = self._n_models[source, benchmark], (source, benchmark, model) in self._efforts
+        here = {who for where, who, _ in self._of_benchmark.get(benchmark, ()) if where == source}
         of_model = self._n_of_model[model]
         public = "" if model in self._own_models or not of_model else " in public figures"
-        if of_model and is_here:
+        if of_model and model in here:
             return "model", f"{_runs(of_model)} of this model{public}, on {where} at other efforts only"
         if of_model and here:
-            return "model", f"{_runs(of_model)} of this model elsewhere{public}, {_models(here)} on {where}"
+            return "model", f"{_runs(of_model)} of this model elsewhere{public}, {_models(len(here))} on {where}"
         if of_model:
             return "model", f"{_runs(of_model)} of this model{public}, none on {where}"
         if here:
-            return "benchmark", f"{_models(here)} on {where}, no run of this one"
+            return "benchmark", f"{_models(len(here))} on {where}, no run of this one"
         relation = "of this source" if source in self._sources else "of other sources"
         return "neither", f"neither model nor benchmark was seen: {_models(len(self.models))} {relation}"
 

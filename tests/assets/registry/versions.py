@@ -15,8 +15,8 @@ from foretell.predictors.base import BasePredictor
 
 BEFORE = Path(__file__).with_name("versions_before.tar.xz")
 FAMILIES_BEFORE = ("benchmark_scores", "downstream_scaling")
-LAST_LINE = "    return frame.join("
-"""How the last line of `forecast_frame` begins, in the code of today and in that of the versions before."""
+LAST_LINE = "\n    return "
+"""How the last line of `forecast_frame`, and of its file, begins: today's, and that of the versions before."""
 
 
 def saved_version(predictor: BasePredictor, input_example: pd.DataFrame, folder: Path) -> Path:
@@ -33,8 +33,9 @@ def thousandfold(version: Path, copy: Path) -> Path:
     shutil.copytree(version, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (serving,) = copy.rglob("predictors/serving.py")
     text = serving.read_text("utf-8")
-    assert text.count(LAST_LINE) == 1
-    serving.write_text(text.replace(LAST_LINE, '    frame["median"] *= 1_000\n' + LAST_LINE), "utf-8")
+    body, _, last = text.rpartition(LAST_LINE)
+    assert last.count("\n") == 1
+    serving.write_text(f'{body}\n    frame["median"] *= 1_000{LAST_LINE}{last}', "utf-8")
     return copy
 
 
