@@ -17,7 +17,7 @@ from foretell.pipelines.cli.console import counted, dollars
 from foretell.pipelines.cli.forecast.asked import AskOptions, asked_forecasts
 from foretell.pipelines.cli.forecast.champion import known_lines, load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
-from foretell.pipelines.cli.options import FamilyName, Predictor, check_family, flat, or_stdin
+from foretell.pipelines.cli.options import FamilyName, Predictor, flat, or_stdin
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
@@ -77,7 +77,6 @@ def predict(
     if family == "learning_curves" and predictor is None:
         run_predict_curves(Settings(), file, curves, output)
         return
-    check_family(family)
     asked.check(family)
     for option in fields(curves):
         if getattr(curves, option.name) is not None:
