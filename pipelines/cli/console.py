@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -17,9 +17,10 @@ from foretell.assets.store.money import money, percent
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 __all__ = ["chance", "count_keys", "counted", "dollars", "interval", "money", "out", "percent", "print_json",
-           "print_table", "say", "say_next", "say_problems", "tokens"]  # fmt: skip
+           "print_table", "say", "say_next", "say_problems", "spans", "tokens"]  # fmt: skip
 
 WITHOUT_TERMINAL = 200
 """Columns of a pipe or a log, which has no width of its own."""
@@ -85,6 +86,14 @@ def interval(row: Mapping[Hashable, object], unit: str, coverage: int = 90) -> s
     text = dollars if unit == "usd" else tokens
     ends = [text(row[f"{unit}_{name}"]) for name in ("median", f"lower_{coverage}", f"upper_{coverage}")]
     return "-" if ends[0] == "-" else f"{ends[0]} [{ends[1]}, {ends[2]}]"
+
+
+def spans(ends: "ArrayLike", text: Callable[[float], str]) -> list[str]:
+    """Rows of median, lower and upper end as text; a dash where the median is not known."""
+    import numpy as np
+
+    rows = np.asarray(ends, dtype=np.float64).tolist()
+    return ["-" if row[0] != row[0] else "{} [{}, {}]".format(*map(text, row)) for row in rows]
 
 
 def dollars(value: object) -> str:

@@ -17,7 +17,7 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
     from foretell.predictors.learning_curves.forecaster import CurveForecaster
 
@@ -172,7 +172,7 @@ def forecast_line(forecast: pd.Series) -> str:
 
 def curve_figure(
     predictor: "CurveForecaster", row: pd.DataFrame, forecast: pd.Series, target_value: float | None
-) -> "Figure":
+) -> "Axes":
     """The curve of the only row, and its forecast (of `forecast_curves`) from the last observed step to the target.
 
     `target_value`, in the metric's unit, is drawn where it is given.
@@ -196,9 +196,7 @@ def curve_figure(
     curve = pd.DataFrame({"step": as_points(first["steps"]), "value": as_points(first["values"])})
     if "standard_errors" in row and len(as_points(first["standard_errors"])):
         curve["standard_error"] = as_points(first["standard_errors"])
-    figure = plot_extrapolation(curve[np.isfinite(curve["value"])], ahead).get_figure(root=True)
-    assert figure is not None
-    return figure
+    return plot_extrapolation(curve[np.isfinite(curve["value"])], ahead)
 
 
 def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 from foretell.assets.families import get_family
 from foretell.assets.pages import MAX_ROWS, Page, Section
-from foretell.pipelines.cli.console import counted, dollars
+from foretell.pipelines.cli.console import counted, dollars, spans
 from foretell.pipelines.cli.forecast.asked import AskOptions, asked_forecasts
 from foretell.pipelines.cli.forecast.champion import known_lines, load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
@@ -136,22 +135,17 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     key = [name for name in table.columns[: table.columns.get_loc("mean")] if name != "basis"]
     hidden = {*key, *FORECAST_COLUMNS, "price_version"}
     columns = {name: ["" if pd.isna(value) else str(value) for value in table[name]] for name in key}
-    columns["median [90 %]"] = _spans(table, "{}", _number)
+    ends = ["median", "lower_90", "upper_90"]
+    columns["median [90 %]"] = spans(table[ends], _number)
     if priced:
-        columns["dollars [90 %]"] = _spans(table, "cost_{}_usd", dollars)
+        columns["dollars [90 %]"] = spans(table[[f"cost_{name}_usd" for name in ends]], dollars)
     columns["mean"] = [_number(value) for value in table["mean"]]
-    ends = zip(table["lower_50"], table["upper_50"], strict=True)
-    columns["[50 %]"] = [f"[{_number(lower)}, {_number(upper)}]" for lower, upper in ends]
+    halves = zip(table["lower_50"], table["upper_50"], strict=True)
+    columns["[50 %]"] = [f"[{_number(lower)}, {_number(upper)}]" for lower, upper in halves]
     for name in sorted(table.columns, key=lambda name: name not in FIRST):
         if name not in hidden and not str(name).startswith("cost_"):
             columns[str(name)] = [_number(value) for value in table[name]]
     return pd.DataFrame(columns)
-
-
-def _spans(table: pd.DataFrame, form: str, text: Callable[[object], str]) -> list[str]:
-    ends = table[[form.format(name) for name in ("median", "lower_90", "upper_90")]].to_numpy(dtype=float).tolist()
-    return ["-" if middle != middle else f"{text(middle)} [{text(lower)}, {text(upper)}]"
-            for middle, lower, upper in ends]  # fmt: skip
 
 
 def _number(value: object) -> str:
