@@ -161,14 +161,10 @@ def _print_blocks(title: str, columns: Sequence[str], cells: Sequence[Sequence[s
     out.print(title, style="bold", soft_wrap=False)
     for row in cells:
         out.print("  ".join(cell for cell in row[:n_keys] if cell), soft_wrap=False)
-        lines = [""]
-        for name, cell in zip(columns[n_keys:], row[n_keys:], strict=True):
-            pair = f"{name} {cell}"
-            if not cell:
-                continue
-            if not lines[-1]:
-                lines[-1] = pair
-            elif 2 + cell_len(lines[-1]) + 3 + cell_len(pair) <= out.width:
+        pairs = [f"{name} {cell}" for name, cell in zip(columns[n_keys:], row[n_keys:], strict=True) if cell]
+        lines = pairs[:1]
+        for pair in pairs[1:]:
+            if 2 + cell_len(lines[-1]) + 3 + cell_len(pair) <= out.width:
                 lines[-1] += f"   {pair}"
             else:
                 lines.append(pair)

@@ -75,12 +75,7 @@ def _read_curves(settings: Settings, file: Path | None, options: CurveOptions) -
     else:
         assert file is not None
         rows = read_inputs(file, metric=options.metric, target_step=options.target_step)
-    _check_targets(rows)
-    return rows
-
-
-def _check_targets(rows: pd.DataFrame) -> None:
-    """Refuse a target before the last observed step, in one short line: curves have thousands of values."""
+    # A target before the last observed step is refused in one short line: curves have thousands of values.
     for name, steps, target in zip(rows.index, rows["steps"], rows["target_step"], strict=True):
         last = max((float(step) for step in steps), default=float("nan")) if isinstance(steps, list) else float("nan")
         if target < last:
@@ -88,6 +83,7 @@ def _check_targets(rows: pd.DataFrame) -> None:
                 f"curve {name}: the target step {target:g} lies before the last observed step {last:g}; give a later "
                 "one with `--target-step`"
             )
+    return rows
 
 
 def load_forecaster(settings: Settings, rows: pd.DataFrame) -> "tuple[CurveForecaster, str]":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,11 +45,6 @@ class ScoreOptions:
         list[str], typer.Option(help="Model to forecast; several times for several.", rich_help_panel=SCORES)
     ] = field(default_factory=list)
 
-    @property
-    def is_given(self) -> bool:
-        """Whether any of them is."""
-        return self.benchmark is not None or bool(self.model)
-
     def rows(self, settings: Settings) -> pd.DataFrame:
         """What to forecast, a row per model."""
         from foretell.assets.families.benchmark_scores.asking import ask_rows
@@ -77,18 +72,19 @@ def predict(
         run_predict_curves(Settings(), file, curves, output)
         return
     asked.check(family)
-    for option in fields(curves):
-        if getattr(curves, option.name) is not None:
-            name = option.name.replace("_", "-")
-            raise InvalidInputError(f"`--{name}` is about learning_curves and does not apply to {family}")
-    if scores.is_given and (family != "benchmark_scores" or file is not None):
+    for name, value in vars(curves).items():
+        if value is not None:
+            option = name.replace("_", "-")
+            raise InvalidInputError(f"`--{option}` is about learning_curves and does not apply to {family}")
+    is_described = scores != ScoreOptions()
+    if is_described and (family != "benchmark_scores" or file is not None):
         raise InvalidInputError("`--benchmark` and `--model` are for benchmark_scores without a FILE")
 
     from foretell.predictors.serving import forecast_frame
 
     settings = Settings()
     output.check(is_drawn=family == "benchmark_scores")
-    if scores.is_given:
+    if is_described:
         inputs = scores.rows(settings)
     elif file is None:
         raise InvalidInputError("give the file of what is to be forecast: csv, parquet or jsonl, a row per forecast")
