@@ -58,6 +58,14 @@ class Curated:
         if self.n_read != accounted:
             raise AssertionError(f"{self.n_read} records read, {accounted} accounted for")
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The account in numbers."""
+        return {
+            "read": self.n_read, "accepted": len(self.traces), "quarantined": len(self.quarantine),
+            "duplicates": self.n_duplicates,
+        }  # fmt: skip
+
 
 def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = None) -> Curated:
     """Make `request_traces` of raw rows (`RAW_SCHEMA`; absent columns are unknown), priced by `price`.
