@@ -1,10 +1,11 @@
 """The Dagster assets that every family has, made from its `Family`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -235,19 +236,12 @@ def _register(
     """
     registry, policy = tracking.registry(), tracking.policy(family.name)
     learn = examples[examples["split"] != "test"]
-    facts = {"dataset": family.dataset, "dvc_md5": dvc_md5(examples), "reference_baseline": family.reference}
-    fit = Fit(
-        family=family.name,
-        digest=fitted.digest,
-        data_digest=fitted.data_digest,
-        predictor=fitted.predictor,
-        evaluation=evaluation,
-        training=learn,
-        input_example=_input_example(family, learn),
-        model_card=model_card(family, fitted, examples, evaluation),
-        tags={**facts, **dagster},
-        plots={p.stem: p for p in (workspace.root / "reports").glob(f"{family.name}_[!d]*.png")},
-    )
+    facts = {"dataset": family.dataset, "dvc_md5": dvc_md5(examples), "reference_baseline": family.reference, **dagster}
+
+    def logged(fitted: FittedFamily, evaluation: pd.DataFrame, tags: Mapping[str, str], plots: Iterable[Path]) -> Fit:
+        card, example = model_card(family, fitted, examples, evaluation), _input_example(family, learn)
+        made = (fitted.digest, fitted.data_digest, fitted.predictor)
+        return Fit(family.name, *made, evaluation, learn, example, card, tags, tuple(plots))
 
     def register_baseline() -> Version:
         """The reference baseline as a version of its own, labelled so, for as long as no fit beats it."""
@@ -257,21 +251,12 @@ def _register(
             return registered
         alone = replace(fitted, digest=digest, predictor=fitted.baselines[family.reference])
         table = evaluate_family(family, alone, examples, dataset=family.dataset, leave_out_vault=True)
-        return registry.register(
-            replace(
-                fit,
-                digest=digest,
-                predictor=alone.predictor,
-                evaluation=table,
-                model_card=model_card(family, alone, examples, table),
-                tags={**fit.tags, BASIS_TAG: BASELINE},
-                plots={},
-            )
-        )
+        return registry.register(logged(alone, table, {**facts, BASIS_TAG: BASELINE}, ()))
 
     with family_lock(workspace.root / "locks", family.name):
         begin_with_shipped(registry, family.name, workspace.sources.public)
-        version = registry.register(fit)
+        plots = (workspace.root / "reports").glob(f"{family.name}_[!d]*.png")
+        version = registry.register(logged(fitted, evaluation, facts, plots))
         judged = Judged(family, fitted, version, examples, evaluation, register_baseline, policy, drifted_on)
         record = judge(registry, judged)
         registry.prune(family.name, keep=policy.keep_versions, always=record.former)
