@@ -113,8 +113,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         from foretell.predictors.plots.evaluations import plot_floor_by_segment
 
         floors = floor_table(family, examples, dataset=family.dataset)
-        file = workspace.root / "reports" / f"{name}_noise_floor.png"
-        plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], file)
+        plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], workspace, f"{name}_noise_floor")
         whole = floors[floors["segment"] == "all"].set_index("metric")["noise_floor"]
         numbers = {f"{metric}_floor": float(floor) for metric, floor in whole.items()}
         return dg.MaterializeResult(value=floors, metadata={**numbers_of(numbers), "plot": plot})
@@ -129,20 +128,20 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         started = time.perf_counter()
         policy = tracking.policy(name)
         rows = training_rows(examples, _history(family, workspace), policy)
-        choice = choose_rows(family, rows, policy)
-        rows = chosen_rows(rows, choice.rows)
+        choice, reason = choose_rows(family, rows, policy)
+        rows = chosen_rows(rows, choice)
         fitted = _fit(family, rows, workspace)
         row: dict[str, Any] = {
             "digest": fitted.digest,
             "data_digest": fitted.data_digest,
             "predictor": type(fitted.predictor).__name__,
             "n_samples": fitted.predictor.n_samples_,
-            "learns_from": choice.rows,
+            "learns_from": choice,
         }
         seconds = dg.MetadataValue.float(time.perf_counter() - started)
         return dg.MaterializeResult(
             value=pd.DataFrame([row]),
-            metadata={**row, "rows": len(rows), "seconds": seconds, "learns_from": choice.reason},
+            metadata={**row, "rows": len(rows), "seconds": seconds, "learns_from": reason},
             data_version=dg.DataVersion(fitted.digest),
         )
 
@@ -160,8 +159,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         fitted, examples = _fit_of_tonight(family, examples, fit, workspace, tracking)
         # What lies in the vault is never looked at by night.
         table = evaluate_family(family, fitted, examples, dataset=family.dataset, leave_out_vault=True)
-        file = workspace.root / "reports" / f"{name}_evaluation.png"
-        plot = drawn(plot_error_by_segment, table[main_segments(table)], file)
+        plot = drawn(plot_error_by_segment, table[main_segments(table)], workspace, f"{name}_evaluation")
         return dg.MaterializeResult(value=table, metadata={**headline_of(table, family.held_out), "plot": plot})
 
     @asset(
