@@ -104,11 +104,9 @@ class Form(Protocol):
 
         Raises `NotCommonError` if it is not certain that `record` would read each of them alike.
         """
-        ...
 
     def record(self, value: Any, number: int) -> Single:
         """Read one record: the definition of what `columns` must return."""
-        ...
 
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -163,11 +161,9 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """Of the format."""
-        ...
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """Say from the first decompressed bytes (and, for archives, the path) whether this is the format."""
-        ...
 
 
 class Reader(Format, Protocol):
@@ -175,7 +171,6 @@ class Reader(Format, Protocol):
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
         """Stream the records of the file."""
-        ...
 
 
 class TableReader(Format, Protocol):
@@ -187,7 +182,6 @@ class TableReader(Format, Protocol):
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
         """Stream the records of the file: name of a canonical table, and values of its columns."""
-        ...
 
 
 @dataclass(frozen=True)

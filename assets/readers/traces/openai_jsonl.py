@@ -273,12 +273,9 @@ class CallFolder:
             return
         index = metadata.get("call_index", 0)
         number = row["source_line"]
-        if not (_is_int(n_calls) and _is_int(index) and 0 <= index < n_calls):
-            yield Reject(
-                f"call {described(index)} of {described(n_calls)} is no position",
-                number,
-                "call_index counts from 0 to n_calls - 1",
-            )
+        if not (type(n_calls) is type(index) is int and 0 <= index < n_calls):
+            why = f"call {described(index)} of {described(n_calls)} is no position"
+            yield Reject(why, number, "call_index counts from 0 to n_calls - 1")
             return
         key = str(request_id)
         wanted, calls = self._open.setdefault(key, (n_calls, {}))
@@ -296,10 +293,6 @@ class CallFolder:
         for key, (n_calls, calls) in self._open.items():
             line = min(row["source_line"] for row in calls.values())
             yield Reject(f"request {key}: {len(calls)} of its {n_calls} calls are here", line, _ALL_CALLS)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _fold(calls: list[Row]) -> Row:

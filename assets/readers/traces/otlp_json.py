@@ -152,14 +152,6 @@ def _no_object(key: str, number: int) -> Reject:
     return Reject(f"what stands in {key} is no object", number, _OTHER)
 
 
-def _list(value: Any, *keys: str) -> list[Any]:
-    if isinstance(value, dict):
-        for key in keys:
-            if isinstance(listed := value.get(key), list):
-                return listed
-    return []
-
-
 def _otlp_span(raw: dict[str, Any]) -> Span:
     is_error = bool(raw.get("status")) and dig(raw, "status", "code") in (2, "2", "STATUS_CODE_ERROR")
     return _span(raw, _in_conventions(_attributes(raw.get("attributes"))), is_error)
@@ -225,11 +217,16 @@ def _value(value: Any, depth: int = 0) -> Any:
         if kind in ("stringvalue", "boolvalue", "doublevalue", "bytesvalue"):
             return inner
         if kind == "arrayvalue":
-            return [_value(item, depth + 1) for item in _list(inner, "values")]
+            return [_value(item, depth + 1) for item in _values(inner)]
         if kind == "kvlistvalue":
-            pairs = (pair for pair in _list(inner, "values") if isinstance(pair, dict))
+            pairs = (pair for pair in _values(inner) if isinstance(pair, dict))
             return {str(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
     return None
+
+
+def _values(value: Any) -> list[Any]:
+    listed = dig(value, "values")
+    return listed if isinstance(listed, list) else []
 
 
 def _console_span(raw: dict[str, Any]) -> Span:

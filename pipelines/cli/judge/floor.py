@@ -56,8 +56,7 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[
     from foretell.assets.judging.floors import METRICS, floor_table
     from foretell.assets.readers.scores.eval_logs import is_eval_log, read_eval_logs
 
-    if family is not None:
-        check_family(family)
+    check_family(family)
     if family in (None, "success") and is_eval_log(file):
         from foretell.predictors.metrics import partial_evaluation
         from foretell.predictors.metrics.segments import told_of
