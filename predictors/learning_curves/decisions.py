@@ -57,8 +57,7 @@ def advise(
     if not np.isfinite(goal).all():
         raise InvalidInputError("`incumbent` must be finite in every row")
     forecast = predictor.distribution(X)
-    sign = np.where(forecast.rising, 1.0, -1.0)
-    better = forecast.probability_better(goal + sign * margin).to_numpy()
+    better = forecast.probability_better(goal + forecast.scale.sign * margin).to_numpy()
     gain = forecast.expected_gain(goal)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(forecast.remaining > 0, gain / forecast.remaining, np.inf)
@@ -91,10 +90,10 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
     likely = forecast.probability_better(np.repeat(goal, N_STEPS)).to_numpy().reshape(-1, N_STEPS)
     # The last observed point, at the first of them, is known not to be good enough.
     likely = np.maximum.accumulate(np.where(np.arange(N_STEPS) > 0, likely, 0.0), axis=1)
-    rising = forecast.rising.reshape(-1, N_STEPS)[:, 0]
+    sign = forecast.scale.sign[::N_STEPS]
     out = np.full((len(X), 4), np.inf)
     for i, values in enumerate(X["values"]):
-        good = np.flatnonzero(as_points(values) >= goal[i] if rising[i] else as_points(values) <= goal[i])
+        good = np.flatnonzero(sign[i] * as_points(values) >= sign[i] * goal[i])
         if good.size:
             out[i] = [as_points(X["steps"].iloc[i])[good[0]]] * 3 + [1.0]
             continue

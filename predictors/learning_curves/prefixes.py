@@ -61,33 +61,26 @@ class TrainingPrefixes:
         """
         full = [self._complete(c) for c in range(len(self.curves))]
         members = {int(d): np.flatnonzero(self.dataset == d) for d in np.unique(self.dataset) if d >= 0}
+        ends = self.batch.last_log_x
         is_complete = rng.random(len(self.batch)) < 0.5
         share = rng.random(len(self.batch))
-        out = []
+        out: list[Siblings] = []
         for i, c in enumerate(self.curve):
             others = members.get(int(self.dataset[c]), np.empty(0, dtype=np.intp))
             others = others[(others != c) & (self.learner[others] != self.learner[c])]
             others = others[rng.random(len(others)) < max(share[i], 0.15)] if share[i] < 0.6 else others
-            limit = np.inf if is_complete[i] else float(self.batch.last_log_x[i])
-            out.append(self._siblings_of(full, others, c, limit))
+            limit = np.inf if is_complete[i] else float(ends[i]) + 1e-9
+            curves = ((name, x - np.log(self.curves.first_step[c]), y) for name, x, y in (full[o] for o in others))
+            out.append([(name, x[x <= limit], y[x <= limit]) for name, x, y in curves if x[0] <= limit])
         return out
 
-    def _complete(self, c: int) -> tuple[Floats, Floats]:
+    def _complete(self, c: int) -> tuple[str, Floats, Floats]:
+        """Learner of a curve, its log budgets and its values, the outcome last."""
         m = self.curves.lengths[c]
         x, y = self.curves.log_x[c, :m], self.curves.values[c, :m]
         if self.curves.target[c] > x[-1] + 1e-9:
-            return np.append(x, self.curves.target[c]), np.append(y, self.final[c])
-        return x, y
-
-    def _siblings_of(self, full: list[tuple[Floats, Floats]], others: Codes, case: int, limit: float) -> Siblings:
-        base = np.log(self.curves.first_step[case])
-        curves = []
-        for o in others:
-            x = full[o][0] + np.log(self.curves.first_step[o]) - base
-            n = int(np.searchsorted(x, limit + 1e-9, side="right"))
-            if n:
-                curves.append((str(self.learner[o]), x[:n], full[o][1][:n]))
-        return Siblings(*zip(*curves, strict=True))
+            x, y = np.append(x, self.curves.target[c]), np.append(y, self.final[c])
+        return str(self.learner[c]), x + np.log(self.curves.first_step[c]), y
 
 
 def training_prefixes(
@@ -102,20 +95,17 @@ def training_prefixes(
         "learner": X["learner"].to_numpy() if "learner" in X else None,
         "target": X["target_step"].to_numpy(), "outcome": outcome, "length": batch.lengths,
     })  # fmt: skip
-    named = names[["dataset", "learner"]].notna().all(axis=1).to_numpy()
-    keys = pd.factorize(pd.MultiIndex.from_frame(names[["dataset", "learner", "target", "outcome"]].astype(object)))[0]
-    keys = np.where(named, keys, keys.max(initial=0) + 1 + np.arange(len(names)))
-    order = np.lexsort((np.arange(len(names)), -batch.lengths, keys))
-    longest = np.sort(order[np.unique(keys[order], return_index=True)[1]])
-    curve, lengths = [], []
-    for c, row in enumerate(longest):
-        most = int(batch.lengths[row])
+    by_length = names.sort_values("length", ascending=False, kind="stable")
+    is_shorter = by_length.duplicated(["dataset", "learner", "target", "outcome"])
+    is_shorter &= by_length[["dataset", "learner"]].notna().all(axis=1)
+    longest = np.sort(by_length.index[~is_shorter])
+    cuts = []
+    for most in batch.lengths[longest].tolist():
         possible = np.arange(min(2, most), most + 1)
         if possible.size > n_prefixes:
             possible = np.sort(rng.choice(possible, n_prefixes, replace=False))
-        curve.append(np.full(possible.size, c))
-        lengths.append(possible)
-    of_curve, n_points = np.concatenate(curve), np.concatenate(lengths)
+        cuts.append(possible)
+    of_curve, n_points = np.repeat(np.arange(len(cuts)), [len(each) for each in cuts]), np.concatenate(cuts)
     source = longest[of_curve]
     dataset = pd.factorize(names["dataset"].iloc[longest], use_na_sentinel=True)[0]
     return TrainingPrefixes(

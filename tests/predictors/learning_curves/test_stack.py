@@ -138,8 +138,8 @@ def test_siblings_of_a_case_end_at_its_budget_or_are_complete(curves: pd.DataFra
     complete = limited = 0
     for i, found in enumerate(cases.siblings(rng)):
         own = cases.learner[cases.curve[i]]
-        assert own not in found.learners
-        ends = [x[-1] for x in found.log_x]
+        assert own not in [name for name, _, _ in found]
+        ends = [x[-1] for _, x, _ in found]
         if ends and max(ends) > cases.batch.last_log_x[i] + 1e-9:
             assert max(ends) == pytest.approx(cases.batch.target[i])
             complete += 1
