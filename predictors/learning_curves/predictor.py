@@ -19,7 +19,7 @@ from .forecaster import UnitScaleForecaster, observed_points
 from .pfn.pretrained import PriorFittedNetwork
 from .prefixes import TrainingPrefixes, training_prefixes
 from .runs import NETWORK_LEVELS, RunHead, are_runs
-from .stack import StackHead, group_folds
+from .stack import StackHead
 
 N_FOLDS = 3
 """Folds, by group, of the out-of-fold forecasts."""
@@ -91,7 +91,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         curves = pd.DataFrame({"learner": _learners(X), "dataset": where}).dropna().drop_duplicates()
         counts = curves["learner"].value_counts()
         self.learners_ = sorted(str(name) for name in counts.index[counts >= LEAST_CURVES])
-        cases = training_prefixes(X, batch, outcome, groups, n_prefixes=self.n_prefixes, rng=rng)
+        cases = training_prefixes(X, batch, outcome, groups, n_prefixes=self.n_prefixes, n_folds=N_FOLDS, rng=rng)
         self.heads_ = self._fit_heads(X, cases, rng)
 
     def _fit_heads(self, X: pd.DataFrame, cases: TrainingPrefixes, rng: np.random.Generator) -> dict[str, StackHead]:
@@ -100,16 +100,15 @@ class LearningCurvePredictor(UnitScaleForecaster):
         ``siblings`` reads the learner too, and is trained with names left out.
         """
         base, points = self._base_columns(cases.batch)
-        folds = group_folds(cases.group, N_FOLDS, rng)
         named = np.column_stack([self._codes(X)[cases.source], base])
         columns = {"plain": base, "learner": named} if self.learners_ else {"plain": base}
-        if cases.has_siblings:
-            near = sibling_columns(cases.batch, cases.siblings(rng), self.learners_)
+        if cases.siblings is not None:
+            near = sibling_columns(cases.batch, cases.siblings, self.learners_)
             columns["siblings"] = np.column_stack([named, near])
             columns["siblings"][rng.random(len(named)) < UNNAMED, 0] = np.nan
         return {
             head: StackHead.fit(
-                read, cases.batch.last, points, cases.batch.spans, cases.outcome, cases.weight, folds,
+                read, cases.batch.last, points, cases.batch.spans, cases.outcome, cases.weight, cases.folds,
                 n_categorical=int(head != "plain"),
                 location_rounds=self.location_rounds, scale_rounds=self.scale_rounds, seed=self.random_state,
                 num_threads=self.num_threads,
