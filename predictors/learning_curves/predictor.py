@@ -125,7 +125,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
     def _codes(self, X: pd.DataFrame) -> Floats:
         """Position of each row's learner among those known, NaN for others."""
         place = {name: float(j) for j, name in enumerate(self.learners_)}
-        return _learners(X).map(place).to_numpy(dtype=np.float64)
+        return np.asarray(_learners(X).map(place), dtype=np.float64)
 
     # -- what a forecast rests on ----------------------------------------------------------------------
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
