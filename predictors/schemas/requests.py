@@ -59,9 +59,7 @@ class Requests(Asked):
     run_score: Series[float] | None = pa.Field(nullable=True)
 
     @pa.dataframe_check(error="context columns must hold lists of equal length, with both models and tokens")
-    def context_lengths_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
-        if not any(name in df for name in CONTEXT_COLUMNS):
-            return True
+    def context_lengths_agree(cls, df: pd.DataFrame) -> pd.Series:
         sizes = {name: context_sizes(df, name) for name in CONTEXT_COLUMNS if name in df}
         n_runs = sizes.get("context_models", pd.Series(0, index=df.index))
         good = n_runs == sizes.get("context_output_tokens", pd.Series(0, index=df.index))
