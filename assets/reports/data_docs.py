@@ -74,14 +74,8 @@ def write_data_docs(
         rows = table.read(where).drop(columns=list(PROSE), errors="ignore")
         if not rows.empty:
             shown = rows.head(max_rows)
-            told_of_table = f"{len(shown):,} of {len(rows):,} rows"
-            checked += _checked(
-                context,
-                table.name,
-                shown,
-                _of_contract(table.contract, [str(name) for name in shown], may_lack=("started_at",)),
-                told_of_table,
-            )
+            expectations = _of_contract(table.contract, shown.columns.tolist(), may_lack=("started_at",))
+            checked += _checked(context, table.name, shown, expectations, f"{len(shown):,} of {len(rows):,} rows")
     (page,) = folder.rglob("local_site/index.html")
     return pd.DataFrame(checked), page, told
 
