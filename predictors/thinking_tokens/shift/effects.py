@@ -95,13 +95,8 @@ class CellEffects:
 
     def joined(self, anchors: CellTable) -> Self:
         """The same effects where `anchors`, cells measured since the fit, are known too."""
-        keys = anchors.cells[["source", "benchmark"]]
-        odd = {
-            (str(source), str(benchmark)): self._oddness(
-                anchors.take(((keys == [source, benchmark]).all(axis=1)).to_numpy())
-            )
-            for source, benchmark in keys.drop_duplicates().itertuples(index=False)
-        }
+        rows_of = anchors.cells.groupby(["source", "benchmark"]).indices
+        odd = {key: self._oddness(anchors.take(rows)) for key, rows in rows_of.items()}
         return replace(self, table=self.table.joined(anchors), odd={**self.odd, **odd})
 
     def _oddness(self, anchors: CellTable) -> float:
