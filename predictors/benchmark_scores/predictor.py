@@ -276,12 +276,8 @@ class BenchmarkScorePredictor(BasePredictor):
         (path / "forest.txt").write_text(two_way.forest.model_to_string() if two_way.forest else "", "utf-8")
         (path / "scale.txt").write_text(self.scale_.booster.model_to_string(), "utf-8")
         return {
-            "two_way": {
-                "keys": two_way.keys,
-                "noise": two_way.noise,
-                "affinity": two_way.affinity,
-                "variances": two_way.variances.tolist(),
-            },
+            "two_way": {name: vars(two_way)[name] for name in ("keys", "noise", "affinity")}
+            | {"variances": two_way.variances.tolist()},
             "features": features,
             "scale": {"centre": self.scale_.centre, "damping": self.scale_.damping},
             "share": self.share_,
