@@ -90,8 +90,10 @@ def _checked(context: Any, name: str, rows: pd.DataFrame, expectations: list[Any
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     pages = gx.checkpoint.UpdateDataDocsAction(name="pages")
     checkpoint = context.checkpoints.add(gx.Checkpoint(name=name, validation_definitions=[definition], actions=[pages]))
+    # NumPy types, which the library's renderers know; nulls stay nulls.
+    plain = rows.astype(dict.fromkeys(rows.select_dtypes(["Int64", "boolean"]).columns, "float64"))
     outcome = checkpoint.run(
-        batch_parameters={"dataframe": _plain(rows)},
+        batch_parameters={"dataframe": plain},
         run_id=gx.RunIdentifier(run_name=told, run_time=datetime.now(UTC)),
     )
     (validation,) = outcome.run_results.values()
@@ -109,11 +111,6 @@ def _checked(context: Any, name: str, rows: pd.DataFrame, expectations: list[Any
         }
         for result in validation.results
     ]
-
-
-def _plain(traces: pd.DataFrame) -> pd.DataFrame:
-    """NumPy types, which the library's renderers know; nulls stay nulls."""
-    return traces.astype(dict.fromkeys(traces.select_dtypes(["Int64", "boolean"]).columns, "float64"))
 
 
 def _of_contract(

@@ -73,10 +73,8 @@ class CurveRequests(Asked):
     @pa.dataframe_check(error="sibling columns must come together, as lists of equal length")
     def siblings_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
         there = [name for name in SIBLING_COLUMNS if name in df]
-        if not there:
-            return True
         if len(there) < len(SIBLING_COLUMNS):
-            return False
+            return not there
         return _by_row(_are_siblings, *(df[name] for name in SIBLING_COLUMNS))
 
 

@@ -42,12 +42,10 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
         key = " ".join(text.lower().split())
         if key and first.setdefault(key, i) != i:
             pairs.append((first[key], i))
-    if len(long_enough) < 2:
-        return pairs
     try:
         terms = TfidfVectorizer(sublinear_tf=True, stop_words="english")
         vectors = terms.fit_transform([texts[i] for i in long_enough])
-    except ValueError:  # nothing but stop words
+    except ValueError:  # no text, or nothing but stop words
         return pairs
     close = (vectors @ vectors.T).tocoo()
     keep = (close.row < close.col) & (close.data > NEAR_DUPLICATE)

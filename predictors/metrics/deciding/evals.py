@@ -175,7 +175,7 @@ def _pair(a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, margin: fl
         lower, upper = min(lower, 0.0), max(upper, 0.0)
     met = runs_a[["item", "score"]].merge(runs_b[["item", "score"]], on="item", suffixes=("_a", "_b"))
     won = (met["score_a"] > met["score_b"]) + 0.5 * (met["score_a"] == met["score_b"])
-    wins = mean_estimate(won.groupby(met["item"]).mean().loc[shared].to_numpy(np.float64), codes, len(clusters))
+    wins = mean_estimate(np.asarray(won.groupby(met["item"]).mean().loc[shared], np.float64), codes, len(clusters))
     repeats = float(items_a["n"].mean() + items_b["n"].mean()) / 2
     design = (estimate.standard_error / naive) ** 2 if naive > 0 else 1.0
     return {
@@ -269,4 +269,4 @@ def interquartile_mean(scores: ArrayLike) -> tuple[float, float, float]:
 
 
 def _root(variance: float) -> float:
-    return float(np.sqrt(max(variance, 0.0))) if not np.isnan(variance) else float("nan")
+    return float(np.sqrt(np.maximum(variance, 0.0)))

@@ -95,8 +95,8 @@ class CellEffects:
 
     def joined(self, anchors: CellTable) -> Self:
         """The same effects where `anchors`, cells measured since the fit, are known too."""
-        rows_of = anchors.cells.groupby(["source", "benchmark"]).indices
-        odd = {key: self._oddness(anchors.take(rows)) for key, rows in rows_of.items()}
+        groups = anchors.cells.groupby(["source", "benchmark"]).indices.items()
+        odd: dict[Any, float] = {key: self._oddness(anchors.take(np.asarray(at, np.intp))) for key, at in groups}
         return replace(self, table=self.table.joined(anchors), odd={**self.odd, **odd})
 
     def _oddness(self, anchors: CellTable) -> float:

@@ -259,11 +259,12 @@ class UnseenCells:
         run about the mean of the cell.
         """
         for (source, benchmark), rows in anchors.groupby(["source", "benchmark"]):
-            line, noise = self.lines_[source, benchmark], rows["noise"].to_numpy()
+            key = str(source), str(benchmark)
+            line, noise = self.lines_[key], rows["noise"].to_numpy()
             away = (rows[["y", "text"]] - rows.groupby("cell")[["y", "text"]].transform("mean")).to_numpy()
             precision = line.slope_sd**-2 + float((away[:, 1] ** 2 / noise).sum())
             mean = line.slope * line.slope_sd**-2 + float((away.prod(axis=1) / noise).sum())
-            self.lines_[source, benchmark] = replace(line, slope=mean / precision, slope_sd=precision**-0.5)
+            self.lines_[key] = replace(line, slope=mean / precision, slope_sd=precision**-0.5)
 
     # -- persistence ---------------------------------------------------------------------------------
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
