@@ -135,8 +135,7 @@ def read_traces(
     parts = list(stream)
     rows = raw_frame(pa.concat_tables([RAW_SCHEMA.empty_table(), *(table for table, _ in parts)]))
     rejects = rejects_frame([reject for _, bad in parts for reject in bad], label)
-    n_read = sum(table.num_rows + len(bad) for table, bad in parts)
-    return TraceRead(rows=rows, rejects=rejects, n_read=n_read, format=name)
+    return TraceRead(rows=rows, rejects=rejects, format=name)
 
 
 def _existing(path: Path | str) -> Path:
