@@ -36,7 +36,6 @@ from foretell.assets.readers.traces.otlp_json import MLflowTraces, OtlpJson
 from foretell.assets.readers.traces.tabular import Tabular, column_names
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
-_TABLES: list[Reader] = [Tabular(name) for name in load_presets() if name != "canonical"]
 _READERS: list[Reader | TableReader] = [
     AgentSessions(ClaudeCode),
     AgentSessions(Codex),
@@ -52,7 +51,7 @@ _READERS: list[Reader | TableReader] = [
     LiteLLM(),
     Tabular("langsmith"),
     OpenAIJsonl(),
-    *_TABLES,
+    *(Tabular(name) for name in load_presets() if name != "canonical"),
     Tabular(),
     *COLUMN_READERS,
     TrainingLog(),
