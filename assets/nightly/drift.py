@@ -140,7 +140,7 @@ def input_shift(tonight: pd.DataFrame, before: pd.DataFrame) -> InputShift:
     return replace(worst, p_value=min(1.0, worst.p_value * len(shifts)))
 
 
-def with_night(history: pd.DataFrame, row: dict[str, object], policy: Policy) -> pd.DataFrame:
+def with_night(history: pd.DataFrame, tonight: dict[str, object], policy: Policy) -> pd.DataFrame:
     """The history with tonight's row, once, and every night's verdict; nights after it are left out and come again.
 
     The monitor of the forecast starts anew with every champion, whose errors are its own: from its `base_excess`,
@@ -148,8 +148,8 @@ def with_night(history: pd.DataFrame, row: dict[str, object], policy: Policy) ->
     """
     from foretell.predictors.metrics import CusumMonitor, DriftMonitor, Night
 
-    before = history[history["night"] < str(row["night"])]
-    rows = [*before.to_dict("records"), {**row, "verdict": "ok", "since": ""}]
+    before = history[history["night"] < str(tonight["night"])]
+    rows = [*before.to_dict("records"), {**tonight, "verdict": "ok", "since": ""}]
     history = pd.DataFrame(rows)[list(HISTORY)].astype(HISTORY)
     limit, base_nights = policy.drift_limit, policy.drift_base_nights
     monitor = DriftMonitor(

@@ -60,8 +60,7 @@ class Judged:
         """Ordinal of the newest day with a row; None where no row tells its day."""
         if not has_days(self.examples):
             return None
-        newest: date = self.examples["started_at"].max().date()
-        return newest.toordinal()
+        return int(self.examples["started_at"].max().toordinal())
 
     @property
     def head(self) -> pd.Series:

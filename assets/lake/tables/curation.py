@@ -39,14 +39,11 @@ class CuratedTable:
     parts: Mapping[str, Mapping[str, Any]]
     changed: tuple[str, ...]
 
-    def count(self, kind: str) -> int:
-        """Rows over all parts, of a kind such as ``accepted``."""
-        return sum(int(part[kind]) for part in self.parts.values())
-
     @property
-    def adds_up(self) -> bool:
-        """Whether every row that was read is accounted for."""
-        return self.count("read") == sum(map(self.count, ("accepted", "quarantined", "duplicates")))
+    def counts(self) -> dict[str, int]:
+        """Rows over all parts that were read, and what became of them."""
+        kinds = ("read", "accepted", "quarantined", "duplicates")
+        return {kind: sum(int(part[kind]) for part in self.parts.values()) for kind in kinds}
 
 
 def curate_rows(table: LakeTable, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:

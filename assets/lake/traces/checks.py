@@ -40,8 +40,8 @@ MAX_ROWS = 20
 def check_traces(curated: Curated) -> Iterator[dg.AssetCheckEvaluation]:
     """The result of every check in `CHECKS`: what was counted, and which rows say why."""
     yield _contract(curated.traces)
-    n_read, *kinds = curated.counts.values()
-    yield _result("counts_add_up", n_read == sum(kinds), curated.counts)
+    n_read, *others = curated.counts.values()
+    yield _result("counts_add_up", n_read == sum(others), curated.counts)
     for check, kinds in WARNINGS_OF_CHECK.items():
         warnings = curated.warnings[curated.warnings["check"].isin(kinds)]
         warnings = warnings.sort_values("n_rows", ascending=False, kind="stable")

@@ -55,7 +55,8 @@ class OpenAIJsonl:
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """True if one of the first whole lines is a response, a call, or a line of a batch."""
-        return any(_is_call(item) or _is_batch_input(item) for item in _head_objects(head))
+        items = _head_objects(head)
+        return any(_is_batch_input(item) or any(map(_is_response, (item, *_bodies(item)))) for item in items)
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
         """Stream the calls; lines of one logical request become one row.
@@ -142,10 +143,6 @@ def is_batch_input(path: Path) -> bool:
     except OSError:
         return False  # whoever reads the file says why it cannot be read
     return bool(objects) and all(_is_batch_input(item) for item in objects)
-
-
-def _is_call(line: dict[str, Any]) -> bool:
-    return _is_response(line) or any(_is_response(body) for body in _bodies(line))
 
 
 def _is_response(body: Any) -> bool:
@@ -236,8 +233,7 @@ def _batch_prompts(path: Path, options: ReadOptions) -> dict[str, Any]:
     prompts: dict[str, Any] = {}
     if not options.companions:
         return prompts
-    first_line = next((obj for obj in _head_objects(head_of(path))), {})
-    if "custom_id" not in first_line:
+    if "custom_id" not in next(iter(_head_objects(head_of(path))), {}):
         return prompts
     for companion in options.companions:
         if companion == path or not is_batch_input(companion):

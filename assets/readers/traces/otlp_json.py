@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.normalise import dig, epoch_us, first
-from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Record, Reject, guarded, records_of
+from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Record, Reject, records_of
 from foretell.assets.readers.core.secrets import described, shown_names
 from foretell.assets.readers.core.spans import ALIASES, Span, SpanFilter, parsed, span_record
 from foretell.assets.readers.core.stream import (
@@ -69,12 +69,12 @@ def _calls_of_line(
     for span in calls.calls(spans):
         form = form_of(span)
         if form is None:
-            yield from guarded(number, _one_record, span, number)
+            yield from records_of([(number, span)], _one_record)
         else:
             yield form, number, span, form.size(span)
 
 
-def _one_record(span: Span, number: int) -> Iterator[Record]:
+def _one_record(number: int, span: Span) -> Iterator[Record]:
     yield span_record(span, number)
 
 
@@ -108,9 +108,8 @@ def _calls_of_trace(number: int, value: Any) -> Iterator[Record]:
         "replicate": first(dig(tags, "replicate"), dig(tags, "repeat")),
     }
     tagged = {column: tag for column, tag in tagged.items() if tag is not None}
-    for span in SpanFilter().calls(traced):
-        for record in guarded(number, _one_record, span, number):
-            yield {**record, **tagged} if isinstance(record, dict) else record
+    for record in records_of(((number, span) for span in SpanFilter().calls(traced)), _one_record):
+        yield {**record, **tagged} if isinstance(record, dict) else record
 
 
 def _spans(value: Any, number: int) -> tuple[list[Span], list[Reject]]:
