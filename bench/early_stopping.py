@@ -105,7 +105,7 @@ def read_runs(model: CurveForecaster, rows: pd.DataFrame, width: Floats) -> pd.D
     """What every policy reads of each run and cut, in the unit that `width` (n,) brings values to, better upwards."""
     made = model.distribution(FAMILY.inputs(rows))
     low, median, high = made.quantiles(np.array((0.25, 0.5, 0.75))).to_numpy().T
-    up = np.where(made.rising, width, -width)
+    up = made.scale.sign * width
     last = np.array([values[-1] for values in rows["values"]])
     return rows[["dataset", "metric", "cut", "query_id"]].assign(
         curve=rows["cell_id"].str.rsplit("/", n=1).str[0], last=up * last, median=up * median,

@@ -42,6 +42,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from scipy import stats
 
 LEARN_ROWS = 1_000_000
@@ -56,10 +57,11 @@ SQL = """
 SELECT 'gateway' AS source, printf('r%012d', i) AS request_id, NULL::VARCHAR AS trace_id,
        sha256(CAST(q AS VARCHAR)) AS query_id, {middle}
        TIMESTAMPTZ '{day} 00:00:00+00' + to_microseconds(CAST((i * 7919) % 86400000000 AS BIGINT)) AS started_at,
-       'openai' AS provider, CASE WHEN q % 3 = 0 THEN 'gpt-5' ELSE 'gpt-5-mini' END AS model, {end}
+       'openai' AS provider, {model} AS model, {end}
 FROM (SELECT i, CASE WHEN i % 3 = 0 THEN (i * 2654435761) % ({n} // 6 + 1) ELSE {n} + i END AS q
       FROM range({start}, {stop}) t(i))
 """
+MODEL = "CASE WHEN q % 3 = 0 THEN 'gpt-5' ELSE 'gpt-5-mini' END"
 TOKENS = "CAST(20 + exp(5 + 1.2 * ((hash(q) % 1000) / 500.0 - 1) + .5 * ((hash(i) % 1000) / 500.0 - 1)) AS BIGINT)"
 
 
@@ -85,14 +87,14 @@ def _schema(is_raw: bool) -> dict[str, str]:
     return {name: own.get(name, raw.get(name, "VARCHAR")) for name in RequestTraces.to_schema().columns}
 
 
-def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool) -> None:
-    """Write `n_rows` rows in `n_days` files, as landed (raw) or as curated."""
+def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool, more: dict[str, str] | None = None) -> None:
+    """Write `n_rows` rows in `n_days` files, as landed (raw) or as curated; `more` columns as SQL."""
     known = {
         "replicate": "NULL" if is_raw else "0", "input_tokens": "100 + i % 900", "output_tokens": TOKENS,
         "reasoning_tokens": f"{TOKENS} // 2", "finish_reason": "'stop'", "max_tokens": "100000",
         "benchmark": "CASE WHEN q % 2 = 0 THEN 'chat' ELSE 'code' END", "source_file": "'made up'",
         "source_line": "1 + i", "config_hash": "'0123456789abcdef'", "is_censored": "FALSE",
-        "cost_usd": ".001", "is_cached_answer": "FALSE",
+        "cost_usd": ".001", "is_cached_answer": "FALSE", **(more or {}),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     middle, end = _columns(_schema(is_raw), known, "started_at")
@@ -100,12 +102,18 @@ def make_days(folder: Path, n_rows: int, n_days: int, *, is_raw: bool) -> None:
     connection.execute("SET threads = 1; SET memory_limit = '2GB'; SET TimeZone = 'UTC'")
     for number, day in enumerate(pd.date_range(FIRST_DAY, periods=n_days).strftime("%Y-%m-%d")):
         start, stop = n_rows * number // n_days, n_rows * (number + 1) // n_days
-        query = SQL.format(middle=middle, end=end, day=day, n=n_rows, start=start, stop=stop)
+        model = known.get("model", MODEL)
+        query = SQL.format(middle=middle, end=end, model=model, day=day, n=n_rows, start=start, stop=stop)
         name = f"rows-{day}.parquet" if is_raw else f"{day}.parquet"
         connection.execute(f"COPY ({query}) TO '{folder / name}' (FORMAT parquet, COMPRESSION zstd)")
+        if is_raw:  # in the order, and with the nulls, that landed rows have
+            from foretell.assets.readers.core.records import RAW_SCHEMA
+
+            pq.write_table(pq.read_table(folder / name).select(RAW_SCHEMA.names).cast(RAW_SCHEMA), folder / name)
     if is_raw:
         days = pd.date_range(FIRST_DAY, periods=n_days).strftime("%Y-%m-%d")
-        told = {"key": folder.name, "reader_version": 1, "how": {}, "n_rejects": 0, "n_rows": n_rows}
+        counts = {"n_read": n_rows, "n_rejects": 0, "n_rows": n_rows}
+        told = {"key": folder.name, "name": "made up", "reader_version": 1, "how": {}, **counts}
         (folder / "manifest.json").write_text(json.dumps({**told, "days": dict.fromkeys(days, 1)}), "utf-8")
 
 

@@ -120,6 +120,7 @@ STUDIES: dict[str, Study] = {
     "ingest-otlp": Study("ingest.py --rows 100000 1000000 --format otlp_json"),
     "evaluate-speed": Study("evaluate_speed.py", page="evaluate-speed.md"),
     "scale": Study("scale.py", page="scale.md"),
+    "many-names": Study("many_names.py"),
     # Drawings.
     "terminal": Study("terminal.py"),
     # Search for faults.

@@ -93,18 +93,24 @@ def told_as_dataset_errors(what: str) -> Iterator[None]:
 def read_stamp(home: Path) -> Stamp | None:
     """What the home says of itself; None where it says nothing.
 
-    Raises `DatasetError` if it cannot be read.
+    Raises `DatasetError` if it cannot be read, or a newer version made the home.
     """
     path = home / HOME_FILE
     try:
         content = json.loads(path.read_text("utf-8"))
-        return Stamp(int(content["version"]), Path(content["place"]))
+        stamp = Stamp(int(content["version"]), Path(content["place"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{path}: damaged ({error!r}); delete it, and the home is looked through and numbered anew"
         ) from error
+    if stamp.version > HOME_VERSION:
+        raise DatasetError(
+            f"{home}: a home of version {stamp.version}, this foretell reads up to {HOME_VERSION}: upgrade foretell, "
+            "or set FORETELL_HOME to another folder"
+        )
+    return stamp
 
 
 def write_stamp(home: Path, stamp: Stamp) -> None:
@@ -113,18 +119,6 @@ def write_stamp(home: Path, stamp: Stamp) -> None:
 
     content = {"version": stamp.version, "place": str(stamp.place)}
     write_text_durably(json.dumps(content, indent=1) + "\n", home / HOME_FILE)
-
-
-def check_stamp(stamp: Stamp, where: Path) -> None:
-    """Refuse what a newer version made.
-
-    Raises `DatasetError` if the number is above `HOME_VERSION`.
-    """
-    if stamp.version > HOME_VERSION:
-        raise DatasetError(
-            f"{where}: a home of version {stamp.version}, this foretell reads up to {HOME_VERSION}: upgrade foretell, "
-            "or set FORETELL_HOME to another folder"
-        )
 
 
 def _made_before(settings: Settings) -> bool:
@@ -142,7 +136,6 @@ def _bring_up_to_date(settings: Settings) -> list[str]:
     home = settings.home
     with locked(settings, wait_s=LOCK_WAIT_S):
         stamp = read_stamp(home) or Stamp(0, addressed_home(home / "mlflow" / "mlflow.db") or home)
-        check_stamp(stamp, home)
         notes = []
         if stamp.version < HOME_VERSION:
             # Beside a mount point would be on another disk, or where nobody may write.

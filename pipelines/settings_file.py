@@ -31,7 +31,7 @@ class FileSource(TomlConfigSettingsSource):
             place = f"{path}:{_line(path, name)}"
             if name not in self._fields:
                 raise InvalidInputError(f"{place}: {unknown_name('setting', name, sorted(self._fields))}")
-            if name == "home" and path != _working_file():
+            if name == "home" and path != Path.cwd() / FILE:
                 raise InvalidInputError(f"{place}: `home` cannot be set in the home itself; use FORETELL_HOME")
         # A path in a file is read from the file's folder, whoever reads it from where.
         return {name: str(path.parent / value) if self._is_path(name, value) else value
@@ -44,7 +44,7 @@ class FileSource(TomlConfigSettingsSource):
 
 def settings_files(home: Path | str | None = None) -> list[Path]:
     """The files that are there, the one whose values win first; `home` where the caller sets it."""
-    working = _working_file()
+    working = Path.cwd() / FILE
     if home is None and (named := os.environ.get("FORETELL_HOME")):
         home = named
     if home is None and working.is_file():
@@ -70,10 +70,6 @@ def variable_of(settings_cls: type[BaseSettings], name: str) -> str:
     """The environment variable of a setting."""
     alias = settings_cls.model_fields[name].validation_alias
     return str(alias or f"{settings_cls.model_config['env_prefix']}{name.upper()}")
-
-
-def _working_file() -> Path:
-    return Path.cwd() / FILE
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -107,11 +107,22 @@ class BasePredictor(Parameters):
     ) -> Self:
         """Learn from past runs, the same on any number of cores.
 
-        `X` has a row per run, valid under `input_schema`; the others (n_samples,) have its index. `y` are observed
-        values in the unit of the target; `groups` what must not straddle the split into training and calibration, such
-        as the query (by default every row is one); `is_censored` is True where `y` is a lower bound, since the run was
-        cut off (by default nowhere). InvalidInputError if `X` breaks its schema, lengths or indexes disagree, or `y` is
-        not finite.
+        Parameters
+        ----------
+        X : DataFrame of shape (n_samples, n_columns)
+            One row per run, valid under `input_schema`.
+        y : Series of shape (n_samples,)
+            Observed values in the unit of the target, same index as `X`.
+        groups : Series of shape (n_samples,), optional
+            What must not straddle the split into training and calibration, such as the query.
+            By default every row is a group of its own.
+        is_censored : Series of bool of shape (n_samples,), optional
+            True where `y` is a lower bound (the run was cut off). By default nothing is censored.
+
+        Raises
+        ------
+        InvalidInputError
+            If `X` breaks its schema, lengths or indexes disagree, or `y` is not finite.
         """
         X = self._validate(X)
         y = self._aligned(y, X, "y").astype("float64")
@@ -149,11 +160,20 @@ class BasePredictor(Parameters):
         return pd.Series(list(zip(*columns, strict=True)), index=X.index, dtype=object)
 
     def predict_quantiles(self, X: pd.DataFrame, levels: Sequence[float] = LEVELS) -> pd.DataFrame:
-        """Forecast quantiles, shape (n_samples, n_levels).
+        """Forecast quantiles.
 
-        Index of `X`, one column per level (the level as a float), in the unit of the target, non-decreasing from left
-        to right. NotFittedError before `fit`; InvalidInputError if `X` breaks its schema or `levels` is not strictly
-        increasing in (0, 1).
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_levels)
+            Index of `X`, one column per level (the level as a float), in the unit of the target,
+            non-decreasing from left to right.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        InvalidInputError
+            If `X` breaks its schema or `levels` is not strictly increasing in (0, 1).
         """
         self._check_fitted()
         checked = check_levels(levels)

@@ -19,6 +19,7 @@ from foretell.assets.judging.vault import sealed
 from foretell.assets.store.sources import Sources
 from foretell.predictors.base import EVALUATION_LEVELS, BasePredictor
 from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.metrics.segments import ToldSegments, told_of
 
 Progress = Callable[[str], None]
 T = TypeVar("T")
@@ -103,7 +104,7 @@ def evaluate_dataset(
     progress(f"{dataset}: {len(examples)} examples")
     queries = set(examples.loc[sealed(examples), "query_id"]) if leave_out_vault else set()
     splits = family.splits(family, examples, dataset, sources)
-    return judge_splits(family, splits, dataset=dataset, leave_out=queries, progress=progress)
+    return judge_splits(family, splits, dataset=dataset, leave_out=queries, progress=progress, examples=examples)
 
 
 def evaluate_family(
@@ -111,7 +112,8 @@ def evaluate_family(
 ) -> pd.DataFrame:
     """The Evaluation table of a fit on the rows that it held out, see `held_out_splits` and `evaluate_dataset`."""
     queries = set(examples.loc[sealed(examples), "query_id"]) if leave_out_vault else set()
-    return judge_splits(family, held_out_splits(family, examples, fitted), dataset=dataset, leave_out=queries)
+    splits = held_out_splits(family, examples, fitted)
+    return judge_splits(family, splits, dataset=dataset, leave_out=queries, examples=examples)
 
 
 def held_out_splits(family: Family, examples: pd.DataFrame, fitted: FittedFamily | None = None) -> Iterator[Split]:
@@ -150,17 +152,19 @@ def judge_splits(
     dataset: str,
     leave_out: Collection[str] = (),
     progress: Progress = lambda _: None,
+    examples: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Fit, forecast and evaluate split by split: one Evaluation table, in which a split without runs has no rows.
 
-    `leave_out` are queries whose outcomes are not judged, `dataset` a name for the table.
+    `leave_out` are queries whose outcomes are not judged, `dataset` a name for the table. Of many segments by columns
+    of the `examples` those with most runs there are told, as of their floors; by others, with most runs of the split.
 
     Raises
     ------
     InvalidInputError
         If no split has a run to judge.
     """
-    fits = _Fits(family, progress)
+    fits, told = _Fits(family, progress), _Told(examples)
     tables: list[pd.DataFrame] = []
     for split in splits:
         rounds = [
@@ -169,7 +173,7 @@ def judge_splits(
         rounds = [each for each in rounds if not each.outcomes.empty]
         if not rounds:
             continue
-        tables += _tables(family, replace(split, rounds=rounds), fits, dataset)
+        tables += _tables(family, replace(split, rounds=rounds), fits, dataset, told.of(split))
         progress(f"judged {split.name}: {sum(len(r.outcomes) for r in rounds)} runs")
         fits.forget_unused()
     if not tables:
@@ -177,18 +181,42 @@ def judge_splits(
     return pd.concat(tables, ignore_index=True)
 
 
-def _tables(family: Family, split: Split, fits: "_Fits", dataset: str) -> Iterator[pd.DataFrame]:
-    judged = _judged_in_parts(family, split, fits) if _is_cut(split) else _judged_at_once(family, split, fits)
+class _Told:
+    """Which segments are told one by one: where the examples have their columns, these say it for all splits."""
+
+    def __init__(self, examples: pd.DataFrame | None) -> None:
+        self._examples = pd.DataFrame() if examples is None else examples
+        self._by_examples: dict[tuple[str, ...], ToldSegments] = {}
+
+    def of(self, split: Split) -> ToldSegments:
+        """Those of a split; columns that only a forecast can tell take few values."""
+        told: dict[tuple[str, ...], pd.DataFrame] = {}
+        for names in dict.fromkeys(map(columns_of, (*split.segments, *split.others_segments))):
+            if set(names) <= set(self._examples):
+                if names not in self._by_examples:
+                    self._by_examples[names] = told_of(self._examples, [names])
+                told |= self._by_examples[names]
+            elif set(names) <= set(split.rounds[0].outcomes):
+                told |= told_of(pd.concat([each.outcomes[list(names)] for each in split.rounds]), [names])
+        return told
+
+
+def _tables(family: Family, split: Split, fits: "_Fits", dataset: str, told: ToldSegments) -> Iterator[pd.DataFrame]:
+    terms = _terms(family, split, told)
+    judged = _judged_in_parts(split, terms, fits) if _is_cut(split) else _judged_at_once(split, terms, fits)
     called = split.reference[0]
     for name, evaluation in judged.evaluations.items():
         names = {"predictor": name, "family": family.name, "dataset": dataset, "split": split.name}
         table = evaluation.table(
             predictor=name, family=family.name, dataset=dataset, split=split.name, baseline_name=called
         )
-        yield add_noise_floors(table, judged.outcomes) if "standard_error" in judged.outcomes else table
+        has_noise = "standard_error" in judged.outcomes
+        yield add_noise_floors(table, judged.outcomes, terms[name]["segments"], told) if has_noise else table
         if split.has_likelihood:
             base = None if name == called else (called, judged.densities[called])
-            yield likelihood_rows(judged.outcomes, judged.densities[name], base, segments=split.segments, names=names)
+            yield likelihood_rows(
+                judged.outcomes, judged.densities[name], base, segments=split.segments, told=told, names=names
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +229,7 @@ class _Judged:
 
 
 # -- in one piece ---------------------------------------------------------------------------------------
-def _judged_at_once(family: Family, split: Split, fits: "_Fits") -> _Judged:
+def _judged_at_once(split: Split, terms: Mapping[str, Terms], fits: "_Fits") -> _Judged:
     """All rounds are forecast, then judged together; a fit or forecast that an earlier split made is used again."""
     name, model = split.reference
     quantiles: dict[str, list[pd.DataFrame]] = {}
@@ -230,7 +258,7 @@ def _judged_at_once(family: Family, split: Split, fits: "_Fits") -> _Judged:
         outcomes.append(rows)
     runs = pd.concat(outcomes, ignore_index=True)
     forecasts = {key: pd.concat(parts) for key, parts in quantiles.items()}
-    made = evaluations(runs, forecasts, name, _terms(family, split))
+    made = evaluations(runs, forecasts, name, terms)
     return _Judged(runs, made, {key: pd.concat(parts) for key, parts in densities.items()})
 
 
@@ -287,18 +315,20 @@ def _is_cut(split: Split) -> bool:
     return only.reference_inputs is None and is_large(only.outcomes["cell_id"].nunique())
 
 
-def _judged_in_parts(family: Family, split: Split, fits: _Fits) -> _Judged:
+def _judged_in_parts(split: Split, terms: Mapping[str, Terms], fits: _Fits) -> _Judged:
     (only,) = split.rounds
     name, reference = split.reference
     models = {key: fits.fitted(key, model, only.train) for key, model in split.models.items()}
     models.setdefault(name, fits.fitted(name, reference, only.train))
-    made = evaluations_in_parts(only.outcomes, only.inputs, models, name, _terms(family, split))
+    made = evaluations_in_parts(only.outcomes, only.inputs, models, name, terms)
     return _Judged(only.outcomes, made, {})
 
 
-def _terms(family: Family, split: Split) -> dict[str, Terms]:
+def _terms(family: Family, split: Split, told: ToldSegments) -> dict[str, Terms]:
     """How each model is evaluated: arguments of `partial_evaluation`."""
-    common: Terms = {"scale": family.scale} | ({} if split.metrics is None else {"metrics": split.metrics})
+    common: Terms = {"scale": family.scale, "told": told} | (
+        {} if split.metrics is None else {"metrics": split.metrics}
+    )
     first = next(iter(split.models))
     segments = {name: split.segments if name == first else split.others_segments for name in split.models}
     return {name: common | {"segments": segments[name]} for name in split.models}

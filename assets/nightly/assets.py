@@ -1,10 +1,11 @@
 """The Dagster assets that every family has, made from its `Family`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -112,8 +113,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         from foretell.predictors.plots.evaluations import plot_floor_by_segment
 
         floors = floor_table(family, examples, dataset=family.dataset)
-        file = workspace.root / "reports" / f"{name}_noise_floor.png"
-        plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], file)
+        plot = drawn(plot_floor_by_segment, floors[main_segments(floors)], workspace, f"{name}_noise_floor")
         whole = floors[floors["segment"] == "all"].set_index("metric")["noise_floor"]
         numbers = {f"{metric}_floor": float(floor) for metric, floor in whole.items()}
         return dg.MaterializeResult(value=floors, metadata={**numbers_of(numbers), "plot": plot})
@@ -128,20 +128,20 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         started = time.perf_counter()
         policy = tracking.policy(name)
         rows = training_rows(examples, _history(family, workspace), policy)
-        choice = choose_rows(family, rows, policy)
-        rows = chosen_rows(rows, choice.rows)
+        choice, reason = choose_rows(family, rows, policy)
+        rows = chosen_rows(rows, choice)
         fitted = _fit(family, rows, workspace)
         row: dict[str, Any] = {
             "digest": fitted.digest,
             "data_digest": fitted.data_digest,
             "predictor": type(fitted.predictor).__name__,
             "n_samples": fitted.predictor.n_samples_,
-            "learns_from": choice.rows,
+            "learns_from": choice,
         }
         seconds = dg.MetadataValue.float(time.perf_counter() - started)
         return dg.MaterializeResult(
             value=pd.DataFrame([row]),
-            metadata={**row, "rows": len(rows), "seconds": seconds, "learns_from": choice.reason},
+            metadata={**row, "rows": len(rows), "seconds": seconds, "learns_from": reason},
             data_version=dg.DataVersion(fitted.digest),
         )
 
@@ -159,8 +159,7 @@ def build_family_assets(family: Family) -> Sequence[dg.AssetsDefinition]:
         fitted, examples = _fit_of_tonight(family, examples, fit, workspace, tracking)
         # What lies in the vault is never looked at by night.
         table = evaluate_family(family, fitted, examples, dataset=family.dataset, leave_out_vault=True)
-        file = workspace.root / "reports" / f"{name}_evaluation.png"
-        plot = drawn(plot_error_by_segment, table[main_segments(table)], file)
+        plot = drawn(plot_error_by_segment, table[main_segments(table)], workspace, f"{name}_evaluation")
         return dg.MaterializeResult(value=table, metadata={**headline_of(table, family.held_out), "plot": plot})
 
     @asset(
@@ -235,19 +234,12 @@ def _register(
     """
     registry, policy = tracking.registry(), tracking.policy(family.name)
     learn = examples[examples["split"] != "test"]
-    facts = {"dataset": family.dataset, "dvc_md5": dvc_md5(examples), "reference_baseline": family.reference}
-    fit = Fit(
-        family=family.name,
-        digest=fitted.digest,
-        data_digest=fitted.data_digest,
-        predictor=fitted.predictor,
-        evaluation=evaluation,
-        training=learn,
-        input_example=_input_example(family, learn),
-        model_card=model_card(family, fitted, examples, evaluation),
-        tags={**facts, **dagster},
-        plots={p.stem: p for p in (workspace.root / "reports").glob(f"{family.name}_[!d]*.png")},
-    )
+    facts = {"dataset": family.dataset, "dvc_md5": dvc_md5(examples), "reference_baseline": family.reference, **dagster}
+
+    def logged(fitted: FittedFamily, evaluation: pd.DataFrame, tags: Mapping[str, str], plots: Iterable[Path]) -> Fit:
+        card, example = model_card(family, fitted, examples, evaluation), _input_example(family, learn)
+        made = (fitted.digest, fitted.data_digest, fitted.predictor)
+        return Fit(family.name, *made, evaluation, learn, example, card, tags, tuple(plots))
 
     def register_baseline() -> Version:
         """The reference baseline as a version of its own, labelled so, for as long as no fit beats it."""
@@ -257,21 +249,12 @@ def _register(
             return registered
         alone = replace(fitted, digest=digest, predictor=fitted.baselines[family.reference])
         table = evaluate_family(family, alone, examples, dataset=family.dataset, leave_out_vault=True)
-        return registry.register(
-            replace(
-                fit,
-                digest=digest,
-                predictor=alone.predictor,
-                evaluation=table,
-                model_card=model_card(family, alone, examples, table),
-                tags={**fit.tags, BASIS_TAG: BASELINE},
-                plots={},
-            )
-        )
+        return registry.register(logged(alone, table, {**facts, BASIS_TAG: BASELINE}, ()))
 
     with family_lock(workspace.root / "locks", family.name):
         begin_with_shipped(registry, family.name, workspace.sources.public)
-        version = registry.register(fit)
+        plots = (workspace.root / "reports").glob(f"{family.name}_[!d]*.png")
+        version = registry.register(logged(fitted, evaluation, facts, plots))
         judged = Judged(family, fitted, version, examples, evaluation, register_baseline, policy, drifted_on)
         record = judge(registry, judged)
         registry.prune(family.name, keep=policy.keep_versions, always=record.former)

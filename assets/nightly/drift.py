@@ -140,21 +140,17 @@ def input_shift(tonight: pd.DataFrame, before: pd.DataFrame) -> InputShift:
     return replace(worst, p_value=min(1.0, worst.p_value * len(shifts)))
 
 
-def with_night(history: pd.DataFrame, row: dict[str, object], policy: Policy) -> pd.DataFrame:
-    """The history with tonight's row, once; nights after it are left out and come again."""
-    before = history[history["night"] < str(row["night"])]
-    rows = [*before.to_dict("records"), {**row, "verdict": "ok", "since": ""}]
-    return replay(pd.DataFrame(rows)[list(HISTORY)].astype(HISTORY), policy)
-
-
-def replay(history: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """Verdict of every night, from the first on.
+def with_night(history: pd.DataFrame, tonight: dict[str, object], policy: Policy) -> pd.DataFrame:
+    """The history with tonight's row, once, and every night's verdict; nights after it are left out and come again.
 
     The monitor of the forecast starts anew with every champion, whose errors are its own: from its `base_excess`,
     or where that is unknown from its first nights.
     """
     from foretell.predictors.metrics import CusumMonitor, DriftMonitor, Night
 
+    before = history[history["night"] < str(tonight["night"])]
+    rows = [*before.to_dict("records"), {**tonight, "verdict": "ok", "since": ""}]
+    history = pd.DataFrame(rows)[list(HISTORY)].astype(HISTORY)
     limit, base_nights = policy.drift_limit, policy.drift_base_nights
     monitor = DriftMonitor(
         CusumMonitor(limit=limit, base_nights=base_nights),

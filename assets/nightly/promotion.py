@@ -55,23 +55,12 @@ class Judged:
     policy: Policy = field(default_factory=Policy)
     drifted_on: pd.Timestamp | None = None
 
-    @property
-    def name(self) -> str:
-        """Of the family."""
-        return self.family.name
-
-    @property
-    def number(self) -> str:
-        """Of the version."""
-        return str(self.version.version)
-
     @cached_property
     def night(self) -> int | None:
         """Ordinal of the newest day with a row; None where no row tells its day."""
         if not has_days(self.examples):
             return None
-        newest: date = self.examples["started_at"].max().date()
-        return newest.toordinal()
+        return int(self.examples["started_at"].max().toordinal())
 
     @property
     def head(self) -> pd.Series:
@@ -91,15 +80,15 @@ def judge(registry: Registry, judged: Judged) -> Record:
 
     Deciding again on the same night changes nothing.
     """
-    champion, record, loss = _standing(registry, judged, settle(registry, judged.name))
+    champion, record, loss = _standing(registry, judged, settle(registry, judged.family.name))
     if champion is None:
         return _first(registry, judged, record, loss)
     assert record is not None
     assert record.champion is not None
-    if judged.number in (record.champion, record.shadow):
+    if judged.version.version in (record.champion, record.shadow):
         return replace(record, reason=loss + record.reason)
     night = judged.night
-    basis = registry.version(judged.name, record.champion).tags.get(BASIS_TAG)
+    basis = registry.version(judged.family.name, record.champion).tags.get(BASIS_TAG)
     if basis in (BASELINE, SHIPPED) and (night is None or night >= record.state.night):
         return _first(registry, judged, record, loss, champion if basis == SHIPPED else None)
     by_scope = judge_scope(judged.family, judged.fitted.predictor, champion, judged.examples, judged.policy)
@@ -120,7 +109,7 @@ def _standing(
     A champion that cannot be read is replaced at once: by tonight's version where that is the very same fit, else by
     the newest former champion that can be read. Where there is none, the newcomer is judged as a first.
     """
-    family, number = judged.name, judged.number
+    family, number = judged.family.name, judged.version.version
     if record is None or record.champion is None:
         return None, record, ""
     serving: Serving | None = None
@@ -171,7 +160,7 @@ def _first(
     Where a predictor came with the package, that one stays until a fit is better than it by more than luck, or better
     than the baseline and not worse than it.
     """
-    number, head, reference = judged.number, judged.head, judged.family.reference
+    number, head, reference = judged.version.version, judged.head, judged.family.reference
     name = judged.policy.first_baseline or reference
     gain, lower, upper = (
         (head["gain"], head["gain_ci_lower"], head["gain_ci_upper"])
@@ -201,22 +190,21 @@ def _first(
     former = () if record is None else with_former(record) if better and not loss else record.former
     action = "first" if better else SHIPPED if shipped is not None else "baseline"
     new = Record(without_shadow(record, judged.night), champion, former, action, reason)
-    return commit(registry, judged.name, new, {number: reason, champion: reason})
+    return commit(registry, judged.family.name, new, {number: reason, champion: reason})
 
 
 def _covers(registry: Registry, judged: Judged, record: Record, why: str) -> Record:
     """The version answers for what the champion has never seen: it is champion at once, and judging starts anew."""
     when = "Rows without a day" if judged.night is None else f"Night of {_day(judged.night)}"
-    reason = (
-        f"{when}: version {judged.number} is champion in place of version {record.champion} by what it covers: {why}."
-    )
-    new = Record(without_shadow(record, judged.night), judged.number, with_former(record), "cover", reason)
-    about = (judged.number, record.shadow)
-    return commit(registry, judged.name, new, {number: reason for number in about if number is not None})
+    number = judged.version.version
+    reason = f"{when}: version {number} is champion in place of version {record.champion} by what it covers: {why}."
+    new = Record(without_shadow(record, judged.night), number, with_former(record), "cover", reason)
+    about = (number, record.shadow)
+    return commit(registry, judged.family.name, new, {number: reason for number in about if number is not None})
 
 
 def _not_judged(registry: Registry, judged: Judged, record: Record, before: str, after: str) -> Record:
-    family, number, night = judged.name, judged.number, judged.night
+    family, number, night = judged.family.name, judged.version.version, judged.night
     when = "no row tells its day" if night is None else _day(night)
     why = (
         "no row of the examples tells its day (`started_at`), so none is known to be labelled after a freeze; "
@@ -236,7 +224,7 @@ def _gain_over(judged: Judged, name: str, other: BasePredictor | None) -> tuple[
 
     if other is None:
         raise InvalidInputError(
-            f"mlflow/registry.yaml: {judged.name} has no baseline {name!r}; `first_baseline` must be one of "
+            f"mlflow/registry.yaml: {judged.family.name} has no baseline {name!r}; `first_baseline` must be one of "
             f"{sorted(judged.fitted.baselines)}"
         )
     rows = judged.rows[judged.rows["split"] == "test"]
@@ -254,7 +242,7 @@ def _later(
 ) -> Record:
     from foretell.predictors.metrics import decide
 
-    family, number = judged.name, judged.number
+    family, number = judged.family.name, judged.version.version
     old = record.state
     reasons: dict[str, str] = {}
     drift = None if judged.drifted_on is None else judged.drifted_on.date().toordinal()
@@ -313,7 +301,7 @@ def _losses(
     screened = pd.Timedelta(days=judged.policy.rule.screen_nights)
     screen = rows[(rows["split"] == "test") & (days > pd.Timestamp(date.fromordinal(night), tz="UTC") - screened)]
     differences = loss_differences(family, screen, champion, {0: judged.fitted.predictor}, metric)[0]
-    return NightlyLosses(night, challenger=judged.number, screen_differences=differences, floor=floor)
+    return NightlyLosses(night, challenger=judged.version.version, screen_differences=differences, floor=floor)
 
 
 def judge_scope(

@@ -174,8 +174,8 @@ def _by_hand(registry: Registry, family: str, record: Record | None, number: str
 def without_shadow(record: Record | None, night: int | None = None) -> PromotionState:
     """The state of a record whose shadow, if it has one, was let go; what is up to `night` is judged."""
     state = PromotionState() if record is None else record.state
-    free = replace(state, shadow=None, shadow_nights=0, n_units=0, total=0.0, total_squares=0.0)
-    return replace(free, night=max(state.night, -1 if night is None else night))
+    judged = max(state.night, -1 if night is None else night)
+    return replace(state, night=judged, shadow=None, shadow_nights=0, n_units=0, total=0.0, total_squares=0.0)
 
 
 def with_former(record: Record | None) -> tuple[str, ...]:

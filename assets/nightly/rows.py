@@ -6,7 +6,6 @@ ones mislead.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,24 +26,18 @@ MAX_PUBLIC_ROWS = 3_000
 HALVES = {"one": 0.5, "other": 0.5}
 
 
-class RowsChoice(NamedTuple):
-    """``all``, ``own`` or ``public``, and why, with the numbers."""
-
-    rows: str
-    reason: str
-
-
-def choose_rows(family: Family, examples: pd.DataFrame, policy: Policy) -> RowsChoice:
+def choose_rows(family: Family, examples: pd.DataFrame, policy: Policy) -> tuple[str, str]:
     """Judge public, own and all rows on the own queries that may be learnt from, two halves in turn.
 
-    So a champion is, beyond noise, never worse on own queries than a fit to own or to public rows alone. Costs two fits
-    to all rows, two to half of the own ones and one to the public ones.
+    Returns ``all``, ``own`` or ``public``, and why, with the numbers. So a champion is, beyond noise, never worse on
+    own queries than a fit to own or to public rows alone. Costs two fits to all rows, two to half of the own ones and
+    one to the public ones.
     """
     learn = examples[examples["split"] != "test"]
     own = learn[learn["is_own"] & ~learn["is_capped"]] if "is_own" in learn else learn.iloc[:0]
     n_own = own["query_id"].nunique()
     if n_own < MIN_OWN_QUERIES:
-        return RowsChoice("all", f"all rows: {n_own} own queries are too few to choose by")
+        return "all", f"all rows: {n_own} own queries are too few to choose by"
     halves = assign_split(own["query_id"], fractions=HALVES, salt="own rows")
     public = learn[~learn["is_own"]]
     public = public[is_drawn(public["query_id"], MAX_PUBLIC_ROWS / max(len(public), 1))]
@@ -58,7 +51,7 @@ def choose_rows(family: Family, examples: pd.DataFrame, policy: Policy) -> RowsC
     differences = {name: np.concatenate([part[name] for part in parts]) for name in ("own", "public")}
     picked = pick_best(differences) or "all"
     gains = ", ".join(f"{name} {-float(d.mean()):+.4g}" for name, d in differences.items())
-    return RowsChoice(picked, f"{picked} rows: gain in {policy.metric} over all rows on {n_own} own queries: {gains}")
+    return picked, f"{picked} rows: gain in {policy.metric} over all rows on {n_own} own queries: {gains}"
 
 
 def chosen_rows(examples: pd.DataFrame, choice: str) -> pd.DataFrame:

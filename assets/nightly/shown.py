@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -48,10 +47,13 @@ def numbers_of(values: dict[str, float]) -> dict[str, dg.MetadataValue]:
     return {key: dg.MetadataValue.float(value) for key, value in values.items() if pd.notna(value)}
 
 
-def drawn(plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, path: Path) -> dg.MetadataValue:
-    """Save a figure and return it inline, as the UI shows it."""
+def drawn(
+    plot: "Callable[[pd.DataFrame], Axes]", table: pd.DataFrame, workspace: Workspace, name: str
+) -> dg.MetadataValue:
+    """Save a figure under its name among the reports and return it inline, as the UI shows it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    path = workspace.root / "reports" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = plot(table).get_figure(root=True)
     assert figure is not None
@@ -88,8 +90,8 @@ def drift_checks(family: Family, history: pd.DataFrame, workspace: Workspace) ->
     for name, (column, passed) in checks.items():
         metadata: dict[str, Any] = {"nights": len(history), "verdict": verdict}
         if last is not None:
-            file = workspace.root / "reports" / f"{family.name}_drift_{column}.png"
-            plot = drawn(partial(plot_drift, column=column), history.tail(DRAWN_NIGHTS), file)
+            nights, file = history.tail(DRAWN_NIGHTS), f"{family.name}_drift_{column}"
+            plot = drawn(partial(plot_drift, column=column), nights, workspace, file)
             metadata |= {"column": str(last["psi_column"]), "plot": plot}
         results.append(
             dg.AssetCheckResult(

@@ -36,7 +36,6 @@ from foretell.assets.readers.traces.otlp_json import MLflowTraces, OtlpJson
 from foretell.assets.readers.traces.tabular import Tabular, column_names
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
-_TABLES: list[Reader] = [Tabular(name) for name in load_presets() if name != "canonical"]
 _READERS: list[Reader | TableReader] = [
     AgentSessions(ClaudeCode),
     AgentSessions(Codex),
@@ -52,7 +51,7 @@ _READERS: list[Reader | TableReader] = [
     LiteLLM(),
     Tabular("langsmith"),
     OpenAIJsonl(),
-    *_TABLES,
+    *(Tabular(name) for name in load_presets() if name != "canonical"),
     Tabular(),
     *COLUMN_READERS,
     TrainingLog(),
@@ -135,8 +134,7 @@ def read_traces(
     parts = list(stream)
     rows = raw_frame(pa.concat_tables([RAW_SCHEMA.empty_table(), *(table for table, _ in parts)]))
     rejects = rejects_frame([reject for _, bad in parts for reject in bad], label)
-    n_read = sum(table.num_rows + len(bad) for table, bad in parts)
-    return TraceRead(rows=rows, rejects=rejects, n_read=n_read, format=name)
+    return TraceRead(rows=rows, rejects=rejects, format=name)
 
 
 def _existing(path: Path | str) -> Path:

@@ -7,6 +7,8 @@ from foretell.assets.judging.pipeline import FittedFamily
 from foretell.assets.store.markdown import markdown
 from foretell.predictors.schemas.examples import has_days
 
+MOST_ROWS = 500
+"""Of the errors: a card is read, and the store keeps it beside every version."""
 COVERAGES = ("coverage_50", "coverage_80", "coverage_90", "coverage_95")
 
 
@@ -28,7 +30,7 @@ def model_card(family: Family, fitted: FittedFamily, examples: pd.DataFrame, eva
         "",
         "## Error and noise floor",
         "",
-        markdown(evaluation_cells(evaluation[evaluation["segment"].eq("all") | evaluation["metric"].eq("crps")])),
+        *_errors(evaluation[evaluation["segment"].eq("all") | evaluation["metric"].eq("crps")]),
         "",
         "## Calibration",
         "",
@@ -39,6 +41,12 @@ def model_card(family: Family, fitted: FittedFamily, examples: pd.DataFrame, eva
         family.limits,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _errors(rows: pd.DataFrame) -> list[str]:
+    more = len(rows) - MOST_ROWS
+    table = markdown(evaluation_cells(rows.head(MOST_ROWS)))
+    return [table] if more <= 0 else [table, "", f"{more:,} more rows stand in the evaluation of the version's run."]
 
 
 def _basis(family: Family, fitted: FittedFamily) -> list[str]:

@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.resources.abc import TraversableResources
-from importlib.util import decode_source
+from importlib.util import decode_source, spec_from_loader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -48,9 +48,7 @@ class PackageInMemory(MetaPathFinder, InspectLoader):
     ) -> ModuleSpec | None:
         """The module, where it is one of this package."""
         file = self._file(fullname)
-        if file is None:
-            return None
-        return ModuleSpec(fullname, self, origin=f"{self.name}/{file}", is_package=self.is_package(fullname))
+        return None if file is None else spec_from_loader(fullname, self, origin=f"{self.name}/{file}")
 
     def is_package(self, fullname: str) -> bool:
         return self._present_file(fullname).endswith("__init__.py")

@@ -2,12 +2,12 @@
 
 import shutil
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from foretell.assets.store.digests import LIBRARY
 from foretell.predictors.base import BasePredictor
 from foretell.predictors.families import FAMILIES
 from foretell.predictors.serving import FORECAST_COLUMNS, KNOWN_COLUMNS
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlflow.types import DataType
     from mlflow.types.schema import AnyType
 
-LIBRARY = Path(str(files("foretell.predictors")))
 MODEL_REQUIREMENTS = (
     "genai-prices",
     "lightgbm",

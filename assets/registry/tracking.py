@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,7 @@ class Fit:
     input_example: pd.DataFrame
     model_card: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    plots: Mapping[str, Path] = field(default_factory=dict)
+    plots: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Registry:
             mlflow.log_input(_dataset(fit), context="training")
             mlflow.log_table(fit.evaluation, "evaluation.json")
             mlflow.log_text(fit.model_card, "model_card.md")
-            for path in fit.plots.values():
+            for path in fit.plots:
                 mlflow.log_artifact(str(path), "plots")
         with _unless("RESOURCE_ALREADY_EXISTS"):
             client.create_registered_model(fit.family)

@@ -64,11 +64,6 @@ class Asked:
         rest = [self.signals[name][:, first] for name in ("is_censored", "answer_logprob")]
         return np.column_stack([np.ones(len(surprise)), chances, surprise, *lengths, *rest, surprise * chances[:, 0]])
 
-    def without_logprob(self) -> "Asked":
-        """The same where nobody told log probabilities."""
-        nothing = np.full_like(self.costs, np.nan)
-        return replace(self, signals={**self.signals, "answer_logprob": nothing})
-
 
 @dataclass(frozen=True)
 class Cascade:
@@ -145,7 +140,8 @@ def cascade_report(
     orders = list(permutations(range(len(models)), 2))
     pairs = [Cascade.learn(known, *order) for order in orders]
     share_told = float(np.isfinite(test.signals["answer_logprob"]).mean())
-    unaware = [Cascade.learn(known.without_logprob(), *order) for order in orders] if share_told else []
+    silent = replace(known, signals={**known.signals, "answer_logprob": np.full_like(known.costs, np.nan)})
+    unaware = [Cascade.learn(silent, *order) for order in orders] if share_told else []
     if not share_told:
         reasons.append("No answer tells its log probabilities: ask for `logprobs`, and a cascade looks at them too.")
     rows = np.arange(len(test.costs))
@@ -169,20 +165,18 @@ def cascade_report(
         name = f"cascade {models[chosen.first]}, then {models[chosen.second]}"
         policies.append((name, budget, paid, score))
         policies.append(("router", budget, test.costs[rows, before], test.scores[rows, before]))
-        gain, error = _paired(score - test.scores[rows, before])
         findings.append(
             f"{name} at {percent(share)} of the cost of {models[best]} asks twice in {percent(defers.mean())}, pays "
-            f"{percent(paid.mean() / test.costs[:, best].mean())} and scores {score.mean():.3f}: {gain:+.3f} "
-            f"[{gain - 1.96 * error:+.3f}, {gain + 1.96 * error:+.3f}] against deciding before asking, which pays "
+            f"{percent(paid.mean() / test.costs[:, best].mean())} and scores {score.mean():.3f}: "
+            f"{_gain(score - test.scores[rows, before])} against deciding before asking, which pays "
             f"{percent(test.costs[rows, before].mean() / test.costs[:, best].mean())}."
         )
         if (other := best_cascade(unaware, known, budget)) is not None:
             paid_without, score_without, _ = other.outcome(test)
             policies.append(("cascade without log probabilities", budget, paid_without, score_without))
-            gain, error = _paired(score - score_without)
             findings.append(
-                f"Log probabilities, told by {percent(share_told)} of the answers, were worth {gain:+.3f} "
-                f"[{gain - 1.96 * error:+.3f}, {gain + 1.96 * error:+.3f}] of the score there, for "
+                f"Log probabilities, told by {percent(share_told)} of the answers, were worth "
+                f"{_gain(score - score_without)} of the score there, for "
                 f"{100 * (paid - paid_without).mean() / test.costs[:, best].mean():+.0f} % of the money."
             )
     table = judged(policies, test.costs[:, best], test.scores[:, best])
@@ -231,9 +225,10 @@ def from_log(runs: pd.DataFrame, price_file: Path | None, reasons: list[str]) ->
     return Report(pd.DataFrame(rows), {}, (), (*reasons, why, *thin))
 
 
-def _paired(differences: Floats) -> tuple[float, float]:
-    """Mean and standard error over queries."""
-    return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
+def _gain(differences: Floats) -> str:
+    """Mean over queries with its 95 % interval, in words."""
+    gain, half = differences.mean(), 1.96 * differences.std(ddof=1) / np.sqrt(len(differences))
+    return f"{gain:+.3f} [{gain - half:+.3f}, {gain + half:+.3f}]"
 
 
 SPEC = ReportSpec(

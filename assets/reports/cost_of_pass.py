@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
+from foretell.assets.reports.many_names import compared, pooled
 from foretell.assets.reports.runs import query_means, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
@@ -25,7 +26,7 @@ def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = 
     """One row per benchmark and model."""
     runs, reasons = scored_runs(traces, price_file)
     rows = []
-    queries = query_means(runs, ["cost_usd", "passed"])
+    queries = query_means(pooled(runs, ["benchmark", "model"], reasons), ["cost_usd", "passed"])
     for (benchmark, model), part in queries.groupby(["benchmark", "model"], sort=True):
         found = query_cost_of_pass(part["cost_usd"].to_numpy(), part["passed"].to_numpy())
         rows.append(
@@ -38,7 +39,8 @@ def cost_of_pass_report(traces: pd.DataFrame | Table, price_file: Path | None = 
     if not rows:
         return Report(pd.DataFrame(), reasons=tuple(reasons))
     table = pd.DataFrame(rows).sort_values(["benchmark", "usd_per_pass"], kind="stable", ignore_index=True)
-    without = counterfactuals(runs, model_classes(runs))
+    few = compared(runs, reasons)
+    without = counterfactuals(few, model_classes(few))
     best = table.drop_duplicates("benchmark")
     findings = [
         f"{row['benchmark']}: the cheapest pass is {row['model']} at {money(row['usd_per_pass'])} "
@@ -117,7 +119,7 @@ def frontier_report(traces: pd.DataFrame | Table, price_file: Path | None = None
     """One row per benchmark and model, over the queries that every model answered."""
     runs, reasons = scored_runs(traces, price_file)
     rows = []
-    for benchmark, part in runs.groupby("benchmark", sort=True):
+    for benchmark, part in compared(runs, reasons).groupby("benchmark", sort=True):
         costs, scores = query_table(part, "total_usd"), query_table(part, "score")
         common = costs.dropna().index
         if len(common) < MIN_QUERIES or costs.shape[1] < 2:

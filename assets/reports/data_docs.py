@@ -74,14 +74,8 @@ def write_data_docs(
         rows = table.read(where).drop(columns=list(PROSE), errors="ignore")
         if not rows.empty:
             shown = rows.head(max_rows)
-            told_of_table = f"{len(shown):,} of {len(rows):,} rows"
-            checked += _checked(
-                context,
-                table.name,
-                shown,
-                _of_contract(table.contract, [str(name) for name in shown], may_lack=("started_at",)),
-                told_of_table,
-            )
+            expectations = _of_contract(table.contract, shown.columns.tolist(), may_lack=("started_at",))
+            checked += _checked(context, table.name, shown, expectations, f"{len(shown):,} of {len(rows):,} rows")
     (page,) = folder.rglob("local_site/index.html")
     return pd.DataFrame(checked), page, told
 
@@ -96,8 +90,10 @@ def _checked(context: Any, name: str, rows: pd.DataFrame, expectations: list[Any
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     pages = gx.checkpoint.UpdateDataDocsAction(name="pages")
     checkpoint = context.checkpoints.add(gx.Checkpoint(name=name, validation_definitions=[definition], actions=[pages]))
+    # NumPy types, which the library's renderers know; nulls stay nulls.
+    plain = rows.astype(dict.fromkeys(rows.select_dtypes(["Int64", "boolean"]).columns, "float64"))
     outcome = checkpoint.run(
-        batch_parameters={"dataframe": _plain(rows)},
+        batch_parameters={"dataframe": plain},
         run_id=gx.RunIdentifier(run_name=told, run_time=datetime.now(UTC)),
     )
     (validation,) = outcome.run_results.values()
@@ -115,11 +111,6 @@ def _checked(context: Any, name: str, rows: pd.DataFrame, expectations: list[Any
         }
         for result in validation.results
     ]
-
-
-def _plain(traces: pd.DataFrame) -> pd.DataFrame:
-    """NumPy types, which the library's renderers know; nulls stay nulls."""
-    return traces.astype(dict.fromkeys(traces.select_dtypes(["Int64", "boolean"]).columns, "float64"))
 
 
 def _of_contract(

@@ -18,6 +18,8 @@ PARTS = 7
 """Newest days of `benchmark_runs` that are looked at, so that a night costs what is new."""
 MOST_RUNS = 12
 """Of more runs of a task on a day the newest are compared."""
+MOST_TASKS = 500
+"""Tasks, day by day, that are compared: those that ended last."""
 TASK = ["source", "benchmark", "metric", "filter"]
 
 
@@ -36,9 +38,15 @@ def compare_landed(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     items = runs[runs["item_id"] != AGGREGATE_ITEM]
     tables, verdicts = [], []
-    for names, group in items.assign(day=items["started_at"].dt.strftime("%Y-%m-%d")).groupby(
-        [*TASK, "day"], dropna=False
-    ):
+    items = items.assign(day=items["started_at"].dt.strftime("%Y-%m-%d"))
+    keys = [*TASK, "day"]
+    last = items.groupby(keys, dropna=False)["started_at"].transform("max")
+    of_task = items.groupby(keys, dropna=False, sort=False).ngroup()
+    place = last.groupby(of_task).first().rank(ascending=False, method="first")
+    if (n_more := len(place) - MOST_TASKS) > 0:
+        verdicts.append(f"{n_more:,} tasks that ended before the {MOST_TASKS} newest are not compared")
+        items = items[of_task.map(place) <= MOST_TASKS]
+    for names, group in items.groupby(keys, dropna=False):
         newest = group.groupby("run_id")["started_at"].max().sort_values(kind="stable").index[-MOST_RUNS:]
         rows = group[group["run_id"].isin(newest)]
         scores = pd.DataFrame(

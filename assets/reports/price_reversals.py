@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
+from foretell.assets.reports.many_names import compared
 from foretell.assets.reports.runs import priced_runs, query_means, query_table
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
@@ -67,6 +68,7 @@ def _log_cost(cost: Cost) -> float:
 def price_reversals_report(traces: pd.DataFrame | Table, price_file: Path | None = None) -> Report:
     """One row per benchmark and pair of models of different listed price."""
     runs, reasons = priced_runs(traces, price_file)
+    runs = compared(runs, reasons)
     thinking = runs["reasoning_tokens"].astype("float64").fillna(0.0)
     runs = runs.assign(
         thinking=thinking, answer=runs["output_tokens"].astype("float64") - thinking, prompt=runs["input_tokens"],

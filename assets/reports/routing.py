@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
+from foretell.assets.reports.many_names import MOST_COMPARED, listed
 from foretell.assets.reports.runs import ROWS_IN_RUN, TEXT, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
@@ -90,9 +91,13 @@ def usable_models(runs: pd.DataFrame) -> tuple[list[str], list[str]]:
     reasons = []
     few, cut = share.index[share < MIN_COVERAGE], censored.index[censored > MAX_CENSORED]
     if len(few):
-        reasons.append(f"Not to choose from, for want of runs on every query: {', '.join(few)}.")
+        reasons.append(f"Not to choose from, for want of runs on every query: {listed(few)}.")
     if len(cut):
-        reasons.append(f"Not to choose from, being mostly cut off: {', '.join(cut)}.")
+        reasons.append(f"Not to choose from, being mostly cut off: {listed(cut)}.")
+    if len(kept) > MOST_COMPARED:
+        reasons.append(f"To choose from are the {MOST_COMPARED} models with most runs, of {len(kept):,}.")
+        most = models.size()[kept].sort_values(ascending=False, kind="stable").index[:MOST_COMPARED]
+        kept = most.sort_values()
     return [str(model) for model in kept], reasons
 
 

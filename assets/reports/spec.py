@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from foretell.assets.resources import Workspace
 
 ROWS_IN_METADATA = 30
+MOST_LINES = 40
+"""Findings, and reasons, of a report: there may be one for each model or benchmark."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class ReportSpec:
 
     def report(self, traces: pd.DataFrame | Table, price_file: Path | None, home: Path) -> Report:
         """The report, made of what it reads."""
-        return self.make(traces, price_file, home) if self.reads_home else self.make(traces, price_file)
+        made = self.make(traces, price_file, home) if self.reads_home else self.make(traces, price_file)
+        return replace(made, findings=_first(made.findings), reasons=_first(made.reasons))
 
     def draw(self, report: Report) -> "Figure | None":
         """The figure of a report; None where nothing is to be drawn: an empty figure says nothing."""
@@ -68,6 +71,12 @@ class ReportSpec:
             return None
         figure: Figure = getattr(reports, self.plot)(report.table).figure
         return figure
+
+
+def _first(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """At most `MOST_LINES` sentences, the last of which says how many there are more."""
+    more = len(lines) - MOST_LINES
+    return lines if more <= 0 else (*lines[:MOST_LINES], f"And {more:,} more of this kind; see the table.")
 
 
 def build_report_asset(spec: ReportSpec) -> "dg.AssetsDefinition":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from foretell.assets.engine import Table
+from foretell.assets.reports.many_names import listed, pooled
 from foretell.assets.reports.runs import draw_queries
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
@@ -23,7 +24,8 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
     The share of the bill needs prices and input tokens; the share of the output needs neither.
     """
     drawn = draw_queries(traces, READ)
-    runs = _priced(drawn.rows, price_file)
+    reasons = drawn.reasons()
+    runs = pooled(_priced(drawn.rows, price_file), ["benchmark", "model"], reasons)
     rows, silent = [], set()
     for (benchmark, model), part in runs.groupby(["benchmark", "model"]):
         if part["output"].sum() == 0:
@@ -32,9 +34,8 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
             rows.append({"benchmark": benchmark, "model": model, **_shares(part)})
     table = pd.DataFrame(rows)
     findings: list[str] = []
-    reasons = drawn.reasons()
     if silent:
-        reasons.append(f"Reasoning tokens are not reported, at least in part: {', '.join(sorted(silent))}.")
+        reasons.append(f"Reasoning tokens are not reported, at least in part: {listed(sorted(silent))}.")
     if rows:
         if table["share_of_bill"].isna().all():
             reasons.append("No share of the bill: prices or input tokens are not known.")
@@ -47,7 +48,7 @@ def thinking_share_report(traces: pd.DataFrame | Table, price_file: Path | None 
         ]
         off = means[means < 0.02].index.tolist()
         if off:
-            findings.append(f"Thinking is switched off, or nearly, in {', '.join(off)}: no reasoning models here.")
+            findings.append(f"Thinking is switched off, or nearly, in {listed(off)}: no reasoning models here.")
     return Report(table, {}, tuple(findings), tuple(reasons))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
+from foretell.assets.reports.many_names import pooled
 from foretell.assets.reports.runs import draw_queries
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, floor_sums, group_replicates, noise_floor
@@ -28,12 +29,12 @@ def token_noise_report(traces: pd.DataFrame | Table, price_file: Path | None = N
         value=runs["output_tokens"].astype("float64").clip(lower=1), cell_id=runs.groupby(CELL, sort=False).ngroup(),
         **{name: runs[name].fillna("(none)").astype("str") for name in ("benchmark", "reasoning_effort")},
     )  # fmt: skip
-    repeated = runs[runs.duplicated("cell_id", keep=False)]
+    repeated, reasons = runs[runs.duplicated("cell_id", keep=False)], drawn.reasons()
+    without = set(runs["model"]) - set(repeated["model"])
+    repeated = pooled(repeated, GROUP, reasons)
     rows = [dict(zip(GROUP, group, strict=True)) | _noise(part) for group, part in repeated.groupby(GROUP)]
     if not rows:
         return Report(pd.DataFrame(), reasons=("No request was sent twice: repeat some to learn the noise floor.",))
-    without = set(runs["model"]) - set(repeated["model"])
-    reasons = drawn.reasons()
     if without:
         reasons.append(f"{len(without)} models have no request that was sent twice: their noise is not known.")
     table = pd.DataFrame(rows).sort_values("standard_deviation", ignore_index=True)

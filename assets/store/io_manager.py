@@ -33,7 +33,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         if obj is None:
             return
         path = self._folder(context)
-        path = path / f"{context.asset_partition_key}.parquet" if context.has_asset_partitions else self._single(path)
+        path = (path / context.asset_partition_key if context.has_asset_partitions else path).with_suffix(".parquet")
         write_table(obj, path)
         lineage = column_lineage(context.asset_key.to_user_string(), obj.columns)
         context.add_output_metadata(
@@ -60,7 +60,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     def _table(self, context: dg.InputContext) -> Table:
         path = self._folder(context)
         if not context.has_asset_partitions:
-            return Table((str(self._single(path)),))
+            return Table((str(path.with_suffix(".parquet")),))
         # An unpartitioned consumer reads every day of the window; most days of a long calendar hold nothing.
         on_disk = {file.stem: file for file in sorted(path.glob("*.parquet"))}
         days = [day for day in context.asset_partition_keys if day in on_disk]
@@ -73,10 +73,6 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
         return Path(self.root).joinpath(*context.asset_key.path)
-
-    @staticmethod
-    def _single(path: Path) -> Path:
-        return path.with_name(f"{path.name}.parquet")
 
 
 def preview(frame: pd.DataFrame) -> str:

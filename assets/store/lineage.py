@@ -6,6 +6,7 @@ neither knows has no lineage rather than a guessed one.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import dagster as dg
 
@@ -76,13 +77,8 @@ def column_lineage(table: str, columns: Iterable[str]) -> dg.TableColumnLineage 
     if made is None:
         return None
     known = {name: made.made_of.get(name, (name,) if name in made.same else ()) for name in map(str, columns)}
-    return dg.TableColumnLineage(
-        {
-            name: [dg.TableColumnDep(dg.AssetKey(made.before), origin) for origin in origins]
-            for name, origins in known.items()
-            if origins
-        }
-    )
+    before = partial(dg.TableColumnDep, dg.AssetKey(made.before))
+    return dg.TableColumnLineage({name: list(map(before, origins)) for name, origins in known.items() if origins})
 
 
 def origins(lineage: dg.TableColumnLineage | None, column: str) -> str | None:

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -17,9 +17,10 @@ from foretell.assets.store.money import money, percent
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 __all__ = ["chance", "count_keys", "counted", "dollars", "interval", "money", "out", "percent", "print_json",
-           "print_table", "say", "say_next", "say_problems", "tokens"]  # fmt: skip
+           "print_table", "say", "say_next", "say_problems", "spans", "tokens"]  # fmt: skip
 
 WITHOUT_TERMINAL = 200
 """Columns of a pipe or a log, which has no width of its own."""
@@ -87,6 +88,14 @@ def interval(row: Mapping[Hashable, object], unit: str, coverage: int = 90) -> s
     return "-" if ends[0] == "-" else f"{ends[0]} [{ends[1]}, {ends[2]}]"
 
 
+def spans(ends: "ArrayLike", text: Callable[[float], str]) -> list[str]:
+    """Rows of median, lower and upper end as text; a dash where the median is not known."""
+    import numpy as np
+
+    rows = np.asarray(ends, dtype=np.float64).tolist()
+    return ["-" if row[0] != row[0] else "{} [{}, {}]".format(*map(text, row)) for row in rows]
+
+
 def dollars(value: object) -> str:
     """Dollars as text; a dash where they are not known."""
     return money(value) if isinstance(value, float | int) and value == value else "-"
@@ -152,14 +161,10 @@ def _print_blocks(title: str, columns: Sequence[str], cells: Sequence[Sequence[s
     out.print(title, style="bold", soft_wrap=False)
     for row in cells:
         out.print("  ".join(cell for cell in row[:n_keys] if cell), soft_wrap=False)
-        lines = [""]
-        for name, cell in zip(columns[n_keys:], row[n_keys:], strict=True):
-            pair = f"{name} {cell}"
-            if not cell:
-                continue
-            if not lines[-1]:
-                lines[-1] = pair
-            elif 2 + cell_len(lines[-1]) + 3 + cell_len(pair) <= out.width:
+        pairs = [f"{name} {cell}" for name, cell in zip(columns[n_keys:], row[n_keys:], strict=True) if cell]
+        lines = pairs[:1]
+        for pair in pairs[1:]:
+            if 2 + cell_len(lines[-1]) + 3 + cell_len(pair) <= out.width:
                 lines[-1] += f"   {pair}"
             else:
                 lines.append(pair)

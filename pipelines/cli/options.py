@@ -17,10 +17,24 @@ if TYPE_CHECKING:
     from foretell.pipelines.pilots.sending import Endpoint
     from foretell.pipelines.settings import Settings
 
+
+def check_family(family: str | None) -> str | None:
+    """The family, where one is named.
+
+    Raises `InvalidInputError` if there is no such family, with the likely one, and all of them.
+    """
+    if family is not None and family not in FAMILIES:
+        raise unknown_name("family", family, FAMILIES)
+    return family
+
+
 FamilyName = Annotated[
     str,
-    typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.", autocompletion=lambda: list(FAMILIES)),
-]
+    typer.Argument(
+        metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.", autocompletion=lambda: list(FAMILIES),
+        callback=check_family,
+    ),
+]  # fmt: skip
 QUOTE = "quote FILE --model MODEL"
 """What comes next where the champion of thinking tokens has changed."""
 Dataset = Annotated[
@@ -81,15 +95,6 @@ def or_stdin(file: Path | None) -> Path | None:
     path = Path(folder.name) / f"stdin{ending}"
     path.write_bytes(content)
     return path
-
-
-def check_family(family: str) -> None:
-    """Refuse what is no family.
-
-    Raises `InvalidInputError`, with the likely family, and all of them.
-    """
-    if family not in FAMILIES:
-        raise unknown_name("family", family, FAMILIES)
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:

@@ -22,7 +22,7 @@ class Ledger:
     file : Path
         Made where it is absent; the last line of a file may be torn by a kill.
     max_cost : float
-        In USD; spent plus reserved never exceeds it.
+        In USD; spent plus reserved (where `in_all` is not set: what is added to both from now on) never exceeds it.
     answered : mapping of str to float
         Requests whose answer was kept, and what it cost; it counts even if the kill came before its line here.
 
@@ -30,12 +30,12 @@ class Ledger:
     """
 
     def __init__(
-        self, file: Path, max_cost: float, answered: Mapping[str, float], *, retry_in_doubt: bool = False
-    ) -> None:
-        self._file, self._max_cost = file, max_cost
+        self, file: Path, max_cost: float, answered: Mapping[str, float], *, retry_in_doubt: bool = False,
+        in_all: bool = True,
+    ) -> None:  # fmt: skip
+        self._file = file
         self._changed = threading.Condition()
         self._open: dict[str, float] = {}
-        self._in_flight: set[str] = set()
         self._spent = 0.0
         self.answered = dict(answered)
         if file.exists():
@@ -47,6 +47,7 @@ class Ledger:
             for key in self.in_doubt:
                 append_durably(file, {"event": "given up", "key": key, "usd": self._open[key]})
             self._open, self.in_doubt = {}, set()
+        self._max_cost = max_cost if in_all else self.committed + max_cost
 
     def _replay(self, file: Path) -> None:
         drop_torn_line(file)  # what it would have said had not happened yet
@@ -56,15 +57,13 @@ class Ledger:
                 event, key, usd = entry["event"], str(entry["key"]), float(entry["usd"])
             except (ValueError, KeyError, TypeError):
                 raise InvalidInputError(f"{file}:{number}: not a line of a pilot's log; move the file away") from None
+            self._open.pop(key, None)
             if event == "reserved":
                 self._open[key] = usd
             elif event == "given up":
-                self._open.pop(key, None)
                 self._spent += usd
-            else:
-                self._open.pop(key, None)
-                if event == "answered":
-                    self.answered.setdefault(key, usd)
+            elif event == "answered":
+                self.answered.setdefault(key, usd)
         for key in self.answered:
             self._open.pop(key, None)
 
@@ -78,10 +77,6 @@ class Ledger:
         """USD spent and reserved; never above the limit."""
         return self._spent + sum(self._open.values())
 
-    def allow(self, usd: float) -> None:
-        """Limit what is spent from now on to `usd`, whatever was spent before."""
-        self._max_cost = self.committed + usd
-
     def reserve(self, key: str, usd: float) -> bool:
         """Set the worst case of a request aside, waiting for others to come back; False where it does not fit.
 
@@ -91,12 +86,11 @@ class Ledger:
             raise InvalidInputError(f"a reservation must be a number of dollars, got {usd}")
         with self._changed:
             while self.committed + usd > self._max_cost:
-                if not self._in_flight:
+                if self._open.keys() <= self.in_doubt:  # nothing is under way
                     return False
                 self._changed.wait()
             append_durably(self._file, {"event": "reserved", "key": key, "usd": usd})
             self._open[key] = usd
-            self._in_flight.add(key)
             return True
 
     def settle(self, key: str, usd: float) -> None:
@@ -111,7 +105,6 @@ class Ledger:
     def leave_in_doubt(self, key: str) -> None:
         """Nobody knows whether the request was billed: its reservation stays."""
         with self._changed:
-            self._in_flight.discard(key)
             if key in self._open:
                 self.in_doubt.add(key)
             self._changed.notify_all()
@@ -120,7 +113,6 @@ class Ledger:
         with self._changed:
             append_durably(self._file, {"event": event, "key": key, "usd": usd})
             self._open.pop(key, None)
-            self._in_flight.discard(key)
             self._spent += usd
             self._changed.notify_all()
 

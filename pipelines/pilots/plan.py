@@ -113,22 +113,17 @@ def bounded(calls: Sequence[Call], price_file: Path | None) -> list[Call]:
     frame = pd.DataFrame(worst, columns=["input_tokens", "output_tokens"])
     frame["model"] = [call.body["model"] for call in calls]
     frame["service_tier"] = [call.body.get("service_tier") for call in calls]
-    usd = _worst_usd(frame, price_file)
-    return [
-        replace(call, reserved_usd=bound, kept={**call.kept, "reserved_usd": bound if bound == bound else None})
-        for call, bound in zip(calls, usd, strict=True)
-    ]
-
-
-def _worst_usd(frame: pd.DataFrame, price_file: Path | None) -> list[float]:
-    """Every token at the dearest rate of its side, short or long input, whichever is more."""
-    worst = np.zeros(len(frame))
+    # Every token at the dearest rate of its side, short or long input, whichever is more.
+    usd = np.zeros(len(frame))
     for inputs in (frame["input_tokens"], frame["input_tokens"] * 0):
         rates = request_rates(frame.assign(input_tokens=inputs), price_file=price_file)
         dear = rates[["input", "cache_read", "cache_write"]].max(axis=1) * frame["input_tokens"]
         dear += rates[["output", "reasoning"]].max(axis=1) * frame["output_tokens"]
-        worst = np.maximum(worst, (rates["request"] + dear).to_numpy())  # NaN wins: no price, no bound
-    return [float(value) for value in worst]
+        usd = np.maximum(usd, (rates["request"] + dear).to_numpy())  # NaN wins: no price, no bound
+    return [
+        replace(call, reserved_usd=bound, kept={**call.kept, "reserved_usd": bound if bound == bound else None})
+        for call, bound in zip(calls, usd.tolist(), strict=True)
+    ]
 
 
 def usage_price(price_file: Path | None) -> Callable[[Call, Mapping[str, Any]], float]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from foretell.assets.engine.local import is_loopback
@@ -41,10 +41,8 @@ class InDoubtError(Exception):
     """The connection broke: nobody knows whether the request was billed."""
 
 
-class Endpoint(Protocol):
-    """Sends one chat request, once; raises `InDoubtError` where nothing whole came back."""
-
-    def __call__(self, body: Mapping[str, Any]) -> Answer: ...
+Endpoint = Callable[[Mapping[str, Any]], Answer]
+"""Sends one chat request, once; raises `InDoubtError` where nothing whole came back."""
 
 
 class HttpEndpoint:
@@ -207,9 +205,7 @@ def send_within(
     try:
         with FileLock(sending.out.with_suffix(".lock"), timeout=0):
             answered = {str(line["custom_id"]): line["pilot"]["counted_usd"] for line in kept_lines(sending.out)}
-            ledger = Ledger(log, max_cost, answered, retry_in_doubt=retry_in_doubt)
-            if not in_all:
-                ledger.allow(max_cost)
+            ledger = Ledger(log, max_cost, answered, retry_in_doubt=retry_in_doubt, in_all=in_all)
             return ledger, send(calls, sending, ledger)
     except Timeout:
         raise InvalidInputError(f"another process sends {sending.out}: wait for it, or end it") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -50,14 +51,14 @@ class Bounds:
             return
         headers = Headers(scope=scope)
         refused = self._refused(scope, headers)
-        body: bytes | None = b""
+        body = b""
         if refused is None and scope["method"] == "POST":
             try:
-                body = await asyncio.wait_for(self._body(receive), self._limits.send_s)
+                body = await asyncio.wait_for(self._body(Request(scope, receive)), self._limits.send_s)
             except TimeoutError:
                 refused = refusal(408, f"the body did not arrive within {self._limits.send_s:g} s", connection="close")
-            if body is None:
-                return  # the caller is gone; nobody reads an answer
+            except ClientDisconnect:
+                return  # nobody reads an answer
             if len(body) > self._limits.body_bytes:
                 refused = self._too_large()
             elif body:
@@ -93,21 +94,15 @@ class Bounds:
     def _too_large(self) -> Response:
         return refusal(413, f"a body may hold {self._limits.body_bytes:,} bytes: send fewer rows", connection="close")
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The body, of one that is too large the first bytes: the caller reads the answer once all of it is sent.
-
-        None where the caller left.
-        """
+    async def _body(self, request: Request) -> bytes:
+        """The body, of one that is too large the first bytes: the caller reads the answer once all of it is sent."""
         body, n = b"", 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            part: bytes = message.get("body", b"")
+        async for part in request.stream():
             n += len(part)
             body += part[: self._limits.body_bytes + 1 - len(body)]
-            if not message.get("more_body", False) or n > 16 * self._limits.body_bytes:
-                return body
+            if n > 16 * self._limits.body_bytes:
+                break
+        return body
 
 
 class PatientProtocol(H11Protocol):

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..arrays import Codes, Floats, load_arrays, numbers_of, save_arrays
+from ..arrays import Codes, Floats, load_arrays, names_of, numbers_of, save_arrays
 from ..base import BasePredictor
 from ..fitting.trees import SavedBooster
 from ..schemas.descriptions import ScoreRequests
 from .calibration import ResidualCurve
 from .description.features import BenchmarkFeatures, benchmark_rows, model_matrix
 from .description.leakage import assign_folds
-from .rows import group_weights, text_column
+from .rows import group_weights
 from .scale import checked_scores, from_logit, to_logit
 from .trees import BOOSTING, grow, predict_trees
 
@@ -143,7 +143,7 @@ def _key(X: pd.DataFrame, name: str) -> list[str]:
     if name == "size":
         sizes = numbers_of(X, "n_params").tolist()
         return ["" if np.isnan(s) else str(np.searchsorted(SIZE_EDGES, np.log(max(s, 1.0)))) for s in sizes]
-    return text_column(X, name)
+    return list(names_of(X, name))
 
 
 def _quantiles(score: Floats, weight: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..arrays import Codes, Floats, Mask, load_arrays, save_arrays
+from ..arrays import Codes, Floats, Mask, load_arrays, names_of, save_arrays
 from ..base import BasePredictor, known_words
 from ..errors import InvalidInputError
 from ..fitting.trees import SavedBooster
@@ -18,7 +18,7 @@ from .description.features import BenchmarkFeatures, benchmark_rows, model_matri
 from .description.leakage import assign_folds
 from .known_scores.evidence import KnownScores, counts_of, known_sets, own_sets, refuse_shares, simulate_evidence
 from .known_scores.slopes import ResidualSlopes
-from .rows import Rows, group_weights, text_column
+from .rows import Rows, group_weights
 from .scale import checked_scores, from_logit, to_logit
 from .strangeness import COUNTED_FROM_MIDDLE, Own, bases, kinds_of, strange_curves, strange_rounds
 from .two_way import Forecast, TwoWay
@@ -107,11 +107,11 @@ class BenchmarkScorePredictor(BasePredictor):
         described = X.assign(**{"_group": labels})
         benchmarks, codes = benchmark_rows(described, ["_group"])
         groups = pd.factorize(benchmarks["_group"])[0]
-        models, unique = pd.factorize(pd.Series(text_column(X, "model")))
+        models, unique = pd.factorize(names_of(X, "model"))
         self.models_ = unique.tolist()
         features = model_matrix(X)
         self.metadata_ = features[np.unique(models, return_index=True)[1]].copy()
-        titles = text_column(X, "benchmark")
+        titles = names_of(X, "benchmark").tolist()
         self.benchmarks_ = [titles[i] for i in np.unique(codes, return_index=True)[1]]
         return Rows(benchmarks, groups, self.metadata_, codes, models, features)
 
@@ -193,7 +193,7 @@ class BenchmarkScorePredictor(BasePredictor):
     def _request_rows(self, X: pd.DataFrame) -> Rows:
         benchmarks, codes = benchmark_rows(X)
         place = {name: i for i, name in enumerate(self.models_)}
-        models = np.array([place.get(name, -1) for name in text_column(X, "model")], dtype=np.intp)
+        models = np.array([place.get(name, -1) for name in names_of(X, "model")], dtype=np.intp)
         return Rows(benchmarks, np.arange(len(benchmarks)), self.metadata_, codes, models, model_matrix(X))
 
     def _located(
@@ -276,12 +276,8 @@ class BenchmarkScorePredictor(BasePredictor):
         (path / "forest.txt").write_text(two_way.forest.model_to_string() if two_way.forest else "", "utf-8")
         (path / "scale.txt").write_text(self.scale_.booster.model_to_string(), "utf-8")
         return {
-            "two_way": {
-                "keys": two_way.keys,
-                "noise": two_way.noise,
-                "affinity": two_way.affinity,
-                "variances": two_way.variances.tolist(),
-            },
+            "two_way": {name: vars(two_way)[name] for name in ("keys", "noise", "affinity")}
+            | {"variances": two_way.variances.tolist()},
             "features": features,
             "scale": {"centre": self.scale_.centre, "damping": self.scale_.damping},
             "share": self.share_,

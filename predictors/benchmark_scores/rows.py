@@ -38,11 +38,6 @@ class Rows:
         return replace(self, benchmarks=nothing, groups=np.zeros(1, dtype=np.intp), benchmark=codes)
 
 
-def text_column(X: pd.DataFrame, name: str) -> list[str]:
-    """A column as texts, empty where they are null or the column is not there."""
-    return [str(value) for value in X[name].astype("object").where(X[name].notna(), "")] if name in X else [""] * len(X)
-
-
 def group_weights(groups: Codes) -> Floats:
     """Weight of each member, shape (n_members,): the inverse square root of the size of its leak group."""
     return np.asarray(np.bincount(groups)[groups] ** -0.5, dtype=np.float64)

@@ -117,16 +117,12 @@ def bases(is_blank: Mask, likeness: Floats, n_scores: Codes, n_runs: Codes) -> l
     Whether nothing of the benchmark is described in words or kinds that training saw, the cosine with the nearest
     description of training, known scores of other models on the benchmark, scores of the model that were learnt from.
     """
-    return [
-        "; ".join(
-            [
-                *([f"{scores} known {'score' if scores == 1 else 'scores'} of other models"] if scores else []),
-                _of_benchmark(bool(blank), float(near)),
-                f"{runs} {'score' if runs == 1 else 'scores'} of the model" if runs else "a model that was never seen",
-            ]
-        )
-        for blank, near, scores, runs in zip(is_blank, likeness, n_scores, n_runs, strict=True)
-    ]
+    found = []
+    for blank, near, scores, runs in zip(is_blank, likeness, n_scores, n_runs, strict=True):
+        of_others = f"{scores} known {'score' if scores == 1 else 'scores'} of other models; " if scores else ""
+        of_own = f"{runs} {'score' if runs == 1 else 'scores'} of the model" if runs else "a model that was never seen"
+        found.append(f"{of_others}{_of_benchmark(bool(blank), float(near))}; {of_own}")
+    return found
 
 
 def _of_benchmark(is_blank: bool, likeness: float) -> str:

@@ -109,18 +109,14 @@ class Evidence:
 
 def gather(ladders: Sequence[Ladder], names: Sequence[str]) -> Evidence:
     """Run every law on every ladder and on the ladder's own backtests."""
-    cuts = [match_reach(ladder, N_CUTS) for ladder in ladders]
-    flat = [part for ladder_cuts in cuts for part, _ in ladder_cuts]
-    shares = forecast_shares([*ladders, *flat], names)
+    backtests = [(i, k, *cut) for i, ladder in enumerate(ladders) for k, cut in enumerate(match_reach(ladder, N_CUTS))]
+    shares = forecast_shares([*ladders, *(part for _, _, part, _ in backtests)], names)
     n = len(ladders)
     lower, upper = bounds(ladders)
     own_errors = np.full((n, N_CUTS, len(names)), np.nan)
-    position = n
-    for i, ladder_cuts in enumerate(cuts):
-        for k, (part, actual) in enumerate(ladder_cuts):
-            forecast = _z(part.points(shares[position]), lower[i], upper[i])
-            own_errors[i, k] = forecast - _z(np.array(part.points(np.array(actual))), lower[i], upper[i])
-            position += 1
+    for (i, k, part, actual), forecast in zip(backtests, shares[n:], strict=True):
+        measured = _z(np.array(part.points(np.array(actual))), lower[i], upper[i])
+        own_errors[i, k] = _z(part.points(forecast), lower[i], upper[i]) - measured
     chance, top = (np.array([getattr(ladder, name) for ladder in ladders])[:, None] for name in ("chance", "upper"))
     z = _z(chance + (top - chance) * shares[:n], lower[:, None], upper[:, None])
     is_low = np.array([not len(ladder) or ladder.shares[-1] < LOW for ladder in ladders])

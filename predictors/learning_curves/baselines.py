@@ -42,8 +42,7 @@ class LastValueBaseline(PointBaseline):
     """The curve ends where it is."""
 
     def _locate(self, batch: CurveBatch) -> tuple[Floats, Floats]:
-        before = batch.values[np.arange(len(batch)), np.maximum(batch.lengths - 2, 0)]
-        return batch.last, np.abs(batch.last - before)
+        return batch.last, np.abs(batch.last - batch.from_end(batch.values, 1))
 
 
 def spread_columns(batch: CurveBatch, spread: Floats) -> Floats:

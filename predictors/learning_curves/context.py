@@ -38,13 +38,10 @@ def attach_siblings(
     for (dataset, learner), part in ordered.groupby(["dataset", "learner"], sort=False):
         points = part[["step", "value"]].to_numpy(dtype=np.float64).T
         by_dataset.setdefault(str(dataset), []).append((str(learner), *points))
-    columns: dict[str, list[list[object]]] = {name: [] for name in SIBLING_COLUMNS}
+    rows = []
     for dataset, learner, steps in zip(requests["dataset"], requests["learner"], requests["steps"], strict=True):
         limit = np.inf if extent == "complete" else float(as_points(steps)[-1])
         others = [(name, step[step <= limit].tolist(), value[step <= limit].tolist())
                   for name, step, value in by_dataset.get(str(dataset), []) if name != str(learner)]  # fmt: skip
-        for place, column in enumerate(SIBLING_COLUMNS):
-            columns[column].append([curve[place] for curve in others if curve[1]])
-    return requests.assign(
-        **{name: pd.Series(lists, index=requests.index, dtype=object) for name, lists in columns.items()}
-    )
+        rows.append([[curve[place] for curve in others if curve[1]] for place in range(3)])
+    return requests.assign(**pd.DataFrame(rows, requests.index, SIBLING_COLUMNS, dtype=object))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..arrays import Codes, Floats, Mask
+from ..arrays import Codes, Floats, Mask, names_of, numbers_of
 from ..schemas.learning_curves import as_points
 
 STRIDE = 0.5 * np.log(2)
@@ -39,6 +39,11 @@ class UnitScale:
         """Values in the metric's unit; (n,) or (n, k)."""
         worst, span = self._shaped(unit)
         return np.asarray(worst + unit * span)
+
+    @property
+    def sign(self) -> Floats:
+        """1 where higher is better, else -1, shape (n,)."""
+        return np.where(self.best > self.worst, 1.0, -1.0)
 
     @property
     def span(self) -> Floats:
@@ -93,15 +98,19 @@ class CurveBatch:
         """Which entries are points, shape (n, k)."""
         return np.asarray(np.arange(self.log_x.shape[1]) < self.lengths[:, None])
 
+    def from_end(self, points: Floats, back: int = 0) -> Floats:
+        """What `points` (n, k) hold so many places before each curve's last point, at most at its first, shape (n,)."""
+        return points[np.arange(len(self)), np.maximum(self.lengths - 1 - back, 0)]
+
     @property
     def last(self) -> Floats:
         """Last observed value of each curve, unit scale, shape (n,)."""
-        return self.values[np.arange(len(self)), self.lengths - 1]
+        return self.from_end(self.values)
 
     @property
     def last_log_x(self) -> Floats:
         """Log budget of the last observed point, shape (n,)."""
-        return self.log_x[np.arange(len(self)), self.lengths - 1]
+        return self.from_end(self.log_x)
 
     @property
     def spans(self) -> Floats:
@@ -132,8 +141,7 @@ def lower_is_better(metric: str | None) -> bool:
 def read_curves(X: pd.DataFrame) -> CurveBatch:
     """Curves of requests that are valid under `CurveRequests`."""
     n = len(X)
-    steps = [as_points(s) for s in X["steps"]]
-    values = [as_points(v) for v in X["values"]]
+    steps, values = ([as_points(points) for points in X[name]] for name in ("steps", "values"))
     errors = [as_points(e) for e in X["standard_errors"]] if "standard_errors" in X else [np.empty(0)] * n
     finite = [np.isfinite(v) for v in values]
     diverged = np.array([not f.all() for f in finite], dtype=bool)
@@ -193,14 +201,14 @@ def _scale(X: pd.DataFrame, values: Sequence[Floats], on_grid: Sequence[Floats])
     low = np.array([v.min() for v in values], dtype=np.float64)
     high = np.array([v.max() for v in values], dtype=np.float64)
     last = np.array([v[-1] for v in values], dtype=np.float64)
-    falls = [lower_is_better(m if isinstance(m, str) else None) for m in X["metric"]] if "metric" in X else [False] * n
-    rising = ~np.array(falls, dtype=bool)
+    rising = ~np.array([lower_is_better(metric) for metric in names_of(X, "metric")], dtype=bool)
     if "higher_is_better" in X:
-        declared = X["higher_is_better"]
-        rising = np.where(declared.notna(), declared.fillna(True).to_numpy(dtype=bool), rising)
+        is_better = X["higher_is_better"]
+        rising = np.where(is_better.notna(), is_better.fillna(True).to_numpy(dtype=bool), rising)
     # A loss below 1 is no share: nothing says that it ends there.
-    lower = _declared(X, "lower_bound", np.where(low >= 0, 0.0, -np.inf))
-    upper = _declared(X, "upper_bound", np.where((low >= 0) & (high <= 1) & rising, 1.0, np.inf))
+    usual = np.where(low >= 0, 0.0, -np.inf), np.where((low >= 0) & (high <= 1) & rising, 1.0, np.inf)
+    declared = numbers_of(X, "lower_bound"), numbers_of(X, "upper_bound")
+    lower, upper = (np.where(np.isnan(end), default, end) for end, default in zip(declared, usual, strict=True))
     # A range without an end ends where the curve would have moved ten times as far as it has, or lost its whole value;
     # how far it has moved is read where it is usual, since a run may start, or break, at any height.
     fences = [_fences(v) for v in on_grid]
@@ -218,10 +226,3 @@ def _fences(values: Floats) -> tuple[float, float]:
     q1, q3 = np.quantile(values, [0.25, 0.75])
     usual = values[(values >= q1 - 3 * (q3 - q1)) & (values <= q3 + 3 * (q3 - q1))]
     return float(min(usual.min(), values[-1])), float(max(usual.max(), values[-1]))
-
-
-def _declared(X: pd.DataFrame, name: str, default: Floats) -> Floats:
-    if name not in X:
-        return default
-    declared = X[name].to_numpy(dtype=np.float64)
-    return np.where(np.isnan(declared), default, declared)

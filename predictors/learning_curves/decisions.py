@@ -9,11 +9,6 @@ from ..schemas.learning_curves import CurveRequests, as_points
 from .curves import read_curves
 from .forecaster import CurveForecaster
 
-DECISION_COLUMNS: tuple[str, ...] = (
-    "probability_better", "expected_gain", "remaining_share", "gain_per_budget", "stop",
-)  # fmt: skip
-
-
 N_STEPS = 24
 """Steps between the last observed one and the end at which a forecast is read."""
 MOST_PREFIXES = 12
@@ -57,13 +52,15 @@ def advise(
     if not np.isfinite(goal).all():
         raise InvalidInputError("`incumbent` must be finite in every row")
     forecast = predictor.distribution(X)
-    sign = np.where(forecast.rising, 1.0, -1.0)
-    better = forecast.probability_better(goal + sign * margin).to_numpy()
+    better = forecast.probability_better(goal + forecast.scale.sign * margin).to_numpy()
     gain = forecast.expected_gain(goal)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(forecast.remaining > 0, gain / forecast.remaining, np.inf)
-    columns = (better, gain, forecast.remaining, rate, (better < least_probability) & (forecast.remaining > 0))
-    return pd.DataFrame(dict(zip(DECISION_COLUMNS, columns, strict=True)), index=X.index)
+    columns = {
+        "probability_better": better, "expected_gain": gain, "remaining_share": forecast.remaining,
+        "gain_per_budget": rate, "stop": (better < least_probability) & (forecast.remaining > 0),
+    }  # fmt: skip
+    return pd.DataFrame(columns, index=X.index)
 
 
 def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float | pd.Series) -> pd.DataFrame:
@@ -86,22 +83,19 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
     end = X["target_step"].to_numpy(dtype=np.float64)
     share = np.linspace(0.0, 1.0, N_STEPS) ** 2
     steps = last[:, None] + share * (end - last)[:, None]
-    asked = X.loc[X.index.repeat(N_STEPS)].assign(target_step=steps.ravel()).reset_index(drop=True)
+    asked = X.iloc[np.repeat(np.arange(len(X)), N_STEPS)].assign(target_step=steps.ravel()).reset_index(drop=True)
     forecast = predictor.distribution(asked)
     likely = forecast.probability_better(np.repeat(goal, N_STEPS)).to_numpy().reshape(-1, N_STEPS)
     # The last observed point, at the first of them, is known not to be good enough.
     likely = np.maximum.accumulate(np.where(np.arange(N_STEPS) > 0, likely, 0.0), axis=1)
-    rising = forecast.rising.reshape(-1, N_STEPS)[:, 0]
-    out = np.full((len(X), 4), np.inf)
+    sign = forecast.scale.sign[::N_STEPS]
+    reached = likely[:, None] >= np.array([0.05, 0.5, 0.95])[:, None]
+    when = np.where(reached.any(axis=2), np.take_along_axis(steps, reached.argmax(axis=2), axis=1), np.inf)
+    out = np.column_stack([when, likely[:, -1]])
     for i, values in enumerate(X["values"]):
-        good = np.flatnonzero(as_points(values) >= goal[i] if rising[i] else as_points(values) <= goal[i])
+        good = np.flatnonzero(sign[i] * as_points(values) >= sign[i] * goal[i])
         if good.size:
             out[i] = [as_points(X["steps"].iloc[i])[good[0]]] * 3 + [1.0]
-            continue
-        for j, level in enumerate((0.05, 0.5, 0.95)):
-            reached = likely[i] >= level
-            out[i, j] = steps[i, np.argmax(reached)] if reached.any() else np.inf
-        out[i, 3] = likely[i, -1]
     return pd.DataFrame(out, columns=list(REACH_COLUMNS), index=X.index)
 
 

@@ -131,7 +131,8 @@ class ScaleModel:
 
     @classmethod
     def _of(cls, parameters: Floats, p: int) -> Self:
-        return cls(parameters[:p], _df(float(parameters[p])), parameters[p + 1 :])
+        df = 1.5 + np.exp(np.clip(parameters[p], -4.0, 4.0))
+        return cls(parameters[:p], float(df), parameters[p + 1 :])
 
     def at(self, columns: Floats, location: Floats) -> TruncatedT:
         """Distribution of each row of `columns` (n, p), about `location` (n,)."""
@@ -161,7 +162,3 @@ class ScaleModel:
         """Rebuild what `state` wrote."""
         coefficients, skew = (np.asarray(state[name], dtype=np.float64) for name in ("coefficients", "skew"))
         return cls(coefficients, float(state["df"]), skew)
-
-
-def _df(z: float) -> float:
-    return float(1.5 + np.exp(np.clip(z, -4.0, 4.0)))

@@ -1,7 +1,7 @@
 """Columns that the stack learns from: the observed beginning, the learner and its siblings."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,31 +17,21 @@ COMPLETE = 0.7
 """Share of the asked budget that a sibling must have reached to count as complete."""
 
 
-@dataclass(frozen=True)
-class Siblings:
-    """Curves of other learners on the data set of one forecast: names, log budgets (over the first one of the
-    forecast's own curve) and unit-scale values."""
-
-    learners: tuple[str, ...] = ()
-    log_x: tuple[Floats, ...] = ()
-    values: tuple[Floats, ...] = ()
+Siblings: TypeAlias = Sequence[tuple[str, Floats, Floats]]
+"""Curves of other learners on the data set of one forecast: names, log budgets (over the first one of the forecast's
+own curve) and unit-scale values."""
 
 
 def prefix_columns(batch: CurveBatch) -> Floats:
     """What the observed points say by themselves, shape (n, 15)."""
-    rows = np.arange(len(batch))
-    n_points = batch.lengths
-    last = batch.last
-    lags = []
-    for j in range(1, LAGS + 1):
-        earlier = batch.values[rows, np.maximum(n_points - 1 - j, 0)]
-        lags.append(np.where(n_points > j, last - earlier, np.nan))
+    n_points, last = batch.lengths, batch.last
+    lags = [np.where(n_points > j, last - batch.from_end(batch.values, j), np.nan) for j in range(1, LAGS + 1)]
     highest = np.where(batch.seen, batch.values, -np.inf).max(axis=1)
     lowest = np.where(batch.seen, batch.values, np.inf).min(axis=1)
     first = batch.values[:, 0]
-    errors = batch.errors[rows, n_points - 1], batch.errors[:, 0]
-    slope = last - batch.values[rows, np.maximum(n_points - 2, 0)]
-    gap = batch.last_log_x - batch.log_x[rows, np.maximum(n_points - 2, 0)]
+    errors = batch.from_end(batch.errors), batch.errors[:, 0]
+    slope = last - batch.from_end(batch.values, 1)
+    gap = batch.last_log_x - batch.from_end(batch.log_x, 1)
     return np.column_stack([
         n_points, last, *lags, first, last - first, highest - last, lowest - last, *errors, batch.last_log_x,
         batch.target - batch.last_log_x, batch.target, np.where(gap > 0, slope / np.maximum(gap, 1e-9), np.nan),
@@ -51,21 +41,15 @@ def prefix_columns(batch: CurveBatch) -> Floats:
 def point_forecasts(batch: CurveBatch, median: Floats) -> Floats:
     """Simple forecasts relative to the last value: the network's `median` (n,), means of the last two and three
     points; shape (n, 3)."""
-    rows = np.arange(len(batch))
-    last = batch.last
-    total = last.copy()
-    means = []
-    for j in (1, 2):
-        total = total + batch.values[rows, np.maximum(batch.lengths - 1 - j, 0)]
-        means.append(total / (j + 1) - last)
-    return np.column_stack([median, *means])
+    totals = np.cumsum([batch.from_end(batch.values, back) for back in (0, 1, 2)], axis=0)
+    return np.column_stack([median, totals[1] / 2 - batch.last, totals[2] / 3 - batch.last])
 
 
 def read_siblings(X: pd.DataFrame, batch: CurveBatch) -> list[Siblings]:
     """Siblings of every request; empty where none are given."""
     if "sibling_learners" not in X:
-        return [Siblings()] * len(X)
-    out = []
+        return [()] * len(X)
+    out: list[Siblings] = []
     for i, lists in enumerate(zip(*(X[name] for name in SIBLING_COLUMNS), strict=True)):
         worst, span = batch.scale.worst[i], batch.scale.best[i] - batch.scale.worst[i]
         curves = []
@@ -74,7 +58,7 @@ def read_siblings(X: pd.DataFrame, batch: CurveBatch) -> list[Siblings]:
             usable = np.isfinite(y) & np.isfinite(x) & (x > 0)
             if usable.any():
                 curves.append((str(name), np.log(x[usable] / batch.first_step[i]), (y[usable] - worst) / span))
-        out.append(Siblings(*zip(*curves, strict=True)))
+        out.append(curves)
     return out
 
 
@@ -91,7 +75,7 @@ def sibling_columns(batch: CurveBatch, siblings: Sequence[Siblings], learners: S
     out = np.full((len(batch), 16 + 2 * len(learners)), np.nan)
     out[:, :2] = 0.0
     for i, others in enumerate(siblings):
-        if others.learners:
+        if others:
             m = batch.lengths[i]
             observed = batch.log_x[i, :m], batch.values[i, :m]
             out[i] = _one_row(observed, float(batch.target[i]), others, place, out.shape[1])
@@ -112,7 +96,7 @@ def _one_row(
     row[12:15] = _summary(end - last, weight)[[1, 3, 4]]
     row[15] = likeness.min()
     n = (width - 16) // 2
-    for name, at, final in zip(siblings.learners, here, end, strict=True):
+    for (name, *_), at, final in zip(siblings, here, end, strict=True):
         if name in place:
             row[16 + place[name]], row[16 + n + place[name]] = at - last, final - last
     return row
@@ -131,7 +115,7 @@ def _read_each(
     log_x: Floats, values: Floats, target: float, siblings: Siblings
 ) -> Iterator[tuple[float, float, float]]:
     """Of each sibling: value at the last observed budget, at the asked one, and distance from the own curve."""
-    for x, y in zip(siblings.log_x, siblings.values, strict=True):
+    for _, x, y in siblings:
         here = float(np.interp(log_x[-1], x, y)) if x[0] <= log_x[-1] <= x[-1] + 1e-9 else np.nan
         end = float(np.interp(target, x, y)) if x[-1] >= target + np.log(COMPLETE) else np.nan
         common = (log_x >= x[0] - 1e-9) & (log_x <= x[-1] + 1e-9)

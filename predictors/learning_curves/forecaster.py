@@ -53,17 +53,11 @@ class CurveForecast:
     remaining: Floats
     index: pd.Index
 
-    @property
-    def rising(self) -> Mask:
-        """Whether higher is better, shape (n,)."""
-        return np.asarray(self.scale.best > self.scale.worst)
-
     def quantiles(self, levels: Floats) -> pd.DataFrame:
         """Quantiles in the metric's unit, shape (n, n_levels), non-decreasing from left to right."""
         levels = np.asarray(levels, dtype=np.float64)
-        unit = np.where(
-            self.rising[:, None], self.distribution.quantiles(levels), self.distribution.quantiles(1.0 - levels)
-        )
+        rising = self.scale.sign[:, None] > 0
+        unit = np.where(rising, self.distribution.quantiles(levels), self.distribution.quantiles(1.0 - levels))
         values = np.maximum.accumulate(self.scale.from_unit(unit), axis=1)
         return pd.DataFrame(values, index=self.index, columns=pd.Index(levels.tolist(), name="level"))
 
@@ -81,7 +75,7 @@ class CurveForecast:
     def expected_gain(self, target: float | pd.Series | Floats) -> Floats:
         """Mean improvement over `target`, counting none where the run ends worse; metric's unit, >= 0, shape (n,)."""
         outcomes = self.quantiles((np.arange(GAIN_LEVELS) + 0.5) / GAIN_LEVELS).to_numpy()
-        gain = np.where(self.rising, 1.0, -1.0)[:, None] * (outcomes - self._goal(target)[:, None])
+        gain = self.scale.sign[:, None] * (outcomes - self._goal(target)[:, None])
         return np.asarray(np.maximum(gain, 0.0).mean(axis=1))
 
     def loc(self, index: pd.Index) -> Self:

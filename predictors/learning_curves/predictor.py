@@ -14,24 +14,13 @@ from ..base import known_words
 from ..errors import InvalidInputError
 from .curves import CurveBatch, read_curves
 from .density import TruncatedT
-from .features import (
-    Siblings,
-    point_forecasts,
-    prefix_columns,
-    read_siblings,
-    sibling_columns,
-)
+from .features import Siblings, point_forecasts, prefix_columns, read_siblings, sibling_columns
 from .forecaster import UnitScaleForecaster, observed_points
 from .pfn.pretrained import PriorFittedNetwork
 from .prefixes import TrainingPrefixes, training_prefixes
 from .runs import NETWORK_LEVELS, RunHead, are_runs
-from .stack import StackHead, group_folds
+from .stack import StackHead
 
-HEADS: tuple[str, ...] = ("plain", "learner", "siblings")
-"""What a head reads beside the observed beginning; each request goes to the last of them that it can feed.
-
-``siblings`` reads the learner too, and has been trained with names left out.
-"""
 N_FOLDS = 3
 """Folds, by group, of the out-of-fold forecasts."""
 LEAST_CURVES = 5
@@ -78,8 +67,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         self.heads_: dict[str, StackHead] = {}
         self.learners_: list[str] = []
         self.network_ = PriorFittedNetwork.load_pretrained()
-        named = X["learner"].notna().to_numpy() if "learner" in X else np.zeros(len(X), dtype=bool)
-        runs = are_runs(X, named)
+        runs = are_runs(X, _learners(X).notna().to_numpy())
         for part in (groups[runs], groups[~runs]):
             if len(part.unique()) == 1:
                 raise InvalidInputError(
@@ -99,40 +87,34 @@ class LearningCurvePredictor(UnitScaleForecaster):
         rng = np.random.default_rng(self.random_state)
         batch = read_curves(X)
         outcome = np.clip(batch.scale.to_unit(y.to_numpy(dtype=np.float64)), 0.0, 1.0)
-        names = X["learner"].astype("object") if "learner" in X else pd.Series(None, index=X.index, dtype=object)
-        self.learners_ = self._known_learners(X, names)
-        cases = training_prefixes(X, batch, outcome, groups, n_prefixes=self.n_prefixes, rng=rng)
+        where = X["dataset"] if "dataset" in X else pd.Series(np.arange(len(X)), index=X.index)
+        curves = pd.DataFrame({"learner": _learners(X), "dataset": where}).dropna().drop_duplicates()
+        counts = curves["learner"].value_counts()
+        self.learners_ = sorted(str(name) for name in counts.index[counts >= LEAST_CURVES])
+        cases = training_prefixes(X, batch, outcome, groups, n_prefixes=self.n_prefixes, n_folds=N_FOLDS, rng=rng)
         self.heads_ = self._fit_heads(X, cases, rng)
 
-    def _known_learners(self, X: pd.DataFrame, names: pd.Series) -> list[str]:
-        where = X["dataset"] if "dataset" in X else pd.Series(np.arange(len(X)), index=X.index)
-        counts = pd.DataFrame({"name": names, "where": where}).dropna().drop_duplicates()["name"].value_counts()
-        return sorted(str(name) for name in counts.index[counts >= LEAST_CURVES])
-
     def _fit_heads(self, X: pd.DataFrame, cases: TrainingPrefixes, rng: np.random.Generator) -> dict[str, StackHead]:
+        """Heads by what they read beside the observed beginning; a request goes to the last of them that it can feed.
+
+        ``siblings`` reads the learner too, and is trained with names left out.
+        """
         base, points = self._base_columns(cases.batch)
-        folds = group_folds(cases.group, N_FOLDS, rng)
-        codes = self._codes(X)[cases.source]
-        near = None
-        if cases.has_siblings:
-            near = sibling_columns(cases.batch, cases.siblings(rng), self.learners_)
-        named = np.column_stack([codes, base])
-        heads = {}
-        for head in HEADS:
-            if (head == "siblings" and near is None) or (head == "learner" and not self.learners_):
-                continue
-            columns = base if head == "plain" else named
-            if head == "siblings" and near is not None:
-                unnamed = rng.random(len(codes)) < UNNAMED
-                columns = np.column_stack([named, near])
-                columns[unnamed, 0] = np.nan
-            heads[head] = StackHead.fit(
-                columns, cases.batch.last, points, cases.batch.spans, cases.outcome, cases.weight, folds,
+        named = np.column_stack([self._codes(X)[cases.source], base])
+        columns = {"plain": base, "learner": named} if self.learners_ else {"plain": base}
+        if cases.siblings is not None:
+            near = sibling_columns(cases.batch, cases.siblings, self.learners_)
+            columns["siblings"] = np.column_stack([named, near])
+            columns["siblings"][rng.random(len(named)) < UNNAMED, 0] = np.nan
+        return {
+            head: StackHead.fit(
+                read, cases.batch.last, points, cases.batch.spans, cases.outcome, cases.weight, cases.folds,
                 n_categorical=int(head != "plain"),
                 location_rounds=self.location_rounds, scale_rounds=self.scale_rounds, seed=self.random_state,
                 num_threads=self.num_threads,
-            )  # fmt: skip
-        return heads
+            )
+            for head, read in columns.items()
+        }  # fmt: skip
 
     def _base_columns(self, batch: CurveBatch) -> tuple[Floats, Floats]:
         """What every head reads, and the point forecasts among it."""
@@ -143,18 +125,15 @@ class LearningCurvePredictor(UnitScaleForecaster):
     def _codes(self, X: pd.DataFrame) -> Floats:
         """Position of each row's learner among those known, NaN for others."""
         place = {name: float(j) for j, name in enumerate(self.learners_)}
-        if "learner" not in X:
-            return np.full(len(X), np.nan)
-        return np.array([place.get(str(name), np.nan) for name in X["learner"]], dtype=np.float64)
+        return np.asarray(_learners(X).map(place), dtype=np.float64)
 
     # -- what a forecast rests on ----------------------------------------------------------------------
     def _described(self, X: pd.DataFrame) -> tuple[Any, Any]:
         """Whether the learner is one of those trained on, and whether siblings tell of the data set; in words both."""
         trained, runs = ~np.isnan(self._codes(X)), self._asks_runs(X)
-        names = X["learner"] if "learner" in X else pd.Series(None, index=X.index, dtype="str")
-        texts = []
-        counts = self._n_siblings(X)
-        for points, name, is_trained, is_run, n in zip(observed_points(X), names, trained, runs, counts, strict=True):
+        texts, counts = [], self._n_siblings(X)
+        rows = zip(observed_points(X), _learners(X), trained, runs, counts, strict=True)
+        for points, name, is_trained, is_run, n in rows:
             learner = f"curves of the learner {name}" if is_trained else "curves of other learners"
             learner = "other training runs and the network" if is_run else learner
             near = f", {n} {'sibling' if n == 1 else 'siblings'} on the same data" if n else ""
@@ -165,7 +144,7 @@ class LearningCurvePredictor(UnitScaleForecaster):
         """Siblings that a forecast reads, shape (n_samples,)."""
         if "siblings" not in self.heads_:
             return np.zeros(len(X), dtype=np.intp)
-        counts = np.array([len(s.learners) for s in read_siblings(X, read_curves(X))], dtype=np.intp)
+        counts = np.array([len(curves) for curves in read_siblings(X, read_curves(X))], dtype=np.intp)
         return np.where(self._asks_runs(X), 0, counts)
 
     # -- forecasts -----------------------------------------------------------------------------------
@@ -193,17 +172,15 @@ class LearningCurvePredictor(UnitScaleForecaster):
 
     def _size_distribution(self, X: pd.DataFrame, batch: CurveBatch) -> TruncatedT:
         base, points = self._base_columns(batch)
-        codes = self._codes(X)
-        siblings = read_siblings(X, batch)
+        codes, siblings = self._codes(X), read_siblings(X, batch)
         chosen = self._choose(codes, siblings)
         parts = []
         for head, model in self.heads_.items():
             rows = np.flatnonzero(chosen == head)
             if not rows.size:
                 continue
-            part, columns = batch.take(rows), base[rows]
-            if head != "plain":
-                columns = np.column_stack([codes[rows], columns])
+            part = batch.take(rows)
+            columns = base[rows] if head == "plain" else np.column_stack([codes[rows], base[rows]])
             if head == "siblings":
                 near = sibling_columns(part, [siblings[i] for i in rows], self.learners_)
                 columns = np.column_stack([columns, near])
@@ -213,9 +190,8 @@ class LearningCurvePredictor(UnitScaleForecaster):
 
     def _choose(self, codes: Floats, siblings: Sequence[Siblings]) -> NDArray[np.object_]:
         """Name of the richest head that each request can feed."""
-        is_known = ~np.isnan(codes)
-        has_siblings = np.array([bool(s.learners) for s in siblings], dtype=bool) & ("siblings" in self.heads_)
-        named = np.where(is_known & ("learner" in self.heads_), "learner", "plain")
+        has_siblings = np.array([len(curves) > 0 for curves in siblings], dtype=bool) & ("siblings" in self.heads_)
+        named = np.where(~np.isnan(codes) & ("learner" in self.heads_), "learner", "plain")
         return np.where(has_siblings, "siblings", named).astype(object)
 
     # -- persistence ---------------------------------------------------------------------------------
@@ -229,3 +205,8 @@ class LearningCurvePredictor(UnitScaleForecaster):
         self.network_ = PriorFittedNetwork.load_pretrained(path)
         self.heads_ = {name: StackHead.load(path, name, part) for name, part in state["heads"].items()}
         self.run_ = state["run"] and RunHead.load(path, "run", state["run"])
+
+
+def _learners(X: pd.DataFrame) -> pd.Series:
+    """Names of the learners, null where there is none."""
+    return X["learner"].astype(object) if "learner" in X else pd.Series(None, index=X.index, dtype=object)

@@ -68,7 +68,7 @@ class RunColumns:
     @classmethod
     def read(cls, X: pd.DataFrame, batch: CurveBatch, network: PriorFittedNetwork) -> Self:
         """Columns of valid requests, of which `batch` holds the curves."""
-        sign = _sign(batch)
+        sign = batch.scale.sign
         curves = zip(X["steps"], X["values"], batch.shift, sign, strict=True)
         rows = [_read_one(as_points(steps) + shift, up * as_points(values)) for steps, values, shift, up in curves]
         last, spread, low, high, jitter = np.array(rows, dtype=np.float64).T
@@ -85,10 +85,6 @@ class RunColumns:
         horizon = batch.spans[:, 0]
         columns = np.column_stack([horizon, np.expm1(np.minimum(horizon, 20.0)), jitter, *moved])
         return cls(columns, moved[0][:, 2:3], last, spread, low, high)
-
-
-def _sign(batch: CurveBatch) -> Floats:
-    return np.where(batch.scale.best > batch.scale.worst, 1.0, -1.0)
 
 
 def _read_one(steps: Floats, values: Floats) -> tuple[float, float, float, float, float]:
@@ -143,7 +139,7 @@ class RunHead(StackHead):
         X, y, groups = pd.concat((X, copies)), pd.concat((y, y)), pd.concat((groups, groups))
         batch = read_curves(X.drop(columns="standard_errors", errors="ignore"))
         runs = RunColumns.read(X, batch, network)
-        moved = _sign(batch) * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread
+        moved = batch.scale.sign * (y.to_numpy(dtype=np.float64) - runs.last) / runs.spread
         # An error counts as a share of what the whole curve moves, as it is judged.
         whole = np.maximum(runs.high, np.minimum(moved, REACH)) - np.minimum(runs.low, np.maximum(moved, -REACH))
         codes = pd.factorize(groups)[0]
@@ -164,5 +160,5 @@ class RunHead(StackHead):
         middle, points = np.full(len(X), 0.5), runs.points / (2 * REACH)
         moved = self.predict(runs.columns, middle, points, batch.spans, num_threads=num_threads)
         factor = 2 * REACH * runs.spread
-        location = batch.scale.to_unit(runs.last + _sign(batch) * factor * (moved.location - 0.5))
+        location = batch.scale.to_unit(runs.last + batch.scale.sign * factor * (moved.location - 0.5))
         return replace(moved, location=np.clip(location, 0.0, 1.0), scale=moved.scale * factor / batch.scale.span)

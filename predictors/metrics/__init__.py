@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .estimates.sums import ClusterSums
     from .evaluation import DEFAULT_METRICS, PartialEvaluation, evaluate, partial_evaluation
     from .losses.quantile import crps_quantiles, interval_score, level_weights, log_loss, pinball_loss
+    from .segments import count_segments, told_segments
 
 _NAMES = {
     "evaluation": "DEFAULT_METRICS PartialEvaluation evaluate partial_evaluation",
@@ -49,6 +50,7 @@ _NAMES = {
     "estimates.pass_at_k": "pass_at_k pass_hat_k",
     "estimates.replicates": "Replicates Scale duplicated_runs group_replicates",
     "estimates.sums": "ClusterSums",
+    "segments": "count_segments told_segments",
     "losses.quantile": "crps_quantiles interval_score level_weights log_loss pinball_loss",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}

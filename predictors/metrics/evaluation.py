@@ -7,14 +7,13 @@ memory is one part. Without a forecast the same sums give the table of noise flo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from ..arrays import Codes, Floats
+from ..arrays import Floats
 from ..errors import InvalidInputError
 from ..schemas import as_evaluation
 from .deciding.comparison import detectable_effect
@@ -24,12 +23,20 @@ from .estimates.noise_floor import noise_floor
 from .estimates.replicates import Replicates, Scale, constant_within, group_replicates, splits_of
 from .estimates.sums import MergedEstimate
 from .losses.cell_losses import DEFAULT_METRICS, Metric, cell_losses, parse_metrics
+from .segments import (
+    Pooled,
+    Segment,
+    SegmentColumns,
+    ToldSegments,
+    columns_of_segments,
+    in_order,
+    places_by_segment,
+    segment_name,
+    told_of,
+    values_of,
+)
 
 __all__ = ["DEFAULT_METRICS", "PartialEvaluation", "evaluate", "partial_evaluation"]
-
-SegmentColumns: TypeAlias = tuple[tuple[str, ...], ...]
-Segment: TypeAlias = tuple[tuple[str, Hashable], ...]
-"""Columns and the values there, None where they are null; of all cells none."""
 
 
 def evaluate(
@@ -70,8 +77,9 @@ def evaluate(
         See `parse_metric`; a name ending in ``_log`` is on the log scale whatever `scale` says.
     segments : sequence of str or tuple of str, optional
         Columns (or several columns at once) whose values make segments ``benchmark=aime,model=x``
-        beside ``all``. They must be constant within a cell; a null value is the segment ``null``. Where some but not
-        all cells of a segment have 2 runs or more, these are the segment ``<segment>,replicated`` too.
+        beside ``all``. They must be constant within a cell; a null value is the segment ``null``. Of more than
+        `MOST_SEGMENTS` those with most runs are told, the others as one: ``model: others``. Where some but not all
+        cells of a segment have 2 runs or more, these are the segment ``<segment>,replicated`` too.
 
     Returns
     -------
@@ -85,7 +93,11 @@ def evaluate(
         For missing columns, null or infinite numbers, values <= 0 on the log scale, losses beyond 1e80, cells without
         a forecast, crossing quantiles, runs that are there twice, queries that straddle splits.
     """
-    part = partial_evaluation(outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments)
+    known = [keys for keys in columns_of_segments(segments) if set(keys) <= set(getattr(outcomes, "columns", ()))]
+    told = told_of(outcomes, known)
+    part = partial_evaluation(
+        outcomes, forecast, baseline=baseline, scale=scale, metrics=metrics, segments=segments, told=told
+    )
     return part.table(predictor=predictor, family=family, dataset=dataset, split=split, baseline_name=baseline_name)
 
 
@@ -97,12 +109,14 @@ def partial_evaluation(
     scale: Scale = "identity",
     metrics: Sequence[str] = DEFAULT_METRICS,
     segments: Sequence[str | tuple[str, ...]] = (),
+    told: ToldSegments | None = None,
 ) -> PartialEvaluation:
     """Evaluate one part of a table of runs, which holds all runs of its queries.
 
     ``partial_evaluation(one).merge(partial_evaluation(other)).table(...)`` is `evaluate` of both together, however
     whole queries are cut into parts: the same counts and notes, and numbers that differ by rounding alone. Arguments
-    are those of `evaluate`; without a `forecast` the table holds noise floors alone. That no query, cell or
+    are those of `evaluate`; without a `forecast` the table holds noise floors alone. Which segments are `told` one by
+    one, the whole table says (`segments.told_segments`); by default all are. That no query, cell or
     `response_id` lies in two parts is for whoever cuts the table to see to: `group_replicates` of the whole refuses it.
     Raises InvalidInputError where `evaluate` raises it, and for a baseline or a metric without a floor where there is
     no forecast.
@@ -113,14 +127,19 @@ def partial_evaluation(
     if forecast is None and (baseline is not None or without_floor):
         asked = f"the metrics {without_floor}" if without_floor else "a `baseline`"
         raise InvalidInputError(f"without a `forecast` there are noise floors alone, got {asked}: leave it out")
-    columns = tuple((entry,) if isinstance(entry, str) else tuple(entry) for entry in segments)
+    columns = columns_of_segments(segments)
     runs, numbers = _cell_numbers(outcomes, forecast, baseline, parsed)
-    cells, values = _cells_by_segment(outcomes, runs, columns)
+    kept = [name for name in dict.fromkeys(name for names in columns for name in names) if name in outcomes]
+    for name in kept:
+        _check_constant(outcomes[name], runs, name)
+    of_cells = outcomes[kept].take(runs.first_rows)
+    cells = places_by_segment(of_cells, columns, told or {})
     floors = {metric.name: metric.floor for metric in parsed}
     sums = {}
     for segment, places in cells.items():
         there = {metric: {name: held[places] for name, held in of.items()} for metric, of in numbers.items()}
         sums[segment] = CellSums.of(runs.take(places), there, floors)
+    values = values_of(of_cells, cells)
     return PartialEvaluation(tuple(parsed), forecast is not None, baseline is not None, columns, splits, values, sums)
 
 
@@ -178,7 +197,7 @@ class PartialEvaluation:
 
     def telling(self) -> PartialEvaluation:
         """Without the segments by a column that takes one value in all: they repeat what stands there already."""
-        pairs = {pair for segment in self.segments for pair in segment}
+        pairs = {pair for segment in self.segments for pair in segment if pair[1] is not Pooled.OTHERS}
         several = {name for name, n in Counter(name for name, _ in pairs).items() if n > 1}
         kept = {s: sums for s, sums in self.segments.items() if all(name in several for name, _ in s)}
         return replace(self, segments=kept)
@@ -207,61 +226,19 @@ class PartialEvaluation:
 
     def _named(self) -> Iterator[tuple[str, Mapping[str, CellSums]]]:
         """Name and sums of every segment, ``all`` first, each followed by its replicated part."""
-        places: dict[str, dict[Hashable, int]] = {}
-        for name, index in self.values.items():
-            ordered = pd.factorize(index, sort=True)[1]
-            places[name] = {value: place for place, value in enumerate(ordered)} | {None: len(ordered)}
-
-        def place(segment: Segment) -> tuple[int, ...]:
-            position = ((), *self.columns).index(tuple(name for name, _ in segment))
-            return position, *(places[name][value] for name, value in segment)
-
-        for segment in sorted(self.segments, key=place):
-            sums = self.segments[segment]
-            name = ",".join(f"{column}={'null' if value is None else value}" for column, value in segment) or "all"
+        for segment in in_order(self.segments, self.columns, self.values):
+            name, sums = segment_name(segment), self.segments[segment]
             yield name, sums
             replicated = {metric: of_metric.replicated() for metric, of_metric in sums.items()}
             if several := {metric: of_metric for metric, of_metric in replicated.items() if of_metric is not None}:
                 yield f"{name},replicated", several
 
 
-# -- segments -------------------------------------------------------------------------------------
-def _cells_by_segment(
-    outcomes: pd.DataFrame, runs: Replicates, columns: SegmentColumns
-) -> tuple[dict[Segment, Codes], dict[str, pd.Index]]:
-    """Places of the cells of every segment, and the values that each segment column takes, in order, null left out.
-
-    Raises InvalidInputError if a column is missing or takes two values within a cell.
-    """
-    cells: dict[Segment, Codes] = {(): np.arange(runs.n_cells)}
-    codes: dict[str, Codes] = {}
-    values: dict[str, pd.Index] = {}
-    for names in columns:
-        missing = sorted(set(names) - set(outcomes.columns))
-        if missing:
-            raise InvalidInputError(f"`outcomes` lacks the segment columns {missing}")
-        for name in names:
-            if name not in values:
-                codes[name], values[name] = _codes_by_cell(outcomes[name], runs, name)
-        named = [[*values[name], None] for name in names]
-        sizes = [len(of_column) for of_column in named]
-        code = np.ravel_multi_index([codes[name] for name in names], sizes)
-        order = np.argsort(code, kind="stable")
-        present, first = np.unique(code[order], return_index=True)
-        for at, places in zip(np.transpose(np.unravel_index(present, sizes)), np.split(order, first[1:]), strict=True):
-            there = (of_column[i] for of_column, i in zip(named, at, strict=True))
-            cells[tuple(zip(names, there, strict=True))] = places
-    return cells, values
-
-
-def _codes_by_cell(column: pd.Series, runs: Replicates, name: str) -> tuple[Codes, pd.Index]:
-    """Place of each cell's value among the values, which are in order; null comes after the last."""
-    by_row, values = pd.factorize(column, use_na_sentinel=True, sort=True)
+def _check_constant(column: pd.Series, runs: Replicates, name: str) -> None:
+    """Raise InvalidInputError if a column takes two values within a cell."""
+    by_row = pd.factorize(column)[0]
     if (by_row != by_row[runs.first_rows][runs.row_cell]).any():
-        by_cell = by_row[np.argsort(runs.row_cell, kind="stable")]
-        constant_within(by_cell, runs.starts, runs.counts, name)
-    codes = by_row[runs.first_rows]
-    return np.where(codes < 0, len(values), codes), pd.Index(values)
+        constant_within(by_row[np.argsort(runs.row_cell, kind="stable")], runs.starts, runs.counts, name)
 
 
 # -- rows -----------------------------------------------------------------------------------------

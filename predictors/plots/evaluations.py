@@ -20,6 +20,8 @@ from ..errors import InvalidInputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MAX_SEGMENTS = 60
+"""Segments that are drawn, those of most queries."""
 INK, FLOOR, BASELINE, MUTED = "#1f4e79", "#e0a030", "#8c8c8c", "#666666"
 
 
@@ -27,8 +29,8 @@ def plot_error_by_segment(
     evaluation: pd.DataFrame, metric: str = "crps", predictor: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Error of one predictor, by default the first, by segment, each with its own floor as a band and its baseline."""
-    rows = _one_predictor(evaluation, metric, predictor)
-    title = f"{rows['predictor'].iloc[0]} on {rows['dataset'].iloc[0]}, {rows['split'].iloc[0]}"
+    rows, part = _most_queries(_one_predictor(evaluation, metric, predictor))
+    title = f"{rows['predictor'].iloc[0]} on {rows['dataset'].iloc[0]}, {rows['split'].iloc[0]}{part}"
     ax, y = listed(ax, rows["segment"], f"{metric} (left is better)", title)
     floor = rows["noise_floor"]
     lower, upper = (rows[f"floor_ci_{end}"].where(rows["floor_ci_lower"].notna(), floor) for end in ("lower", "upper"))
@@ -47,8 +49,8 @@ def plot_floor_by_segment(
 ) -> Axes:
     """Noise floor by segment with its interval, its source and the number of queries; where there is none, why."""
     every = _one_predictor(evaluation, metric, predictor)
-    rows = every[every["noise_floor"].notna()]
-    title = f"Noise floor by segment, {every['dataset'].iloc[0]}"
+    rows, part = _most_queries(every[every["noise_floor"].notna()])
+    title = f"Noise floor by segment, {every['dataset'].iloc[0]}{part}"
     ax, y = listed(ax, rows["segment"], f"{metric} (left is better)", title, width=9.0)
     ax.hlines(y, rows["floor_ci_lower"], rows["floor_ci_upper"], color=FLOOR, linewidth=7, alpha=0.45,
               label="95 % interval")  # fmt: skip
@@ -144,6 +146,15 @@ def _one_predictor(evaluation: pd.DataFrame, metric: str, predictor: str | None)
     if rows.empty:
         raise InvalidInputError(f"`evaluation` has no row with metric {metric!r} and predictor {predictor!r}")
     return rows
+
+
+def _most_queries(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """At most `MAX_SEGMENTS` rows, those of most queries, in their order; and what a title says of that."""
+    if len(rows) <= MAX_SEGMENTS:
+        return rows, ""
+    return rows[rows["n_queries"].rank(ascending=False, method="first") <= MAX_SEGMENTS], (
+        f" ({MAX_SEGMENTS} of {len(rows)} segments)"
+    )
 
 
 def _crop(ax: Axes, shown: pd.DataFrame) -> None:

@@ -42,15 +42,6 @@ def plot_extrapolation(curve: pd.DataFrame, forecast: pd.DataFrame, ax: Axes | N
         ax.fill_between(x, lower, upper, color=INK, alpha=alpha, linewidth=0, label=f"{name} % interval")
     ax.plot(x, np.r_[start["value"], forecast["median"]], color=INK, linewidth=2, label="median forecast")
     end = forecast.iloc[-1]
-    _marks(ax, end)
-    metric, advice = end.get("metric"), end.get("advice")
-    ax.set(xlabel="step", ylabel=metric if isinstance(metric, str) else "value")
-    ax.set_title(f"Forecast of a learning curve{f': {advice}' if isinstance(advice, str) else ''}", loc="left")
-    return tidy(ax)
-
-
-def _marks(ax: Axes, end: pd.Series) -> None:
-    """Floor, target and stop point of an extrapolation, where they are known."""
     floor, target, stop = (end.get(name, np.nan) for name in ("noise_floor", "target_value", "stop_step"))
     if pd.notna(floor):
         band = (end["median"] - floor, end["median"] + floor)
@@ -59,6 +50,10 @@ def _marks(ax: Axes, end: pd.Series) -> None:
         ax.axhline(target, color=BASELINE, linestyle="--", linewidth=1, label="target")
     if pd.notna(stop):
         ax.axvline(stop, color="#b03030", linewidth=1.2, label="forecast has settled")
+    metric, advice = end.get("metric"), end.get("advice")
+    ax.set(xlabel="step", ylabel=metric if isinstance(metric, str) else "value")
+    ax.set_title(f"Forecast of a learning curve{f': {advice}' if isinstance(advice, str) else ''}", loc="left")
+    return tidy(ax)
 
 
 def plot_intervals(

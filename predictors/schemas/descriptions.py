@@ -117,10 +117,8 @@ class ScoreRequests(Asked):
 
 
 def _lists_match(df: pd.DataFrame, names: str, scores: str) -> pd.Series:
-    if (names in df) != (scores in df):
-        return pd.Series(False, index=df.index)
-    if names not in df:
-        return pd.Series(True, index=df.index)
+    if names not in df or scores not in df:
+        return pd.Series((names in df) == (scores in df), index=df.index)
     pairs = zip(df[names], df[scores], strict=True)
     return pd.Series([_is_evidence(which, values) for which, values in pairs], index=df.index)
 

@@ -1,6 +1,7 @@
 """The contract of learning curves: one observed beginning per forecast."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from ..arrays import numbers_of
 from .contracts import Asked
 
 SIBLING_COLUMNS: tuple[str, ...] = ("sibling_learners", "sibling_steps", "sibling_values")
@@ -60,9 +62,7 @@ class CurveRequests(Asked):
 
     @pa.dataframe_check(error="values must lie within lower_bound and upper_bound, and lower_bound below upper_bound")
     def values_in_bounds(cls, df: pd.DataFrame) -> pd.Series:
-        lower = df["lower_bound"] if "lower_bound" in df else pd.Series(np.nan, index=df.index)
-        upper = df["upper_bound"] if "upper_bound" in df else pd.Series(np.nan, index=df.index)
-        return _by_row(_inside, df["values"], lower, upper)
+        return _by_row(_inside, df["values"], numbers_of(df, "lower_bound"), numbers_of(df, "upper_bound"))
 
     @pa.dataframe_check(error="standard_errors must be as many as steps and not negative")
     def errors_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
@@ -73,47 +73,38 @@ class CurveRequests(Asked):
     @pa.dataframe_check(error="sibling columns must come together, as lists of equal length")
     def siblings_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
         there = [name for name in SIBLING_COLUMNS if name in df]
-        if not there:
-            return True
         if len(there) < len(SIBLING_COLUMNS):
-            return False
+            return not there
         return _by_row(_are_siblings, *(df[name] for name in SIBLING_COLUMNS))
 
 
-def as_points(values: object) -> np.ndarray:
+def as_points(values: Any) -> np.ndarray:
     """A list column's element as floats; empty where it is null, NaN where an element is no number."""
     if not _size(values):
         return np.empty(0)
     try:
         return np.asarray(values, dtype=np.float64).ravel()
     except (TypeError, ValueError):
-        return np.asarray(
-            pd.to_numeric(pd.Series(list(_items(values)), dtype=object), errors="coerce"), dtype=np.float64
-        )
+        return pd.to_numeric(pd.Series(list(values), dtype=object), errors="coerce").to_numpy(np.float64)
 
 
-def _by_row(rule: Callable[..., Any], *columns: pd.Series) -> pd.Series:
+def _by_row(rule: Callable[..., Any], first: pd.Series, *others: Iterable[Any]) -> pd.Series:
     """Whether each row's values of the columns keep a rule."""
-    kept = [bool(rule(*values)) for values in zip(*columns, strict=True)]
-    return pd.Series(kept, index=columns[0].index, dtype=bool)
+    kept = [bool(rule(*values)) for values in zip(first, *others, strict=True)]
+    return pd.Series(kept, index=first.index, dtype=bool)
 
 
 def _are_errors(steps: object, errors: object) -> bool:
     return _size(errors) in (0, _size(steps)) and not (as_points(errors) < 0).any()
 
 
-def _are_siblings(names: object, steps: object, values: object) -> bool:
-    if not _size(names) == _size(steps) == _size(values):
-        return False
-    return all(_size(s) == _size(v) for s, v in zip(_items(steps), _items(values), strict=True))
+def _are_siblings(names: Any, steps: Any, values: Any) -> bool:
+    n = _size(names)
+    return n == _size(steps) == _size(values) and (n == 0 or all(map(eq, map(_size, steps), map(_size, values))))
 
 
 def _size(value: object) -> int:
     return len(value) if hasattr(value, "__len__") and not isinstance(value, str) else 0
-
-
-def _items(value: object) -> list[object]:
-    return list(value) if _size(value) else []  # type: ignore[call-overload]
 
 
 def _increases(steps: object) -> bool:

@@ -7,19 +7,6 @@ from pandera.typing import Series
 
 from .contracts import Asked
 
-CONTEXT_COLUMNS: tuple[str, ...] = (
-    "context_models",
-    "context_reasoning_efforts",
-    "context_output_tokens",
-    "context_is_censored",
-    "context_reasoning_tokens",
-    "context_scores",
-)
-"""List columns of `Requests` that hold past runs of the same query."""
-
-RUN_COLUMNS: tuple[str, ...] = ("run_reasoning_tokens", "run_score")
-"""Columns of `Requests` that tell of a past run what came out of it; read by `fit` alone."""
-
 
 class Requests(Asked):
     """One row per request to forecast. Only `model` is required; every other column may be absent or null.
@@ -59,9 +46,7 @@ class Requests(Asked):
     run_score: Series[float] | None = pa.Field(nullable=True)
 
     @pa.dataframe_check(error="context columns must hold lists of equal length, with both models and tokens")
-    def context_lengths_agree(cls, df: pd.DataFrame) -> bool | pd.Series:
-        if not any(name in df for name in CONTEXT_COLUMNS):
-            return True
+    def context_lengths_agree(cls, df: pd.DataFrame) -> pd.Series:
         sizes = {name: context_sizes(df, name) for name in CONTEXT_COLUMNS if name in df}
         n_runs = sizes.get("context_models", pd.Series(0, index=df.index))
         good = n_runs == sizes.get("context_output_tokens", pd.Series(0, index=df.index))
@@ -73,15 +58,19 @@ class Requests(Asked):
     def context_tokens_are_counts(cls, df: pd.DataFrame) -> bool | pd.Series:
         if "context_output_tokens" not in df:
             return True
-        lists = [
-            value if n >= 0 and hasattr(value, "__len__") else [value] * -n
-            for value, n in zip(df["context_output_tokens"], context_sizes(df, "context_output_tokens"), strict=True)
-        ]
+        sizes = context_sizes(df, "context_output_tokens")
+        lists = [v if n > 0 else [v] * -n for v, n in zip(df["context_output_tokens"], sizes, strict=True)]
         flat = pd.Series([tokens for of_row in lists for tokens in of_row], dtype=object)
         tokens = pd.to_numeric(flat, errors="coerce").to_numpy(dtype=np.float64)
-        rows = np.repeat(np.arange(len(df)), [len(of_row) for of_row in lists])
+        rows = np.repeat(np.arange(len(df)), sizes.abs())
         is_bad = ~((tokens >= 0) & (tokens < np.inf))
         return pd.Series(np.bincount(rows, is_bad, len(df)) == 0, index=df.index)
+
+
+CONTEXT_COLUMNS = tuple(name for name in Requests.__annotations__ if name.startswith("context_"))
+"""List columns of `Requests` that hold past runs of the same query."""
+RUN_COLUMNS = ("run_reasoning_tokens", "run_score")
+"""Columns of `Requests` that tell of a past run what came out of it; read by `fit` alone."""
 
 
 def context_sizes(df: pd.DataFrame, name: str) -> pd.Series:

@@ -19,8 +19,12 @@ from .pooling.hierarchy import PooledLocation
 class _EmpiricalBaseline(LogQuantilePredictor):
     """Empirical log quantiles of a group, pulled towards its parent's where the group is small or unseen.
 
-    `pooling` is in runs' worth of evidence for the parent's quantiles; the others are as for
-    `trained_cells.TrainedCellsPredictor`.
+    Parameters
+    ----------
+    pooling : float
+        Runs' worth of evidence for the parent's quantiles.
+    calibration_share, refit, random_state
+        As for `trained_cells.TrainedCellsPredictor`.
     """
 
     levels: ClassVar[tuple[tuple[str, ...], ...]]

@@ -84,10 +84,23 @@ class ThinkingTokensPredictor(TrainedCellsPredictor):
         once, in any order. A cell that was trained on keeps its shape and moves by what the anchors say of its mean;
         any other is forecast from its anchors and its relatives (`shift.unseen.UnseenCells.adapted`).
 
-        `X` are the anchors, valid under `Requests`. With context columns (`context.attach_context`) fewer are needed:
-        runs of other models on the same queries say which anchors are hard. Runs of an anchor's own model and effort
-        count for nothing there: they are anchors. `y` (n_anchors,) are output tokens, index of `X`, a lower bound where
-        `is_censored` (n_anchors,). NotFittedError before `fit`, InvalidInputError if `X` or `y` is not valid.
+        Parameters
+        ----------
+        X : DataFrame of shape (n_anchors, n_columns)
+            The anchors, valid under `Requests`. With context columns (`context.attach_context`) fewer are needed: runs
+            of other models on the same queries say which anchors are hard. Runs of an anchor's own model and effort
+            count for nothing there: they are anchors.
+        y : Series of shape (n_anchors,)
+            Output tokens, index of `X`.
+        is_censored : Series of bool of shape (n_anchors,), optional
+            True where `y` is a lower bound.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        InvalidInputError
+            If `X` or `y` is not valid.
         """
         self._check_fitted()
         X = self._validate(X)

@@ -39,14 +39,31 @@ class TrainedCellsPredictor(LogQuantilePredictor):
     3. *Calibration*: conformal offsets per level and cell on held-out queries, shrunk towards the overall
        ones (`foretell.predictors.fitting.conformal`); a factor per cell for the mean, so that bills add up.
 
-    `n_estimators`, `learning_rate`, `num_leaves` and `min_child_samples` are LightGBM's, of each head, `num_threads`
-    its threads. The location reads `n_components` dimensions of each of the `text_parts` (see `TextEmbedding`) under
-    `slope_penalty` (see `PooledLocation`). `calibration_share` of the queries is held out for calibration; with `refit`
-    the fit learns again from every query once they have calibrated: the offsets then belong to a fit on fewer queries,
-    so coverage is no longer guaranteed but, if anything, a little high. With `public` forecasts of cells without runs
-    rest on the public figures of the package as well (`shift.public.public_runs`). Without `heads` all of this is left
-    out: cells that were trained on are forecast by what cells share too, and a fit takes seconds. `random_state` is the
-    seed of everything random.
+    Parameters
+    ----------
+    n_estimators, learning_rate, num_leaves, min_child_samples : int, float
+        LightGBM, of each head.
+    n_components : int
+        Dimensions of each of the two TF-IDF parts that the location reads.
+    slope_penalty : float
+        See `PooledLocation`.
+    calibration_share : float
+        Share of the queries held out for calibration.
+    refit : bool
+        Whether to learn again from every query once the held-out ones have calibrated. The offsets then belong
+        to a fit on fewer queries, so coverage is no longer guaranteed but, if anything, a little high.
+    num_threads : int
+        Threads of LightGBM.
+    text_parts : tuple of str
+        What is read of a text beside its statistics, see `TextEmbedding`.
+    public : bool
+        Whether forecasts of cells without runs rest on the public figures of the package as well
+        (`shift.public.public_runs`).
+    heads : bool
+        False leaves out all that is above: cells that were trained on are forecast by what cells share too, and a fit
+        takes seconds.
+    random_state : int, optional
+        Seed of everything random.
     """
 
     n_estimators: int = 80

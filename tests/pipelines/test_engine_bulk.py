@@ -80,8 +80,8 @@ def test_bulk_that_fails_names_the_day_and_begins_again_there(tmp_path: Path, mo
     settings = landed(tmp_path / "home", monkeypatch)
     whole = bulk_curation.check_traces
 
-    def fails_once(curated, counts):
-        for check in whole(curated, counts):
+    def fails_once(curated):
+        for check in whole(curated):
             is_it = check.check_name == "contract" and curated.traces["started_at"].dt.day.eq(22).any()
             yield replace(check, passed=False) if is_it else check
 

@@ -14,13 +14,12 @@ import typer
 from foretell.assets.lake.landing.deliveries import ingest
 from foretell.assets.registry.tracking import Registry
 from foretell.pipelines.cli.forecast.champion import load_champion
-from foretell.pipelines.cli.forecast.quote import run_quote
+from foretell.pipelines.cli.forecast.quote import QuoteOptions, run_quote
 from foretell.pipelines.cli.operate.doctor import doctor
 from foretell.pipelines.cli.operate.retrain import retrain as retrain_families
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.runs import curate_days, open_instance, retrain
 from foretell.pipelines.settings import Settings, quiet_environment
-from foretell.predictors.thinking_tokens.bill.quote import QuoteTerms
 from tests.synthetic import chat_call, write_jsonl
 
 FAMILY = "thinking_tokens"
@@ -62,7 +61,7 @@ def asked(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     """What `foretell quote --model desk-large` prints: results and remarks."""
     file = write_jsonl(tmp_path / "batch.jsonl", [{"messages": [{"role": "user", "content": "Where is my order?"}]}])
     capsys.readouterr()
-    run_quote(settings, file, QuoteTerms(["desk-large"]), Output())
+    run_quote(settings, file, QuoteOptions(["desk-large"]), Output())
     return capsys.readouterr()
 
 

@@ -18,6 +18,8 @@ from foretell.predictors.downstream_scaling.ladder import compute_levels
 LEAST_REACH = 1.25
 """How many times the compute of its ladder's largest model the target of an example has at least."""
 LEAST_LEVELS = 2
+_SIZES = {"flops": "train_flops", "params": "n_params", "tokens": "n_train_tokens"}
+_LISTS = {**_SIZES, "scores": "score", "errors": "standard_error", "is_final": "is_final", "runs": "run"}
 
 
 def examples_from_measurements(measured: pd.DataFrame) -> pd.DataFrame:
@@ -35,6 +37,7 @@ def examples_from_measurements(measured: pd.DataFrame) -> pd.DataFrame:
 def _examples_of(group: pd.DataFrame) -> list[dict[str, Any]]:
     """Examples of one task and ladder, models in order of compute."""
     columns = {name: group[name].to_numpy() for name in group.columns}
+    columns["score"] = np.clip(columns["score"], 0, 100)
     flops, params, run, final = (columns[name] for name in ("train_flops", "n_params", "run", "is_final"))
     small = ~columns["is_target"].astype(bool)
     out = []
@@ -46,30 +49,21 @@ def _examples_of(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _example(columns: dict[str, np.ndarray], t: int, below: np.ndarray) -> dict[str, Any]:
-    def of_ladder(name: str) -> Any:
-        return columns[name][below].tolist()
-
     dataset, ladder, benchmark, run = (str(columns[name][t]) for name in ("dataset", "ladder", "benchmark", "run"))
     is_target = bool(columns["is_target"][t])
     started = columns["started_at"][t] if "started_at" in columns else pd.NaT
     # What is learnt counts families of models: their models and tasks share recipe, data and luck.
     family = str(columns["family"][t])
     query = f"task {dataset}|{ladder}|{benchmark}" if is_target else f"family {family}"
+    of_target = {f"target_{name}": float(columns[column][t]) for name, column in _SIZES.items()}
+    of_ladder = {f"ladder_{name}": columns[column][below].tolist() for name, column in _LISTS.items()}
     return {
         "cell_id": f"{dataset}|{ladder}|{benchmark}|{run}", "query_id": query, "replicate": 0,
-        "split": "test" if is_target else "train", "value": float(np.clip(columns["score"][t], 0, 100)),
+        "split": "test" if is_target else "train", "value": float(columns["score"][t]),
         "is_censored": False, "is_capped": False, "repeat_prob": 1.0, "started_at": started, "source": dataset,
-        "family": family, "benchmark": str(columns["benchmark"][t]),
-        "standard_error": float(columns["standard_error"][t]),
-        "target_run": str(columns["run"][t]), "target_flops": float(columns["train_flops"][t]),
-        "target_params": float(columns["n_params"][t]), "target_tokens": float(columns["n_train_tokens"][t]),
-        "chance_score": float(columns["chance_score"][t]), "upper_score": 100.0,
-        "n_items": float(columns["n_items"][t]),
-        "ladder_flops": of_ladder("train_flops"), "ladder_params": of_ladder("n_params"),
-        "ladder_tokens": of_ladder("n_train_tokens"),
-        "ladder_scores": np.clip(columns["score"][below], 0, 100).tolist(),
-        "ladder_errors": of_ladder("standard_error"),
-        "ladder_is_final": of_ladder("is_final"), "ladder_runs": of_ladder("run"),
+        "family": family, "benchmark": benchmark, "standard_error": float(columns["standard_error"][t]),
+        "target_run": run, **of_target, "chance_score": float(columns["chance_score"][t]), "upper_score": 100.0,
+        "n_items": float(columns["n_items"][t]), **of_ladder,
         "item_pass_rates": _items(columns["item_pass_rates"][below]) if is_target else None,
     }  # fmt: skip
 

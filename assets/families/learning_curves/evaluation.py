@@ -1,7 +1,7 @@
 """How forecasts of curves are judged: by data set, and by what is known of a curve beside its own beginning."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ def curve_splits(family: Family, examples: pd.DataFrame, dataset: str, sources: 
         yield from run_splits(family, examples)
     else:
         rounds = left_out(family, examples.set_index("cell_id", drop=False))
-        yield by_cut("new_benchmark", rounds, *_compared(family))
+        yield by_cut(family, family.models(), "new_benchmark", rounds)
 
 
 def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> Iterator[Split]:
@@ -55,29 +55,22 @@ def _lcdb_splits(family: Family, examples: pd.DataFrame, sources: Sources) -> It
 
     train, test = (examples[examples["split"] == name].set_index("cell_id", drop=False) for name in ("train", "test"))
     inputs, outcomes = family.inputs(test), outcomes_of(test)
-    models, reference = _compared(family)
-    first = {family.name: models[family.name]}
-    yield by_cut("new_benchmark", [Round(train, inputs, outcomes)], models, reference)
-    yield Split(
-        "new_benchmark_single_run", [Round(train, inputs, _single_runs(test, sources))], first, reference,
-        segments=("cut",), metrics=("mae",),
-    )  # fmt: skip
+    models = family.models()
+    yield by_cut(family, models, "new_benchmark", [Round(train, inputs, outcomes)])
+    single = [Round(train, inputs, _single_runs(test, sources))]
+    single_run = by_cut(family, models, "new_benchmark_single_run", single, alone=True)
+    yield replace(single_run, others_segments=(), metrics=("mae",), has_likelihood=False)
 
     def knowing(name: str, rows: pd.DataFrame) -> Split:
         asked = Round(train, family.inputs(rows), outcomes, reference_inputs=inputs)
-        return by_cut(name, [asked], first, reference)
+        return by_cut(family, models, name, [asked], alone=True)
 
     curves = usable_curves(load_lcdb(sources))
     yield knowing("new_benchmark_no_learner", test.drop(columns="learner"))
     yield knowing("new_benchmark_same_budget", attach_siblings(test, curves, extent="same_budget"))
     yield knowing("new_benchmark_warm", attach_siblings(test, curves, extent="complete"))
-    yield by_cut("new_benchmark_new_model", _learner_rounds(family, train, test, inputs), first, reference)
-
-
-def _compared(family: Family) -> tuple[dict[str, BasePredictor], tuple[str, BasePredictor]]:
-    """What is judged, by name, and which of them is the reference."""
-    models = family.models()
-    return models, (family.reference, models[family.reference])
+    rounds = _learner_rounds(family, train, test, inputs)
+    yield by_cut(family, models, "new_benchmark_new_model", rounds, alone=True)
 
 
 def _learner_rounds(family: Family, train: pd.DataFrame, test: pd.DataFrame, inputs: pd.DataFrame) -> list[Round]:
@@ -112,13 +105,14 @@ def run_splits(family: Family, examples: pd.DataFrame) -> Iterator[Split]:
     Errors are shares of the 5-95 % range of the whole curve; intervals are over base workloads.
     """
     rows = examples.set_index("cell_id", drop=False)
-    models, reference = _compared(family)
-    first = {family.name: models[family.name]}
+    models = family.models()
     judged, other = rows[rows["source"] == JUDGED], rows[rows["source"] != JUDGED]
-    yield by_cut("new_benchmark", left_out(family, judged, other), models, reference)
+    yield by_cut(family, models, "new_benchmark", left_out(family, judged, other))
     out = rows["setting"].map(lambda name: int(name, 16) % 3 == 0)
-    yield by_cut("within", [_round(family, rows[~out], rows[out & (rows["source"] == JUDGED)])], first, reference)
-    yield by_cut("new_source", [_round(family, judged, other), _round(family, other, judged)], first, reference)
+    within = _round(family, rows[~out], rows[out & (rows["source"] == JUDGED)])
+    yield by_cut(family, models, "within", [within], alone=True)
+    both_ways = [_round(family, judged, other), _round(family, other, judged)]
+    yield by_cut(family, models, "new_source", both_ways, alone=True)
 
 
 def _round(family: Family, train: pd.DataFrame, asked: pd.DataFrame) -> Round:
@@ -139,8 +133,9 @@ def outcomes_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_cut(
-    name: str, rounds: Sequence[Round], models: Mapping[str, BasePredictor], reference: tuple[str, BasePredictor]
+    family: Family, models: Mapping[str, BasePredictor], name: str, rounds: Sequence[Round], *, alone: bool = False
 ) -> Split:
-    """A split that is judged whole and by cut, with the log density of the outcomes."""
-    cut: Any = {"segments": ("cut",), "others_segments": ("cut",)}
-    return Split(name, rounds, models, reference, **cut, metrics=METRICS, has_likelihood=True)
+    """A split that is judged whole and by cut, with the log density of the outcomes; `alone`: without baselines."""
+    judged = {family.name: models[family.name]} if alone else models
+    reference, cut = (family.reference, models[family.reference]), ("cut",)
+    return Split(name, rounds, judged, reference, cut, cut, metrics=METRICS, has_likelihood=True)

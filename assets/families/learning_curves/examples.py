@@ -195,13 +195,15 @@ def examples_from_lake(table: pd.DataFrame) -> pd.DataFrame:
     """One row per finished run of `training_curves`, metric and cut: its beginning, and its last value as `value`.
 
     `query_id` is the run, or the one that it is nested in. Values are counted in the 5-95 % range of the whole curve,
-    as those of public training runs are (`examples_from_runs`). Long runs are thinned to `MOST_ANCHORS`
-    points, evenly in log steps; a run with fewer than `LEAST_POINTS` finite ones is left out.
+    as those of public training runs are (`examples_from_runs`). Long runs are thinned to about `MOST_ANCHORS`
+    points, evenly in log steps, the last among them; a run with fewer than `LEAST_POINTS` finite ones is left out.
     """
     rows: list[dict[str, Any]] = []
     ended = table[table["is_finished"] & np.isfinite(table["value"].to_numpy("float64"))]
     for (source, curve, metric, seed), part in ended.groupby(["source", "curve_id", "metric", "seed"], dropna=False):
-        points = _thinned(part.sort_values("step").drop_duplicates("step", keep="last"))
+        points = part.sort_values("step").drop_duplicates("step", keep="last")
+        if len(points) > MOST_ANCHORS:
+            points = points.iloc[np.unique(np.geomspace(1, len(points), MOST_ANCHORS).round().astype(int)) - 1]
         width = float(np.subtract(*np.quantile(points["value"], [0.95, 0.05])))
         if len(points) < LEAST_POINTS or width <= 0:
             continue
@@ -224,11 +226,3 @@ def examples_from_lake(table: pd.DataFrame) -> pd.DataFrame:
     fixed = {name: value for name, value in _FIXED.items() if not rows or name not in rows[0]}
     out = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["query_id", "started_at"]).assign(**fixed)
     return out.assign(split=assign_split(out["query_id"])) if rows else out
-
-
-def _thinned(points: pd.DataFrame) -> pd.DataFrame:
-    """At most about `MOST_ANCHORS` points, the last among them."""
-    if len(points) <= MOST_ANCHORS:
-        return points
-    places = np.unique(np.geomspace(1, len(points), MOST_ANCHORS).round().astype(int)) - 1
-    return points.iloc[places]

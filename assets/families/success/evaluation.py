@@ -17,17 +17,12 @@ def success_splits(family: Family, examples: pd.DataFrame, dataset: str, sources
     Errors are Brier scores (`crps`), whose floor the repeats tell, and log likelihoods of the first run of a cell.
     """
     fitted = fit_family(family, examples, store=sources.home / "models")
-    for split in held_out_splits(family, examples, fitted):
-        if split.name != family.held_out:
-            continue  # nothing is capped
-        split = replace(split, has_likelihood=True)
-        yield split
-        (cold,) = split.rounds
-        yield replace(
-            split,
-            name=f"{family.held_out}_warm",
-            rounds=[Round(None, _warm(cold.inputs, cold.outcomes), cold.outcomes)],
-        )
+    split, _ = held_out_splits(family, examples, fitted)  # nothing is capped
+    split = replace(split, has_likelihood=True)
+    yield split
+    (cold,) = split.rounds
+    warm = Round(None, _warm(cold.inputs, cold.outcomes), cold.outcomes)
+    yield replace(split, name=f"{family.held_out}_warm", rounds=[warm])
 
 
 def _warm(inputs: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -90,13 +90,8 @@ def write_days(
                 written.add(f"rows-{day}", part)
                 days[str(day)] += part.num_rows
             written.reject(bad)
-    account = written.account(days.total())
-    return {
-        "format": name,
-        **account,
-        "days": dict(sorted(days.items())),
-        "first_day_ahead": min(days_ahead, default=None),
-    }
+    by_day = {"days": dict(sorted(days.items())), "first_day_ahead": min(days_ahead, default=None)}
+    return {"format": name, **written.account(days.total()), **by_day}
 
 
 def _gathered(stream: Iterable[tuple[pa.Table, list[Reject]]]) -> Iterator[tuple[pa.Table, list[Reject]]]:

@@ -19,7 +19,6 @@ from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from foretell.assets.engine import current_engine
@@ -286,18 +285,9 @@ def _rejects(landing: Path, manifest: dict[str, Any]) -> pa.Table:
     n_more = manifest["n_rejects"] - MAX_REJECTS
     if n_more <= 0:
         return read_parquet(path, REJECT_SCHEMA)
-    held = read_parquet(path, REJECT_SCHEMA, _first_rejects)
+    held = read_parquet(path, REJECT_SCHEMA, MAX_REJECTS)
     last = Reject(f"and {n_more} more records of this file", None, f"they are in {path}; is it a log at all?")
     return pa.concat_tables([held, rejects_table([last], manifest["name"])])
-
-
-def _first_rejects(path: Path) -> pa.Table:
-    held: list[pa.RecordBatch] = []
-    for batch in pq.ParquetFile(path, page_checksum_verification=True).iter_batches(batch_size=MAX_REJECTS):
-        held.append(batch)
-        if sum(part.num_rows for part in held) >= MAX_REJECTS:
-            break
-    return pa.Table.from_batches(held).slice(0, MAX_REJECTS)
 
 
 def landing_digest(landing: Path) -> str:

@@ -27,9 +27,8 @@ BEGUN = ".tmp-"
 
 def is_former_landing(landing: Path) -> bool:
     """Whether a file landed, or was about to, as version 0 did it."""
-    if any(landing.glob(f"{PUT_ASIDE}*")):
-        return True
-    return any("folder" not in manifest for manifest in read_manifests(landing))
+    is_aside = any(landing.glob(f"{PUT_ASIDE}*"))
+    return is_aside or any("folder" not in manifest for manifest in read_manifests(landing))
 
 
 def migrate_landing(landing: Path) -> list[str]:

@@ -27,10 +27,6 @@ STREAM_PREFIX = ".stdin-"
 REQUIRED = ("key", "name", "days", "how", "reader_version", "n_read", "n_rows", "n_rejects")
 
 
-def _verified(path: Path) -> pa.Table:
-    return pq.read_table(path, page_checksum_verification=True)
-
-
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The account in a folder of the landing zone; None where nothing has landed.
 
@@ -101,13 +97,16 @@ def remove_former_rows(folder: Path, manifest: dict[str, Any]) -> None:
             path.unlink()
 
 
-def read_parquet(path: Path, schema: pa.Schema | None, read: Callable[[Path], pa.Table] = _verified) -> pa.Table:
+def read_parquet(path: Path, schema: pa.Schema | None, max_rows: int | None = None) -> pa.Table:
     """Read a file of the landing zone, the checksums of its pages and, where it is given, its schema verified.
+
+    Of a file with more than `max_rows` the first rows are read, and the others never held in memory.
 
     Raises `DatasetError` if it is missing or damaged.
     """
     try:
-        table = read(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read() if max_rows is None else pa.Table.from_batches([next(file.iter_batches(max_rows))])
         if schema is None:
             return table
         for name in LATER:

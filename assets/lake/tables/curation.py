@@ -16,6 +16,7 @@ import pandas as pd
 from foretell.assets.engine import current_engine
 from foretell.assets.lake.landing.table_rows import landed_parts, load_part
 from foretell.assets.lake.tables.contracts import PLACE, TABLES, LakeTable
+from foretell.assets.lake.traces.curation import CORRECT, refused_rows
 from foretell.assets.store.durable import write_text_durably
 from foretell.assets.store.io import write_table
 from foretell.predictors.schemas.quarantine import Quarantine, split_valid
@@ -25,7 +26,6 @@ QUARANTINED = "quarantined_rows"
 """Table of the rows that broke a contract, one file per table and part."""
 REPEATED = "the key came before with other content ({key} must name one record)"
 NAME_APART = "give runs that differ different names, or sources that name them alike a --source each"
-CORRECT = "correct the record at its source and ingest it again"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,11 @@ class CuratedTable:
     parts: Mapping[str, Mapping[str, Any]]
     changed: tuple[str, ...]
 
-    def count(self, kind: str) -> int:
-        """Rows over all parts, of a kind such as ``accepted``."""
-        return sum(int(part[kind]) for part in self.parts.values())
-
     @property
-    def adds_up(self) -> bool:
-        """Whether every row that was read is accounted for."""
-        return self.count("read") == sum(map(self.count, ("accepted", "quarantined", "duplicates")))
+    def counts(self) -> dict[str, int]:
+        """Rows over all parts that were read, and what became of them."""
+        kinds = ("read", "accepted", "quarantined", "duplicates")
+        return {kind: sum(int(part[kind]) for part in self.parts.values()) for kind in kinds}
 
 
 def curate_rows(table: LakeTable, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
@@ -65,16 +62,10 @@ def curate_rows(table: LakeTable, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
     rows, bad = split_valid(frame.loc[~is_repeat, list(table.columns)], table.contract)
     reason = REPEATED.format(key=", ".join(f"`{name}`" for name in table.key))
     quarantine = pd.concat([
-        _quarantined(bad, bad["reason"], CORRECT),
-        _quarantined(frame[is_conflict], pd.Series(reason, index=frame.index[is_conflict]), NAME_APART),
+        refused_rows(bad, bad["reason"], CORRECT),
+        refused_rows(frame[is_conflict], pd.Series(reason, index=frame.index[is_conflict]), NAME_APART),
     ], ignore_index=True)  # fmt: skip
     return rows.reset_index(drop=True), Quarantine.validate(quarantine), int(is_repeat.sum() - is_conflict.sum())
-
-
-def _quarantined(rows: pd.DataFrame, reasons: pd.Series, remedy: str) -> pd.DataFrame:
-    told = {name: rows.get(name) for name in (*PLACE, "source", "model")}
-    return pd.DataFrame({"reason": reasons.astype("str"), "remedy": remedy, **told, "request_id": None},
-                        index=rows.index)[list(Quarantine.to_schema().columns)]  # fmt: skip
 
 
 def curate_table(table: LakeTable, landing: Path, lake: Path) -> CuratedTable:

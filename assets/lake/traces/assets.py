@@ -53,10 +53,10 @@ def raw_traces(context: dg.AssetExecutionContext, workspace: Workspace) -> pd.Da
 def curated_traces(raw_traces: pd.DataFrame, workspace: Workspace) -> Iterator[dg.Output | dg.AssetCheckResult]:
     from foretell.assets.lake.traces.bulk_curation import traces_of_raw
 
-    curated, counts = traces_of_raw(raw_traces, workspace.price_path)
-    yield dg.Output(curated.traces, "request_traces", metadata=counts)
-    yield dg.Output(curated.quarantine, "quarantined_traces", metadata=counts)
-    for check in check_traces(curated, counts):
+    curated = traces_of_raw(raw_traces, workspace.price_path)
+    yield dg.Output(curated.traces, "request_traces", metadata=curated.counts)
+    yield dg.Output(curated.quarantine, "quarantined_traces", metadata=curated.counts)
+    for check in check_traces(curated):
         yield dg.AssetCheckResult(
             asset_key=TRACES, check_name=check.check_name, passed=check.passed, severity=check.severity,
             metadata=check.metadata,

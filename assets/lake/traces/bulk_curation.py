@@ -24,7 +24,6 @@ class CuratedDay:
 
     day: str
     counts: dict[str, int]
-    n_raw: int
     checks: list[dg.AssetCheckEvaluation]
 
     @property
@@ -34,18 +33,11 @@ class CuratedDay:
         return [check.check_name for check in bad]
 
 
-def traces_of_raw(raw: pd.DataFrame, price_file: Path | None) -> tuple[Curated, dict[str, int]]:
+def traces_of_raw(raw: pd.DataFrame, price_file: Path | None) -> Curated:
     """Validated and priced traces of a day, and their account."""
     from foretell.predictors.thinking_tokens.prices.cost import price_requests
 
-    curated = curate(raw, price=partial(price_requests, price_file=price_file))
-    counts = {
-        "read": curated.n_read,
-        "accepted": len(curated.traces),
-        "quarantined": len(curated.quarantine),
-        "duplicates": curated.n_duplicates,
-    }
-    return curated, counts
+    return curate(raw, price=partial(price_requests, price_file=price_file))
 
 
 def curate_landed_days(days: Sequence[str], landing: Path, lake: Path, price_file: Path | None) -> list[CuratedDay]:
@@ -56,16 +48,16 @@ def curate_landed_days(days: Sequence[str], landing: Path, lake: Path, price_fil
 
 def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) -> CuratedDay:
     raw = load_rows(landing, [day])
-    curated, counts = traces_of_raw(raw, price_file)
+    curated = traces_of_raw(raw, price_file)
     for name, table in zip(TABLES, (raw, curated.traces, curated.quarantine), strict=True):
         write_table(table, lake / name / f"{day}.parquet")
-    return CuratedDay(day, counts, len(raw), list(check_traces(curated, counts)))
+    return CuratedDay(day, curated.counts, list(check_traces(curated)))
 
 
 def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
     """Tell Dagster what was made, so that its pages show days curated in bulk like any other."""
-    for name, n_rows in zip(TABLES, (done.n_raw, done.counts["accepted"], done.counts["quarantined"]), strict=True):
-        metadata: dict[str, Any] = {**done.counts, "dagster/row_count": n_rows, "curated": "in bulk"}
+    for name, count in zip(TABLES, ("read", "accepted", "quarantined"), strict=True):
+        metadata: dict[str, Any] = {**done.counts, "dagster/row_count": done.counts[count], "curated": "in bulk"}
         event = dg.AssetMaterialization(asset_key=name, partition=done.day, metadata=metadata)
         instance.report_runless_asset_event(event)
     for check in done.checks:

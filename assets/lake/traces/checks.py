@@ -37,14 +37,11 @@ MAX_ROWS = 20
 """Of a table in Dagster's store: names of models come from users, and a gateway may invent one per request."""
 
 
-def check_traces(curated: Curated, counts: Mapping[str, int]) -> Iterator[dg.AssetCheckEvaluation]:
-    """The result of every check in `CHECKS`; `counts` is the account of the day, see `bulk_curation.traces_of_raw`.
-
-    It says what was counted, and which rows say why.
-    """
+def check_traces(curated: Curated) -> Iterator[dg.AssetCheckEvaluation]:
+    """The result of every check in `CHECKS`: what was counted, and which rows say why."""
     yield _contract(curated.traces)
-    adds_up = counts["read"] == counts["accepted"] + counts["quarantined"] + counts["duplicates"]
-    yield _result("counts_add_up", adds_up, counts)
+    n_read, *others = curated.counts.values()
+    yield _result("counts_add_up", n_read == sum(others), curated.counts)
     for check, kinds in WARNINGS_OF_CHECK.items():
         warnings = curated.warnings[curated.warnings["check"].isin(kinds)]
         warnings = warnings.sort_values("n_rows", ascending=False, kind="stable")

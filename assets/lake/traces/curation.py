@@ -36,7 +36,7 @@ _REMEDIES = {
     "output_tokens": "log the usage block with every answer",
     "model": "log which model answered",
 }
-_REMEDY = "correct the record at its source and ingest it again"
+CORRECT = "correct the record at its source and ingest it again"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ class Curated:
         if self.n_read != accounted:
             raise AssertionError(f"{self.n_read} records read, {accounted} accounted for")
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The account in numbers."""
+        return {
+            "read": self.n_read, "accepted": len(self.traces), "quarantined": len(self.quarantine),
+            "duplicates": self.n_duplicates,
+        }  # fmt: skip
+
 
 def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = None) -> Curated:
     """Make `request_traces` of raw rows (`RAW_SCHEMA`; absent columns are unknown), priced by `price`.
@@ -69,14 +77,14 @@ def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = N
     impossible = _impossible(frame)
     is_bad = impossible != ""
     bad = _by_key(frame, is_bad)
-    quarantined = [_quarantine(bad, impossible[bad.index]), _from_rejects(rejects)]
+    refused = [refused_rows(bad, impossible[bad.index]), refused_rows(rejects, rejects["reason"], rejects["remedy"])]
     frame = frame[~is_bad] if is_bad.any() else frame
 
     repeats, is_conflict = _repeated_keys(frame)
     reason = "the key came before with other content (`source`, `request_id` must name one request)"
     remedy = "give sources that number their requests alike different names"
     conflicts = repeats[is_conflict]
-    quarantined.append(_quarantine(conflicts, pd.Series(reason, index=conflicts.index), remedy))
+    refused.append(refused_rows(conflicts, pd.Series(reason, index=conflicts.index), remedy))
     n_duplicates = len(repeats) - len(conflicts)
     frame = frame.drop(index=repeats.index) if len(repeats) else frame
 
@@ -84,12 +92,12 @@ def curate(raw: pd.DataFrame, *, price: Pricer, rejects: pd.DataFrame | None = N
     unpriced = frame.assign(replicate=0, cost_usd=np.nan, price_version=pd.Series(dtype="str"))
     traces, bad = split_valid(unpriced[_TRACE_COLUMNS], RequestTraces)
     bad = _by_key(bad)
-    quarantined.append(_quarantine(bad, bad["reason"]))
+    refused.append(refused_rows(bad, bad["reason"]))
     frame = frame.loc[traces.index].reset_index(drop=True) if len(bad) else frame
     traces = traces.reset_index(drop=True)
     traces["replicate"] = _replicates(frame)
     traces[["cost_usd", "price_version"]] = _priced(traces, price)
-    quarantine = Quarantine.validate(pd.concat(quarantined, ignore_index=True))
+    quarantine = Quarantine.validate(pd.concat(refused, ignore_index=True))
     return Curated(traces, quarantine, len(raw) + len(rejects), n_duplicates, trace_warnings(traces, frame))
 
 
@@ -224,19 +232,16 @@ def _priced(frame: pd.DataFrame, price: Pricer) -> pd.DataFrame:
     return costs[["cost_usd", "price_version"]].astype({"cost_usd": "float64", "price_version": "str"})
 
 
-def _quarantine(rows: pd.DataFrame, reasons: pd.Series, remedy: str | None = None) -> pd.DataFrame:
+def refused_rows(rows: pd.DataFrame, reasons: pd.Series, remedy: str | pd.Series | None = None) -> pd.DataFrame:
+    """Rows of `Quarantine` before they are validated, null where `rows` lack a column; the reason tells the remedy."""
     reasons = reasons.astype("str")
-    remedies = reasons.map(_remedy) if remedy is None else pd.Series(remedy, index=reasons.index)
-    columns = ["source_file", "source_line", "source", "request_id", "model"]
-    return pd.DataFrame({"reason": reasons, "remedy": remedies, **{name: rows[name] for name in columns}})
-
-
-def _from_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
-    return rejects[["reason", "remedy", "source_file", "source_line"]].assign(source=None, request_id=None, model=None)
+    remedy = reasons.map(_remedy) if remedy is None else remedy
+    told = {name: rows.get(name) for name in ("source_file", "source_line", "source", "request_id", "model")}
+    return pd.DataFrame({"reason": reasons, "remedy": remedy, **told}, index=rows.index)
 
 
 def _remedy(reason: str) -> str:
-    return next((remedy for words, remedy in _REMEDIES.items() if words in reason), _REMEDY)
+    return next((remedy for words, remedy in _REMEDIES.items() if words in reason), CORRECT)
 
 
 # -- answers that were cut off ----------------------------------------------------------------------------

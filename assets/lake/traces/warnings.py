@@ -11,6 +11,9 @@ from foretell.predictors.arrays import Codes, numbers_of
 
 Warned: TypeAlias = tuple[str, Hashable, int, float, str]
 WARNING_COLUMNS = ["check", "model", "n_rows", "share", "message"]
+MOST_MODELS = 500
+"""Models that a check warns of one by one, those of most rows; of the others it warns as `OTHERS`."""
+OTHERS = "(others)"
 COST_TOLERANCE = 0.05
 MIN_ROWS_CONSTANT = 20
 MAX_TYPICAL_CENSORED = 0.05
@@ -69,9 +72,14 @@ def _by_model(traces: pd.DataFrame, raw: pd.DataFrame, code: Codes, models: pd.I
     for check, mask in masks.items():
         # `raw` and `traces` are the same requests in the same order.
         counts = np.bincount(code[mask.fillna(False).to_numpy(bool)], minlength=len(models))
-        share = counts / np.bincount(code)
-        for place in np.flatnonzero(share > (MAX_TYPICAL_CENSORED if check == "censoring" else 0)):
-            found.append((check, models[int(place)], int(counts[place]), share[place], _MESSAGES[check]))
+        sizes = np.bincount(code)
+        places = np.flatnonzero(counts / sizes > (MAX_TYPICAL_CENSORED if check == "censoring" else 0))
+        rest = np.sort(np.argsort(-counts[places], kind="stable")[MOST_MODELS:])
+        for place in np.delete(places, rest).tolist():
+            found.append((check, models[place], int(counts[place]), counts[place] / sizes[place], _MESSAGES[check]))
+        if len(rest):
+            n = int(counts[places[rest]].sum())
+            found.append((check, OTHERS, n, n / sizes[places[rest]].sum(), f"{len(rest):,} models: {_MESSAGES[check]}"))
     return found
 
 
@@ -110,12 +118,14 @@ def _thinking_cut(traces: pd.DataFrame, code: Codes, models: pd.Index) -> list[W
     The answer came all the same, so these rows are what a request costs under that budget: not censored.
     """
     found: list[Warned] = []
-    has_reasoned = (numbers_of(traces, "reasoning_tokens") > 0) & ~traces["is_censored"].to_numpy()
+    tokens, sizes = np.nan_to_num(numbers_of(traces, "reasoning_tokens")), np.bincount(code)
+    has_reasoned = (tokens > 0) & ~traces["is_censored"].to_numpy()
+    has_reasoned &= (np.bincount(code, has_reasoned) >= 5)[code]  # a budget that fewer have met does not show
     for place, reasoning in traces.loc[has_reasoned, "reasoning_tokens"].groupby(code[has_reasoned]):
         limit = int(reasoning.max())
         n_at = int((reasoning >= limit - 8).sum())
         n_below = int(((reasoning < limit - 8) & (reasoning >= 0.9 * limit)).sum())
         if limit >= 1024 and n_at >= max(5, 0.005 * len(reasoning)) and n_at >= 3 * n_below:
             message = f"thinking stopped at {limit - 8} to {limit} tokens: a thinking budget, answers are whole"
-            found.append(("thinking_budget_reached", models[place], n_at, n_at / (code == place).sum(), message))
+            found.append(("thinking_budget_reached", models[place], n_at, n_at / sizes[place], message))
     return found

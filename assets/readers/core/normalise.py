@@ -62,8 +62,7 @@ def epoch_us(value: Any) -> int | None:
     for limit, scale in ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3)):
         if number < limit:
             # whole nanoseconds do not fit a double
-            us = int(exact) // 1000 if scale == 1e-3 else round(exact * scale)
-            return _plausible(us)
+            return _plausible(int(exact) // 1000 if scale == 1e-3 else round(exact * scale))
     return None
 
 

@@ -104,32 +104,28 @@ class Form(Protocol):
 
         Raises `NotCommonError` if it is not certain that `record` would read each of them alike.
         """
-        ...
 
     def record(self, value: Any, number: int) -> Single:
         """Read one record: the definition of what `columns` must return."""
-        ...
 
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What code that reads a record raises where the record has another shape than any that was thought of."""
 
 
-def guarded(number: int, read: Callable[..., Iterator[R]], *arguments: Any) -> Iterator[R | Reject]:
-    """Yield the records that `read` finds on line `number`, and a reject where it fails: no record costs another."""
-    try:
-        yield from read(*arguments)
-    except UNREADABLE as error:
-        yield unreadable(number, error)
-
-
 def records_of(items: Iterable[Any], read: Callable[..., Iterator[R]]) -> Iterator[R | Reject]:
-    """Yield what ``read(number, ...)`` finds in each item ``(number, ...)`` of a file, and its rejects as they are."""
+    """Yield what ``read(number, ...)`` finds in each item ``(number, ...)`` of a file, and its rejects as they are.
+
+    Where `read` fails the item gives a reject: no record costs another.
+    """
     for item in items:
         if isinstance(item, Reject):
             yield item
-        else:
-            yield from guarded(item[0], read, *item)
+            continue
+        try:
+            yield from read(*item)
+        except UNREADABLE as error:
+            yield unreadable(item[0], error)
 
 
 def unreadable(number: int, error: Exception) -> Reject:
@@ -163,11 +159,9 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """Of the format."""
-        ...
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """Say from the first decompressed bytes (and, for archives, the path) whether this is the format."""
-        ...
 
 
 class Reader(Format, Protocol):
@@ -175,7 +169,6 @@ class Reader(Format, Protocol):
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
         """Stream the records of the file."""
-        ...
 
 
 class TableReader(Format, Protocol):
@@ -187,7 +180,6 @@ class TableReader(Format, Protocol):
 
     def rows(self, path: Path, options: ReadOptions) -> Iterator[tuple[str, Row] | Reject]:
         """Stream the records of the file: name of a canonical table, and values of its columns."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -199,12 +191,12 @@ class TraceRead:
 
     rows: pd.DataFrame
     rejects: pd.DataFrame
-    n_read: int
     format: str
 
-    def __post_init__(self) -> None:
-        if self.n_read != len(self.rows) + len(self.rejects):
-            raise AssertionError(f"{self.n_read} records read, {len(self.rows)} rows + {len(self.rejects)} rejects")
+    @property
+    def n_read(self) -> int:
+        """Records seen."""
+        return len(self.rows) + len(self.rejects)
 
 
 def raw_frame(table: pa.Table) -> pd.DataFrame:

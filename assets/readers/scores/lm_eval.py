@@ -12,11 +12,12 @@ a model of its own, ``name@step1000``; the checkpoints whose size and tokens are
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.normalise import as_number, canonical_json, dig, epoch_us, first
-from foretell.assets.readers.core.records import ReadOptions, Reject, Row, guarded
+from foretell.assets.readers.core.records import ReadOptions, Reject, Row, records_of
 from foretell.assets.readers.core.stream import json_document, json_lines
 
 AGGREGATE_ITEM = "*"
@@ -49,11 +50,8 @@ class LmEvalResults:
             is_none = Reject("no results of lm-eval", 1, "give the file that `--output_path` names", is_file=True)
             yield header if isinstance(header, Reject) else is_none
             return
-        for number, (task, scores) in enumerate(results.items(), start=1):
-            if not isinstance(scores, dict):
-                yield Reject(f"task {number} has no scores", number, "run the task again")
-                continue
-            yield from guarded(number, _scores, str(task), scores, header, (path.stem, number), options.columns)
+        tasks = ((number, *task) for number, task in enumerate(results.items(), start=1))
+        yield from records_of(tasks, partial(_scores, header=header, stem=path.stem, columns=options.columns))
 
 
 class LmEvalSamples:
@@ -89,8 +87,8 @@ class LmEvalSamples:
             else:
                 samples.append((item[0], item[1]))
         is_rescored = _exact_match_explains([sample for _, sample in samples])
-        for number, sample in samples:
-            yield from guarded(number, _sample_rows, sample, match["task"], header, is_rescored, number)
+        rows = partial(_sample_rows, task=match["task"], header=header, is_rescored=is_rescored)
+        yield from records_of(samples, rows)
 
 
 def _shared(task: str, header: dict[str, Any], number: int, stem: str) -> Row:
@@ -123,10 +121,13 @@ def _model(header: dict[str, Any]) -> tuple[str, str]:
 
 
 def _scores(
-    task: str, scores: dict[str, Any], header: dict[str, Any], place: tuple[str, int], columns: dict[str, str]
-) -> Iterator[Item]:
+    number: int, task: str, scores: Any, *, header: dict[str, Any], stem: str, columns: dict[str, str]
+) -> Iterator[Item | Reject]:
     """Rows of one task; a metric of today's form names its filter, ``acc,none``."""
-    shared = _shared(task, header, place[1], place[0])
+    if not isinstance(scores, dict):
+        yield Reject(f"task {number} has no scores", number, "run the task again")
+        return
+    shared = _shared(task, header, number, stem)
     items = dig(header, "n-samples", task, "effective")
     for key, value in scores.items():
         metric, _, filter_name = str(key).partition(",")
@@ -188,7 +189,7 @@ def _exact_match_explains(samples: list[dict[str, Any]]) -> bool:
 
 
 def _sample_rows(
-    sample: dict[str, Any], task: str, header: dict[str, Any], is_rescored: bool, number: int
+    number: int, sample: dict[str, Any], *, task: str, header: dict[str, Any], is_rescored: bool
 ) -> Iterator[Item]:
     filter_name = str(sample.get("filter") or "none")
     shared = {**_shared(task, header, number, ""), "item_id": str(sample["doc_id"]), "filter": filter_name}

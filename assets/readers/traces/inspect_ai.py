@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from foretell.assets.readers.core.normalise import as_number, dig, epoch_us, first, normal_finish_reason, seconds
 from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Reject, Row, Single, records_of
@@ -16,7 +17,7 @@ from foretell.assets.readers.core.requests import answer_logprob_of, effort_of, 
 from foretell.assets.readers.core.secrets import word
 from foretell.assets.readers.core.settings import settings_json
 from foretell.assets.readers.core.stream import NOT_A_REQUEST, TOO_DEEP, is_too_deep, json_document, loads
-from foretell.assets.readers.files.archives import Archive, MemberError
+from foretell.assets.readers.files.archives import MemberError, open_archive, read_member
 
 _REMEDY = "deliver the log again; `inspect log convert` repairs some"
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
@@ -60,25 +61,25 @@ def _samples(path: Path) -> Iterator[Item | Reject]:
         yield from _document(path)
         return
     try:
-        with Archive(path) as archive:
+        with open_archive(path) as archive:
             yield from _members(archive)
     except MemberError as error:
         yield Reject(str(error), 1, _REMEDY, is_file=True)
 
 
-def _members(archive: Archive) -> Iterator[Item | Reject]:
-    names = archive.names()
+def _members(archive: ZipFile) -> Iterator[Item | Reject]:
+    names = archive.namelist()
     # A log of a run that was killed has its journal but no header yet.
     top = "header.json" if "header.json" in names else "_journal/start.json"
     try:
-        header = loads(archive.read(top), is_document=True)
+        header = loads(read_member(archive, top), is_document=True)
     except (MemberError, ValueError) as error:
         yield Reject(f"{top}: {error}", 1, _REMEDY, is_file=True)
         return
     members = (name for name in names if name.startswith("samples/") and name.endswith(".json"))
     for number, name in enumerate(members, start=1):
         try:
-            sample = loads(archive.read(name))
+            sample = loads(read_member(archive, name))
         except (MemberError, ValueError) as error:
             yield Reject(f"sample {number}: {error}", number, _REMEDY)
             continue

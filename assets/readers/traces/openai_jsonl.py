@@ -55,7 +55,8 @@ class OpenAIJsonl:
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """True if one of the first whole lines is a response, a call, or a line of a batch."""
-        return any(_is_call(item) or _is_batch_input(item) for item in _head_objects(head))
+        items = _head_objects(head)
+        return any(_is_batch_input(item) or any(map(_is_response, (item, *_bodies(item)))) for item in items)
 
     def read(self, path: Path, options: ReadOptions) -> Iterator[Record]:
         """Stream the calls; lines of one logical request become one row.
@@ -142,10 +143,6 @@ def is_batch_input(path: Path) -> bool:
     except OSError:
         return False  # whoever reads the file says why it cannot be read
     return bool(objects) and all(_is_batch_input(item) for item in objects)
-
-
-def _is_call(line: dict[str, Any]) -> bool:
-    return _is_response(line) or any(_is_response(body) for body in _bodies(line))
 
 
 def _is_response(body: Any) -> bool:
@@ -236,8 +233,7 @@ def _batch_prompts(path: Path, options: ReadOptions) -> dict[str, Any]:
     prompts: dict[str, Any] = {}
     if not options.companions:
         return prompts
-    first_line = next((obj for obj in _head_objects(head_of(path))), {})
-    if "custom_id" not in first_line:
+    if "custom_id" not in next(iter(_head_objects(head_of(path))), {}):
         return prompts
     for companion in options.companions:
         if companion == path or not is_batch_input(companion):
@@ -273,12 +269,9 @@ class CallFolder:
             return
         index = metadata.get("call_index", 0)
         number = row["source_line"]
-        if not (_is_int(n_calls) and _is_int(index) and 0 <= index < n_calls):
-            yield Reject(
-                f"call {described(index)} of {described(n_calls)} is no position",
-                number,
-                "call_index counts from 0 to n_calls - 1",
-            )
+        if not (type(n_calls) is type(index) is int and 0 <= index < n_calls):
+            why = f"call {described(index)} of {described(n_calls)} is no position"
+            yield Reject(why, number, "call_index counts from 0 to n_calls - 1")
             return
         key = str(request_id)
         wanted, calls = self._open.setdefault(key, (n_calls, {}))
@@ -296,10 +289,6 @@ class CallFolder:
         for key, (n_calls, calls) in self._open.items():
             line = min(row["source_line"] for row in calls.values())
             yield Reject(f"request {key}: {len(calls)} of its {n_calls} calls are here", line, _ALL_CALLS)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _fold(calls: list[Row]) -> Row:

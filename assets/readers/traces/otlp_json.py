@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foretell.assets.readers.core.normalise import dig, epoch_us, first
-from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Record, Reject, guarded, records_of
+from foretell.assets.readers.core.records import TOKEN_COLUMNS, ReadOptions, Record, Reject, records_of
 from foretell.assets.readers.core.secrets import described, shown_names
 from foretell.assets.readers.core.spans import ALIASES, Span, SpanFilter, parsed, span_record
 from foretell.assets.readers.core.stream import (
@@ -69,12 +69,12 @@ def _calls_of_line(
     for span in calls.calls(spans):
         form = form_of(span)
         if form is None:
-            yield from guarded(number, _one_record, span, number)
+            yield from records_of([(number, span)], _one_record)
         else:
             yield form, number, span, form.size(span)
 
 
-def _one_record(span: Span, number: int) -> Iterator[Record]:
+def _one_record(number: int, span: Span) -> Iterator[Record]:
     yield span_record(span, number)
 
 
@@ -108,9 +108,8 @@ def _calls_of_trace(number: int, value: Any) -> Iterator[Record]:
         "replicate": first(dig(tags, "replicate"), dig(tags, "repeat")),
     }
     tagged = {column: tag for column, tag in tagged.items() if tag is not None}
-    for span in SpanFilter().calls(traced):
-        for record in guarded(number, _one_record, span, number):
-            yield {**record, **tagged} if isinstance(record, dict) else record
+    for record in records_of(((number, span) for span in SpanFilter().calls(traced)), _one_record):
+        yield {**record, **tagged} if isinstance(record, dict) else record
 
 
 def _spans(value: Any, number: int) -> tuple[list[Span], list[Reject]]:
@@ -150,14 +149,6 @@ def _objects(value: dict[str, Any], number: int, rejects: list[Reject], *keys: s
 
 def _no_object(key: str, number: int) -> Reject:
     return Reject(f"what stands in {key} is no object", number, _OTHER)
-
-
-def _list(value: Any, *keys: str) -> list[Any]:
-    if isinstance(value, dict):
-        for key in keys:
-            if isinstance(listed := value.get(key), list):
-                return listed
-    return []
 
 
 def _otlp_span(raw: dict[str, Any]) -> Span:
@@ -225,11 +216,16 @@ def _value(value: Any, depth: int = 0) -> Any:
         if kind in ("stringvalue", "boolvalue", "doublevalue", "bytesvalue"):
             return inner
         if kind == "arrayvalue":
-            return [_value(item, depth + 1) for item in _list(inner, "values")]
+            return [_value(item, depth + 1) for item in _values(inner)]
         if kind == "kvlistvalue":
-            pairs = (pair for pair in _list(inner, "values") if isinstance(pair, dict))
+            pairs = (pair for pair in _values(inner) if isinstance(pair, dict))
             return {str(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
     return None
+
+
+def _values(value: Any) -> list[Any]:
+    listed = dig(value, "values")
+    return listed if isinstance(listed, list) else []
 
 
 def _console_span(raw: dict[str, Any]) -> Span:

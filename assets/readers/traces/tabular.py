@@ -219,17 +219,10 @@ def table_items(path: Path) -> Iterator[Item | Reject]:
     head = head_of(path)
     if head[:4] == PARQUET_MAGIC:
         return parquet_items(path)
-    return _json(path) if head.lstrip()[:1] in (b"{", b"[") else csv_items(path)
+    return records_of(json_lines(path), _objects) if head.lstrip()[:1] in (b"{", b"[") else csv_items(path)
 
 
-def _json(path: Path) -> Iterator[Item | Reject]:
-    for item in json_lines(path):
-        if isinstance(item, Reject):
-            yield item
-            continue
-        number, value = item
-        for record in _records(value):
-            if isinstance(record, dict):
-                yield number, record
-            else:
-                yield Reject(f"a JSON {type(record).__name__}, not an object", number, _OTHER)
+def _objects(number: int, value: Any) -> Iterator[Item | Reject]:
+    for record in _records(value):
+        is_row = isinstance(record, dict)
+        yield (number, record) if is_row else Reject(f"a JSON {type(record).__name__}, not an object", number, _OTHER)

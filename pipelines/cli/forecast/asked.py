@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretell.assets.pages import Section
-from foretell.pipelines.cli.console import counted, money, say
+from foretell.pipelines.cli.console import counted, money, say, spans
 from foretell.pipelines.cli.options import EndpointOptions
 from foretell.predictors.errors import InvalidInputError
 
@@ -76,9 +76,10 @@ def asked_forecasts(
     for called, quantiles in (("asked", theirs), ("pooled", both)):
         added[[f"{called}_{name}" for name in OF_FORECAST]] = quantiles
     added["asked_weight"] = pool.weight
+    beside = {"champion": ours, options.ask: theirs, "pooled": both}
     names = [name for name in ("model", "benchmark") if name in inputs and inputs[name].notna().any()]
     shown = inputs[names].fillna("").astype("str").assign(
-        champion=_spans(ours), **{options.ask: _spans(theirs)}, pooled=_spans(both),
+        **{name: spans(quantiles[:, [2, 0, 4]], "{:.3g}".format) for name, quantiles in beside.items()},
         answers=[f"{n} of {options.samples}" for n in added["asked_answers"]],
     )  # fmt: skip
     lines = [
@@ -94,9 +95,3 @@ def asked_forecasts(
     if "benchmark" not in names:
         lines.append("Give the benchmark a name (`benchmark: NAME` in its file): scores that land under it judge it.")
     return added, Section(f"Asked: {options.ask}", lines, table=shown, n_keys=len(names))
-
-
-def _spans(quantiles: object) -> list[str]:
-    import numpy as np
-
-    return ["-" if row[2] != row[2] else f"{row[2]:.3g} [{row[0]:.3g}, {row[4]:.3g}]" for row in np.asarray(quantiles)]

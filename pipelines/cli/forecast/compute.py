@@ -54,7 +54,21 @@ def compute_page(plan: ComputePlan, source: str) -> Page:
     """The plan as people read it."""
     from foretell.predictors.plots.forecasts import plot_points_of_compute
 
-    answer, *remarks = _reading(plan)
+    n_reached = int((plan.tasks["compute_needed"] < float("inf")).sum())
+    answer = (
+        f"{plan.wanted:g} points come with a probability of {100 * plan.certainty:g} % within 1,000 times the "
+        f"compute on {n_reached} of {len(plan.tasks)} tasks."
+    )
+    remarks = [
+        "Noise is the mean difference between two measurements of a model that has not changed; a gain is beyond it "
+        "where its whole 90 % interval is.",
+        "Items and draws are the cheapest with which two models that differ by so many points are told apart at the "
+        "5 % level four times in five.",
+    ]
+    if plan.tasks["abstain"].any():
+        remarks.append(
+            "Where a forecast abstains, the ladder does not carry it that far: measure a larger model first."
+        )
     sections = [
         Section("What more compute buys", table=_bought(plan.points), n_keys=2),
         Section("What to measure", table=_measured(plan)),
@@ -99,20 +113,3 @@ def _measured(plan: ComputePlan) -> pd.DataFrame:
         "difference seen now": ["-" if pd.isna(d) else f"{d:.1f}" for d in tasks["seen_now"]],
         "forecast": np.where(tasks["abstain"], "abstains in part", "stands"),
     })  # fmt: skip
-
-
-def _reading(plan: ComputePlan) -> list[str]:
-    import numpy as np
-
-    reached = np.isfinite(plan.tasks["compute_needed"])
-    lines = [
-        f"{plan.wanted:g} points come with a probability of {100 * plan.certainty:g} % within 1,000 times the "
-        f"compute on {int(reached.sum())} of {len(plan.tasks)} tasks.",
-        "Noise is the mean difference between two measurements of a model that has not changed; a gain is beyond it "
-        "where its whole 90 % interval is.",
-        "Items and draws are the cheapest with which two models that differ by so many points are told apart at the "
-        "5 % level four times in five.",
-    ]
-    if plan.tasks["abstain"].any():
-        lines.append("Where a forecast abstains, the ladder does not carry it that far: measure a larger model first.")
-    return lines

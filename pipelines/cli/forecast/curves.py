@@ -17,7 +17,7 @@ from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
     from foretell.predictors.learning_curves.forecaster import CurveForecaster
 
@@ -75,12 +75,7 @@ def _read_curves(settings: Settings, file: Path | None, options: CurveOptions) -
     else:
         assert file is not None
         rows = read_inputs(file, metric=options.metric, target_step=options.target_step)
-    _check_targets(rows)
-    return rows
-
-
-def _check_targets(rows: pd.DataFrame) -> None:
-    """Refuse a target before the last observed step, in one short line: curves have thousands of values."""
+    # A target before the last observed step is refused in one short line: curves have thousands of values.
     for name, steps, target in zip(rows.index, rows["steps"], rows["target_step"], strict=True):
         last = max((float(step) for step in steps), default=float("nan")) if isinstance(steps, list) else float("nan")
         if target < last:
@@ -88,6 +83,7 @@ def _check_targets(rows: pd.DataFrame) -> None:
                 f"curve {name}: the target step {target:g} lies before the last observed step {last:g}; give a later "
                 "one with `--target-step`"
             )
+    return rows
 
 
 def load_forecaster(settings: Settings, rows: pd.DataFrame) -> "tuple[CurveForecaster, str]":
@@ -172,7 +168,7 @@ def forecast_line(forecast: pd.Series) -> str:
 
 def curve_figure(
     predictor: "CurveForecaster", row: pd.DataFrame, forecast: pd.Series, target_value: float | None
-) -> "Figure":
+) -> "Axes":
     """The curve of the only row, and its forecast (of `forecast_curves`) from the last observed step to the target.
 
     `target_value`, in the metric's unit, is drawn where it is given.
@@ -196,9 +192,7 @@ def curve_figure(
     curve = pd.DataFrame({"step": as_points(first["steps"]), "value": as_points(first["values"])})
     if "standard_errors" in row and len(as_points(first["standard_errors"])):
         curve["standard_error"] = as_points(first["standard_errors"])
-    figure = plot_extrapolation(curve[np.isfinite(curve["value"])], ahead).get_figure(root=True)
-    assert figure is not None
-    return figure
+    return plot_extrapolation(curve[np.isfinite(curve["value"])], ahead)
 
 
 def _advice(stop: bool, gain: float, floor: float, stop_step: float) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +12,11 @@ import typer
 
 from foretell.assets.families import get_family
 from foretell.assets.pages import MAX_ROWS, Page, Section
-from foretell.pipelines.cli.console import counted, dollars
+from foretell.pipelines.cli.console import counted, dollars, spans
 from foretell.pipelines.cli.forecast.asked import AskOptions, asked_forecasts
 from foretell.pipelines.cli.forecast.champion import known_lines, load_champion, say_what_waits
 from foretell.pipelines.cli.forecast.curves import CurveOptions, run_predict_curves
-from foretell.pipelines.cli.options import FamilyName, Predictor, check_family, flat, or_stdin
+from foretell.pipelines.cli.options import FamilyName, Predictor, flat, or_stdin
 from foretell.pipelines.cli.output import Output
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
@@ -46,11 +45,6 @@ class ScoreOptions:
         list[str], typer.Option(help="Model to forecast; several times for several.", rich_help_panel=SCORES)
     ] = field(default_factory=list)
 
-    @property
-    def is_given(self) -> bool:
-        """Whether any of them is."""
-        return self.benchmark is not None or bool(self.model)
-
     def rows(self, settings: Settings) -> pd.DataFrame:
         """What to forecast, a row per model."""
         from foretell.assets.families.benchmark_scores.asking import ask_rows
@@ -77,20 +71,20 @@ def predict(
     if family == "learning_curves" and predictor is None:
         run_predict_curves(Settings(), file, curves, output)
         return
-    check_family(family)
     asked.check(family)
-    for option in fields(curves):
-        if getattr(curves, option.name) is not None:
-            name = option.name.replace("_", "-")
-            raise InvalidInputError(f"`--{name}` is about learning_curves and does not apply to {family}")
-    if scores.is_given and (family != "benchmark_scores" or file is not None):
+    for name, value in vars(curves).items():
+        if value is not None:
+            option = name.replace("_", "-")
+            raise InvalidInputError(f"`--{option}` is about learning_curves and does not apply to {family}")
+    is_described = scores != ScoreOptions()
+    if is_described and (family != "benchmark_scores" or file is not None):
         raise InvalidInputError("`--benchmark` and `--model` are for benchmark_scores without a FILE")
 
     from foretell.predictors.serving import forecast_frame
 
     settings = Settings()
     output.check(is_drawn=family == "benchmark_scores")
-    if scores.is_given:
+    if is_described:
         inputs = scores.rows(settings)
     elif file is None:
         raise InvalidInputError("give the file of what is to be forecast: csv, parquet or jsonl, a row per forecast")
@@ -137,22 +131,17 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     key = [name for name in table.columns[: table.columns.get_loc("mean")] if name != "basis"]
     hidden = {*key, *FORECAST_COLUMNS, "price_version"}
     columns = {name: ["" if pd.isna(value) else str(value) for value in table[name]] for name in key}
-    columns["median [90 %]"] = _spans(table, "{}", _number)
+    ends = ["median", "lower_90", "upper_90"]
+    columns["median [90 %]"] = spans(table[ends], _number)
     if priced:
-        columns["dollars [90 %]"] = _spans(table, "cost_{}_usd", dollars)
+        columns["dollars [90 %]"] = spans(table[[f"cost_{name}_usd" for name in ends]], dollars)
     columns["mean"] = [_number(value) for value in table["mean"]]
-    ends = zip(table["lower_50"], table["upper_50"], strict=True)
-    columns["[50 %]"] = [f"[{_number(lower)}, {_number(upper)}]" for lower, upper in ends]
+    halves = zip(table["lower_50"], table["upper_50"], strict=True)
+    columns["[50 %]"] = [f"[{_number(lower)}, {_number(upper)}]" for lower, upper in halves]
     for name in sorted(table.columns, key=lambda name: name not in FIRST):
         if name not in hidden and not str(name).startswith("cost_"):
             columns[str(name)] = [_number(value) for value in table[name]]
     return pd.DataFrame(columns)
-
-
-def _spans(table: pd.DataFrame, form: str, text: Callable[[object], str]) -> list[str]:
-    ends = table[[form.format(name) for name in ("median", "lower_90", "upper_90")]].to_numpy(dtype=float).tolist()
-    return ["-" if middle != middle else f"{text(middle)} [{text(lower)}, {text(upper)}]"
-            for middle, lower, upper in ends]  # fmt: skip
 
 
 def _number(value: object) -> str:

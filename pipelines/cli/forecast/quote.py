@@ -1,6 +1,5 @@
 """`foretell quote`: the bill of a batch before it is sent, on each of several models."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QuoteOptions:
-    """The options of `foretell quote` that are terms of the quote; see `QuoteTerms`."""
+    """The options of `foretell quote`: terms of the quote (see `QuoteTerms`), and what else is known of the work."""
 
     models: Annotated[
         list[str],
@@ -43,6 +42,17 @@ class QuoteOptions:
     ] = 0.9
     tier: Annotated[str | None, typer.Option(help="Service tier to price at, such as batch or flex.")] = None
     cached: Annotated[float, typer.Option(help="Share of the input tokens that a prompt cache serves.")] = 0.0
+    predictor: Predictor = None
+    runs: Annotated[
+        list[Path],
+        typer.Option(
+            help="Finished runs of this work, on any model, to learn from; of a pilot: the bill by its design."
+        ),
+    ] = field(default_factory=list)
+    check: Annotated[
+        str | None, typer.Option(help="With a pilot: exact:COLUMN, regex:PATTERN or column:NAME says what passes.")
+    ] = None
+    requests: Annotated[bool, typer.Option(help="With --json or --out: a row per request instead of totals.")] = False
 
     def terms(self, file: Path) -> "QuoteTerms":
         """The same in the words of the library; without models those that `file` itself names."""
@@ -70,35 +80,15 @@ def quote(
     ],
     options: QuoteOptions,
     output: Output,
-    predictor: Predictor = None,
-    runs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Finished runs of this work, on any model, to learn from; of a pilot: the bill by its design."
-        ),
-    ] = None,
-    check: Annotated[
-        str | None, typer.Option(help="With a pilot: exact:COLUMN, regex:PATTERN or column:NAME says what passes.")
-    ] = None,
-    requests: Annotated[bool, typer.Option(help="With --json or --out: a row per request instead of totals.")] = False,
 ) -> None:
     """The bill of a batch before it is sent: tokens and dollars with intervals, on each model."""
-    if requests and output.on_screen:
+    if options.requests and output.on_screen:
         raise InvalidInputError("`--requests` needs `--json` or a table for `--out`: the screen shows totals")
-    run_quote(
-        Settings(), file, options.terms(file), output, per_request=requests, source=predictor, runs=runs or (),
-        check=check,
-    )  # fmt: skip
+    run_quote(Settings(), file, options, output)
 
 
-def run_quote(
-    settings: Settings, file: Path, terms: "QuoteTerms", output: Output, *, per_request: bool = False,
-    source: str | None = None, runs: Sequence[Path] = (), check: str | None = None,
-) -> None:  # fmt: skip
-    """Show what is not known, which model is cheapest and what each takes.
-
-    `source` as in `load_champion`; `runs` are files of finished runs, or of a pilot; `check` as in `scores_of`.
-    """
+def run_quote(settings: Settings, file: Path, options: QuoteOptions, output: Output) -> None:
+    """Show what is not known, which model is cheapest and what each takes."""
     from foretell.assets.lake.kept_quotes import keep_quote
     from foretell.assets.lake.requests import read_requests
     from foretell.pipelines.cli.forecast.quote_page import quote_page
@@ -107,9 +97,10 @@ def run_quote(
     from foretell.predictors.thinking_tokens.bill import quote as bill
 
     output.check(is_drawn=True)
+    terms, runs = options.terms(file), options.runs
     requests, problems = read_requests(file)
     with UnderWay("load the forecaster"):
-        predictor = load_quoting(settings, terms.models, source)
+        predictor = load_quoting(settings, terms.models, options.predictor)
     pilot = read_pilot(runs, settings.price_file) if runs else None
     for fault in () if pilot is None else pilot[1]:
         say(fault)
@@ -119,7 +110,7 @@ def run_quote(
         own, faults = read_runs(runs, price_file=settings.price_file)
         problems += faults
         predictor, requests = learn_from_runs(predictor, own), with_runs_of_queries(requests, own)
-    if check is not None and pilot is None:
+    if options.check is not None and pilot is None:
         raise InvalidInputError("`--check` needs the runs of a pilot: make one with `foretell pilot`")
     with UnderWay(f"quote {counted(len(requests), 'request')}"):
         quoted = bill.quote(
@@ -132,11 +123,11 @@ def run_quote(
         right = quoted.totals["chance_of_success"] * quoted.totals["n_requests"]
         quoted.totals["usd_per_right_answer"] = quoted.totals["usd_mean"] / right
     say_problems(problems)
-    piloted = None if pilot is None else bill_after(quoted, terms, pilot[0], check, file)
+    piloted = None if pilot is None else bill_after(quoted, terms, pilot[0], options.check, file)
     totals = quoted.totals if piloted is None else with_pilot(quoted.totals, piloted)
     if settings.home.is_dir():  # a quote in passing makes no home
         keep_quote(settings.home, file.name, totals, requests)
-    table = quoted.requests if per_request else totals
-    if per_request and "custom_id" in requests:
+    table = quoted.requests if options.requests else totals
+    if options.requests and "custom_id" in requests:
         table = table.merge(requests["custom_id"], left_on="request", right_index=True, how="left")
     output.show(table, quote_page(quoted, requests, terms, problems, predictor, file, piloted))

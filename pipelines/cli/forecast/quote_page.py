@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from foretell.assets.pages import Page, Section
-from foretell.pipelines.cli.console import chance, counted, dollars, interval, money, percent
+from foretell.pipelines.cli.console import chance, counted, dollars, interval, money, percent, spans
 from foretell.pipelines.cli.forecast.quote_pilot import after_section, sentences
 from foretell.predictors.thinking_tokens.bill.pilot import PilotBill
 from foretell.predictors.thinking_tokens.bill.quote import Quote, QuoteTerms
@@ -18,7 +18,7 @@ from foretell.predictors.thinking_tokens.log_quantiles import LogQuantilePredict
 from foretell.predictors.thinking_tokens.predictor import ThinkingTokensPredictor
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 MAX_REQUESTS = 100
 MAX_TEXT = 60
@@ -126,7 +126,7 @@ def _in_words(probability: object) -> str:
     return chance(probability).replace("<", "less than").replace(">", "more than")
 
 
-def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> "Figure | None":
+def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> "Axes | None":
     """Medians with 50 and 90 % intervals on a logarithmic axis; None where there is nothing to compare or no price."""
     unit = "usd" if totals["usd_median"].notna().any() else "tokens"
     rows = totals[totals[f"{unit}_median"].gt(0)].head(MAX_DRAWN)
@@ -140,8 +140,7 @@ def _chart(totals: pd.DataFrame, terms: QuoteTerms) -> "Figure | None":
     )
     words = "Total in dollars" if unit == "usd" else "Total in output tokens"
     budget = terms.budget_usd if unit == "usd" else None
-    figure: Figure = plot_intervals(table, unit=words, line=budget, is_log=True).figure  # type: ignore[assignment]
-    return figure
+    return plot_intervals(table, unit=words, line=budget, is_log=True)
 
 
 def _reservation(totals: pd.DataFrame) -> Section:
@@ -171,9 +170,7 @@ def _per_request(quoted: Quote, requests: pd.DataFrame) -> Section:
     columns = {
         "request": shown["request"].astype(str).tolist(),
         "text": [_start(text) for text in texts],
-        "tokens: median [90 %]": [
-            f"{row.median:,.0f} [{row.lower_90:,.0f}, {row.upper_90:,.0f}]" for row in shown.itertuples()
-        ],
+        "tokens: median [90 %]": spans(shown[["median", "lower_90", "upper_90"]], "{:,.0f}".format),
         "expected tokens": [f"{value:,.0f}" for value in shown["mean"]],
         "set aside": [f"{value:,.0f}" for value in shown["reservation"]],
     }

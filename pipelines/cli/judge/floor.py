@@ -56,10 +56,10 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[
     from foretell.assets.judging.floors import METRICS, floor_table
     from foretell.assets.readers.scores.eval_logs import is_eval_log, read_eval_logs
 
-    if family is not None:
-        check_family(family)
+    check_family(family)
     if family in (None, "success") and is_eval_log(file):
         from foretell.predictors.metrics import partial_evaluation
+        from foretell.predictors.metrics.segments import told_of
 
         scores, notes = read_eval_logs([file])
         for line in notes:
@@ -67,7 +67,8 @@ def floors_of_file(settings: Settings, family: str | None, file: Path) -> tuple[
         query = scores.get("cluster", scores["item"]).fillna(scores["item"])
         runs = scores.assign(cell_id=scores["system"] + "/" + scores["item"], query_id=query, value=scores["score"])
         segments = [name for name in ("system", "task") if len(scores[name].unique()) > 1]
-        floors = partial_evaluation(runs, metrics=METRICS, scale="identity", segments=segments).telling()
+        told = told_of(runs, segments)
+        floors = partial_evaluation(runs, metrics=METRICS, scale="identity", segments=segments, told=told).telling()
         table = floors.table(predictor="none", family=family or "success", dataset=file.name, split="all")
         return table, file.name, "score (crps and mse of a score of 0 or 1: Brier)"
     if family not in (None, "thinking_tokens"):

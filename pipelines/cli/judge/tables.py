@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from foretell.assets.judging.pipeline import main_segments
-from foretell.assets.pages import Page, Section
+from foretell.assets.pages import MAX_ROWS, Page, Section
 from foretell.assets.registry.model_card import with_interval
 from foretell.pipelines.cli.console import counted, percent
 
@@ -38,7 +38,7 @@ def evaluation_page(evaluation: pd.DataFrame) -> Page:
     }  # fmt: skip
     shown = errors[["segment", "split", "metric"]].assign(**cells)
     title = f"{first['family']} on {first['dataset']}: {first['predictor']} against {first['baseline']}"
-    sections = [Section(table=shown, n_keys=3)]
+    sections = [Section(table=shown, n_keys=3, n_on_screen=MAX_ROWS)]
     return Page(f"{title} (errors: lower is better)", sections, remarks=_missing_floors(errors))
 
 
@@ -57,7 +57,7 @@ def floors_page(floors: pd.DataFrame, *, title: str) -> Page:
     ]
     if rows.empty:
         return Page(title, answer=[f"{title}: none is known"], remarks=reasons)
-    return Page(title, [Section(table=shown, n_keys=2)], remarks=reasons)
+    return Page(title, [Section(table=shown, n_keys=2, n_on_screen=MAX_ROWS)], remarks=reasons)
 
 
 def _errors(evaluation: pd.DataFrame, metrics: Sequence[str] = METRICS) -> pd.DataFrame:

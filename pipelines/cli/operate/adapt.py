@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foretell.pipelines.cli.console import counted, out, say_next, say_problems
-from foretell.pipelines.cli.options import QUOTE, FamilyName, check_family
+from foretell.pipelines.cli.options import QUOTE, FamilyName
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -19,7 +19,6 @@ def adapt(
     from foretell.assets.lake.own_runs import read_runs
     from foretell.assets.nightly.adapting import FAMILY, adapt_champion
 
-    check_family(family)
     if family != FAMILY:
         raise InvalidInputError(f"{family} learns from no single runs: `foretell adapt` is for {FAMILY}")
     settings = Settings()

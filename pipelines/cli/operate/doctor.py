@@ -3,7 +3,7 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +42,8 @@ def _unless(fault: str, check: str, good: str, remedy: str, status: Status = "fa
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """What every check says; one that cannot be made is a finding too, and no reason to leave out the others."""
-    for name, check in CHECKS.items():
+    for check in CHECKS:
+        name = check.__name__.strip("_").replace("_", " ")
         try:
             yield from check(settings)
         except ForecastError as error:
@@ -83,7 +84,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
     yield _unless(free if free_gb < MIN_FREE_GB else "", "disk", free, "make room", "warning")
 
 
-def _starter(settings: Settings) -> Iterator[Finding]:
+def _bundled_data(settings: Settings) -> Iterator[Finding]:
     starter = str(settings.starter)
     fault = "" if settings.starter_traces.exists() else starter
     remedy = "git checkout -- data/starter" if CHECKOUT else "pip install --force-reinstall --no-deps foretell"
@@ -119,7 +120,7 @@ def _registry(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"champion {family}", "ok", f"version {champion.version}")
 
 
-def _policy(settings: Settings) -> Iterator[Finding]:
+def _promotion_policy(settings: Settings) -> Iterator[Finding]:
     from foretell.assets.registry.policy import load_policies
 
     policies = load_policies(settings.policy_file)
@@ -148,7 +149,7 @@ def _databases(settings: Settings) -> Iterator[Finding]:
         yield _unless("" if verdict == "ok" else str(verdict), name, str(path), "foretell restore BACKUP")
 
 
-def _home_version(settings: Settings) -> Iterator[Finding]:
+def _version_of_the_home(settings: Settings) -> Iterator[Finding]:
     """Whether this code can work with the home, and whether its artefacts lie in it."""
     from foretell.pipelines.home import addresses_outside, open_home
 
@@ -159,7 +160,7 @@ def _home_version(settings: Settings) -> Iterator[Finding]:
     yield _unless(fault, "artefacts", "all in the home", remedy)
 
 
-def _landed(settings: Settings) -> Iterator[Finding]:
+def _landed_files(settings: Settings) -> Iterator[Finding]:
     """Every account of the landing zone can be read, and the tables can hold every landed day."""
     from foretell.assets.lake.landing.deliveries import landed_days, load_manifests
     from foretell.assets.store.days import has_day
@@ -222,7 +223,7 @@ def _lake(settings: Settings) -> Iterator[Finding]:
             yield _unless(fault, f"table {name}", told, "foretell ingest PATH, or launch curate_tables", "warning")
 
 
-def _dead_runs(settings: Settings) -> Iterator[Finding]:
+def _unfinished_runs(settings: Settings) -> Iterator[Finding]:
     """Runs that their process left behind."""
     from foretell.pipelines.runs import dead_runs
 
@@ -234,21 +235,9 @@ def _dead_runs(settings: Settings) -> Iterator[Finding]:
     yield _unless(fault, "unfinished runs", "none", remedy, "warning")
 
 
-CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
-    "extras": _extras,
-    "mlflow folder": _mlflow_folder,
-    "home": _home,
-    "version of the home": _home_version,
-    "bundled data": _starter,
-    "mirror": _mirror,
-    "promotion policy": _policy,
-    "databases": _databases,
-    "landed files": _landed,
-    "tables": _tables,
-    "lake": _lake,
-    "unfinished runs": _dead_runs,
-    "registry": _registry,
-}
+CHECKS = (_extras, _mlflow_folder, _home, _version_of_the_home, _bundled_data, _mirror, _promotion_policy, _databases,
+          _landed_files, _tables, _lake, _unfinished_runs, _registry)  # fmt: skip
+"""In this order; a check that cannot be made goes by the name of its function."""
 
 
 @flat

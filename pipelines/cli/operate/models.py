@@ -20,7 +20,10 @@ NUMBERS = {"crps": "crps", "floor": "crps_floor", "skill": "crps_skill", "cover 
 def models(
     output: Output,
     family: Annotated[
-        str | None, typer.Argument(metavar="[FAMILY]", help=f"One of {', '.join(FAMILIES)}; by default all.")
+        str | None,
+        typer.Argument(
+            metavar="[FAMILY]", help=f"One of {', '.join(FAMILIES)}; by default all.", callback=check_family
+        ),
     ] = None,
 ) -> None:
     """List registered versions, their error next to the floor, and why each is champion or not."""
@@ -29,8 +32,6 @@ def models(
     from foretell.assets.nightly.record import audit_lines
 
     output.check()
-    if family is not None:
-        check_family(family)
     settings, families = Settings(), list(FAMILIES) if family is None else [family]
     rows = pd.DataFrame(list_versions(settings, families))
     if rows.empty:

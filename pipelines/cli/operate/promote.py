@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from foretell.pipelines.cli.console import out
-from foretell.pipelines.cli.options import FamilyName, check_family
+from foretell.pipelines.cli.options import FamilyName
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -22,7 +22,6 @@ def promote(
     from foretell.assets.nightly.record import family_lock, force_champion
 
     settings = Settings()
-    check_family(family)
     registry = settings.open_registry()
     if not force:
         decision = registry.version(family, version).tags.get("decision", "no night has judged it yet")
@@ -36,6 +35,5 @@ def rollback(family: FamilyName, why: Why) -> None:
     from foretell.assets.nightly import record
 
     settings = Settings()
-    check_family(family)
     with record.family_lock(settings.home / "locks", family):
         out.print(record.rollback(settings.open_registry(), family, why).reason)

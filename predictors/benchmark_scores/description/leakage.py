@@ -4,6 +4,7 @@ Two benchmarks share a group if their names belong to one family, their descript
 they were made from the same source; groups are closed under all three.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -25,10 +26,8 @@ MIN_WORDS = 4
 
 def description_text(descriptions: pd.DataFrame, fields: Sequence[str] = DESCRIPTION_FIELDS) -> pd.Series:
     """The fields of each row joined to one text, absent and null fields left out; index of `descriptions`."""
-    columns = [descriptions[name].fillna("").astype("str") for name in fields if name in descriptions]
-    if not columns:
-        return pd.Series("", index=descriptions.index, dtype="str")
-    joined = pd.Series([" ".join(parts) for parts in zip(*columns, strict=True)], descriptions.index, dtype="str")
+    texts = descriptions.reindex(columns=list(fields)).fillna("").astype("str")
+    joined = pd.Series([" ".join(parts) for parts in texts.itertuples(index=False)], descriptions.index, dtype="str")
     return joined.str.replace(r"\s+", " ", regex=True).str.strip()
 
 
@@ -43,12 +42,10 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
         key = " ".join(text.lower().split())
         if key and first.setdefault(key, i) != i:
             pairs.append((first[key], i))
-    if len(long_enough) < 2:
-        return pairs
     try:
         terms = TfidfVectorizer(sublinear_tf=True, stop_words="english")
         vectors = terms.fit_transform([texts[i] for i in long_enough])
-    except ValueError:  # nothing but stop words
+    except ValueError:  # no text, or nothing but stop words
         return pairs
     close = (vectors @ vectors.T).tocoo()
     keep = (close.row < close.col) & (close.data > NEAR_DUPLICATE)
@@ -115,8 +112,6 @@ def assign_folds(groups: pd.Series, n_folds: int = 5, *, salt: str = "benchmark_
 
     Ties are broken by a hash of the group's name, so that the order of rows does not matter.
     """
-    import hashlib
-
     sizes = groups.astype("str").value_counts()
     order = sorted(sizes.index, key=lambda g: (-sizes[g], hashlib.sha256(f"{salt}:{g}".encode()).hexdigest()))
     load = np.zeros(n_folds, dtype=np.int64)

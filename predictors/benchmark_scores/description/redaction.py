@@ -7,7 +7,6 @@ here it is regular expressions, which remove more than they must and cannot para
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -61,21 +60,17 @@ _ALLOWED_WORDS = """
 _ALLOWED = frozenset(_ALLOWED_WORDS.split())
 
 
-@dataclass(frozen=True)
-class Redacted:
-    """A text without what redaction forbids, and what was removed: pairs (kind, text)."""
-
-    text: str
-    removals: tuple[tuple[str, str], ...]
-
-
 def lowercase_vocabulary(texts: Iterable[str | None]) -> frozenset[str]:
     """Words that some text writes in lower case: they are not proper nouns where a sentence starts with them."""
     return frozenset(word for text in texts for word in re.findall(r"\b[a-z][a-z'-]+\b", text or ""))
 
 
-def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] = frozenset()) -> Redacted:
-    """Remove what a description must not say; class counts and language names stay.
+def redact(
+    text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] = frozenset()
+) -> tuple[str, list[tuple[str, str]]]:
+    """A text without what a description must not say, and what was removed: pairs (kind, text).
+
+    Class counts and language names stay.
 
     `names` (of the benchmark, its dataset, its subset) are removed in every spelling: joined, split, acronym.
     `vocabulary` are lower-case words that are no proper nouns, such as `lowercase_vocabulary` of a corpus.
@@ -92,7 +87,7 @@ def redact(text: str, *, names: Sequence[str] = (), vocabulary: Collection[str] 
         if again == text:
             break
         text = again
-    return Redacted(text, tuple(removals))
+    return text, removals
 
 
 def _remove_patterns(text: str, names: Sequence[str], removals: list[tuple[str, str]]) -> str:
@@ -129,9 +124,9 @@ def redact_descriptions(descriptions: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
             if not isinstance(text, str):
                 texts.append(None)
                 continue
-            done = redact(text, names=[benchmark] if benchmark else [], vocabulary=vocabulary)
-            rows.extend((benchmark, name, kind, removed) for kind, removed in done.removals)
-            texts.append(done.text or None)
+            text, removals = redact(text, names=[benchmark] if benchmark else [], vocabulary=vocabulary)
+            rows.extend((benchmark, name, kind, removed) for kind, removed in removals)
+            texts.append(text or None)
         out[name] = pd.Series(texts, index=out.index, dtype="str")
     return out, pd.DataFrame(rows, columns=["benchmark", "field", "kind", "removed"]).astype("str")
 

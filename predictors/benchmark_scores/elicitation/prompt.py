@@ -7,7 +7,6 @@ search. Prompts are files of the package, named by their version; a changed text
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -32,17 +31,13 @@ OF_MODEL = {
 _FENCE = re.compile(r"^\s*```(?:json)?\s*(\{.*\})\s*```\s*$", re.DOTALL)
 
 
-@cache
-def _template() -> Template:
-    return Template((files(__package__) / "prompts" / f"{PROMPT}.txt").read_text("utf-8"))
-
-
 def messages_of(request: Mapping[str, Any]) -> list[dict[str, str]]:
     """The chat that asks for the score of one row of `ScoreRequests`, redacted; scores and dates of it are not sent."""
     benchmark = [f"- {name.replace('_', ' ')}: {_figure(request[name])}" for name in _given(request, OF_BENCHMARK)]
     model = [f"- {OF_MODEL[name]}: {_figure(request[name], name)}" for name in _given(request, OF_MODEL)]
     parts = {"benchmark": "\n".join(benchmark), "model": "\n".join(model)}
-    text = _template().substitute({name: lines or "- nothing is known of it" for name, lines in parts.items()})
+    template = Template((files(__package__) / "prompts" / f"{PROMPT}.txt").read_text("utf-8"))
+    text = template.substitute({name: lines or "- nothing is known of it" for name, lines in parts.items()})
     return [{"role": "user", "content": text}]
 
 

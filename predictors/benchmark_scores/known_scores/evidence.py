@@ -1,6 +1,6 @@
 """Scores that are already known on the benchmark in question: read from requests, and simulated for calibration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,40 +37,33 @@ def refuse_shares(X: pd.DataFrame) -> None:
             )
 
 
+def _placed(
+    X: pd.DataFrame, names: str, scores: str, place: Mapping[str, int]
+) -> Iterator[tuple[int, list[tuple[int, float]]]]:
+    """Rows that know some `scores` of `names` that have a place, and these as pairs; others are left out."""
+    for row, (called, values) in enumerate(zip(X[names], X[scores], strict=True) if names in X else ()):
+        if hasattr(called, "__len__"):
+            pairs = [(place[str(n)], float(s)) for n, s in zip(called, values, strict=True) if str(n) in place]
+            if pairs:
+                yield row, pairs
+
+
 def known_sets(X: pd.DataFrame, benchmarks: Codes, models: Sequence[str]) -> Iterator[KnownScores]:
     """Distinct sets of known scores in a request; those of models that were never trained on are left out."""
-    if "known_models" not in X:
-        return
-    place = {name: i for i, name in enumerate(models)}
     rows_by_evidence: dict[tuple[int, tuple[tuple[int, float], ...]], list[int]] = {}
-    pairs = zip(X["known_models"], X["known_scores"], strict=True)
-    for row, (names, scores) in enumerate(pairs):
-        if not hasattr(names, "__len__"):
-            continue
-        evidence = sorted((place[str(n)], float(s)) for n, s in zip(names, scores, strict=True) if str(n) in place)
-        if evidence:
-            rows_by_evidence.setdefault((int(benchmarks[row]), tuple(evidence)), []).append(row)
-    for (benchmark, known_pairs), rows in rows_by_evidence.items():
-        yield KnownScores(
-            benchmark,
-            np.array(rows, dtype=np.intp),
-            np.array([model for model, _ in known_pairs], dtype=np.intp),
-            np.array([score for _, score in known_pairs]),
-        )
+    for row, pairs in _placed(X, "known_models", "known_scores", {name: i for i, name in enumerate(models)}):
+        rows_by_evidence.setdefault((int(benchmarks[row]), tuple(sorted(pairs))), []).append(row)
+    for (benchmark, known), rows in rows_by_evidence.items():
+        of_models, scores = zip(*known, strict=True)
+        yield KnownScores(benchmark, np.array(rows, np.intp), np.array(of_models, np.intp), np.array(scores))
 
 
 def own_sets(X: pd.DataFrame, benchmarks: Sequence[str]) -> dict[int, tuple[Codes, Floats]]:
     """Row -> places among `benchmarks` and logit scores of its model there; names that are not there are left out."""
-    if "own_benchmarks" not in X:
-        return {}
-    place = {name: i for i, name in enumerate(benchmarks) if name}
     out = {}
-    for row, (names, scores) in enumerate(zip(X["own_benchmarks"], X["own_scores"], strict=True)):
-        if hasattr(names, "__len__"):
-            known = [(place[str(n)], float(s)) for n, s in zip(names, scores, strict=True) if str(n) in place]
-            if known:
-                places, values = zip(*known, strict=True)
-                out[row] = (np.array(places, dtype=np.intp), to_logit(values))
+    for row, pairs in _placed(X, "own_benchmarks", "own_scores", {n: i for i, n in enumerate(benchmarks) if n}):
+        places, scores = zip(*pairs, strict=True)
+        out[row] = (np.array(places, dtype=np.intp), to_logit(scores))
     return out
 
 

@@ -34,22 +34,19 @@ class NetworkConfig:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name of every tensor of weights -> its shape."""
-        width = self.width
-        linear = {"embed_context": (CONTEXT_FEATURES, width), "embed_target": (TARGET_FEATURES, width)}
-        norms = ["norm"]
+        width, norm = self.width, (self.width,)
+        weights: dict[str, tuple[int, ...]] = {
+            "embed_context": (width, CONTEXT_FEATURES), "embed_target": (width, TARGET_FEATURES), "norm": norm,
+            "head": (3 * self.components + 1, width),
+        }  # fmt: skip
         for block in (f"blocks.{i}." for i in range(self.layers)):
-            linear[block + "query_key_value"] = (width, 3 * width)
-            linear[block + "attention_out"] = (width, width)
-            linear[block + "hidden_in"] = (width, self.hidden)
-            linear[block + "hidden_out"] = (self.hidden, width)
-            norms += [block + "norm_attention", block + "norm_hidden"]
-        linear["head"] = (width, 3 * self.components + 1)
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, (n_in, n_out) in linear.items():
-            shapes |= {f"{name}.weight": (n_out, n_in), f"{name}.bias": (n_out,)}
-        for name in norms:
-            shapes |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-        return shapes
+            weights |= {
+                f"{block}query_key_value": (3 * width, width), f"{block}attention_out": (width, width),
+                f"{block}hidden_in": (self.hidden, width), f"{block}hidden_out": (width, self.hidden),
+                f"{block}norm_attention": norm, f"{block}norm_hidden": norm,
+            }  # fmt: skip
+        biases = {f"{name}.bias": shape[:1] for name, shape in weights.items()}
+        return biases | {f"{name}.weight": shape for name, shape in weights.items()}
 
 
 class ForwardPass:
@@ -174,7 +171,8 @@ def features(
     seen = (np.arange(m)[None, :] < lengths[:, None]).astype(np.float64)
     rows, at = np.arange(n), lengths - 1
     last, end = values[rows, at][:, None], log_steps[rows, at][:, None]
-    step, rise = _differences(log_steps, seen), _differences(values, seen)
+    # Of each point to the one before; 0 at the first and behind the last.
+    step, rise = (np.diff(points, axis=1, prepend=points[:, :1]) * seen for points in (log_steps, values))
     bend = rise - np.concatenate([rise[:, :1], rise[:, :-1]], axis=1)
     count = np.broadcast_to(np.log(lengths.astype(np.float64))[:, None], (n, m))
     unit = np.clip(values, 0, 1)
@@ -196,7 +194,7 @@ def features(
         ],
         axis=-1,
     )
-    curve = _curve_features(log_steps, values, seen, lengths)
+    curve = _curve_features(log_steps, values, seen, last, end, step, rise)
     ahead = targets - end
     of_target = [ahead / 4, np.log(np.maximum(ahead, 0) + 0.02) / 2, np.exp2(-np.clip(ahead, 0, 20))]
     of_curve = np.broadcast_to(curve[:, None, :], (n, targets.shape[1], curve.shape[1]))
@@ -204,12 +202,11 @@ def features(
     return context * seen[..., None], target, last[:, 0]
 
 
-def _curve_features(log_steps: Floats, values: Floats, seen: Floats, lengths: NDArray[np.integer]) -> Floats:
+def _curve_features(
+    log_steps: Floats, values: Floats, seen: Floats, last: Floats, end: Floats, step: Floats, rise: Floats
+) -> Floats:
     """What the network reads of a curve as a whole, shape (n, 12)."""
-    rows, at = np.arange(len(lengths)), lengths - 1
-    last, end = values[rows, at][:, None], log_steps[rows, at][:, None]
-    step, rise = _differences(log_steps, seen), _differences(values, seen)
-    n_points = lengths.astype(np.float64)[:, None]
+    n_points = seen.sum(axis=1, keepdims=True)
 
     def slope(reach: float) -> Floats:
         """Least squares in log step, the last `reach` doublings weighing most."""
@@ -241,8 +238,3 @@ def _curve_features(log_steps: Floats, values: Floats, seen: Floats, lengths: ND
         np.log(n_points) / 2,
     ]
     return np.concatenate(columns, axis=1)
-
-
-def _differences(points: Floats, seen: Floats) -> Floats:
-    """Difference of each point to the one before, shape (n, m); 0 at the first and behind the last."""
-    return np.diff(points, axis=1, prepend=points[:, :1]) * seen

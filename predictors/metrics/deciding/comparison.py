@@ -70,8 +70,6 @@ def detectable_effect(difference: AnyEstimate, power: float = 0.8, size: float =
 
     NaN for fewer than two queries.
     """
-    if difference.n_clusters < 2:
-        return float("nan")
     df = difference.n_clusters - 1
     return (t_quantile(1 - size / 2, df) + t_quantile(power, df)) * difference.standard_error
 
@@ -104,8 +102,6 @@ def sign_flip_p_value(differences: Floats, *, n_flips: int = 9999, random_state:
 def t_p_value(estimate: Estimate) -> float:
     """Two-sided p-value that the estimate is 0; NaN for fewer than two clusters."""
     error = estimate.standard_error
-    if np.isnan(error):
-        return float("nan")
     if error == 0:
         return 1.0 if estimate.value == 0 else 0.0
     return float(2 * special.stdtr(estimate.n_clusters - 1, -abs(estimate.value) / error))

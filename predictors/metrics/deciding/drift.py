@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...arrays import Floats
 from ...errors import InvalidInputError
 
 Verdict = Literal["ok", "forecast drifted", "noise moved", "ambiguous"]
@@ -47,16 +48,14 @@ def night_statistics(outcomes: ArrayLike, forecast: ArrayLike) -> Night:
     if not (np.isfinite(y).all() and np.isfinite(f).all()):
         raise InvalidInputError("`outcomes` and `forecast` must be finite")
     n, r = y.shape
-    root = float(np.sqrt(n))
+
+    def mean(per_query: Floats) -> tuple[float, float]:
+        return float(per_query.mean()), float(per_query.std(ddof=1) / np.sqrt(n))
+
     if r == 1:
-        raw = (y[:, 0] - f) ** 2
-        return Night(float(raw.mean()), float(raw.std(ddof=1)) / root, float("nan"), float("nan"), n, False)
+        return Night(*mean((y[:, 0] - f) ** 2), float("nan"), float("nan"), n, False)
     variance = y.var(axis=1, ddof=1)
-    excess = (y.mean(axis=1) - f) ** 2 - variance / r
-    return Night(
-        float(excess.mean()), float(excess.std(ddof=1)) / root, float(variance.mean()),
-        float(variance.std(ddof=1)) / root, n, True,
-    )  # fmt: skip
+    return Night(*mean((y.mean(axis=1) - f) ** 2 - variance / r), *mean(variance), n, True)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from ...arrays import Codes, Floats
+from ...arrays import Floats
 from ...errors import InvalidInputError
 from ..estimates.clusters import Estimate, mean_estimate, wilson_interval
 from ..estimates.pass_at_k import pass_at_k, pass_hat_k
@@ -59,7 +59,8 @@ def summarise_systems(scores: pd.DataFrame, *, ks: Sequence[int] = (2, 3, 5, 10)
     rows = []
     for system, runs in scores.groupby("system", sort=False):
         items = _items(runs)
-        estimate = mean_estimate(items["mean"].to_numpy(), *_codes(items))
+        codes, clusters = pd.factorize(items["cluster"])
+        estimate = mean_estimate(items["mean"].to_numpy(), codes, len(clusters))
         is_binary = runs["score"].isin([0, 1]).all()
         lower, upper = wilson_interval(estimate) if is_binary else estimate.interval()
         within = float(items["variance"].mean())
@@ -163,8 +164,8 @@ def _pair(a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, margin: fl
     if shared.empty:
         raise InvalidInputError(f"{a} and {b} share no item, so there is nothing to pair: compare runs of one eval")
     d = (items_a.loc[shared, "mean"] - items_b.loc[shared, "mean"]).to_numpy()
-    codes, n_clusters = _codes(items_a.loc[shared])
-    estimate = mean_estimate(d, codes, n_clusters)
+    codes, clusters = pd.factorize(items_a.loc[shared, "cluster"])
+    estimate = mean_estimate(d, codes, len(clusters))
     flipped = sign_flip_p_value(np.bincount(codes, weights=d).astype(np.float64))
     naive = mean_estimate(d, np.arange(len(d)), len(d)).standard_error
     variance = difference_variance(runs_a, runs_b)
@@ -174,7 +175,7 @@ def _pair(a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, margin: fl
         lower, upper = min(lower, 0.0), max(upper, 0.0)
     met = runs_a[["item", "score"]].merge(runs_b[["item", "score"]], on="item", suffixes=("_a", "_b"))
     won = (met["score_a"] > met["score_b"]) + 0.5 * (met["score_a"] == met["score_b"])
-    wins = mean_estimate(np.asarray(won.groupby(met["item"]).mean().loc[shared], dtype=np.float64), codes, n_clusters)
+    wins = mean_estimate(np.asarray(won.groupby(met["item"]).mean().loc[shared], np.float64), codes, len(clusters))
     repeats = float(items_a["n"].mean() + items_b["n"].mean()) / 2
     design = (estimate.standard_error / naive) ** 2 if naive > 0 else 1.0
     return {
@@ -183,7 +184,7 @@ def _pair(a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, margin: fl
         "minimum_detectable_effect": detectable_effect(estimate, POWER, SIZE), "margin": margin,
         "p_value_equivalence": _equivalence(estimate, margin, upper - estimate.value),
         "probability_of_improvement": wins.value, "improvement_lower": max(0.0, wins.interval()[0]),
-        "improvement_upper": min(1.0, wins.interval()[1]), "n_items": len(shared), "n_clusters": n_clusters,
+        "improvement_upper": min(1.0, wins.interval()[1]), "n_items": len(shared), "n_clusters": len(clusters),
         "n_only_a": len(items_a) - len(shared), "n_only_b": len(items_b) - len(shared),
         "standard_error": estimate.standard_error, "standard_error_unclustered": naive,
         "between": variance.between, "within": variance.within,
@@ -205,8 +206,6 @@ def _interval(estimate: Estimate, d: Floats, runs_a: pd.DataFrame, runs_b: pd.Da
 def _equivalence(estimate: Estimate, margin: float, half: float) -> float:
     """P-value of two one-sided t tests that the difference lies within the margin (Schuirmann 1987)."""
     error = estimate.standard_error
-    if np.isnan(error):
-        return float("nan")
     if error < 1e-12:
         return 0.0 if abs(estimate.value) + half < margin else 1.0
     return float(special.stdtr(estimate.n_clusters - 1, (abs(estimate.value) - margin) / error))
@@ -220,11 +219,6 @@ def _items(runs: pd.DataFrame) -> pd.DataFrame:
     items["cluster"] = runs.groupby("item")["cluster"].first() if "cluster" in runs else items.index
     items["cluster"] = items["cluster"].where(items["cluster"].notna(), items.index)
     return items
-
-
-def _codes(items: pd.DataFrame) -> tuple[Codes, int]:
-    codes, names = pd.factorize(items["cluster"])
-    return codes, len(names)
 
 
 def _setting_spread(runs: pd.DataFrame) -> dict[str, float]:
@@ -275,4 +269,4 @@ def interquartile_mean(scores: ArrayLike) -> tuple[float, float, float]:
 
 
 def _root(variance: float) -> float:
-    return float(np.sqrt(max(variance, 0.0))) if not np.isnan(variance) else float("nan")
+    return float(np.sqrt(np.maximum(variance, 0.0)))

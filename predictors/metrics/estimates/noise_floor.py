@@ -56,11 +56,9 @@ def pinball_floor_per_cell(runs: Replicates, level: float) -> tuple[Floats, Floa
     """
     values, counts = runs.values, np.repeat(runs.counts, runs.counts)
     start, rank = np.repeat(runs.starts, runs.counts), runs.rank_within()
-    best = _order_statistic(values, start, counts, level, skip=None)
+    best = _order_statistic(values, start, counts, level, skip=counts)
     in_sample = runs.mean_within(_pinball(values - best, level))
-    lonely = counts < 2
-    others = np.where(lonely, 1, counts - 1)
-    left_out = _order_statistic(values, start, others, level, skip=np.where(lonely, 1, rank))
+    left_out = _order_statistic(values, start, np.maximum(counts - 1, 1), level, skip=np.where(counts < 2, 1, rank))
     out_of_sample = runs.mean_within(_pinball(values - left_out, level))
     combined = (runs.counts * in_sample + (runs.counts - 1) * out_of_sample) / (2 * runs.counts - 1)
     single = runs.counts < 2
@@ -75,16 +73,15 @@ def pinball_minimum_replicates(level: float) -> int:
     return 4 if tail > 0.25 else 8 if tail >= 0.1 else int(np.ceil(0.6 / tail))
 
 
-def _order_statistic(values: Floats, start: Codes, n: Codes, level: float, skip: Codes | None) -> Floats:
-    """Sample quantile at `level` of n sorted runs from `start`, without the run of rank `skip`.
+def _order_statistic(values: Floats, start: Codes, n: Codes, level: float, skip: Codes) -> Floats:
+    """Sample quantile at `level` of n sorted runs from `start`, without the run of rank `skip` where there is one.
 
     Any minimiser of the pinball loss does; where it is an interval, its midpoint.
     """
     place = level * n
     lower = np.ceil(place - 1e-9).astype(np.intp) - 1
     upper = np.minimum(np.where(np.abs(place - np.round(place)) < 1e-9, lower + 1, lower), n - 1)
-    if skip is not None:
-        lower, upper = lower + (lower >= skip), upper + (upper >= skip)
+    lower, upper = lower + (lower >= skip), upper + (upper >= skip)
     return np.asarray((values[start + lower] + values[start + upper]) / 2.0)
 
 

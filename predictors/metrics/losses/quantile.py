@@ -98,7 +98,7 @@ def _crps_rows(y: Floats, row: Codes, q: Floats, weights: Floats) -> Floats:
     partial = np.zeros((q.shape[0], q.shape[1] + 1))
     np.cumsum(q * weights, axis=1, out=partial[:, 1:])
     half_spread = _row_products(q, weights * (2.0 * cumulative[1:] - weights - 1.0))
-    below = _count_below(y, row, q)
+    below = np.count_nonzero(q[row] <= y[:, None], axis=1)
     below_sum = partial.ravel()[row * partial.shape[1] + below]
     distance = y * (2.0 * cumulative[below] - 1.0) + partial[row, -1] - 2.0 * below_sum
     return np.asarray(np.maximum(distance - half_spread[row], 0.0))
@@ -107,21 +107,6 @@ def _crps_rows(y: Floats, row: Codes, q: Floats, weights: Floats) -> Floats:
 def _row_products(q: Floats, weights: Floats) -> Floats:
     """``q @ weights`` row by row: in a product of matrices the last bit of a row depends on how many rows there are."""
     return np.asarray(np.einsum("ij,j->i", q, weights))
-
-
-def _count_below(y: Floats, row: Codes, q: Floats) -> Codes:
-    """Number of quantiles <= y in the outcome's row, by bisection in all rows at once."""
-    n_levels = q.shape[1]
-    flat, base = q.ravel(), row * n_levels
-    lower = np.zeros(y.size, dtype=np.intp)
-    upper = np.full(y.size, n_levels, dtype=np.intp)
-    for _ in range(n_levels.bit_length()):
-        middle = (lower + upper) >> 1
-        active = lower < upper
-        at_or_below = active & (flat[base + np.minimum(middle, n_levels - 1)] <= y)
-        lower = np.where(at_or_below, middle + 1, lower)
-        upper = np.where(active & ~at_or_below, middle, upper)
-    return lower
 
 
 def forecast_parts(

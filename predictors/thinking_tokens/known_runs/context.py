@@ -58,11 +58,25 @@ class FlatContext:
 def attach_context(requests: pd.DataFrame, runs: pd.DataFrame, *, pilots: bool = True) -> pd.DataFrame:
     """Add to each request what is known of its query: the list columns of `Requests`.
 
-    `requests` have `query_id` and `model`, and must not be among the past `runs`, which have `query_id`, `model`,
-    `output_tokens`, and where known `reasoning_effort`, `is_censored`, `reasoning_tokens` and `score`. Runs of the
-    request's own model and effort count where `pilots`; else only the warm ones. Returns `requests` with the columns
-    `CONTEXT_COLUMNS`, empty lists where nothing is known. InvalidInputError if a column is missing that says which runs
-    are of which query.
+    Parameters
+    ----------
+    requests : DataFrame
+        Requests to forecast, with `query_id` and `model`. They must not be among `runs`.
+    runs : DataFrame
+        Past runs: `query_id`, `model`, `output_tokens`, and where known `reasoning_effort`, `is_censored`,
+        `reasoning_tokens` and `score`.
+    pilots : bool
+        Whether runs of the request's own model and effort count; False leaves only the warm ones.
+
+    Returns
+    -------
+    DataFrame
+        Index and columns of `requests`, and the columns `CONTEXT_COLUMNS`; empty lists where nothing is known.
+
+    Raises
+    ------
+    InvalidInputError
+        If a column is missing that says which runs are of which query.
     """
     for name, frame, needed in (
         ("requests", requests, ("query_id", "model")),

@@ -27,11 +27,20 @@ CHARACTERS_PER_TOKEN = 4.0
 
 
 def request_rates(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd.DataFrame:
-    """Rates of each request: index of `frame`, columns `RATES` and `price_version`; null where no price is known.
+    """Rates that apply to each request.
 
-    `frame` has `model`, and where known `provider`, `service_tier`, `started_at` (UTC; without it the newest known
-    price) and `input_tokens` (long inputs can have a price of their own; null counts as short). `price_file` holds the
-    user's own prices (`prices.read_price_file`), which come before the published ones.
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_samples, n_columns)
+        `model`, and where known `provider`, `service_tier`, `started_at` (UTC; without it the newest known
+        price) and `input_tokens` (long inputs can have a price of their own; null counts as short).
+    price_file : Path, optional
+        The user's own prices (`prices.read_price_file`), which come before the published ones.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 7)
+        Index of `frame`; columns `RATES` and `price_version`; null where no price is known.
     """
     rates, versions = _rates(frame, numbers_of(frame, "input_tokens"), price_file)
     table = pd.DataFrame(rates, index=frame.index, columns=list(RATES))
@@ -79,10 +88,16 @@ def price_requests(frame: pd.DataFrame, *, price_file: Path | None = None) -> pd
     """Price requests that were sent.
 
     Read are `model`, `input_tokens`, `output_tokens`; where known `provider`, `started_at`, `service_tier`,
-    `cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`. Input includes the cache, output reasoning. Columns,
-    index of `frame`: `cost_usd` (null where no price or no token count is known, never 0 for want of a price) and
-    `price_version`, which says where the price is from.
+    `cache_read_tokens`, `cache_write_tokens`, `reasoning_tokens`. Input includes the cache, output reasoning.
 
+    Returns
+    -------
+    DataFrame of shape (n_samples, 2)
+        Index of `frame`. `cost_usd` (null where no price or no token count is known, never 0 for want of
+        a price) and `price_version`, which says where the price is from.
+
+    Examples
+    --------
     >>> frame = pd.DataFrame({"model": ["gpt-5-mini"], "input_tokens": [1000], "output_tokens": [2000]})
     >>> price_requests(frame)["cost_usd"].round(6).tolist()
     [0.00425]
@@ -111,9 +126,20 @@ def price_forecast(X: pd.DataFrame, tokens: pd.DataFrame, *, price_file: Path | 
     """Turn a forecast of output tokens into dollars.
 
     The cost of a request rises with its tokens and nothing else about it is uncertain, so quantiles of
-    tokens become quantiles of dollars, and a mean a mean. Of the requests `X` is used what `request_rates` reads; input
-    tokens that are not known are estimated as a quarter of the characters. Returns ``cost_<column>_usd`` for each
-    column of `tokens` (n_samples, n_columns), and `price_version`; index of `X`, null where no price is known.
+    tokens become quantiles of dollars, and a mean a mean.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_samples, n_columns)
+        The requests; see `request_rates` for what is used. Input tokens that are not known are estimated
+        as a quarter of the characters.
+    tokens : DataFrame of shape (n_samples, n_columns)
+        Forecast of output tokens, index of `X`.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, n_columns + 1)
+        ``cost_<column>_usd`` for each column of `tokens`, and `price_version`; null where no price is known.
     """
     inputs = estimated_input_tokens(X)
     rates, versions = _rates(X, inputs, price_file)

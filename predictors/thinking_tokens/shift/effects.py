@@ -95,21 +95,18 @@ class CellEffects:
 
     def joined(self, anchors: CellTable) -> Self:
         """The same effects where `anchors`, cells measured since the fit, are known too."""
-        keys = anchors.cells[["source", "benchmark"]]
-        odd = {
-            (str(source), str(benchmark)): self._oddness(
-                anchors.take(((keys == [source, benchmark]).all(axis=1)).to_numpy())
-            )
-            for source, benchmark in keys.drop_duplicates().itertuples(index=False)
-        }
+        groups = anchors.cells.groupby(["source", "benchmark"]).indices.items()
+        odd: dict[Any, float] = {key: self._oddness(anchors.take(np.asarray(at, np.intp))) for key, at in groups}
         return replace(self, table=self.table.joined(anchors), odd={**self.odd, **odd})
 
     def _oddness(self, anchors: CellTable) -> float:
         """How far the cells of a benchmark are from what was expected, as the mode of `ODD` under its density."""
         mean, covariance = self.posterior(anchors.cells)
         codes = _Design.of(anchors.cells).codes[OWN]
-        own = self.sds[OWN] ** 2 * (codes[:, None] == codes)
-        likelihood = _log_densities(anchors.mean - mean, covariance + np.diag(anchors.error + JITTER), own, ODD**2 - 1)
+        own = (ODD[:, None, None] ** 2 - 1) * self.sds[OWN] ** 2 * (codes[:, None] == codes)
+        lower = np.linalg.cholesky(covariance + np.diag(anchors.error + JITTER) + own)
+        whitened = np.linalg.solve(lower, (anchors.mean - mean)[:, None])
+        likelihood = -np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1) - 0.5 * (whitened**2).sum(axis=(1, 2))
         return float(ODD[np.argmax(likelihood - 2 * np.log(ODD))])
 
     def posterior(self, cells: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -201,15 +198,6 @@ class _Design:
         if odd:
             by[OWN] = [odd.get(key, 1.0) for key in zip(columns["source"], columns["benchmark"], strict=True)]
         return cls(codes, by, np.array(columns["reasons"], dtype=np.float64), codes_by_key)
-
-
-def _log_densities(residual: Floats, covariance: Floats, more: Floats, times: Floats) -> Floats:
-    """Of a normal residual with `covariance` and each of `times` as much of `more` beside it; shape (n_times,)."""
-    values = np.empty(len(times))
-    for place, factor in enumerate(times):
-        lower = np.linalg.cholesky(covariance + factor * more)
-        values[place] = -np.log(np.diag(lower)).sum() - 0.5 * (solve_triangular(lower, residual, lower=True) ** 2).sum()
-    return values
 
 
 def _kernels(one: _Design, other: _Design) -> Floats:

@@ -1,8 +1,7 @@
 """Forecasts of runs in cells of which nothing, or only a few anchors, was seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -69,6 +68,8 @@ class ShiftForecaster:
 
     effects: CellEffects
     spreads: "_Spreads"
+    _asked: dict[tuple[tuple[Any, ...], ...], CellForecasts] = field(default_factory=dict, init=False, repr=False)
+    """Forecasts by the cells that were asked about together: a server is asked about the same ones all the time."""
 
     @classmethod
     def fit(cls, table: CellTable) -> Self:
@@ -92,11 +93,6 @@ class ShiftForecaster:
             if len(cells) <= CELLS_OF_ASKED and len(self._asked) < ASKED_AT_MOST:
                 self._asked[asked] = found
         return found
-
-    @cached_property
-    def _asked(self) -> dict[tuple[tuple[Any, ...], ...], CellForecasts]:
-        """Forecasts by the cells that were asked about together: a server is asked about the same ones all the time."""
-        return {}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON and arrays from which `from_state` restores what was learnt."""

@@ -16,7 +16,7 @@ from ..known_runs.context import CONFIG, FlatContext
 from ..pooling.hierarchy import cell_keys
 from .anchors import beyond, summarise_anchors
 from .cells import CELL, CellTable, summarise_cells
-from .forecast import CellForecasts, ShiftForecaster
+from .forecast import ShiftForecaster
 from .lengths import LENGTH, PromptLengths, by_length, log_lengths
 from .queries import KnownRuns, QueryPrior, RequestForecasts, forecast_requests, query_effects
 from .seen import Cell, SeenCells, as_cells
@@ -163,7 +163,8 @@ class UnseenCells:
         if runs is not None:
             effect, explained = query_effects(forecasts, prior, runs)
         twin._take_in(cells, codes, summarise_anchors(cells, forecasts, codes, anchors.query, y, effect, explained))
-        twin._learn_slopes(cells, codes, y, text, forecasts, explained)
+        read = cells.iloc[codes].assign(cell=codes, y=y, text=text, noise=forecasts.within.mean(axis=1)[codes])
+        twin._learn_slopes(read[(explained == 0) & ~np.isnan(text)])
         return twin
 
     def _take_in(self, cells: pd.DataFrame, codes: Codes, table: CellTable) -> None:
@@ -251,27 +252,19 @@ class UnseenCells:
             y = runs.log_tokens[new]
             self._take_in(cells, of_runs, summarise_anchors(cells, forecasts, of_runs, query, y, zero, zero))
 
-    def _learn_slopes(
-        self,
-        cells: pd.DataFrame,
-        codes: Codes,
-        y: Floats,
-        text: Floats,
-        forecasts: CellForecasts,
-        explained: Floats,
-    ) -> None:
-        """Update the slope on the text of each benchmark, in place, by the anchors that no other run explains."""
-        keys = np.array(["\x1f".join(cell[:2]) for cell in as_cells(cells)], dtype=object)[codes]
-        usable = (explained == 0) & ~np.isnan(text)
-        for key in sorted(set(keys[usable])):
-            source, _, benchmark = key.partition("\x1f")
-            line, rows = self.lines_[source, benchmark], usable & (keys == key)
-            frame = pd.DataFrame({"y": y[rows], "text": text[rows]})
-            away = (frame - frame.groupby(codes[rows]).transform("mean")).to_numpy()
-            noise = forecasts.within.mean(axis=1)[codes[rows]]
+    def _learn_slopes(self, anchors: pd.DataFrame) -> None:
+        """Update the slope on the text of each benchmark, in place, by anchors that no other run explains.
+
+        Columns are those of their cells, `cell` (its position), log tokens `y`, `text`, and `noise`, the variance of a
+        run about the mean of the cell.
+        """
+        for (source, benchmark), rows in anchors.groupby(["source", "benchmark"]):
+            key = str(source), str(benchmark)
+            line, noise = self.lines_[key], rows["noise"].to_numpy()
+            away = (rows[["y", "text"]] - rows.groupby("cell")[["y", "text"]].transform("mean")).to_numpy()
             precision = line.slope_sd**-2 + float((away[:, 1] ** 2 / noise).sum())
             mean = line.slope * line.slope_sd**-2 + float((away.prod(axis=1) / noise).sum())
-            self.lines_[source, benchmark] = replace(line, slope=mean / precision, slope_sd=precision**-0.5)
+            self.lines_[key] = replace(line, slope=mean / precision, slope_sd=precision**-0.5)
 
     # -- persistence ---------------------------------------------------------------------------------
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:

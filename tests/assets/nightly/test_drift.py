@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from foretell.assets.families.thinking_tokens.family import FAMILY
-from foretell.assets.nightly.drift import HISTORY, input_shift, night_row, replay, training_rows, with_night
+from foretell.assets.nightly.drift import HISTORY, input_shift, night_row, training_rows, with_night
 from foretell.assets.registry.policy import Policy
 from foretell.predictors.splits import assign_split
 from foretell.predictors.thinking_tokens.baselines import ModelBaseline
@@ -113,7 +113,9 @@ def test_new_champion_starts_the_monitor_anew() -> None:
          "psi": 0.0, "psi_column": "", "psi_p_value": 1.0, "verdict": "", "since": ""}
         for d in range(1, 29)
     ]  # fmt: skip
-    assert set(replay(pd.DataFrame(rows).astype(HISTORY), POLICY)["verdict"]) == {"ok"}
+    history = with_night(pd.DataFrame(rows[:-1]).astype(HISTORY), rows[-1], POLICY)
+    assert len(history) == len(rows)
+    assert set(history["verdict"]) == {"ok"}
 
 
 def test_too_few_queries_or_no_days_give_no_row(champion) -> None:

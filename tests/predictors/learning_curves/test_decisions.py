@@ -108,6 +108,14 @@ def test_steps_to_a_target_are_those_of_the_curve_and_may_never_come() -> None:
     assert (easier["probability_reached"] >= told["probability_reached"]).all()
 
 
+def test_rows_of_one_name_are_asked_each_for_itself(as_it_is: CurveForecaster) -> None:
+    X = make_curves(6, 2)[INPUTS]
+    named = X.set_axis(["run", "run", "other", "run", "other", "last"])
+    told = steps_to_target(as_it_is, named, 0.8)
+    assert told.index.tolist() == named.index.tolist()
+    np.testing.assert_array_equal(told, steps_to_target(as_it_is, X, 0.8))
+
+
 def test_a_finished_run_is_not_stopped() -> None:
     curves = make_curves(40, 2)
     model = LastValueBaseline().fit(curves[INPUTS], curves["value"])

@@ -122,10 +122,12 @@ def test_rows_of_one_curve_become_cases_of_one_weight(curves: pd.DataFrame) -> N
     )  # fmt: skip
     both = pd.concat([curves, short], ignore_index=True)
     cases = training_prefixes(
-        both, read_curves(both), both["value"].to_numpy(), both["dataset"], n_prefixes=5, rng=np.random.default_rng(0)
-    )
-    assert len(cases.curves) == len(curves)
-    np.testing.assert_allclose(np.bincount(cases.curve, weights=cases.weight), 1.0)
+        both, read_curves(both), both["value"].to_numpy(), both["dataset"], n_prefixes=5, n_folds=3,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert set(cases.source) == set(range(len(curves)))
+    np.testing.assert_allclose(np.bincount(cases.source, weights=cases.weight), 1.0)
+    assert pd.Series(cases.folds).groupby(both["dataset"].to_numpy()[cases.source]).nunique().eq(1).all()
     assert (cases.batch.lengths >= 2).all()
     assert (cases.outcome == both["value"].to_numpy()[cases.source]).all()
 
@@ -133,13 +135,15 @@ def test_rows_of_one_curve_become_cases_of_one_weight(curves: pd.DataFrame) -> N
 def test_siblings_of_a_case_end_at_its_budget_or_are_complete(curves: pd.DataFrame) -> None:
     batch = read_curves(curves)
     rng = np.random.default_rng(0)
-    cases = training_prefixes(curves, batch, curves["value"].to_numpy(), curves["dataset"], n_prefixes=3, rng=rng)
-    assert cases.has_siblings
+    cases = training_prefixes(
+        curves, batch, curves["value"].to_numpy(), curves["dataset"], n_prefixes=3, n_folds=3, rng=rng
+    )
+    assert cases.siblings is not None
     complete = limited = 0
-    for i, found in enumerate(cases.siblings(rng)):
-        own = cases.learner[cases.curve[i]]
-        assert own not in found.learners
-        ends = [x[-1] for x in found.log_x]
+    for i, found in enumerate(cases.siblings):
+        own = curves["learner"].iloc[cases.source[i]]
+        assert own not in [name for name, _, _ in found]
+        ends = [x[-1] for _, x, _ in found]
         if ends and max(ends) > cases.batch.last_log_x[i] + 1e-9:
             assert max(ends) == pytest.approx(cases.batch.target[i])
             complete += 1

@@ -149,7 +149,7 @@ def test_a_floor_is_filled_where_the_noise_of_every_score_is_known(one_unknown: 
     quantiles = pd.DataFrame({0.5: 50.0}, index=examples["cell_id"])
     table = evaluate(examples, quantiles, predictor="p", family="f", dataset="d", split="s", metrics=("mae",),
                      segments=("has_noise",))  # fmt: skip
-    filled = add_noise_floors(table, examples).set_index("segment")["noise_floor"]
+    filled = add_noise_floors(table, examples, ("has_noise",)).set_index("segment")["noise_floor"]
     # The mean absolute value of normal noise of standard error 1.
     assert filled["has_noise=known"] == pytest.approx(np.sqrt(2 / np.pi))
     assert np.isnan(filled["all"]) == one_unknown

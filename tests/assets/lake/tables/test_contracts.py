@@ -35,7 +35,7 @@ def test_good_rows_are_kept_and_every_other_one_is_told_with_line_and_remedy(tmp
     )  # fmt: skip
     curated = land_and_curate(tmp_path, file)
     assert sorted(curated.parts) == ["2026-11-01", UNDATED]
-    assert (curated.count("read"), curated.count("accepted"), curated.adds_up) == (2, 2, True)
+    assert curated.counts == {"read": 2, "accepted": 2, "quarantined": 0, "duplicates": 0}
     rejects = load_rejects(tmp_path / "landing").sort_values("source_line")
     assert rejects["source_line"].tolist() == [3, 4, 5]
     assert [reason.split(";")[0] for reason in rejects["reason"]] == [
@@ -116,7 +116,7 @@ def test_a_run_that_has_ended_takes_the_place_of_itself_while_it_went_on(tmp_pat
     rows = CURVES.read(tmp_path / "lake")
     assert rows["is_finished"].all()
     assert rows["step"].tolist() == [1, 2, 3, 4, 5]
-    assert (curated.count("duplicates"), curated.count("quarantined")) == (3, 0)
+    assert (curated.counts["duplicates"], curated.counts["quarantined"]) == (3, 0)
     assert rows["target_step"].unique().tolist() == [8.0]
 
 
@@ -181,7 +181,7 @@ def test_a_kill_between_a_part_and_its_account_makes_the_part_again_and_loses_no
     monkeypatch.undo()
     assert stale_tables(tmp_path / "landing", tmp_path / "lake") == [RUNS.name]
     curated = land_and_curate(tmp_path, file)
-    assert (curated.changed, curated.count("accepted")) == (("2026-11-01", "2026-11-02"), 2)
+    assert (curated.changed, curated.counts["accepted"]) == (("2026-11-01", "2026-11-02"), 2)
 
 
 def test_a_log_that_landed_when_there_were_only_traces_is_read_again(tmp_path):
@@ -216,12 +216,12 @@ def test_what_is_exported_is_read_again_as_the_same_records(tmp_path, name, head
 
     table, landing, lake = TABLES[name], tmp_path / "landing", tmp_path / "lake"
     ingest([scores(tmp_path / "a.csv", row, header=header)], landing)
-    assert curate_table(table, landing, lake).count("accepted") == 1
+    assert curate_table(table, landing, lake).counts["accepted"] == 1
     out = export_traces(table.read(lake), tmp_path / f"out.{suffix}")
     (report,) = ingest([out], landing).files
     assert report.tables == {name: 1}
     curated = curate_table(table, landing, lake)
-    assert (curated.count("accepted"), curated.count("duplicates"), curated.count("quarantined")) == (1, 1, 0)
+    assert (curated.counts["accepted"], curated.counts["duplicates"], curated.counts["quarantined"]) == (1, 1, 0)
 
 
 def test_a_part_is_made_on_any_worker_of_an_engine(tmp_path):

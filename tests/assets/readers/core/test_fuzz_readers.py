@@ -18,7 +18,7 @@ from foretell.assets.lake.tables.contracts import TABLES
 from foretell.assets.readers.core.records import ReadOptions, Reject
 from foretell.assets.readers.core.tables import tables
 from foretell.assets.readers.files import archives
-from foretell.assets.readers.files.archives import Archive, MemberError
+from foretell.assets.readers.files.archives import MemberError, open_archive, read_member
 from foretell.assets.readers.reading import READERS, detect, is_trace_format, read_tables, read_traces, table_reader
 from tests.assets.every_format import (
     HEADER,
@@ -185,12 +185,12 @@ def test_zstd_members_are_read_and_unknown_methods_refused(tmp_path):
         return local + central + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local), 0)
 
     (tmp_path / "a.eval").write_bytes(archive(93))
-    with Archive(tmp_path / "a.eval") as opened:
-        assert opened.read("samples/0.json") == content
-        assert opened.names() == ["samples/0.json"]
+    with open_archive(tmp_path / "a.eval") as opened:
+        assert read_member(opened, "samples/0.json") == content
+        assert opened.namelist() == ["samples/0.json"]
     (tmp_path / "b.eval").write_bytes(archive(97))
-    with Archive(tmp_path / "b.eval") as opened, pytest.raises(MemberError, match="method 97"):
-        opened.read("samples/0.json")
+    with open_archive(tmp_path / "b.eval") as opened, pytest.raises(MemberError, match="method 97"):
+        read_member(opened, "samples/0.json")
 
 
 def test_line_of_100_mb_is_refused_with_bounded_memory(tmp_path):

@@ -69,8 +69,8 @@ def test_jitter_of_a_line_in_log_step_is_zero() -> None:
 
 def test_the_picture_has_curve_bands_floor_target_and_stop(forecaster: CurveForecaster, tmp_path: Path) -> None:
     told = forecast_curves(forecaster, rows(), target_value=0.8)
-    figure = curve_figure(forecaster, rows().iloc[:1], told.iloc[0], 0.8)
-    figure.savefig(tmp_path / "curve.png")
+    axes = curve_figure(forecaster, rows().iloc[:1], told.iloc[0], 0.8)
+    axes.get_figure(root=True).savefig(tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
     curve = pd.DataFrame({"step": [1.0, 2.0], "value": [0.1, 0.2], "standard_error": [0.01, np.nan]})
     ends = {"median": 0.3, "lower_50": 0.25, "upper_50": 0.35, "lower_90": 0.2, "upper_90": 0.4}
@@ -96,7 +96,7 @@ def test_a_run_told_to_go_on_has_no_stop_in_its_past(forecaster: CurveForecaster
     told = forecast_curves(forecaster, rows(), target_value=0.8).iloc[0]
     for advice, is_drawn in (("go on", False), ("may stop: the forecast has settled at step 9", True)):
         asked = pd.concat([told, pd.Series({"advice": advice, "stop_step": 9.0})]).groupby(level=0).last()
-        axes = curve_figure(forecaster, rows().iloc[:1], asked, 0.8).axes[0]
+        axes = curve_figure(forecaster, rows().iloc[:1], asked, 0.8)
         assert ("forecast has settled" in axes.get_legend_handles_labels()[1]) == is_drawn
         assert axes.get_ylabel() == "val_accuracy"
 

@@ -26,7 +26,7 @@ def requests(tmp_path: Path) -> Path:
 
 
 def test_quote_says_what_a_right_answer_costs(installed, requests: Path, capsys: pytest.CaptureFixture) -> None:
-    run_quote(installed.settings, requests, QuoteOptions([MODEL]).terms(requests), Output(json=True))
+    run_quote(installed.settings, requests, QuoteOptions([MODEL]), Output(json=True))
     row = json.loads(capsys.readouterr().out)
     assert 0 < row["chance_of_success"] < 1
     assert "usd_per_right_answer" in row
