@@ -34,22 +34,17 @@ from foretell.pipelines.schedules import (
 )
 
 
-def build_tracking(settings: Settings) -> Tracking:
-    """The MLflow store of one installation."""
-    return Tracking(
-        uri=settings.mlflow_uri,
-        artifact_root=None if settings.artifact_root is None else str(settings.artifact_root),
-        policy_file=str(settings.policy_file),
-        server=settings.mlflow_pages,
-    )
-
-
 def build_resources(settings: Settings) -> dict[str, object]:
     """The resources of one installation; a run cannot configure them."""
     resources: dict[str, dg.ConfigurableResource | dg.ConfigurableIOManager] = {
         "io_manager": ParquetIOManager(root=str(settings.home / "lake"), window_days=settings.window_days),
         "workspace": Workspace(**settings.model_dump(mode="json", include=set(Workspace.model_fields))),
-        "tracking": build_tracking(settings),
+        "tracking": Tracking(
+            uri=settings.mlflow_uri,
+            artifact_root=None if settings.artifact_root is None else str(settings.artifact_root),
+            policy_file=str(settings.policy_file),
+            server=settings.mlflow_pages,
+        ),
     }
     return {name: set_by_settings(resource) for name, resource in resources.items()}
 

@@ -26,6 +26,8 @@ class Output:
     """What is written beside or instead of the result on the screen.
 
     A table (`TABLES`) replaces it, a page or a picture comes beside it; `json` prints an object per row, nothing else.
+
+    Raises `InvalidInputError`, before any work, if a file cannot be written; see `check`.
     """
 
     out: Annotated[
@@ -37,13 +39,16 @@ class Output:
     ] = field(default_factory=list)
     json: Json = False
 
+    def __post_init__(self) -> None:
+        self.check(is_drawn=True)
+
     @property
     def on_screen(self) -> bool:
         """Whether people read the result on the screen."""
         return not self.json and not any(path.suffix in TABLES for path in self.out)
 
-    def check(self, *, is_drawn: bool = False) -> None:
-        """Refuse, before any work, a file that cannot be written.
+    def check(self, *, is_drawn: bool) -> None:
+        """Refuse a file that cannot be written.
 
         Raises `InvalidInputError`, naming the kinds there are (a picture only of what `is_drawn`), or the folder that
         is missing.
@@ -81,6 +86,14 @@ class Output:
         """`write`, then say the page on the screen, or where JSON or a table takes its place the sentences alone."""
         self.write(table, page)
         print_page(page, sentences_only=not self.on_screen)
+
+
+@dataclass(frozen=True)
+class PlainOutput(Output):
+    """`Output` of a command that draws nothing: a picture is refused too."""
+
+    def __post_init__(self) -> None:
+        self.check(is_drawn=False)
 
 
 def print_page(page: Page, *, sentences_only: bool = False) -> None:

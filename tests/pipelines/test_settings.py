@@ -30,14 +30,14 @@ def test_home_with_another_awkward_name_works(tmp_path: Path) -> None:
     import dagster as dg
     import mlflow
 
-    from foretell.pipelines.definitions import build_tracking
+    from foretell.pipelines.definitions import build_resources
 
     settings = Settings(home=tmp_path / AWKWARD / "home")
     open_home(settings, create=True)
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert instance.get_runs_count() == 0
-    tracking = build_tracking(settings)
-    client = tracking.registry().client()
+    with dg.build_resources({"tracking": build_resources(settings)["tracking"]}) as resources:
+        client = resources.tracking.registry().client()
     experiment = client.create_experiment("e", (settings.home / "mlflow" / "artifacts" / "e").as_uri())
     run = client.create_run(experiment)
     client.log_text(run.info.run_id, "text", "a.txt")

@@ -12,7 +12,7 @@ from foretell.assets.judging.family import PUBLIC_SOURCE
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import Output, PlainOutput
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError, unknown_name
@@ -20,7 +20,7 @@ from foretell.predictors.errors import InvalidInputError, unknown_name
 
 @flat
 def fetch(
-    output: Output,
+    output: PlainOutput,
     names: Annotated[list[str] | None, typer.Argument(help="Names of public data sets.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what there is.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every set of the catalogue.")] = False,
@@ -29,7 +29,6 @@ def fetch(
     """Fetch public data by name, checked against its checksum; FORETELL_MIRROR serves it offline."""
     if (bool(names) + list_ + all_) != 1:
         raise InvalidInputError("name data sets, or use --list or --all: one of the three")
-    output.check()
     if not list_:
         fetch_public_data(Settings(), names or [], output, every=all_, land=land)
         return

@@ -20,7 +20,7 @@ from foretell.assets.lake.landing.mlflow_store import FORMER_PREFIX, PREFIX, RUN
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, say, say_next
 from foretell.pipelines.cli.options import flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import Output, PlainOutput
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.runs import State, curate_days, curate_tables, locked, open_instance
 from foretell.pipelines.settings import Settings
@@ -96,14 +96,18 @@ def land_files(settings: Settings, paths: Sequence[str], options: Options, *, cu
 
 def run_ingest(settings: Settings, paths: Sequence[str], options: Options, output: Output, *, curate: bool) -> int:
     """Land `paths` and show a row per file; the exit code."""
-    output.check()
     report = land_files(settings, paths, options, curate=curate)
     problems = [problem for file in report.files for problem in file.problems]
     for problem in problems[:FILES_ON_SCREEN]:
         say(problem)
     if (n_more := len(problems) - FILES_ON_SCREEN) > 0:
         say(f"and {n_more:,} more; `foretell sql 'from quarantine'` lists all")
-    shown = pd.DataFrame([_row(file) for file in report.files])
+    shown = pd.DataFrame([
+        {"file": file.path, "status": file.status, "read": f"{file.n_read:,}", "landed": f"{file.n_rows:,}",
+         "quarantined": f"{file.n_rejects:,}", "format": file.format,
+         "tables": ", ".join(f"{n:,} {name}" for name, n in file.tables.items())}
+        for file in report.files
+    ])  # fmt: skip
     told = f"{counted(len(report.files), 'file')}: {report.n_read:,} read, {report.n_usable:,} landed, "
     told += f"{report.n_rejects:,} quarantined"
     sections = [Section(table=shown, n_keys=2, n_on_screen=FILES_ON_SCREEN, prose=("file", "tables"))]
@@ -139,13 +143,6 @@ def _ingest_live(settings: Settings, address: str, keywords: dict[str, Any]) -> 
     return [replace(report, path=address) for report in reports]
 
 
-def _row(file: FileReport) -> dict[str, str]:
-    """What people read of a file."""
-    tables = ", ".join(f"{n:,} {name}" for name, n in file.tables.items())
-    return {"file": file.path, "status": file.status, "read": f"{file.n_read:,}", "landed": f"{file.n_rows:,}",
-            "quarantined": f"{file.n_rejects:,}", "format": file.format, "tables": tables}  # fmt: skip
-
-
 @flat
 def ingest(
     paths: Annotated[
@@ -155,7 +152,7 @@ def ingest(
         ),
     ],
     options: Options,
-    output: Output,
+    output: PlainOutput,
     curate: Annotated[bool, typer.Option(help="Validate and price the days at once.")] = True,
 ) -> None:
     """Land traces: parse once, keep what is good, quarantine the rest with file, line and remedy."""

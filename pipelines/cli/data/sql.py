@@ -7,7 +7,7 @@ import typer
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import count_keys, counted
 from foretell.pipelines.cli.options import flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 @flat
 def sql(
     query: Annotated[str, typer.Argument(help="For example: select model, count(*) from request_traces group by 1")],
-    output: Output,
+    output: PlainOutput,
 ) -> None:
     """Query the tables of the lake with DuckDB's SQL."""
-    output.check()
     answer = query_lake(Settings(), query)
     section = Section(counted(len(answer), "row"), table=answer, n_keys=count_keys(answer))
     output.show(answer, Page(query, [section]))

@@ -43,7 +43,6 @@ def compute(
     from foretell.pipelines.cli.forecast.champion import load_champion
     from foretell.predictors.downstream_scaling.decisions import plan_compute
 
-    output.check(is_drawn=True)
     rows = read_inputs(file)
     champion = load_champion(Settings(), "downstream_scaling")
     plan = plan_compute(champion, rows, goal.wanted, certainty=goal.certainty, item_cost=goal.item_cost)

@@ -48,7 +48,6 @@ class CurveOptions:
 
 def run_predict_curves(settings: Settings, file: Path | None, options: CurveOptions, output: Output) -> None:
     """Forecast the curves of a file or of one MLflow run, and say what to do about them; a picture is of the first."""
-    output.check(is_drawn=True)
     rows = _read_curves(settings, file, options)
     predictor, answered_by = load_forecaster(settings, rows)
     say(answered_by)

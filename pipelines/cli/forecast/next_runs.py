@@ -9,7 +9,7 @@ import typer
 
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.options import flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -18,7 +18,7 @@ from foretell.predictors.errors import InvalidInputError
 def next_runs(
     file: Annotated[Path, typer.Argument(help="Candidate runs, as for `predict benchmark_scores`; `cost`, `wanted`.")],
     budget: Annotated[float, typer.Option(help="Most to spend, in the unit of the column `cost` (default 1 a run).")],
-    output: Output,
+    output: PlainOutput,
 ) -> None:
     """Which benchmark runs to buy first: those that tell most about the wanted scores for their cost."""
     from foretell.assets.families.benchmark_scores.family import read_inputs
@@ -26,7 +26,6 @@ def next_runs(
     from foretell.pipelines.cli.forecast.champion import load_champion
     from foretell.predictors.benchmark_scores.predictor import BenchmarkScorePredictor
 
-    output.check()
     champion = load_champion(Settings(), "benchmark_scores")
     if not isinstance(champion, BenchmarkScorePredictor):
         raise InvalidInputError(f"the champion is a {type(champion).__name__}, which knows no covariance of scores")

@@ -14,7 +14,7 @@ from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.console import counted, money, out, percent, say, say_problems
 from foretell.pipelines.cli.forecast.champion import load_quoting
 from foretell.pipelines.cli.options import EndpointOptions, Predictor, flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import Output, PlainOutput
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
@@ -40,7 +40,7 @@ def pilot(
     file: Annotated[Path, typer.Argument(help="Requests: chat JSONL, batch input, csv or parquet.")],
     models: Annotated[list[str], typer.Option("--model", help="A model; several times: the same requests on each.")],
     sending: SendOptions,
-    output: Output,
+    output: PlainOutput,
     n: Annotated[int, typer.Option("--n", help="Requests to draw.", min=3)] = 20,
     seed: Annotated[int, typer.Option(help="Of the draw: the same seed draws the same requests.")] = 0,
     max_tokens: Annotated[int | None, typer.Option(help="Cap of requests that have none.", min=1)] = None,
@@ -51,7 +51,6 @@ def pilot(
     from foretell.pipelines.pilots.plan import read_plan, write_plan
 
     settings = Settings()
-    output.check()
     if sending.run and not (sending.max_cost or 0) > 0:
         raise InvalidInputError("`--run` needs `--max-cost`, the USD that are never exceeded")
     if not file.is_file():

@@ -96,7 +96,6 @@ def run_quote(settings: Settings, file: Path, options: QuoteOptions, output: Out
     from foretell.pipelines.pilots.plan import read_pilot
     from foretell.predictors.thinking_tokens.bill import quote as bill
 
-    output.check(is_drawn=True)
     terms, runs = options.terms(file), options.runs
     requests, problems = read_requests(file)
     with UnderWay("load the forecaster"):

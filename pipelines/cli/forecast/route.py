@@ -70,7 +70,7 @@ def run_route(settings: Settings, file: Path, options: RouteOptions, output: Out
     from foretell.predictors.success.chances import ChancePredictor
     from foretell.predictors.thinking_tokens.bill.routing import assign_models
 
-    output.check()
+    output.check(is_drawn=False)
     if options.budget is None:
         raise InvalidInputError("`--budget` is missing: the dollars that all requests together may cost")
     requests, n_left_out = _requests_with_text(file)

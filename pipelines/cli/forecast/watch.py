@@ -24,7 +24,6 @@ def watch(
     every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 10.0,
 ) -> None:
     """Follow a run until it ends: a line whenever it has new points, the band in --out, and when to stop."""
-    output.check(is_drawn=True)
     settings = Settings()
     kind, _, run_id = run.partition(":")
     if kind != "mlflow-run" or not run_id:

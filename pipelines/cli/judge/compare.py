@@ -35,8 +35,6 @@ def compare(
     metric: Metric = None,
 ) -> None:
     """Is this gain noise? Evals of two systems or more: paired difference, power, verdict."""
-    output.check(is_drawn=True)
-
     from foretell.assets.readers.scores.eval_logs import read_eval_logs
     from foretell.predictors.metrics import compare_systems, sentence, summarise_systems
     from foretell.predictors.plots.reports import plot_eval_differences

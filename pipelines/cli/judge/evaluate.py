@@ -5,15 +5,14 @@ import pandas as pd
 from foretell.assets.families import get_family
 from foretell.pipelines.cli.console import say
 from foretell.pipelines.cli.options import Dataset, FamilyName, flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.cli.progress import UnderWay
 from foretell.pipelines.settings import Settings
 
 
 @flat
-def evaluate(family: FamilyName, dataset: Dataset, output: Output) -> None:
+def evaluate(family: FamilyName, dataset: Dataset, output: PlainOutput) -> None:
     """Fit on the training queries of a data set and report the error on the others, next to its floor."""
-    output.check()
     table = evaluate_dataset(Settings(), family, dataset)
 
     from foretell.pipelines.cli.judge.tables import evaluation_page

@@ -9,7 +9,7 @@ import typer
 from foretell.assets.families import get_family
 from foretell.pipelines.cli.console import say
 from foretell.pipelines.cli.options import check_family, flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 from foretell.predictors.families import FAMILIES
@@ -17,7 +17,7 @@ from foretell.predictors.families import FAMILIES
 
 @flat
 def floor(
-    output: Output,
+    output: PlainOutput,
     family: Annotated[
         str | None, typer.Argument(metavar="[FAMILY]", help=f"One of {', '.join(FAMILIES)}; a file tells its own.")
     ] = None,
@@ -29,25 +29,20 @@ def floor(
     ] = None,
 ) -> None:
     """Estimate the noise floor of a data set or of a file of your own, from its repeated runs."""
-    output.check()
-
     from foretell.assets.judging.floors import floor_table
     from foretell.pipelines.cli.judge.tables import floors_page
 
     if file is None and family is not None and family not in FAMILIES and Path(family).suffix:
         file, family = Path(family), None
-    if (file is None) == (dataset is None) or (family is None and file is None):
-        raise InvalidInputError("name a FAMILY and a --dataset, or a FILE of your own: its content tells the family")
-    if file is not None:
+    if file is not None and dataset is None:
         table, of, unit = floors_of_file(Settings(), family, file)
-    else:
-        assert family is not None, "checked above"
-        assert dataset is not None, "checked above"
+    elif file is None and family is not None and dataset is not None:
         settings, chosen = Settings(), get_family(family)
         with settings.open_engine():
             table = floor_table(chosen, chosen.examples(dataset, settings.sources), dataset=dataset)
         of, unit = f"{family} on {dataset}", chosen.unit
-
+    else:
+        raise InvalidInputError("name a FAMILY and a --dataset, or a FILE of your own: its content tells the family")
     output.show(table, floors_page(table, title=f"{of}: noise floor; {unit}"))
 
 

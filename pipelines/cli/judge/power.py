@@ -48,8 +48,6 @@ def power(
     metric: Metric = None,
 ) -> None:
     """How many items and repeats an eval needs to find a difference, and the cheapest split."""
-    output.check(is_drawn=True)
-
     from foretell.assets.pages import Page, Section
     from foretell.predictors.metrics import plan_items
     from foretell.predictors.plots.reports import plot_lines

@@ -32,7 +32,6 @@ def report(
         raise unknown_name("report", name, REPORTS)
     if dataset not in DATASETS:
         raise unknown_name("data set", dataset, DATASETS)
-    output.check(is_drawn=True)
     settings, spec = Settings(), REPORTS[name]
     with settings.open_engine():
         sources = settings.sources

@@ -41,8 +41,6 @@ class Terms:
 @flat
 def samples(files: EvalLogs, terms: Terms, output: Output, metric: Metric = None) -> None:
     """What more samples of a request buy: pass@k beyond what was measured, votes, best of n."""
-    output.check(is_drawn=True)
-
     from foretell.assets.pages import Page, Section
     from foretell.assets.readers.scores.eval_logs import read_eval_logs
     from foretell.pipelines.cli.judge.tables import intervals

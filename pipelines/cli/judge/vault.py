@@ -7,7 +7,7 @@ import typer
 
 from foretell.pipelines.cli.console import say
 from foretell.pipelines.cli.options import FamilyName, flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import InvalidInputError
 
@@ -16,11 +16,9 @@ from foretell.predictors.errors import InvalidInputError
 def vault(
     family: FamilyName,
     why: Annotated[str, typer.Option(help="For the log of openings.")],
-    output: Output,
+    output: PlainOutput,
 ) -> None:
     """Judge the champion on the sealed queries, for a report; four times a year at most."""
-    output.check()
-
     from foretell.assets.families import get_family
     from foretell.assets.judging.pipeline import FittedFamily, load_newest_fit
     from foretell.assets.judging.splits import evaluate_family

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from foretell.assets.pages import Page, Section
 from foretell.pipelines.cli.options import flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import Settings
 from foretell.pipelines.settings_file import FILE, origin, settings_files, variable_of
 
@@ -16,11 +16,10 @@ PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
 
 @flat
-def config(output: Output) -> None:
+def config(output: PlainOutput) -> None:
     """Every setting with where it comes from: environment, foretell.toml of this folder or of the home, default."""
     import pandas as pd
 
-    output.check()
     table = pd.DataFrame(list_settings(Settings()))
     shown = table[["setting", "value", "from", "meaning"]].replace(str(Path.cwd()) + "/", "", regex=True)
     files = ", ".join(str(path) for path in settings_files()) or "none"

@@ -15,7 +15,7 @@ import typer
 from foretell.assets.pages import Page, Section
 from foretell.extras import EXTRAS, install_command, missing_extras
 from foretell.pipelines.cli.options import flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import CHECKOUT, Settings
 from foretell.predictors.errors import DatasetError, ForecastError
 from foretell.predictors.families import FAMILIES
@@ -109,15 +109,14 @@ def _registry(settings: Settings) -> Iterator[Finding]:
     for family in FAMILIES:
         try:
             champion = registry.champion(family)
-            if champion is None:
-                yield Finding(f"champion {family}", "warning", "none", f"foretell retrain {family}")
-                continue
-            registry.load(champion)
+            if champion is not None:
+                registry.load(champion)
         except Exception as error:  # noqa: BLE001  whatever is wrong with the store is the finding
             remedy = f"foretell retrain {family}: it brings the former champion back, or makes a new one"
             yield Finding(f"champion {family}", "failure", f"cannot be loaded: {error}", remedy)
             continue
-        yield Finding(f"champion {family}", "ok", f"version {champion.version}")
+        fault, good = ("none", "") if champion is None else ("", f"version {champion.version}")
+        yield _unless(fault, f"champion {family}", good, f"foretell retrain {family}", "warning")
 
 
 def _promotion_policy(settings: Settings) -> Iterator[Finding]:
@@ -241,11 +240,10 @@ CHECKS = (_extras, _mlflow_folder, _home, _version_of_the_home, _bundled_data, _
 
 
 @flat
-def doctor(output: Output) -> None:
+def doctor(output: PlainOutput) -> None:
     """Look for the usual faults of an installation."""
     import pandas as pd
 
-    output.check()
     findings = pd.DataFrame(list(examine(Settings())))
     open_ones = findings[findings["status"] != "ok"]
     told = [f"{row.status}: {row.check}: {row.found}; {row.remedy}" for row in open_ones.itertuples()]

@@ -9,7 +9,7 @@ import typer
 from foretell.assets.pages import Page, Section
 from foretell.assets.registry.tracking import BASIS_TAG
 from foretell.pipelines.cli.options import check_family, flat
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import PlainOutput
 from foretell.pipelines.settings import Settings
 from foretell.predictors.families import FAMILIES
 
@@ -18,7 +18,7 @@ NUMBERS = {"crps": "crps", "floor": "crps_floor", "skill": "crps_skill", "cover 
 
 @flat
 def models(
-    output: Output,
+    output: PlainOutput,
     family: Annotated[
         str | None,
         typer.Argument(
@@ -31,7 +31,6 @@ def models(
 
     from foretell.assets.nightly.record import audit_lines
 
-    output.check()
     settings, families = Settings(), list(FAMILIES) if family is None else [family]
     rows = pd.DataFrame(list_versions(settings, families))
     if rows.empty:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from foretell.assets.pages import Page, Section
-from foretell.pipelines.cli.output import Output
+from foretell.pipelines.cli.output import Output, PlainOutput
 from foretell.predictors.errors import InvalidInputError
 
 TABLE = pd.DataFrame({"model": ["a", "b"], "usd": [0.5, None]})
@@ -20,7 +20,6 @@ TABLE = pd.DataFrame({"model": ["a", "b"], "usd": [0.5, None]})
 def test_every_ending_is_written_and_read_back(tmp_path: Path) -> None:
     files = [tmp_path / f"x{ending}" for ending in (".csv", ".json", ".jsonl", ".parquet", ".html", ".png")]
     output = Output(out=files)
-    output.check(is_drawn=True)
     figure = plt.figure()
     output.write(TABLE, Page("All", [Section(table=TABLE, figure=figure)], answer=["Two."]))
     plt.close(figure)
@@ -65,4 +64,4 @@ def test_what_has_nothing_to_draw_is_said(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_written_is_refused_before_any_work(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        Output(out=[tmp_path / name]).check()
+        PlainOutput(out=[tmp_path / name])
