@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -35,22 +36,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         path = self._folder(context)
         path = (path / context.asset_partition_key if context.has_asset_partitions else path).with_suffix(".parquet")
         write_table(obj, path)
-        lineage = column_lineage(context.asset_key.to_user_string(), obj.columns)
-        context.add_output_metadata(
-            {
-                **({} if lineage is None else {"dagster/column_lineage": lineage}),
-                "dagster/row_count": len(obj),
-                "dagster/column_schema": dg.TableSchema(
-                    [
-                        dg.TableColumn(str(name), str(dtype), description=origins(lineage, str(name)))
-                        for name, dtype in obj.dtypes.items()
-                    ]
-                ),
-                "path": dg.MetadataValue.path(str(path)),
-                "size_bytes": path.stat().st_size,
-                "preview": dg.MetadataValue.md(preview(obj)),
-            }
-        )
+        context.add_output_metadata(table_metadata(context.asset_key.to_user_string(), obj, path))
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Table:
         # An asset that takes a `Table` works on it part by part, wherever the engine is.
@@ -73,6 +59,24 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
         return Path(self.root).joinpath(*context.asset_key.path)
+
+
+def table_metadata(name: str, table: pd.DataFrame, path: Path) -> dict[str, Any]:
+    """What Dagster's pages show of a table that was written to `path`; `name` is that of its asset."""
+    lineage = column_lineage(name, table.columns)
+    return {
+        **({} if lineage is None else {"dagster/column_lineage": lineage}),
+        "dagster/row_count": len(table),
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(str(column), str(dtype), description=origins(lineage, str(column)))
+                for column, dtype in table.dtypes.items()
+            ]
+        ),
+        "path": dg.MetadataValue.path(str(path)),
+        "size_bytes": path.stat().st_size,
+        "preview": dg.MetadataValue.md(preview(table)),
+    }
 
 
 def preview(frame: pd.DataFrame) -> str:

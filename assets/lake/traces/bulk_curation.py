@@ -14,6 +14,7 @@ from foretell.assets.lake.landing.deliveries import load_rows
 from foretell.assets.lake.traces.checks import check_traces
 from foretell.assets.lake.traces.curation import Curated, curate
 from foretell.assets.store.io import write_table
+from foretell.assets.store.io_manager import table_metadata
 
 TABLES = ("raw_traces", "request_traces", "quarantined_traces")
 
@@ -24,6 +25,8 @@ class CuratedDay:
 
     day: str
     counts: dict[str, int]
+    tables: dict[str, dict[str, Any]]
+    """By table, what Dagster's pages show of it."""
     checks: list[dg.AssetCheckEvaluation]
 
     @property
@@ -49,16 +52,19 @@ def curate_landed_days(days: Sequence[str], landing: Path, lake: Path, price_fil
 def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) -> CuratedDay:
     raw = load_rows(landing, [day])
     curated = traces_of_raw(raw, price_file)
+    tables = {}
     for name, table in zip(TABLES, (raw, curated.traces, curated.quarantine), strict=True):
-        write_table(table, lake / name / f"{day}.parquet")
-    return CuratedDay(day, curated.counts, list(check_traces(curated)))
+        path = lake / name / f"{day}.parquet"
+        write_table(table, path)
+        tables[name] = table_metadata(name, table, path)
+    return CuratedDay(day, curated.counts, tables, list(check_traces(curated)))
 
 
 def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:
     """Tell Dagster what was made, so that its pages show days curated in bulk like any other."""
-    for name, count in zip(TABLES, ("read", "accepted", "quarantined"), strict=True):
-        metadata: dict[str, Any] = {**done.counts, "dagster/row_count": done.counts[count], "curated": "in bulk"}
-        event = dg.AssetMaterialization(asset_key=name, partition=done.day, metadata=metadata)
+    for name, metadata in done.tables.items():
+        told = {**done.counts, **metadata, "curated": "in bulk"}
+        event = dg.AssetMaterialization(asset_key=name, partition=done.day, metadata=told)
         instance.report_runless_asset_event(event)
     for check in done.checks:
         instance.report_runless_asset_event(check)
