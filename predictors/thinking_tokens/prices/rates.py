@@ -136,12 +136,28 @@ def published_rates(model: str, provider: str | None, tier: str | None) -> Calla
     An unknown provider is not guessed around: the same model costs different sums elsewhere. A provider that stands
     before the name (``openai/gpt-5``) is taken at its word.
     """
-    import genai_prices
-    from genai_prices.types import TimeOfDateConstraint
-
     listed_model = _find_model(model, provider)
     if listed_model is None or not listed_model.prices:
         return lambda time: None
+    # By entry of the list: names are many (a fine-tune has one of its own), and solving is forty times as dear.
+    key = id(listed_model), tier
+    if key not in _made:
+        if len(_made) >= MOST_MADE:
+            _made.clear()
+        _made[key] = listed_model, _rates_of(listed_model, tier)
+    return _made[key][1]
+
+
+_made: dict[tuple[int, str | None], tuple["ModelInfo", Callable[[datetime], Rates | None]]] = {}
+"""Rates by entry and tier; the entry is held, so that its id stays its own."""
+MOST_MADE = 10_000
+"""The list has fewer entries, but tiers are what requests say."""
+
+
+def _rates_of(listed_model: "ModelInfo", tier: str | None) -> Callable[[datetime], Rates | None]:
+    import genai_prices
+    from genai_prices.types import TimeOfDateConstraint
+
     context = _context(tier)
     version = f"genai-prices {genai_prices.__version__}"
     listed = listed_model.prices if isinstance(listed_model.prices, list) else []

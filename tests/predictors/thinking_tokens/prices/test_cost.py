@@ -11,7 +11,9 @@ import pytest
 from genai_prices import Usage, calc_price
 
 from foretell.predictors.errors import InvalidInputError
+from foretell.predictors.thinking_tokens.prices import rates
 from foretell.predictors.thinking_tokens.prices.cost import price_forecast, price_requests, request_rates
+from foretell.predictors.thinking_tokens.prices.rates import published_rates
 
 DAY = pd.Timestamp("2026-03-01 12:00", tz="UTC")
 ONE = pd.DataFrame({"model": ["a"], "input_tokens": [1], "output_tokens": [1]})
@@ -218,3 +220,14 @@ def test_a_cloud_model_costs_what_the_cloud_asks() -> None:
     )
     cost = price_requests(frame)["cost_usd"]
     assert cost[0] == cost[1] > 0
+
+
+def test_names_of_one_entry_of_the_list_are_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (published_rates(f"ft:gpt-4o-2024-08-06:org::{i}", "openai", None) for i in "ab")
+    assert first is second
+    assert published_rates("ft:gpt-4o-2024-08-06:org::a", "openai", "batch") is not first
+    assert published_rates("gpt-4o-mini", "openai", None) is not first
+    monkeypatch.setattr(rates, "MOST_MADE", 1)
+    held = {tier: published_rates("gpt-4o", "openai", tier) for tier in ("one", "two", "three")}
+    assert len(rates._made) == 1
+    assert held["three"] is rates._made.popitem()[1][1]
