@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
+
+from tests.archives import unpack
 
 ARCHIVE = Path(__file__).with_name("fixtures") / "former_home.tar.xz"
 N_ROWS = 3 * 160
@@ -12,6 +13,5 @@ IMPOSSIBLE_DAYS = ["2001-05-16", "2125-12-25"]
 
 def unpack_former_home(folder: Path) -> Path:
     """Unpack it below `folder`; its databases name the place that it was made in."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(ARCHIVE, folder)
     return folder / "home"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -36,9 +37,12 @@ def read_lcdb_archive(archive: Path) -> pd.DataFrame:
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder:
+        csv = Path(folder) / "runs.csv"
         try:
-            with tarfile.open(archive) as source:
-                source.extract(MEMBER, folder, filter="data")
+            with tarfile.open(archive) as source, csv.open("wb") as file:
+                if (member := source.extractfile(MEMBER)) is None:
+                    raise KeyError(MEMBER)
+                shutil.copyfileobj(member, file)
         except (OSError, KeyError, tarfile.TarError) as error:
             raise DatasetError(f"{archive}: not the source package lcdb 0.1.0 ({error}); fetch it again") from error
         with duckdb.connect(config={"threads": 1}) as connection:
@@ -47,7 +51,7 @@ def read_lcdb_archive(archive: Path) -> pd.DataFrame:
                 outer_seed::int as outer_seed, inner_seed::int as inner_seed,
                 score_train as train_value, score_test as value, traintime as train_time_s
                 from read_csv(?) order by all""",
-                [str(Path(folder) / MEMBER)],
+                [str(csv)],
             ).df()
     return runs
 

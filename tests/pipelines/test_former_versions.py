@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from foretell.pipelines.home import open_home
 from foretell.pipelines.settings import Settings
 from foretell.predictors.errors import DatasetError, InvalidInputError
 from foretell.predictors.serving import forecast_frame
+from tests.archives import unpack
 from tests.predictors.test_all_predictors import EXAMPLES
 
 ARCHIVES = ("former_versions", "code_path_versions")
@@ -32,8 +32,7 @@ pytestmark = pytest.mark.slow
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home of two versions of each family; `tests/fixtures/make_former_versions.py` says how it was made."""
     folder = tmp_path_factory.mktemp("former")
-    with tarfile.open(Path(__file__).parents[1] / "fixtures" / f"{request.param}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    unpack(Path(__file__).parents[1] / "fixtures" / f"{request.param}.tar.xz", folder)
     made = Settings(home=folder / "home")
     open_home(made)
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 
 import mlflow
@@ -12,6 +11,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from foretell.assets.registry.packing import packed
 from foretell.predictors.base import BasePredictor
+from tests.archives import unpack
 
 BEFORE = Path(__file__).with_name("versions_before.tar.xz")
 FAMILIES_BEFORE = ("benchmark_scores", "downstream_scaling")
@@ -41,8 +41,7 @@ def thousandfold(version: Path, copy: Path) -> Path:
 
 def versions_before(folder: Path) -> dict[str, Path]:
     """Versions that import their code as `predictors`, by family."""
-    with tarfile.open(BEFORE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(BEFORE, folder)
     return {family: folder / family for family in FAMILIES_BEFORE}
 
 
