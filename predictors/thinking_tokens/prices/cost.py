@@ -59,9 +59,13 @@ def _rates(frame: pd.DataFrame, inputs: Floats, price_file: Path | None) -> tupl
         minutes = [time.to_pydatetime() for time in distinct]
     rates = np.full((len(frame), len(RATES)), np.nan)
     versions = np.full(len(frame), None, dtype=object)
-    codes, cases = pd.factorize(cell_keys(frame, CASE))
+    case_of_row, cases = pd.factorize(cell_keys(frame, CASE))
+    # Names are many, entries of a list of prices few: what costs the same is one group.
+    resolvers = [_resolver(user_prices, *case.split(SEPARATOR)) for case in cases]
+    by_id = {id(each): each for each in resolvers}
+    codes, ids = pd.factorize(np.array([id(each) for each in resolvers], dtype=np.int64)[case_of_row])
     for code, rows in row_groups(codes):
-        rates_at = _resolver(user_prices, *cases[code].split(SEPARATOR))
+        rates_at = by_id[ids[code]]
         # Prices change seldom, minutes are many: one pass for each price.
         of_row, at = pd.factorize(minute_of_row[rows])
         of_minute, prices = pd.factorize(np.array([rates_at(minutes[place]) for place in at], dtype=object))
@@ -76,10 +80,12 @@ def _resolver(
 ) -> Callable[[datetime], Rates | None]:
     """Rates by the time of the request: the user's own, else published ones."""
     published = published_rates(model, provider or None, tier or None)
+    if user_prices is None:
+        return published
 
     @cache
     def own(day: date) -> Rates | None:
-        return None if user_prices is None else user_prices.rates(model, provider or None, day, tier or None)
+        return user_prices.rates(model, provider or None, day, tier or None)
 
     return lambda time: own(time.astimezone(UTC).date()) or published(time)
 

@@ -138,7 +138,7 @@ def published_rates(model: str, provider: str | None, tier: str | None) -> Calla
     """
     listed_model = _find_model(model, provider)
     if listed_model is None or not listed_model.prices:
-        return lambda time: None
+        return _unpriced
     # By entry of the list: names are many (a fine-tune has one of its own), and solving is forty times as dear.
     key = id(listed_model), tier
     if key not in _made:
@@ -152,6 +152,10 @@ _made: dict[tuple[int, str | None], tuple["ModelInfo", Callable[[datetime], Rate
 """Rates by entry and tier; the entry is held, so that its id stays its own."""
 MOST_MADE = 10_000
 """The list has fewer entries, but tiers are what requests say."""
+
+
+def _unpriced(time: datetime) -> None:
+    """Rates of a model that is not in the list."""
 
 
 def _rates_of(listed_model: "ModelInfo", tier: str | None) -> Callable[[datetime], Rates | None]:
