@@ -106,7 +106,7 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
     Dagster is told of every day, without a run: starting one takes a second, curating a small day a tenth of that.
     """
     from foretell.assets.lake.landing.deliveries import day_digests
-    from foretell.assets.lake.traces.bulk_curation import curate_landed_days, report_day
+    from foretell.assets.lake.traces.bulk_curation import curate_landed_days, report_day, report_files
     from foretell.assets.store.days import has_day
 
     state, code = State(settings), source_digest()
@@ -118,7 +118,8 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
         table = settings.home / "lake" / "request_traces" / f"{day}.parquet"
         if state.get(f"day:{day}") != wanted or not table.exists():
             stale[day] = wanted
-    days = list(stale)
+    if days := list(stale):
+        report_files(instance, settings.landing, settings.home / "lake")
     with settings.open_engine() as engine:
         has_workers = len(days) > 1 and engine.n_workers > 1  # a cluster is not started for one day
         at_once = DAYS_PER_WORKER * engine.n_workers if has_workers else 1
@@ -130,7 +131,8 @@ def curate_days(settings: Settings, instance: dg.DagsterInstance, progress: Prog
                 if done.failed:
                     raise RunFailedError(f"{done.day}: the checks {', '.join(done.failed)} did not pass")
                 state.set(f"day:{done.day}", stale[done.day])
-            progress(f"{batch[0]} .. {batch[-1]}", time.perf_counter() - began, (start + len(batch)) / len(days))
+            name = batch[0] if len(batch) == 1 else f"{batch[0]} .. {batch[-1]}"
+            progress(name, time.perf_counter() - began, (start + len(batch)) / len(days))
     return len(days)
 
 

@@ -52,7 +52,8 @@ def advise(
     if not np.isfinite(goal).all():
         raise InvalidInputError("`incumbent` must be finite in every row")
     forecast = predictor.distribution(X)
-    better = forecast.probability_better(goal + forecast.scale.sign * margin).to_numpy()
+    sign = np.where(forecast.rising, 1.0, -1.0)  # forecasts of versions of before have no other word for it
+    better = forecast.probability_better(goal + sign * margin).to_numpy()
     gain = forecast.expected_gain(goal)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(forecast.remaining > 0, gain / forecast.remaining, np.inf)
@@ -88,7 +89,7 @@ def steps_to_target(predictor: CurveForecaster, X: pd.DataFrame, target: float |
     likely = forecast.probability_better(np.repeat(goal, N_STEPS)).to_numpy().reshape(-1, N_STEPS)
     # The last observed point, at the first of them, is known not to be good enough.
     likely = np.maximum.accumulate(np.where(np.arange(N_STEPS) > 0, likely, 0.0), axis=1)
-    sign = forecast.scale.sign[::N_STEPS]
+    sign = np.where(forecast.rising, 1.0, -1.0)[::N_STEPS]
     reached = likely[:, None] >= np.array([0.05, 0.5, 0.95])[:, None]
     when = np.where(reached.any(axis=2), np.take_along_axis(steps, reached.argmax(axis=2), axis=1), np.inf)
     out = np.column_stack([when, likely[:, -1]])

@@ -53,10 +53,15 @@ class CurveForecast:
     remaining: Floats
     index: pd.Index
 
+    @property
+    def rising(self) -> Mask:
+        """Whether higher is better, shape (n,)."""
+        return np.asarray(self.scale.sign > 0)
+
     def quantiles(self, levels: Floats) -> pd.DataFrame:
         """Quantiles in the metric's unit, shape (n, n_levels), non-decreasing from left to right."""
         levels = np.asarray(levels, dtype=np.float64)
-        rising = self.scale.sign[:, None] > 0
+        rising = self.rising[:, None]
         unit = np.where(rising, self.distribution.quantiles(levels), self.distribution.quantiles(1.0 - levels))
         values = np.maximum.accumulate(self.scale.from_unit(unit), axis=1)
         return pd.DataFrame(values, index=self.index, columns=pd.Index(levels.tolist(), name="level"))

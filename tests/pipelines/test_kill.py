@@ -17,7 +17,7 @@ from foretell.assets.registry.tracking import Registry
 COMMAND = [sys.executable, "-m", "foretell.pipelines.cli.app", "demo"]
 TABLES = ("request_traces", "thinking_tokens_examples", "thinking_tokens_noise_floor", "thinking_tokens_evaluation")
 # The step after which the process dies, and how much later: in the middle of the next one.
-POINTS = [("raw_traces", 0.3), ("quarantine", 1.0), ("thinking_tokens_evaluation", 2.0)]
+POINTS = [("2026-11-22", 0.3), ("quarantine", 1.0), ("thinking_tokens_evaluation", 2.0)]
 
 
 def run_until(home: Path, step: str, delay_s: float) -> None:

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from foretell.assets.engine import current_engine
-from foretell.assets.lake.landing.deliveries import load_rows
+from foretell.assets.lake.landing.deliveries import load_manifests, load_rows
 from foretell.assets.lake.traces.checks import check_traces
 from foretell.assets.lake.traces.curation import Curated, curate
 from foretell.assets.store.io import write_table
@@ -58,6 +58,13 @@ def _curate_day(day: str, landing: Path, lake: Path, price_file: Path | None) ->
         write_table(table, path)
         tables[name] = table_metadata(name, table, path)
     return CuratedDay(day, curated.counts, tables, list(check_traces(curated)))
+
+
+def report_files(instance: dg.DagsterInstance, landing: Path, lake: Path) -> None:
+    """Write the table of what has landed, and tell Dagster."""
+    name, table, path = "landed_files", load_manifests(landing), lake / "landed_files.parquet"
+    write_table(table, path)
+    instance.report_runless_asset_event(dg.AssetMaterialization(name, metadata=table_metadata(name, table, path)))
 
 
 def report_day(instance: dg.DagsterInstance, done: CuratedDay) -> None:

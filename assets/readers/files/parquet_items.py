@@ -55,7 +55,7 @@ def parquet_items(path: Path) -> Iterator[Item | Reject]:
                     for values in zip(*columns.values(), strict=True):
                         number += 1
                         yield number, dict(zip(columns, values, strict=True))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, IndexError) as error:  # codes that a damaged dictionary does not have
         why = f"the parquet file is damaged after row {number} ({type(error).__name__})"
         yield Reject(why, number + 1, "deliver the file again", is_file=number == 0)
 
