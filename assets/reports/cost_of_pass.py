@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.many_names import compared, pooled
-from foretell.assets.reports.runs import query_means, query_table, scored_runs
+from foretell.assets.reports.runs import compared, pooled, query_means, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 from foretell.predictors.metrics import frontier_membership, query_cost_of_pass

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.many_names import compared
-from foretell.assets.reports.runs import priced_runs, query_means, query_table
+from foretell.assets.reports.runs import compared, priced_runs, query_means, query_table
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
 from foretell.predictors.metrics import rank_reversals

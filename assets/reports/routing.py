@@ -9,8 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.many_names import MOST_COMPARED, listed
-from foretell.assets.reports.runs import ROWS_IN_RUN, TEXT, query_table, scored_runs
+from foretell.assets.reports.runs import MOST_COMPARED, ROWS_IN_RUN, TEXT, listed, query_table, scored_runs
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import money, percent
 from foretell.predictors.base import BasePredictor

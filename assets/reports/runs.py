@@ -19,6 +19,7 @@ from foretell.assets.engine.tables import WhileUnchanged
 from foretell.assets.lake.traces.across_days import is_drawn, repeated_keys, rows_of_part
 from foretell.assets.store.money import percent
 from foretell.predictors.errors import DatasetError
+from foretell.predictors.metrics.segments import MOST_SEGMENTS, Pooled, places_by_segment, told_of
 from foretell.predictors.thinking_tokens.prices.cost import estimated_input_tokens, request_rates
 
 ROWS_IN_RUN = 1_000_000
@@ -32,6 +33,8 @@ PRICING = [
 ]  # fmt: skip
 """What prices, passes and their reasons are read from."""
 MAX_CENSORED = 0.05
+MOST_COMPARED = 50
+"""Models of a benchmark that are set side by side; pairs of them are some thousand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +211,7 @@ def _price_reasons(runs: pd.DataFrame) -> list[str]:
         (runs[unknown & ~unpriced], "neither the tokens nor the text of the input are recorded"),
     ):
         if len(lost):
-            reasons.append(f"{len(lost)} runs of {_listed(sorted(lost['model'].unique()))} are left out: {why}.")
+            reasons.append(f"{len(lost)} runs of {listed(sorted(lost['model'].unique()), 4)} are left out: {why}.")
     cut_off = runs[~unknown].groupby("model")["is_censored"].mean()
     return reasons + [
         f"{model} was cut off in {percent(share)} of its runs: it is judged by cut answers, and looks cheaper than "
@@ -217,6 +220,49 @@ def _price_reasons(runs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(map(str, names[:4]))
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more models"
+def pooled(runs: pd.DataFrame, columns: Sequence[str], reasons: list[str]) -> pd.DataFrame:
+    """`runs` whose `columns` hold the `MOST_SEGMENTS` groups with most runs, and one group of all others.
+
+    As of an evaluation, ties by name. The others have a word for a name that no group here has; `reasons` is told.
+    """
+    names = tuple(columns)
+    if not (told := told_of(runs, [names])):
+        return runs
+    others = places_by_segment(runs, (names,), told)[tuple((name, Pooled.OTHERS) for name in names)]
+    word = "(others)"
+    while any((runs[name] == word).any() for name in names):
+        word = f"({word})"
+    is_told = np.ones(len(runs), dtype=bool)
+    is_told[others] = False
+    n = len(runs.iloc[others][list(names)].drop_duplicates())
+    reasons.append(
+        f"Of {n + MOST_SEGMENTS:,} groups by {', '.join(names)} the {MOST_SEGMENTS} with most runs are told; the other "
+        f"{n:,}, with {len(others):,} of {len(runs):,} runs, are {word}."
+    )
+    return runs.assign(**{name: runs[name].astype("str").where(is_told, word) for name in names})
+
+
+def compared(runs: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
+    """Runs of the `MOST_COMPARED` models with most runs of each of the `MOST_SEGMENTS` benchmarks with most runs.
+
+    Ties by name; `reasons` is told what is left out. Of fewer all are kept.
+    """
+    pair = ["benchmark", "model"]
+    counts = runs.groupby(pair, observed=True).size().rename("n").reset_index()
+    place = counts.sort_values("n", ascending=False, kind="stable").groupby("benchmark").cumcount()
+    kept = counts[place.sort_index() < MOST_COMPARED]
+    if (told := told_of(runs, ["benchmark"])) != {}:
+        kept = kept[kept["benchmark"].isin(told["benchmark",]["benchmark"])]
+    if len(kept) == len(counts):
+        return runs
+    reasons.append(
+        f"Compared are the {MOST_COMPARED} models with most runs of each of the {MOST_SEGMENTS} benchmarks with most "
+        f"runs: {len(counts) - len(kept):,} of {len(counts):,} pairs of benchmark and model are left out."
+    )
+    return runs[pd.MultiIndex.from_frame(runs[pair]).isin(pd.MultiIndex.from_frame(kept[pair]))]
+
+
+def listed(names: Sequence[str] | pd.Index, most: int = 20) -> str:
+    """Names, of many the first `most`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more

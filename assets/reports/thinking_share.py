@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.many_names import listed, pooled
-from foretell.assets.reports.runs import draw_queries
+from foretell.assets.reports.runs import draw_queries, listed, pooled
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.assets.store.money import percent
 from foretell.predictors.metrics import ClusterSums

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from foretell.assets.engine import Table
-from foretell.assets.reports.many_names import pooled
-from foretell.assets.reports.runs import draw_queries
+from foretell.assets.reports.runs import draw_queries, pooled
 from foretell.assets.reports.spec import Report, ReportSpec
 from foretell.predictors.metrics import MAE_FLOOR, MSE_FLOOR, floor_sums, group_replicates, noise_floor
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foretell.assets.reports import many_names, spec
+from foretell.assets.reports import runs as of_runs
+from foretell.assets.reports import spec
 from foretell.assets.reports.eval_comparisons import compare_landed
-from foretell.assets.reports.many_names import compared, listed, pooled
+from foretell.assets.reports.runs import compared, listed, pooled
 from foretell.assets.reports.thinking_share import thinking_share_report
 from foretell.predictors.metrics import segments
 
@@ -23,7 +24,7 @@ def test_groups_beyond_the_bound_are_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert pooled(runs, ["benchmark", "model"], reasons) is runs
     assert not reasons
     monkeypatch.setattr(segments, "MOST_SEGMENTS", 2)
-    monkeypatch.setattr(many_names, "MOST_SEGMENTS", 2)
+    monkeypatch.setattr(of_runs, "MOST_SEGMENTS", 2)
     told = pooled(runs, ["benchmark", "model"], reasons)
     sums = told.groupby(["benchmark", "model"])["tokens"].sum()
     assert sums.to_dict() == {("chat", "a"): 3, ("chat", "b"): 2, ("(others)", "(others)"): 3}
@@ -40,7 +41,7 @@ def test_a_model_of_that_name_stays_itself(monkeypatch: pytest.MonkeyPatch) -> N
 def test_models_of_most_runs_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     runs, reasons = pd.concat([runs_of({"c": 2, "a": 3, "b": 2}), runs_of({"z": 1}, "code")], ignore_index=True), []
     assert compared(runs, reasons) is runs
-    monkeypatch.setattr(many_names, "MOST_COMPARED", 2)
+    monkeypatch.setattr(of_runs, "MOST_COMPARED", 2)
     assert compared(runs, reasons)["model"].tolist() == ["a"] * 3 + ["b"] * 2 + ["z"]
     assert "1 of 4 pairs of benchmark and model are left out" in reasons[0]
     monkeypatch.setattr(segments, "MOST_SEGMENTS", 1)
@@ -49,7 +50,7 @@ def test_models_of_most_runs_are_compared(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_shares_of_the_others_are_those_of_their_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "MOST_SEGMENTS", 1)
-    monkeypatch.setattr(many_names, "MOST_SEGMENTS", 1)
+    monkeypatch.setattr(of_runs, "MOST_SEGMENTS", 1)
     n = 12
     traces = pd.DataFrame({
         "source": "s", "request_id": [f"r{i}" for i in range(n)], "query_id": [f"q{i}" for i in range(n)],
