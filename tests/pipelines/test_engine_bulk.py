@@ -94,3 +94,6 @@ def test_bulk_that_fails_names_the_day_and_begins_again_there(tmp_path: Path, mo
         for table in TABLES:
             assert sorted(instance.get_materialized_partitions(dg.AssetKey(table))) == DAYS
         assert checks(instance)["contract"]
+        told = instance.get_latest_materialization_event(dg.AssetKey("landed_files"))
+    assert told is not None
+    assert pd.read_parquet(settings.home / "lake" / "landed_files.parquet")["n_rows"].sum() == 13
