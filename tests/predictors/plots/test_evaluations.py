@@ -46,3 +46,14 @@ def test_segments_have_a_floor_each(evaluation: pd.DataFrame) -> None:
     labels = plots.plot_floor_by_segment(evaluation)
     assert "repeats, 59 queries" in texts(labels)
     assert "no floor" in texts(labels)
+
+
+def test_of_many_segments_those_of_most_queries_are_drawn(
+    evaluation: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "MAX_SEGMENTS", 2)
+    ax = plots.plot_error_by_segment(evaluation, predictor="Good")
+    rows = evaluation[(evaluation["metric"] == "crps") & (evaluation["predictor"] == "Good")]
+    most = rows.sort_values("n_queries", ascending=False, kind="stable").head(2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == most["segment"].tolist()
+    assert f"(2 of {len(rows)} segments)" in ax.get_title(loc="left") + ax.get_title()
